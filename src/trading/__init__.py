@@ -1,0 +1,1 @@
+"""The ground floor: what touches money and data."""

@@ -1,0 +1,99 @@
+"""Every error the lab raises on purpose; a branch says what must happen next.
+
+TradingEngineError
+├── SettingsError              a setting, flag or file of ours is wrong: fix it, then start again
+├── SpecError                  a strategy file or rule is wrong: fix the strategy
+├── StateFileError             a file the lab keeps cannot be read or written: it is set aside, look at it
+├── OrderValidationError       refused before it left: fix the request, do not resend
+├── PortfolioUpdateError       books and fills disagree: halt, reconcile
+├── DataProviderError          data missing, stale or contradictory: wait, do not trade
+│   └── NetworkDownError       nothing answered at all
+├── ModelAnswerError           a language model gave no usable answer: no idea, a counter, a reason
+├── NotifierError              a message was not delivered: it stays in the outbox
+└── ExecutionError             the venue answered, or did not
+    ├── OrderRejectedError     definite no: nothing rests at the venue
+    ├── RateLimitError         definite no for now, carries retry_after_s
+    └── OutcomeUnknownError    may or may not rest at the venue: look it up, never resend
+"""
+
+
+class TradingEngineError(Exception):
+    """Base of everything below. The message says what, where, the value, and what to do."""
+
+
+class SettingsError(TradingEngineError):
+    """A setting, flag or file of ours is wrong."""
+
+
+class SpecError(TradingEngineError):
+    """A strategy file, its parameters or a rule in it is wrong."""
+
+
+class StateFileError(TradingEngineError):
+    """A file the lab keeps cannot be read or written."""
+
+
+class OrderValidationError(TradingEngineError):
+    """An order was refused before it left."""
+
+
+class PortfolioUpdateError(TradingEngineError):
+    """The books do not add up."""
+
+
+class DataProviderError(TradingEngineError):
+    """Market data is missing, stale or contradictory."""
+
+
+class NetworkDownError(DataProviderError):
+    """No answer from the other side at all."""
+
+
+class ModelAnswerError(TradingEngineError):
+    """A language model gave no usable answer."""
+
+
+class NotifierError(TradingEngineError):
+    """A message could not be delivered.
+
+    Attributes:
+        retry_after_s: What the other side asked us to wait, seconds; None when it did not say.
+        permanent: True when sending the same again cannot work.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.permanent = permanent
+
+
+class ExecutionError(TradingEngineError):
+    """The venue answered with a refusal, or did not answer."""
+
+
+class OrderRejectedError(ExecutionError):
+    """A definite no: nothing rests at the venue.
+
+    Attributes:
+        code: The venue's own error code, None when it gave none.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RateLimitError(ExecutionError):
+    """A definite no for now.
+
+    Attributes:
+        retry_after_s: Seconds the venue asked us to stay away.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknownError(ExecutionError):
+    """The order may or may not rest at the venue: look it up by its client id, never resend."""

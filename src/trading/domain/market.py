@@ -1,0 +1,128 @@
+"""What a market says: bars, quotes, books, funding. Prices are quote per base, times UTC milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trading.domain.instrument import Market
+
+INTERVAL_MS = {
+    "1m": 60_000,
+    "3m": 180_000,
+    "5m": 300_000,
+    "15m": 900_000,
+    "30m": 1_800_000,
+    "1h": 3_600_000,
+    "2h": 7_200_000,
+    "4h": 14_400_000,
+    "6h": 21_600_000,
+    "8h": 28_800_000,
+    "12h": 43_200_000,
+    "1d": 86_400_000,
+}
+"""Bar lengths the lab knows, milliseconds."""
+
+YEAR_MS = 365 * 86_400_000
+"""Crypto trades every day: 365 days."""
+
+
+def bars_per_year(interval: str) -> float:
+    """Real bars of a year: 8760 for `1h`."""
+    return YEAR_MS / INTERVAL_MS[interval]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One candle, named by its open time."""
+
+    market: Market
+    symbol: str
+    interval: str
+    open_time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume_base: float
+    is_closed: bool
+    """The venue has said that this candle will not change."""
+    received_ms: int
+    """Lab time at which the lab learned of it."""
+
+    @property
+    def close_time_ms(self) -> int:
+        """First millisecond after the bar."""
+        return self.open_time_ms + INTERVAL_MS[self.interval]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best bid and ask."""
+
+    market: Market
+    symbol: str
+    bid: float
+    ask: float
+    bid_base: float
+    """Quantity at the bid, base."""
+    ask_base: float
+    """Quantity at the ask, base."""
+    at_ms: int
+    """The venue's time of it, else the lab's time of receipt."""
+
+    @property
+    def mid(self) -> float:
+        """Half way between bid and ask."""
+        return (self.bid + self.ask) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Depth: best first, (price, quantity in base)."""
+
+    market: Market
+    symbol: str
+    bids: tuple[tuple[float, float], ...]
+    asks: tuple[tuple[float, float], ...]
+    at_ms: int
+
+    def average_price(self, quantity_base: float, *, buy: bool) -> float | None:
+        """Average price of walking the book for a quantity; None when the book is too thin."""
+        left, paid = quantity_base, 0.0
+        for price, size in self.asks if buy else self.bids:
+            taken = min(left, size)
+            paid += taken * price
+            left -= taken
+            if left <= 0:
+                return paid / quantity_base
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRate:
+    """One settled funding payment of a contract. Positive: longs pay shorts."""
+
+    symbol: str
+    time_ms: int
+    """The venue's stamp; it jitters by some milliseconds around the full hour."""
+    rate: float
+    """Fraction of notional."""
+    mark_price: float | None
+    """Mark at the settlement; None: not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class FundingNow:
+    """What a contract says of its next settlement."""
+
+    symbol: str
+    rate: float
+    """Present estimate for the next settlement, fraction of notional."""
+    next_ms: int
+    interval_ms: int
+    """Of this contract, now: 8, 4 or 1 h."""
+    cap_rate: float
+    """The largest |rate| the contract allows."""
+    mark_price: float
+    index_price: float
+    at_ms: int

@@ -1,0 +1,102 @@
+"""What the lab asks of an exchange. `exchange/` implements it; every other room only knows these protocols.
+
+Errors of every call: `NetworkDownError` when nothing answers, `RateLimitError` when told to stay away,
+`DataProviderError` for an answer that is of no use; calls that send orders raise `OrderRejectedError` for a definite
+no and `OutcomeUnknownError` for anything that leaves doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from trading.domain.instrument import Instrument, Market
+from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
+from trading.domain.orders import (
+    Balance,
+    FeeTier,
+    Fill,
+    Income,
+    KeyPermissions,
+    Order,
+    OrderState,
+    PerpPosition,
+)
+
+
+class MarketData(Protocol):
+    """The public side of a venue; no key needed."""
+
+    async def time_ms(self) -> int:
+        """The venue's clock, UTC milliseconds."""
+
+    async def instrument(self, market: Market, symbol: str) -> Instrument:
+        """Filters of a symbol; cached by the implementation. `DataProviderError` when the venue does not list it."""
+
+    async def klines(self, market: Market, symbol: str, interval: str, *, start_ms: int, limit: int) -> list[Bar]:
+        """Up to `limit` candles from `start_ms` on, oldest first; the running one has `is_closed` False."""
+
+    async def quote(self, market: Market, symbol: str) -> Quote:
+        """Best bid and ask now."""
+
+    async def book(self, market: Market, symbol: str, *, depth: int) -> Book:
+        """The first `depth` levels of each side."""
+
+    async def funding_now(self, symbol: str) -> FundingNow:
+        """Rate estimate, next settlement, interval, cap, mark and index of a perpetual."""
+
+    async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
+        """Settled rates from `start_ms` on, oldest first."""
+
+    def stream_bars(self, subscriptions: Sequence[tuple[Market, str, str]]) -> AsyncIterator[Bar]:
+        """Live candles of (market, symbol, interval); reconnects by itself; ends when closed."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class Venue(MarketData, Protocol):
+    """The private side: an account that can trade."""
+
+    async def permissions(self) -> KeyPermissions:
+        """What the key may do."""
+
+    async def fees(self, market: Market, symbol: str) -> FeeTier:
+        """The account's own fee tier."""
+
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Assets of the spot wallet, or of the futures wallet (wallet balance without unrealised profit)."""
+
+    async def position(self, symbol: str) -> PerpPosition:
+        """The perpetual position; quantity 0 when flat."""
+
+    async def prepare_perp(self, symbol: str, *, leverage: int) -> None:
+        """One-way mode, isolated margin, leverage; what is already so is left."""
+
+    async def place(self, order: Order) -> OrderState:
+        """Send an order once. Never retried inside. `OutcomeUnknownError` when the answer was lost."""
+
+    async def find(self, market: Market, symbol: str, client_id: str) -> OrderState | None:
+        """Look an order up by our id; None: the venue never accepted it."""
+
+    async def cancel(self, market: Market, symbol: str, client_id: str) -> OrderState | None:
+        """Cancel and return the final state, filled if that came first; None: unknown to the venue."""
+
+    async def open_orders(self, market: Market, symbol: str) -> list[OrderState]:
+        """All resting orders of a symbol, ours and foreign."""
+
+    async def cancel_all(self, market: Market, symbol: str) -> None:
+        """Cancel every resting order of a symbol; none is fine."""
+
+    async def fills(self, market: Market, symbol: str, *, start_ms: int) -> list[Fill]:
+        """Executions from `start_ms` on, oldest first."""
+
+    async def income(self, symbol: str, *, start_ms: int) -> list[Income]:
+        """Income records of the futures wallet from `start_ms` on, oldest first."""
+
+    async def transfer(self, asset: str, amount: Decimal, *, to: Market) -> None:
+        """Move collateral between the spot and the futures wallet."""
+
+    async def arm_countdown(self, symbol: str, *, countdown_s: int) -> None:
+        """Have the venue cancel all futures orders of a symbol unless renewed in time; 0 disarms."""

@@ -1,0 +1,1 @@
+"""Market data: recorded, live, and the validator that decides whether either may be used."""

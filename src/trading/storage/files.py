@@ -1,0 +1,99 @@
+"""Atomic files: a reader sees the old content or the new, never half; what cannot be read is set aside, never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from trading.domain.errors import StateFileError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file's content: temporary file beside it, fsync, rename, fsync of the folder.
+
+    Raises:
+        StateFileError: the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StateFileError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line and fsync it: when this returns, the line is on disk.
+
+    Raises:
+        StateFileError: the file cannot be written to.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StateFileError(f"{path}: cannot be appended to: {error.strerror}; check space and permissions") from error
+
+
+def write_json(path: Path, data: Mapping[str, object], *, schema: int) -> None:
+    """Write a JSON object atomically, with its schema version as `schema`, two spaces indented."""
+    text = json.dumps({"schema": schema, **data}, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, *, schema: int) -> dict[str, object] | None:
+    """Read a JSON object written by `write_json`.
+
+    Returns:
+        The object without its `schema` key; None: there is no such file.
+
+    Raises:
+        StateFileError: not JSON, not an object, or another schema; the file has been set aside as `NAME.bad-N`.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+    try:
+        data = json.loads(raw)
+    except ValueError as error:
+        kept = set_aside(path)
+        raise StateFileError(
+            f"{path}: not JSON ({error}); set aside as {kept.name}, restore it from a backup"
+        ) from error
+    if not isinstance(data, dict) or data.get("schema") != schema:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        kept = set_aside(path)
+        raise StateFileError(f"{path}: schema={found!r}, expected {schema}; set aside as {kept.name}")
+    data.pop("schema")
+    return data
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an unreadable file to the first free `NAME.bad-N`, so that nothing overwrites it."""
+    number = 1
+    while (target := path.with_name(f"{path.name}.bad-{number}")).exists():
+        number += 1
+    path.rename(target)
+    sync_folder(path.parent)
+    return target
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

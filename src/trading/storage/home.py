@@ -1,0 +1,114 @@
+"""Where everything the lab keeps lives. Archiving `.env strategies state logs` of a home is a full backup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder of one lab: the checkout itself, or a folder of its own for a demo or a test."""
+
+    root: Path
+
+    @property
+    def strategies(self) -> Path:
+        """One JSON file a strategy, in `testing`, `active`, `retired`."""
+        return self.root / "strategies"
+
+    @property
+    def state(self) -> Path:
+        """All that must survive a restart."""
+        return self.root / "state"
+
+    @property
+    def logs(self) -> Path:
+        """`ai_lab.log` and `monitor.log`."""
+        return self.root / "logs"
+
+    @property
+    def tapes(self) -> Path:
+        """The Parquet store of recorded markets; large, can be fetched again, not part of a backup."""
+        return self.root / "market"
+
+    @property
+    def settings_file(self) -> Path:
+        """`lab.yaml`."""
+        return self.root / "lab.yaml"
+
+    @property
+    def env_file(self) -> Path:
+        """`.env`."""
+        return self.root / ".env"
+
+    @property
+    def kill_files(self) -> tuple[Path, Path]:
+        """Either one, with any content, stops everything."""
+        return self.state / "KILL_SWITCH", self.root / ".kill"
+
+    @property
+    def pause_file(self) -> Path:
+        """No new positions while it is there."""
+        return self.state / "PAUSED"
+
+    @property
+    def stopped_file(self) -> Path:
+        """Written by `stop_trading.py`; honoured until released."""
+        return self.state / "TRADING_STOPPED.json"
+
+    @property
+    def armed_file(self) -> Path:
+        """Written by `go_live.py`: which strategy may trade, signed."""
+        return self.state / "live_armed.json"
+
+    @property
+    def heartbeat_file(self) -> Path:
+        """Renewed by the service every cycle."""
+        return self.state / "heartbeat.json"
+
+    @property
+    def positions_file(self) -> Path:
+        """What the lab believes it holds, live and on paper."""
+        return self.state / "current_positions.json"
+
+    @property
+    def audit_file(self) -> Path:
+        """One hash-chained line a cycle."""
+        return self.state / "audit.jsonl"
+
+    @property
+    def intents_file(self) -> Path:
+        """Orders meant, written ahead."""
+        return self.state / "intents.jsonl"
+
+    @property
+    def outbox(self) -> Path:
+        """Messages not delivered yet."""
+        return self.state / "outbox"
+
+    @property
+    def learning_db(self) -> Path:
+        """SQLite: the trial ledger and what was learned."""
+        return self.state / "ai_learning.db"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one running service of this home."""
+        return self.state / "lab.lock"
+
+    @property
+    def log_file(self) -> Path:
+        """The service's log."""
+        return self.logs / "ai_lab.log"
+
+    def make(self) -> Home:
+        """Create the folders that are missing; the same home, for chaining."""
+        for folder in (
+            *(self.strategies / name for name in ("testing", "active", "retired")),
+            self.state,
+            self.logs,
+            self.outbox,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self

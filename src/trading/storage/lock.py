@@ -1,0 +1,44 @@
+"""One writer at a time, across processes; the lock falls with its process, even on kill -9."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trading.domain.errors import StateFileError
+
+
+@contextmanager
+def only_one(path: Path, *, what: str) -> Iterator[None]:
+    """Hold the lock file while the block runs.
+
+    Args:
+        path: The lock file; it holds the pid of its holder.
+        what: Named in the refusal: "the lab".
+
+    Raises:
+        StateFileError: another process holds it; names its pid.
+    """
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise StateFileError(
+                f"{path}: {what} already runs as process {file.read().strip() or '?'}; stop it first"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file while the block runs, waiting for whoever holds it; for short writes only."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,37 @@
+"""What every test may use: the recorded data where it is there, a clean environment, a home of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trading.storage.home import Home
+
+DATA = Path(os.environ.get("LAB_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+"""Recorded Binance data beside the checkout; tests that need it skip by name where it is not."""
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded data at {DATA}")
+
+SECRETS = (
+    "TELEGRAM_TOKEN",
+    "TELEGRAM_CHAT_ID",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "BINANCE_API_KEY",
+    "BINANCE_API_SECRET",
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key of the person who runs the tests reaches a test."""
+    for name in (*SECRETS, "LIVE_TRADING", "KILL", "BINANCE_TESTNET", "LAB_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A lab's folders, empty."""
+    return Home(tmp_path).make()
