@@ -137,7 +137,15 @@ def make_tape(draft: Tape) -> Tape:
     if not (np.diff(funding.time_ms) > 0).all() or not np.isfinite(funding.rate).all():
         raise DataProviderError(f"{name}: funding times do not increase, or a rate is not a number")
     filled = replace(
-        draft, open_time_ms=times, funding=funding, gaps=_gaps(times, INTERVAL_MS[draft.interval]), **columns
+        draft,
+        open_time_ms=times,
+        open=columns["open"],
+        high=columns["high"],
+        low=columns["low"],
+        close=columns["close"],
+        volume_base=columns["volume_base"],
+        funding=funding,
+        gaps=_gaps(times, INTERVAL_MS[draft.interval]),
     )
     return replace(filled, content_hash=_content_hash(filled))
 
