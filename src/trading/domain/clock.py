@@ -165,3 +165,8 @@ def parse_iso(text: str) -> int:
     parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
     aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1000)
+
+
+def real_now() -> datetime:
+    """The system's time, for a library that plans by it (APScheduler). Never for a decision."""
+    return datetime.now(tz=UTC)

@@ -1,0 +1,220 @@
+"""Which job runs when: one table, and APScheduler made to follow the lab's own clock.
+
+APScheduler reads the system's clock, swallows what a job raises, and cancels what runs when it is shut down. So here
+the trigger maps lab time to real time, a job's failure is dealt with before APScheduler sees it, and running jobs are
+drained before the scheduler goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from trading.domain.clock import Clock, real_now
+from trading.domain.errors import StateFileError, TradingEngineError
+from trading.domain.events import Event, Publish, Severity
+from trading.storage.files import read_json, write_json
+
+log = structlog.get_logger(__name__)
+
+Job = Callable[[], Awaitable[None]]
+LAST_RUNS_SCHEMA = 1
+DAY_S = 86_400
+SUNDAY_S = 3 * DAY_S
+"""1970 began on a Thursday: the first Sunday came three days later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the schedule: due at every `every_s` of lab time since 1970, moved by `offset_s`."""
+
+    name: str
+    every_s: int
+    offset_s: int = 0
+    touches_money: bool = False
+    """A bug in it ends the service, for the watchman to restart; a bug elsewhere parks the job."""
+    at_start: bool = False
+    """Runs on the very first start too; the others wait for their first due time."""
+
+    def last_due_ms(self, now_ms: int) -> int:
+        """The latest due time that is not after `now_ms`."""
+        step, offset = self.every_s * 1000, self.offset_s * 1000
+        return (now_ms - offset) // step * step + offset
+
+    def next_due_ms(self, now_ms: int) -> int:
+        """The first due time after `now_ms`."""
+        return self.last_due_ms(now_ms) + self.every_s * 1000
+
+
+SCHEDULE = (
+    Row("loop", 60, touches_money=True, at_start=True),
+    Row("news", 15 * 60, at_start=True),
+    Row("hypothesis", 30 * 60, 30, at_start=True),
+    Row("crazy_idea", 4 * 3600, 45),
+    Row("evaluation", 3600, 60, at_start=True),
+    Row("hourly_report", 3600),
+    Row("heartbeat", 6 * 3600),
+    Row("insights", 2 * 3600, 90),
+    Row("daily_summary", DAY_S, 120),
+    Row("weekly_backup", 7 * DAY_S, SUNDAY_S + 180),
+)
+"""Wall clock, UTC. A few seconds' offset keeps what reads behind what writes at the full hour."""
+
+
+class LabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
+    """Fires a row's due times of lab time; APScheduler is told the real moment."""
+
+    def __init__(self, row: Row, clock: Clock) -> None:
+        self.row = row
+        self.clock = clock
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        """The real moment of the next due time; never before `now`."""
+        due_ms = self.row.next_due_ms(self.clock.now_ms())
+        # A millisecond late rather than early: early would find the due time still ahead.
+        return now + timedelta(seconds=self.clock.real_delay_s(due_ms) + 0.001)
+
+
+class Schedule:
+    """Runs jobs by the table until told to stop.
+
+    Args:
+        rows: The table; only rows with a job run.
+        jobs: Job by row name.
+        clock: Lab time.
+        publish: Told of failures and parked jobs.
+        last_runs_file: Where the last due time of each finished job is kept over restarts.
+    """
+
+    def __init__(
+        self, rows: tuple[Row, ...], jobs: Mapping[str, Job], *, clock: Clock, publish: Publish, last_runs_file: Path
+    ) -> None:
+        self._rows = {row.name: row for row in rows if row.name in jobs}
+        self._jobs = dict(jobs)
+        self._clock = clock
+        self._publish = publish
+        self._file = last_runs_file
+        self._done_ms: dict[str, int] = {}
+        self._parked: dict[str, str] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._bug: BaseException | None = None
+        self._stop = asyncio.Event()
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+
+    @property
+    def parked(self) -> Mapping[str, str]:
+        """Jobs set aside after a bug, with what they raised."""
+        return dict(self._parked)
+
+    def settled(self, at_ms: int) -> bool:
+        """Whether every job due at or before `at_ms` has finished."""
+        return not self._running and all(
+            name in self._parked or self._done_ms.get(name, 0) >= row.last_due_ms(at_ms)
+            for name, row in self._rows.items()
+        )
+
+    def next_due(self) -> tuple[str, int]:
+        """The next job and its lab time, UTC milliseconds."""
+        now_ms = self._clock.now_ms()
+        return min(((name, row.next_due_ms(now_ms)) for name, row in self._rows.items()), key=lambda pair: pair[1])
+
+    async def run(self, stop: asyncio.Event, *, grace_s: float) -> None:
+        """Run until `stop`; then no new job, running ones get `grace_s` real seconds, then they are cancelled.
+
+        Raises:
+            BaseException: the bug of a job that touches money, for the service to end with.
+        """
+        self._stop = stop
+        self._load()
+        self._scheduler.start()
+        now_ms = self._clock.now_ms()
+        for name, row in self._rows.items():
+            last_due_ms = row.last_due_ms(now_ms)
+            missed = self._done_ms.setdefault(name, 0 if row.at_start else last_due_ms) < last_due_ms
+            self._scheduler.add_job(self._fire, LabTrigger(row, self._clock), args=[name], id=name, name=name)
+            if missed:
+                self._fire_now(name)
+        self._clock.on_change(self._retime)
+        await stop.wait()
+        self._scheduler.pause()
+        await self._drain(grace_s)
+        self._scheduler.shutdown(wait=False)
+        if self._bug is not None:
+            raise self._bug
+
+    async def _fire(self, name: str) -> None:
+        if name not in self._running and name not in self._parked and not self._stop.is_set():
+            await asyncio.shield(self._fire_now(name))
+
+    def _fire_now(self, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._run_one(name), name=f"job:{name}")
+        self._running[name] = task
+        return task
+
+    async def _run_one(self, name: str) -> None:
+        due_ms = self._rows[name].last_due_ms(self._clock.now_ms())
+        started_s, outcome = self._clock.real_s(), "done"
+        try:
+            await self._jobs[name]()
+        except TradingEngineError as error:
+            outcome = f"{type(error).__name__}: {error}"
+            self._publish(Event(self._clock.now_ms(), "job.failed", {"job": name, "error": outcome}))
+        except Exception as error:  # noqa: BLE001  # a bug: judged here, because APScheduler would only log it
+            outcome = f"bug: {type(error).__name__}: {error}"
+            self._judge_bug(name, error)
+        finally:
+            self._running.pop(name, None)
+        self._done_ms[name] = due_ms
+        self._save()
+        log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
+
+    def _judge_bug(self, name: str, error: Exception) -> None:
+        facts = {"job": name, "error": f"{type(error).__name__}: {error}"}
+        log.error("job.bug", exc_info=error, **facts)
+        if self._rows[name].touches_money:
+            self._bug = error
+            self._publish(Event(self._clock.now_ms(), "job.ended_service", facts, Severity.ALERT))
+            self._stop.set()
+        else:
+            self._parked[name] = str(facts["error"])
+            self._publish(Event(self._clock.now_ms(), "job.parked", facts, Severity.ALERT))
+
+    def _retime(self) -> None:
+        """The clock bends: every due time lies at another real moment now."""
+        if self._stop.is_set():
+            return
+        for name in self._rows:
+            if (job := self._scheduler.get_job(name)) is not None:
+                self._scheduler.modify_job(name, next_run_time=job.trigger.get_next_fire_time(None, real_now()))
+
+    async def _drain(self, grace_s: float) -> None:
+        if not self._running:
+            return
+        _, left = await asyncio.wait(self._running.values(), timeout=grace_s)
+        for task in left:
+            log.warning("job.cancelled", job=task.get_name(), grace_s=grace_s)
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _load(self) -> None:
+        try:
+            kept = read_json(self._file, schema=LAST_RUNS_SCHEMA) or {}
+        except StateFileError as error:
+            self._publish(Event(self._clock.now_ms(), "state.set_aside", {"error": str(error)}, Severity.ALERT))
+            kept = {}
+        now_ms = self._clock.now_ms()
+        for name, due_ms in kept.items():
+            if isinstance(due_ms, int) and not isinstance(due_ms, bool):
+                self._done_ms[name] = min(due_ms, now_ms)
+
+    def _save(self) -> None:
+        write_json(self._file, dict(sorted(self._done_ms.items())), schema=LAST_RUNS_SCHEMA)
