@@ -1,0 +1,1 @@
+"""`./lab demo`: the whole story against the sandbox, in minutes."""
