@@ -1,0 +1,205 @@
+"""The schedule follows the lab's clock, tells of failures, survives a restart, and drains before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.schedule import DAY_S, SCHEDULE, SUNDAY_S, Row, Schedule
+from trading.domain.clock import Clock, Timeline, parse_iso
+from trading.domain.errors import DataProviderError
+from trading.domain.events import Event
+
+START_MS = parse_iso("2024-11-01T00:00:30Z")
+
+
+class Bench:
+    """One schedule under test, with what it published."""
+
+    def __init__(self, folder: Path, *, scale: float = 600.0) -> None:
+        self.clock = Clock(scale=scale, origin_ms=START_MS)
+        self.events: list[Event] = []
+        self.stop = asyncio.Event()
+        self.file = folder / "schedule.json"
+
+    def schedule(self, rows: tuple[Row, ...], jobs: dict[str, Callable[[], Awaitable[None]]]) -> Schedule:
+        return Schedule(rows, jobs, clock=self.clock, publish=self.events.append, last_runs_file=self.file)
+
+    def names(self) -> list[str]:
+        return [event.name for event in self.events]
+
+
+async def test_jobs_run_at_their_due_times_of_lab_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    seen: list[int] = []
+
+    async def job() -> None:
+        seen.append(bench.clock.now_ms())
+        if len(seen) == 3:
+            bench.stop.set()
+
+    await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
+    assert [ms // 60_000 for ms in seen] == [START_MS // 60_000 + n for n in (1, 2, 3)]
+    assert all(ms % 60_000 < 30_000 for ms in seen)
+
+
+async def test_a_bend_in_the_clock_moves_every_due_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, scale=1.0)
+    ran = asyncio.Event()
+
+    async def job() -> None:
+        ran.set()
+
+    schedule = bench.schedule((Row("loop", 3600),), {"loop": job})
+    task = asyncio.create_task(schedule.run(bench.stop, grace_s=1))
+    await asyncio.sleep(0.05)
+    assert not ran.is_set()
+    bench.clock.follow(Timeline(bench.clock.real_s(), START_MS, 36_000.0))
+    await asyncio.wait_for(ran.wait(), 5)
+    assert bench.clock.now_ms() >= START_MS // 3_600_000 * 3_600_000 + 3_600_000
+    bench.stop.set()
+    await task
+
+
+async def test_an_expected_failure_ends_the_cycle_only(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    runs = 0
+
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            bench.stop.set()
+        raise DataProviderError("quote BTCUSDT: 75 s old")
+
+    await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
+    assert runs == 2
+    assert bench.names() == ["job.failed", "job.failed"]
+    assert "75 s old" in str(bench.events[0].facts["error"])
+
+
+async def test_a_bug_where_money_is_touched_ends_the_service(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    async def job() -> None:
+        raise KeyError("fills")
+
+    with pytest.raises(KeyError, match="fills"):
+        await asyncio.wait_for(
+            bench.schedule((Row("loop", 60, touches_money=True),), {"loop": job}).run(bench.stop, grace_s=1), 10
+        )
+    assert bench.names() == ["job.ended_service"]
+
+
+async def test_a_bug_elsewhere_parks_that_job_and_the_others_go_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    good = 0
+
+    async def bad_job() -> None:
+        raise ValueError("thoughts")
+
+    async def good_job() -> None:
+        nonlocal good
+        good += 1
+        if good == 3:
+            bench.stop.set()
+
+    schedule = bench.schedule((Row("think", 60), Row("loop", 60)), {"think": bad_job, "loop": good_job})
+    await asyncio.wait_for(schedule.run(bench.stop, grace_s=1), 10)
+    assert bench.names() == ["job.parked"]
+    assert list(schedule.parked) == ["think"]
+
+
+async def test_a_due_time_missed_while_down_is_made_up_once_after_a_restart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, scale=1.0)
+    day = Row("daily", DAY_S)
+    last_due = day.last_due_ms(START_MS)
+    bench.file.write_text(json.dumps({"schema": 1, "daily": last_due - DAY_S * 1000, "weekly": last_due}))
+    ran: list[str] = []
+
+    async def daily() -> None:
+        ran.append("daily")
+        bench.stop.set()
+
+    async def weekly() -> None:
+        ran.append("weekly")
+
+    schedule = bench.schedule((day, Row("weekly", DAY_S)), {"daily": daily, "weekly": weekly})
+    await asyncio.wait_for(schedule.run(bench.stop, grace_s=1), 5)
+    assert ran == ["daily"]
+    assert json.loads(bench.file.read_text())["daily"] == last_due
+
+
+async def test_an_unreadable_record_of_last_runs_is_set_aside_and_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.file.write_text("{not json")
+
+    async def job() -> None:
+        bench.stop.set()
+
+    await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
+    assert bench.names() == ["state.set_aside"]
+    assert bench.file.with_name("schedule.json.bad-1").read_text() == "{not json"
+
+
+async def test_running_jobs_are_drained_on_stop_and_cancelled_after_the_grace(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    finished: list[str] = []
+
+    async def quick() -> None:
+        bench.stop.set()
+        await asyncio.sleep(0.05)
+        finished.append("quick")
+
+    async def stuck() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            finished.append("cancelled")
+
+    rows = (Row("quick", 60), Row("stuck", 60))
+    await asyncio.wait_for(bench.schedule(rows, {"quick": quick, "stuck": stuck}).run(bench.stop, grace_s=0.3), 10)
+    assert finished == ["quick", "cancelled"]
+
+
+async def test_settled_means_all_that_was_due_is_done(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    gate = asyncio.Event()
+    started = asyncio.Event()
+
+    async def job() -> None:
+        started.set()
+        await gate.wait()
+
+    row = Row("loop", 60)
+    schedule = bench.schedule((row,), {"loop": job})
+    task = asyncio.create_task(schedule.run(bench.stop, grace_s=1))
+    await asyncio.wait_for(started.wait(), 5)
+    due_ms = row.last_due_ms(bench.clock.now_ms())
+    assert not schedule.settled(due_ms)
+    gate.set()
+    await asyncio.sleep(0.05)
+    assert schedule.settled(due_ms)
+    assert not schedule.settled(due_ms + 10 * 60_000 * 60)
+    bench.stop.set()
+    await task
+
+
+@given(every_s=st.integers(1, 700_000), offset_s=st.integers(0, 700_000), now_ms=st.integers(0, 2_000_000_000_000))
+def test_due_times_lie_around_now_on_the_grid(every_s: int, offset_s: int, now_ms: int) -> None:
+    row = Row("any", every_s, offset_s)
+    last, following = row.last_due_ms(now_ms), row.next_due_ms(now_ms)
+    assert last <= now_ms < following == last + every_s * 1000
+    assert (last - offset_s * 1000) % (every_s * 1000) == 0
+
+
+def test_the_weekly_backup_is_due_on_sundays_just_after_midnight() -> None:
+    weekly = next(row for row in SCHEDULE if row.name == "weekly_backup")
+    sunday_ms = parse_iso("2024-11-03T00:00:00Z")
+    assert weekly.next_due_ms(sunday_ms - 1000) == sunday_ms + (weekly.offset_s - SUNDAY_S) * 1000
