@@ -75,7 +75,7 @@ restart() {
         [ -d "/proc/$pid" ] && kill -KILL "$pid" 2>/dev/null
     fi
     say "restart: $why"
-    echo "$(date +%s)" >>"$state/monitor_restarts"
+    date +%s >>"$state/monitor_restarts"
     # shellcheck disable=SC2086  # the command is words on purpose
     LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
     count="$(awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" | wc -l)"

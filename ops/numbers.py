@@ -1,0 +1,100 @@
+"""What the lab knows, gathered once and told many times: reports, status, heartbeat and demo all read these values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, live or paper; amounts in quote (USDT).
+
+    Equity = cash + positions + unrealised. Funding and fees are already inside cash; they are told beside it.
+    """
+
+    kind: str
+    """`live`, `live (sandbox)` or `paper`."""
+    equity_quote: float
+    cash_quote: float
+    positions_quote: float
+    """What is held on the spot side, at the market's price."""
+    unrealised_quote: float
+    """Of the perpetual side, at the mark."""
+    funding_quote: float
+    """Settled since the start; booked from the venue's own records when live."""
+    fees_quote: float
+    """Paid since the start, at the price of the coin they were charged in."""
+    start_quote: float
+    """Equity the account began with."""
+
+    @property
+    def change_fraction(self) -> float:
+        """Change since the start, fraction; 0 for an account that began with nothing."""
+        return self.equity_quote / self.start_quote - 1.0 if self.start_quote > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One position as a person wants to hear of it."""
+
+    strategy_id: str
+    text: str
+    """`carry BTCUSDT: long 0.006 spot, short 0.006 perp, funding +0.31`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The strategy that leads, with what its rate is worth."""
+
+    strategy_id: str
+    name: str
+    net_return_fraction: float
+    n: int
+    """Trades, or settlements of a carry."""
+    n_of: str
+    low_fraction: float
+    """Interval of the net return per trade or settlement, 95 %."""
+    high_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class LastDecision:
+    """What the last cycle decided, with the rule and both numbers."""
+
+    at_ms: int
+    status: str
+    reason: str
+    value: float
+    limit: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Everything one report needs."""
+
+    at_ms: int
+    market: str
+    """`live`, `recorded`, `downloaded` or `synthetic`: where the bars come from."""
+    accounts: tuple[Account, ...]
+    holdings: tuple[Holding, ...]
+    stages: dict[str, int]
+    """Strategies by stage."""
+    best: Best | None
+    data_quality: float
+    """0 to 100; what the validator said of the last bars."""
+    last: LastDecision | None
+    no_trade_reasons: dict[str, int]
+    """Reasons of the last day's cycles that did not trade, by count."""
+    next_action: str
+    waiting_for_human: tuple[str, ...]
+    uptime_s: float
+    ideas_tried: int
+    """Performances shown to anything that chooses, ever: the trial ledger's count."""
+    rss_mb: float
+    errors: int = 0
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,157 @@
+"""What the lab knows -> what a person reads. Pure: numbers in, text or PNG bytes out.
+
+Rates carry n and an interval; under n = 30 they say "not enough data". A synthetic market is said on every text.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from ops.numbers import Account, Best, Numbers
+from trading.domain.clock import as_datetime, iso
+
+ENOUGH = 30
+"""Below this many trades or settlements a rate is not told."""
+SYNTHETIC_LINE = "⚠️ SYNTHETIC MARKET: made up by a generator, not by people trading"
+
+
+def hourly_report(n: Numbers) -> str:
+    """The message of every full hour: equity first, then why nothing, or what, was done."""
+    lines = [f"📊 Hourly Report - {as_datetime(n.at_ms):%H:%M} UTC", *_market_line(n)]
+    lines += [account_line(account) for account in n.accounts]
+    lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
+    lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
+    lines.append(best_line(n.best))
+    lines.append(f"Data quality {n.data_quality:.0f}/100, ideas ever tried {n.ideas_tried}")
+    lines.append(decision_line(n))
+    lines.append(f"Next: {n.next_action}")
+    lines += [f"Waits for you: python approve_strategy.py {name}" for name in n.waiting_for_human]
+    return "\n".join(lines)
+
+
+def heartbeat(n: Numbers) -> str:
+    """The message that says the lab lives."""
+    days, rest = divmod(int(n.uptime_s), 86_400)
+    return "\n".join(
+        [
+            "💚 AI Trading Lab Heartbeat",
+            *_market_line(n),
+            f"Up {days} d {rest // 3600} h {rest % 3600 // 60} min, {n.ideas_tried} ideas tried, {n.rss_mb:.0f} MB",
+            *(account_line(account) for account in n.accounts),
+        ]
+    )
+
+
+def summary(n: Numbers, *, title: str) -> str:
+    """The daily or weekly summary."""
+    reasons = sorted(n.no_trade_reasons.items(), key=lambda pair: -pair[1])[:5]
+    return "\n".join(
+        [
+            f"📅 {title} - {iso(n.at_ms)[:10]}",
+            *_market_line(n),
+            *(account_line(account) for account in n.accounts),
+            "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
+            best_line(n.best),
+            "Why nothing traded: " + (", ".join(f"{reason} {count}×" for reason, count in reasons) or "it did"),
+        ]
+    )
+
+
+def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
+    """What was learned lately: why ideas were refused."""
+    told = ", ".join(f"{reason} {count}×" for reason, count in refused) or "nothing refused yet"
+    return "\n".join(["💡 Insights", *_market_line(n), f"Ideas refused because: {told}", best_line(n.best)])
+
+
+def account_line(a: Account) -> str:
+    """Equity first, then what it is made of."""
+    return (
+        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(a.cash_quote)} + positions "
+        f"{money(a.positions_quote)} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}, "
+        f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
+    )
+
+
+def best_line(best: Best | None) -> str:
+    """The leader with n and interval, or why no rate is told."""
+    if best is None:
+        return "Best: none on paper yet"
+    if best.n < ENOUGH:
+        return f"Best: {best.name} ({best.strategy_id}): not enough data, n = {best.n} {best.n_of}"
+    return (
+        f"Best: {best.name} ({best.strategy_id}) {best.net_return_fraction:+.3%} net, n = {best.n} {best.n_of}, "
+        f"95 % of each {best.low_fraction:+.4%} to {best.high_fraction:+.4%}"
+    )
+
+
+def decision_line(n: Numbers) -> str:
+    """The last decision with its rule and both numbers, and the day's top reason for none."""
+    if n.last is None:
+        return "Last decision: none yet"
+    line = f"Last decision {iso(n.last.at_ms)[11:16]}: {n.last.status} {n.last.reason}"
+    if n.last.note:
+        line += f" ({n.last.note})"
+    if n.no_trade_reasons:
+        top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
+        line += f"; most often today: {top} {n.no_trade_reasons[top]}×"
+    return line
+
+
+def money(value: float) -> str:
+    """Two decimals, thousands apart."""
+    return f"{value:,.2f}"
+
+
+def equity_chart(
+    times_ms: Sequence[int], series: dict[str, Sequence[float]], *, title: str, is_synthetic: bool
+) -> bytes:
+    """Equity over time as PNG bytes, one line a series, drawn down from its own peak below.
+
+    Args:
+        times_ms: (n,) UTC milliseconds.
+        series: Name to (n,) equity in quote; nan where the account did not exist.
+        title: Above the chart.
+        is_synthetic: Stamps the picture.
+
+    Raises:
+        ValueError: a series has another length than the times.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 370 ms, and only a chart needs it
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    moments = [as_datetime(ms) for ms in times_ms]
+    for name, values in series.items():
+        if len(values) != len(moments):
+            raise ValueError(f"equity_chart: {name} has {len(values)} values for {len(moments)} times")
+        (line,) = top.plot(moments, values, label=name, linewidth=1.4)
+        bottom.plot(moments, _drawdown_pct(values), color=line.get_color(), linewidth=1.0)
+    top.set_title(title, loc="left")
+    top.set_ylabel("equity, USDT")
+    top.ticklabel_format(axis="y", useOffset=False)
+    bottom.set_ylabel("from peak, %")
+    for axes in (top, bottom):
+        axes.grid(alpha=0.25)
+    if len(series) > 1:
+        top.legend(loc="best", frameon=False)
+    bottom.tick_params(axis="x", labelrotation=20)
+    if is_synthetic:
+        figure.text(0.5, 0.5, "SYNTHETIC MARKET", fontsize=34, color="red", alpha=0.18, ha="center", rotation=18)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _drawdown_pct(values: Sequence[float]) -> list[float]:
+    peak, falls = float("-inf"), []
+    for value in values:
+        peak = max(peak, value) if value == value else peak
+        falls.append((value / peak - 1.0) * 100.0 if value == value and peak > 0 else float("nan"))
+    return falls
+
+
+def _market_line(n: Numbers) -> list[str]:
+    return [SYNTHETIC_LINE] if n.market == "synthetic" else []

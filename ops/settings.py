@@ -1,0 +1,129 @@
+"""`lab.yaml`: every setting that is no secret, validated once, at the door.
+
+Units stand in the names. An unknown key is an error that names the nearest known one. The hash of what was read goes on
+every record the lab writes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Annotated, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trading.domain.errors import SettingsError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VenueSettings(_Section):
+    """Which exchange."""
+
+    base_url: str | None = None
+    """Everything goes there instead of to Binance: a sandbox on loopback. None: the real thing."""
+    follow_sandbox_clock: bool = False
+    """Lab time is the sandbox's. Only together with base_url."""
+
+
+class TelegramSettings(_Section):
+    """Where Telegram is."""
+
+    base_url: str | None = None
+    """None: api.telegram.org."""
+
+
+class ResearchSettings(_Section):
+    """What strategies are tested on."""
+
+    history_days: Annotated[int, Field(ge=30, le=3650)] = 730
+    """How far back research looks, days."""
+    timeframe: str = "1h"
+    """Bars of research and paper trading."""
+
+
+class ServiceSettings(_Section):
+    """The service itself."""
+
+    loop_s: Annotated[int, Field(ge=5, le=3600)] = 60
+    """Between two trading cycles, lab seconds; it must divide an hour or be one."""
+    grace_s: Annotated[float, Field(gt=0, le=4.5)] = 3.0
+    """What running jobs get when the service is told to end, real seconds."""
+    bar_patience_s: Annotated[float, Field(ge=0, le=50)] = 20.0
+    """How long a cycle waits for a candle that is due, lab seconds."""
+
+
+def flat_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted name a model knows."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from flat_names(kind, f"{prefix}{name}.")
+
+
+class _OneKeyOnce(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, model: type[BaseModel]) -> BaseModel:
+    """Read and validate a settings file; a missing one means every default.
+
+    Raises:
+        SettingsError: not YAML, an unknown key, a value out of range; one line with file, key, value and range.
+    """
+    if not path.exists():
+        return model()
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneKeyOnce)  # noqa: S506  # a SafeLoader of ours
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path}: not UTF-8 text at byte {error.start}; restore it from lab.yaml in the repository"
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise SettingsError(
+            f"{path}{where}: {getattr(error, 'problem', None) or 'not YAML'}; mend that line"
+        ) from error
+    if data is None:
+        return model()
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: a {type(data).__name__} where settings should be; see lab.yaml in the repository")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {first_complaint(error, model)}") from error
+
+
+def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """Pydantic's first complaint as one line: key, value, what to do."""
+    detail = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = list(flat_names(model))
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        near = near or difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1, cutoff=0.3)
+        return f"{name}: unknown setting; " + (f"did you mean {near[0]}?" if near else "see lab.yaml for the names")
+    return f"{name}={detail['input']!r}: {detail['msg']}; change it"
+
+
+def config_hash(settings: BaseModel) -> str:
+    """Twelve hex digits that change when any setting does."""
+    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
