@@ -109,6 +109,10 @@ class Clock:
         """Real seconds from an arbitrary start; for what the machine costs, such as latencies."""
         return time.monotonic()
 
+    def system_ms(self) -> int:
+        """The system's time, UTC milliseconds, whatever the lab's; to compare with stamps the system made."""
+        return int(time.time() * 1000)
+
     def real_delay_s(self, lab_ms: float) -> float:
         """Real seconds from now until lab time reaches `lab_ms`; 0 when it has."""
         if self._timeline is None:

@@ -1,0 +1,90 @@
+"""What the lab is doing, in under a second, with no network: `python get_status.py [--pending] [--approved]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ops.environment import find_home
+from ops.status import ALIVE_S, Status, StrategyLine, read_status
+from trading.domain.clock import Clock
+from trading.domain.errors import TradingEngineError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the status; 0, or 2 where the home cannot be found."""
+    parser = argparse.ArgumentParser(prog="get_status.py", description="What the lab is doing; reads files only.")
+    parser.add_argument("--pending", action="store_true", help="only the strategies that wait for you")
+    parser.add_argument("--approved", action="store_true", help="only the strategies you approved")
+    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    options = parser.parse_args(words)
+    try:
+        status = read_status(find_home(), Clock())
+    except TradingEngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(asdict(status) | {"stages": status.stages}, indent=2, ensure_ascii=False))
+    elif options.pending or options.approved:
+        lines = (status.pending if options.pending else ()) + (status.approved if options.approved else ())
+        print("\n".join(map(strategy_line, lines)) or "none")
+    else:
+        print("\n".join(status_lines(status)))
+    return 0
+
+
+def status_lines(status: Status) -> list[str]:
+    """The page a person reads."""
+    beat = status.heartbeat
+    lines = ["AI Trading Lab", f"  service     {service_line(status)}"]
+    if beat.get("market") == "synthetic":
+        lines.append("  market      SYNTHETIC MARKET")
+    lines.append(f"  stop        {status.stop or ('PAUSED: no new positions' if status.paused else 'none')}")
+    accounts, holdings = beat.get("accounts"), beat.get("holdings")
+    told = accounts if isinstance(accounts, list) else []
+    lines += [f"  equity      {account['equity_quote']:,.2f} USDT ({account['kind']})" for account in told]
+    held = holdings if isinstance(holdings, list) else []
+    lines += [f"  holds       {holding['text']}" for holding in held] or ["  holds       nothing"]
+    stages = ", ".join(f"{count} {stage}" for stage, count in sorted(status.stages.items()))
+    lines.append(f"  strategies  {stages or 'none yet'}")
+    lines.append(f"  last cycle  {last_cycle_line(beat)}")
+    reasons = beat.get("no_trade_reasons")
+    if isinstance(reasons, dict) and reasons:
+        top = sorted(reasons.items(), key=lambda pair: -pair[1])[:3]
+        lines.append("  no trades   " + ", ".join(f"{reason} {count}×" for reason, count in top) + " (last day)")
+    lines += [f"  waits       {line.id} {line.name}: python approve_strategy.py {line.id}" for line in status.pending]
+    lines += [f"  problem     {problem}" for problem in status.problems]
+    return lines
+
+
+def service_line(status: Status) -> str:
+    """Alive, frozen, or not there."""
+    if status.heartbeat_age_s is None:
+        return "never ran here; start it with ./lab run"
+    age = f"heartbeat {status.heartbeat_age_s:.0f} s old"
+    if status.pid is None:
+        return f"NOT RUNNING, {age}"
+    if status.heartbeat_age_s > ALIVE_S:
+        return f"FROZEN? process {status.pid}, {age}"
+    return f"runs as process {status.pid}, {age}"
+
+
+def last_cycle_line(beat: dict[str, object]) -> str:
+    """What the last cycle decided, with the rule and both numbers."""
+    last = beat.get("last")
+    if not isinstance(last, dict):
+        return "none yet"
+    both = f"value {last['value']:.6g}, limit {last['limit']:.6g}"
+    return f"{last['status']} {last['reason']} ({both}) {last['note']}".rstrip()
+
+
+def strategy_line(line: StrategyLine) -> str:
+    """One strategy, one line."""
+    return f"{line.id}  {line.type:15} {line.stage:12} {line.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

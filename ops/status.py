@@ -1,0 +1,136 @@
+"""The lab's state as its files tell it: no network, no lock, nothing written, whether the service lives or not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading.domain.clock import Clock
+from trading.storage.home import Home
+
+ALIVE_S = 300.0
+"""A heartbeat older than this means that nobody is at home."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyLine:
+    """One strategy file in short."""
+
+    id: str
+    name: str
+    type: str
+    stage: str
+    status: str
+    approved_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `get_status.py` shows."""
+
+    at_ms: int
+    pid: int | None
+    """Of the running service; None: it does not run."""
+    heartbeat_age_s: float | None
+    """None: there never was one."""
+    stop: str | None
+    """What stops the lab now, in words; None: nothing does."""
+    paused: bool
+    heartbeat: dict[str, object]
+    """The numbers of the last cycle, as the service wrote them; empty before the first."""
+    strategies: tuple[StrategyLine, ...]
+    problems: tuple[str, ...]
+    """Files that could not be read, one line each."""
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Strategies by stage."""
+        return dict(Counter(line.stage for line in self.strategies))
+
+    @property
+    def pending(self) -> tuple[StrategyLine, ...]:
+        """What waits for the human."""
+        return tuple(line for line in self.strategies if line.stage == "review" and line.approved_at is None)
+
+    @property
+    def approved(self) -> tuple[StrategyLine, ...]:
+        """What the human has approved and is not retired."""
+        return tuple(line for line in self.strategies if line.approved_at is not None and line.stage != "retired")
+
+
+def read_status(home: Home, clock: Clock) -> Status:
+    """Read every file that tells something; what cannot be read is a problem line, never an exception."""
+    problems: list[str] = []
+    heartbeat = _read(home.heartbeat_file, problems)
+    pid = _running_pid(home)
+    return Status(
+        at_ms=clock.now_ms(),
+        pid=pid,
+        heartbeat_age_s=_age_s(home.heartbeat_file, clock),
+        stop=_stop(home),
+        paused=home.pause_file.exists(),
+        heartbeat=heartbeat,
+        strategies=tuple(_strategies(home, problems)),
+        problems=tuple(problems),
+    )
+
+
+def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
+    lines = []
+    for path in sorted(home.strategies.glob("*/*.json")):
+        data = _read(path, problems)
+        if not data:
+            continue
+        approved_at = data.get("approved_at")
+        lines.append(
+            StrategyLine(
+                id=str(data.get("id", path.stem)),
+                name=str(data.get("name", "?")),
+                type=str(data.get("type", "?")),
+                stage=str(data.get("stage", "?")),
+                status=str(data.get("status", "?")),
+                approved_at=None if approved_at is None else str(approved_at),
+            )
+        )
+    return lines
+
+
+def _read(path: Path, problems: list[str]) -> dict[str, object]:
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        problems.append(f"{path}: cannot be read ({error}); look at it, or restore it from a backup")
+        return {}
+    if not isinstance(data, dict):
+        problems.append(f"{path}: a {type(data).__name__} where an object should be; restore it from a backup")
+        return {}
+    return data
+
+
+def _running_pid(home: Home) -> int | None:
+    try:
+        pid = int(home.lock_file.read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def _age_s(path: Path, clock: Clock) -> float | None:
+    """By the system's clock on both sides: the file's stamp and now."""
+    try:
+        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _stop(home: Home) -> str | None:
+    for path in (home.stopped_file, *home.kill_files):
+        if path.exists():
+            return f"{path.relative_to(home.root)} is there"
+    return "KILL=1" if os.environ.get("KILL") == "1" else None
