@@ -1,0 +1,66 @@
+"""Secrets and gates come from `.env` and the environment, and every wrong line is told in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.environment import read_environment
+from trading.domain.errors import SettingsError
+from trading.storage.home import Home
+
+
+def write_env(home: Home, text: str, mode: int = 0o600) -> None:
+    home.env_file.write_text(text)
+    home.env_file.chmod(mode)
+
+
+def test_nothing_set_means_paper_and_console(home: Home) -> None:
+    environment = read_environment(home, process={})
+    assert environment.telegram_token is None
+    assert not environment.live_trading
+    assert not environment.kill
+    assert environment.secret_values() == []
+
+
+def test_the_process_environment_wins_over_the_file(home: Home) -> None:
+    write_env(home, "TELEGRAM_TOKEN=from-file\nTELEGRAM_CHAT_ID=1\n")
+    environment = read_environment(home, process={"TELEGRAM_TOKEN": "from-process"})
+    assert environment.secret_values() == ["from-process"]
+    assert environment.telegram_chat_id == "1"
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "1", "Y"])
+def test_only_the_exact_word_opens_the_first_gate(home: Home, word: str) -> None:
+    with pytest.raises(SettingsError, match=r"LIVE_TRADING=.*write LIVE_TRADING=YES or leave it out"):
+        read_environment(home, process={"LIVE_TRADING": word})
+    assert read_environment(home, process={"LIVE_TRADING": "YES"}).live_trading
+
+
+def test_an_old_name_is_taken_with_a_warning(home: Home) -> None:
+    with pytest.warns(UserWarning, match="BINANCE_SECRET_KEY is an old name: call it BINANCE_API_SECRET"):
+        environment = read_environment(home, process={"BINANCE_API_KEY": "k", "BINANCE_SECRET_KEY": "s"})
+    assert environment.binance_api_secret is not None
+
+
+def test_an_unknown_name_names_the_nearest_known_one(home: Home) -> None:
+    write_env(home, "TELEGRAM_TOKN=abc\n")
+    with pytest.raises(SettingsError, match=r"TELEGRAM_TOKN: unknown name; did you mean TELEGRAM_TOKEN\?"):
+        read_environment(home, process={})
+
+
+def test_a_file_that_others_may_read_is_refused(home: Home) -> None:
+    write_env(home, "KILL=0\n", mode=0o644)
+    with pytest.raises(SettingsError, match="others may read it; run: chmod 600"):
+        read_environment(home, process={})
+
+
+def test_half_a_pair_of_keys_is_refused_without_telling_it(home: Home) -> None:
+    with pytest.raises(SettingsError, match="come in pairs") as refusal:
+        read_environment(home, process={"BINANCE_API_KEY": "canary-key"})
+    assert "canary" not in str(refusal.value)
+
+
+def test_secrets_do_not_show_when_the_environment_is_printed(home: Home) -> None:
+    environment = read_environment(home, process={"GEMINI_API_KEY": "canary-gemini"})
+    assert "canary" not in repr(environment)
+    assert environment.secret_values() == ["canary-gemini"]

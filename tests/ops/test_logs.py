@@ -1,0 +1,52 @@
+"""The log is one greppable line per event, and no secret ever reaches it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from ops.logs import set_up_logs
+from trading.domain.clock import Clock, parse_iso
+
+TOKEN = "bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Iterator[Path]:
+    file = tmp_path / "ai_lab.log"
+    set_up_logs(file, clock=Clock(origin_ms=parse_iso("2024-11-01")), secrets=["canary-secret"], to_console=False)
+    yield file
+    structlog.reset_defaults()
+    for handler in list(logging.getLogger().handlers):
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def test_a_line_has_time_event_and_facts(log_file: Path) -> None:
+    structlog.get_logger("x").info("carry.refused", reason="BASIS_TOO_WIDE", value=0.0031)
+    assert log_file.read_text() == (
+        "at=2024-11-01T00:00:00Z level=info event=carry.refused reason=BASIS_TOO_WIDE value=0.0031\n"
+    )
+
+
+def test_known_secrets_and_what_looks_like_one_are_taken_out_everywhere(log_file: Path) -> None:
+    log = structlog.get_logger("x")
+    log.info("call", url=f"https://api.telegram.org/{TOKEN}/sendMessage", headers={"X-MBX-APIKEY": "canary-secret"})
+    logging.getLogger("library").warning("GET /order?signature=%s", "a1" * 32)
+    try:
+        raise ValueError("key canary-secret refused")
+    except ValueError as error:
+        log.error("bug", exc_info=error)
+    text = log_file.read_text()
+    for secret in ("canary-secret", TOKEN, "a1" * 32):
+        assert secret not in text
+    assert text.count("***") >= 4
+
+
+def test_the_library_that_prints_the_token_is_silent(log_file: Path) -> None:
+    logging.getLogger("httpx").info("HTTP Request: POST https://api.telegram.org/%s/sendMessage", TOKEN)
+    assert log_file.read_text() == ""
