@@ -1,0 +1,98 @@
+"""From what happened to what the human reads: listens on the bus, writes to the outbox. No room calls Telegram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ops.reports import SYNTHETIC_LINE
+from trading.domain.clock import Clock, iso
+from trading.domain.events import Event, Severity
+from trading.notify.message import Message
+from trading.notify.outbox import Outbox
+
+APPROVAL = "strategy.review"
+"""The event that asks the human."""
+
+
+class Messenger:
+    """Turns notices and alerts into queued messages.
+
+    Args:
+        outbox: Where messages wait for delivery.
+        clock: Stamps them.
+        is_synthetic: Every text says that the market is made up.
+        wake: Called after a message was queued.
+    """
+
+    def __init__(self, outbox: Outbox, clock: Clock, *, is_synthetic: bool, wake: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._is_synthetic = is_synthetic
+        self._wake = wake
+
+    def hear(self, event: Event) -> None:
+        """What the bus calls with every event."""
+        if event.severity is Severity.INFO:
+            return
+        if event.name == APPROVAL:
+            self.tell("approval", approval_request(event.facts), dedup_key=f"approval:{event.facts['id']}")
+        elif event.severity is Severity.ALERT:
+            key = str(event.facts.get("alert_key", event.name))
+            self.tell("alert", alert(event), dedup_key=key, severity=Severity.ALERT)
+        else:
+            self.tell("notice", notice(event))
+
+    def tell(
+        self,
+        kind: str,
+        text: str,
+        *,
+        photo: bytes | None = None,
+        dedup_key: str = "",
+        severity: Severity = Severity.NOTICE,
+    ) -> None:
+        """Queue one message; when this returns it is on disk."""
+        if self._is_synthetic and SYNTHETIC_LINE not in text:
+            text = f"{text}\n{SYNTHETIC_LINE}"
+        if self._outbox.put(Message(kind, text, photo, dedup_key, severity), self._clock):
+            self._wake()
+
+    def resolve(self, alert_key: str) -> None:
+        """The state an alert told of has changed: it is repeated no more."""
+        self._outbox.resolve(alert_key)
+
+
+def approval_request(facts: Mapping[str, object]) -> str:
+    """What the human is asked, with everything needed to answer but the one page of evidence."""
+    return "\n".join(
+        [
+            "🎯 Strategy Approval Needed!",
+            f"{facts['name']} ({facts['id']})",
+            f"Thesis: {facts['thesis']}",
+            f"Backtest: {facts['backtest']}",
+            f"Walk-forward: {facts['walk_forward']}",
+            f"Paper: {facts['paper']}",
+            f"Would refute it: {facts['refutation']}",
+            f"To read and decide: python approve_strategy.py {facts['id']}",
+        ]
+    )
+
+
+def alert(event: Event) -> str:
+    """Something is wrong; repeated until the state changes."""
+    return f"🚨 {sentence(event)}"
+
+
+def notice(event: Event) -> str:
+    """Something worth knowing happened."""
+    return f"🔔 {sentence(event)}"
+
+
+def sentence(event: Event) -> str:
+    """An event in one line: its name, then its facts, as they stand in the journal."""
+    told = ", ".join(f"{key} {_value(value)}" for key, value in event.facts.items() if key != "alert_key")
+    return f"{event.name} at {iso(event.at_ms)[11:16]} UTC" + (f": {told}" if told else "")
+
+
+def _value(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
