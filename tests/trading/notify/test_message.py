@@ -1,0 +1,63 @@
+"""How a message is cut: nothing is lost, everything fits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.notify.message import MAX_CAPTION, MAX_TEXT, Message, parts, plain, units
+
+
+def test_a_message_that_fits_stays_as_it_is():
+    message = Message("report", "<b>short</b>", is_html=True)
+    assert parts(message) == [message]
+
+
+def test_a_long_message_is_cut_at_line_ends():
+    lines = [f"line {n}: " + "x" * 90 for n in range(100)]
+    cut = parts(Message("report", "\n".join(lines)))
+    assert len(cut) == 3
+    assert [line for part in cut for line in part.text.split("\n")] == lines
+
+
+def test_a_cut_message_loses_its_markup_but_no_word():
+    cut = parts(Message("report", "<b>" + "word &amp; " * 800 + "</b>", is_html=True))
+    assert not any(part.is_html for part in cut)
+    assert "".join(part.text for part in cut) == "word & " * 800
+
+
+def test_a_photo_stays_with_the_first_part_under_the_caption_limit():
+    cut = parts(Message("report", "\n".join(["y" * 100] * 60), photo=b"png"))
+    assert [part.photo for part in cut] == [b"png", *[None] * (len(cut) - 1)]
+    assert units(cut[0].text) <= MAX_CAPTION
+
+
+def test_one_endless_line_of_emoji_is_cut_by_the_units_they_take():
+    cut = parts(Message("report", "📊" * 5000))
+    assert all(units(part.text) <= MAX_TEXT for part in cut)
+    assert "".join(part.text for part in cut) == "📊" * 5000
+
+
+@given(st.text(alphabet="a📊é \n<&", min_size=1, max_size=9000).filter(str.strip))
+def test_every_part_fits_and_nothing_but_line_ends_is_lost(text):
+    cut = parts(Message("report", text))
+    assert all(units(part.text) <= MAX_TEXT for part in cut)
+    assert "".join(part.text for part in cut).replace("\n", "").strip() == text.replace("\n", "").strip()
+
+
+def test_an_empty_message_is_a_mistake_of_its_writer():
+    with pytest.raises(ValueError, match="kind 'report' has no text"):
+        Message("report", " \n")
+
+
+def test_plain_text_keeps_a_lone_less_than_sign():
+    assert plain("<b>1 < 2</b> &amp; <code>x</code>") == "1 < 2 & x"
+
+
+def test_importing_the_room_does_not_import_the_telegram_library():
+    code = "import sys, trading.notify.outbox, trading.notify.console; sys.exit('telegram' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
