@@ -11,12 +11,22 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.llm.budget import BudgetSettings
+from ai_brain.llm.gemini_settings import GeminiSettings
+from ai_brain.llm.idea_settings import GeneratorSettings
+from ai_brain.paper.settings import PaperSettings
+from ai_brain.senses.news_settings import NewsSettings
 from trading.domain.errors import SettingsError
+from trading.execution.settings import ExecutionSettings
+from trading.funding.carry import CarrySettings
+from trading.market.validator_rules import ValidatorSettings
+from trading.risk.limits import RiskLimits
 
 
 class _Section(BaseModel):
@@ -24,7 +34,10 @@ class _Section(BaseModel):
 
 
 class VenueSettings(_Section):
-    """Which exchange."""
+    """Which exchange, and what there."""
+
+    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}USDT$")] = "BTCUSDT"
+    """What the lab researches and trades, by the exchange's own name."""
 
     base_url: str | None = None
     """Everything goes there instead of to Binance: a sandbox on loopback. None: the real thing."""
@@ -44,8 +57,10 @@ class ResearchSettings(_Section):
 
     history_days: Annotated[int, Field(ge=30, le=3650)] = 730
     """How far back research looks, days."""
-    timeframe: str = "1h"
+    timeframe: Literal["5m", "15m", "1h", "4h"] = "1h"
     """Bars of research and paper trading."""
+    live_bars: Annotated[int, Field(ge=200, le=20_000)] = 1500
+    """Closed bars kept at hand of each live market."""
 
 
 class ServiceSettings(_Section):
@@ -57,6 +72,34 @@ class ServiceSettings(_Section):
     """What running jobs get when the service is told to end, real seconds."""
     bar_patience_s: Annotated[float, Field(ge=0, le=50)] = 20.0
     """How long a cycle waits for a candle that is due, lab seconds."""
+
+
+class LabSettings(_Section):
+    """Everything in `lab.yaml`."""
+
+    venue: VenueSettings = VenueSettings()
+    service: ServiceSettings = ServiceSettings()
+    telegram: TelegramSettings = TelegramSettings()
+    research: ResearchSettings = ResearchSettings()
+    gate: GateSettings = GateSettings()
+    gemini: GeminiSettings = GeminiSettings()
+    budget: BudgetSettings = BudgetSettings()
+    ideas: GeneratorSettings = GeneratorSettings()
+    news: NewsSettings = NewsSettings()
+    validator: ValidatorSettings = ValidatorSettings()
+    paper: PaperSettings = PaperSettings()
+    risk: RiskLimits = RiskLimits()
+    carry: CarrySettings = CarrySettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+
+def read_settings(path: Path) -> LabSettings:
+    """`lab.yaml`; a missing file means every default.
+
+    Raises:
+        SettingsError: see `read_yaml`.
+    """
+    return read_yaml(path, LabSettings)
 
 
 def flat_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -81,7 +124,10 @@ class _OneKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path, model: type[BaseModel]) -> BaseModel:
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_yaml(path: Path, model: type[Settings]) -> Settings:
     """Read and validate a settings file; a missing one means every default.
 
     Raises:

@@ -1,0 +1,99 @@
+"""Reasons to drop an idea before its performance is computed. They cost no trial; prefer them.
+
+Nothing here may look at what a strategy would have earned: only at the spec, at the market's own movement, and at how
+often the rules could speak at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_brain.evidence.findings import at_least, at_most, refusal
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.verdict import Finding, GateReason
+from ai_brain.evidence.windows import Window
+from trading.domain.market import YEAR_MS
+from trading.market.tape import Tape
+from trading.simulator.costs import Costs
+from trading.simulator.simulate import signals
+from trading.strategy.spec import CarryParameters, RuleParameters
+
+
+def of_memory(refused_before: str | None) -> list[Finding]:
+    """The same parameters lie in the graveyard already; the finding tells with what reason."""
+    if refused_before is None:
+        return []
+    return [refusal(GateReason.ALREADY_REFUSED, f"The same parameters were refused before, {refused_before}.")]
+
+
+def of_length(bars: int, settings: GateSettings) -> list[Finding]:
+    """A tape too short to be cut in two says nothing."""
+    note = f"{bars} bars of {settings.min_bars} needed; fetch more history."
+    return [at_least(GateReason.DATA_TOO_SHORT, bars, settings.min_bars, note)]
+
+
+def of_complexity(parameters: RuleParameters, settings: GateSettings) -> list[Finding]:
+    """More conditions fit more noise."""
+    rules = len(parameters.conditions)
+    note = f"{rules} rules, at most {settings.max_conditions}."
+    return [at_most(GateReason.TOO_COMPLEX, rules, settings.max_conditions, note)]
+
+
+def of_signals(tape: Tape, parameters: RuleParameters, judged: Window, settings: GateSettings) -> list[Finding]:
+    """Fewer bars on which the rules could open than trades needed: it can never be shown on this tape."""
+    found = signals(tape, parameters)
+    could_open = (found.entry_long | found.entry_short)[judged.first : judged.stop]
+    count = int(np.count_nonzero(could_open))
+    note = f"The rules could open on {count} bars of the judged stretch, {settings.min_trades} trades are needed."
+    return [at_least(GateReason.TOO_FEW_SIGNALS, count, settings.min_trades, note)]
+
+
+def of_move(
+    tape: Tape, parameters: RuleParameters, search: Window, costs: Costs, settings: GateSettings
+) -> list[Finding]:
+    """What a trade may expect to move against what it costs to open and close.
+
+    The expected move is the take-profit where there is one, else the market's own volatility over the longest holding
+    time; a spec with neither is not asked.
+    """
+    move = _expected_move_fraction(tape.close[: search.stop], _true_range_fraction(tape, search.stop), parameters)
+    if move is None:
+        return []
+    round_trip = 2.0 * (costs.taker_rate + costs.half_spread_rate)
+    needed = settings.min_move_to_cost * round_trip
+    note = f"A trade may expect a move of {move:.3%}, opening and closing costs {round_trip:.3%}."
+    return [at_least(GateReason.MOVE_BELOW_COST, move, needed, note)]
+
+
+def of_funding(perp: Tape, parameters: CarryParameters, judged: Window, settings: GateSettings) -> list[Finding]:
+    """A carry needs settlements to be judged by, and a rate that ever reaches its entry."""
+    first_ms = int(perp.open_time_ms[judged.first])
+    settled = int(np.count_nonzero(perp.funding.time_ms > first_ms))
+    enough = at_least(
+        GateReason.DATA_TOO_SHORT,
+        settled,
+        settings.min_settlements,
+        f"{settled} settlements on the judged stretch, {settings.min_settlements} needed; fetch more history.",
+    )
+    if not enough.passed:
+        return [enough]
+    apr = perp.funding.rate * (YEAR_MS / float(np.median(np.diff(perp.funding.time_ms))))
+    reached = int(np.count_nonzero(apr >= parameters.entry_apr_fraction))
+    note = f"{reached} of {len(apr)} settled rates reach the entry of {parameters.entry_apr_fraction:.1%} a year."
+    return [enough, at_least(GateReason.TOO_FEW_SIGNALS, reached, 1, note)]
+
+
+def _true_range_fraction(tape: Tape, stop: int) -> float:
+    before = np.concatenate((tape.open[:1], tape.close[: stop - 1]))
+    highest, lowest = np.maximum(tape.high[:stop], before), np.minimum(tape.low[:stop], before)
+    return float(np.median((highest - lowest) / tape.close[:stop]))
+
+
+def _expected_move_fraction(close: NDArray[np.float64], true_range: float, parameters: RuleParameters) -> float | None:
+    risk = parameters.risk
+    if risk.take_profit_atr is not None:
+        return risk.take_profit_atr * true_range
+    if risk.max_hold_bars is not None:
+        return float(np.std(np.diff(np.log(close)))) * float(np.sqrt(risk.max_hold_bars))
+    return None

@@ -1,0 +1,97 @@
+"""Where evidence lies: `state/evidence/ID.json` for people and programs, `ID.trades.csv` to follow it to bars.
+
+Evidence is never overwritten by other evidence: an older file of the same strategy moves to `ID.HASH.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ai_brain.evidence.verdict import Evidence
+from trading.domain.errors import StateFileError
+from trading.storage.files import read_json, set_aside, sync_folder, write_atomic, write_json
+from trading.storage.home import Home
+
+EVIDENCE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Evidence and the trades it rests on."""
+
+    evidence: Evidence
+    trades_csv: bytes
+    """Every trade of the judged stretch; empty when there was none."""
+
+
+def evidence_folder(home: Home) -> Path:
+    """`state/evidence`."""
+    return home.state / "evidence"
+
+
+def save_evidence(home: Home, judgement: Judgement) -> Path:
+    """Write the evidence of a spec and its trades; the trades first, so that a file never names trades not there.
+
+    Returns:
+        `state/evidence/ID.json`.
+
+    Raises:
+        StateFileError: the folder cannot be written to.
+    """
+    evidence = judgement.evidence
+    folder = evidence_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{evidence.spec_id}.json"
+    _keep_older(path, evidence.evidence_sha256)
+    if judgement.trades_csv:
+        write_atomic(folder / f"{evidence.spec_id}.trades.csv", judgement.trades_csv)
+    write_json(path, evidence.to_json(), schema=EVIDENCE_SCHEMA)
+    return path
+
+
+def load_evidence(home: Home, spec_id: str) -> Evidence | None:
+    """The latest evidence of a spec; None: it was never judged.
+
+    Raises:
+        StateFileError: the file is no evidence; it has been set aside.
+    """
+    return _read(evidence_folder(home) / f"{spec_id}.json")
+
+
+def trades_match(home: Home, evidence: Evidence) -> bool:
+    """Whether `ID.trades.csv` is still, byte for byte, what the evidence was judged on."""
+    path = evidence_folder(home) / f"{evidence.spec_id}.trades.csv"
+    if evidence.trades_sha256 is None:
+        return True
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == evidence.trades_sha256
+
+
+def _read(path: Path) -> Evidence | None:
+    data = read_json(path, schema=EVIDENCE_SCHEMA)
+    if data is None:
+        return None
+    try:
+        return Evidence.model_validate(data)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        kept = set_aside(path)
+        raise StateFileError(
+            f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {kept.name}, evaluate it again"
+        ) from error
+
+
+def _keep_older(path: Path, new_sha256: str) -> None:
+    older = _read(path)
+    if older is None or older.evidence_sha256 == new_sha256:
+        return
+    stamp = older.evidence_sha256[:12]
+    trades = path.with_name(f"{path.stem}.trades.csv")
+    if trades.exists():
+        trades.rename(path.with_name(f"{path.stem}.{stamp}.trades.csv"))
+    path.rename(path.with_name(f"{path.stem}.{stamp}.json"))
+    sync_folder(path.parent)

@@ -1,0 +1,191 @@
+"""The gate's questions, each a pure function from numbers to a finding with both of them."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.verdict import ONLY_CAUTION, Finding, GateReason, Statistics
+from trading.domain.market import YEAR_MS
+
+CENT = 0.01
+"""Quote: books that are off by more do not add up."""
+FUNDING_TOLERANCE = 0.01
+"""Relative: between a carry's booked funding and rate × notional summed from the tape."""
+
+
+def at_least(reason: GateReason, value: float, limit: float, note: str) -> Finding:
+    """Passes when value >= limit."""
+    return _finding(reason, value >= limit, value, limit, note)
+
+
+def above(reason: GateReason, value: float, limit: float, note: str) -> Finding:
+    """Passes when value > limit; what is not a number does not."""
+    return _finding(reason, value > limit, value, limit, note)
+
+
+def at_most(reason: GateReason, value: float, limit: float, note: str) -> Finding:
+    """Passes when value <= limit; what is not a number does not."""
+    return _finding(reason, value <= limit, value, limit, note)
+
+
+def refusal(reason: GateReason, note: str) -> Finding:
+    """A refusal without numbers of its own."""
+    return Finding(reason=reason, passed=False, refuses=True, value=None, limit=0.0, note=note)
+
+
+def of_search(run: Run) -> list[Finding]:
+    """Asked of the first look: did it trade at all, and did it keep anything?"""
+    return [
+        at_least(GateReason.NO_TRADES, run.entries, 1, f"{run.entries} positions opened on the search stretch."),
+        above(
+            GateReason.LOST_ON_SEARCH, run.net_return, 0.0, f"Net return on the search stretch {run.net_return:+.3%}."
+        ),
+    ]
+
+
+def of_sample(run: Run, *, is_carry: bool, settings: GateSettings) -> list[Finding]:
+    """Asked of the judged stretch: is there enough of it, did it win, was it liquidated?"""
+    if is_carry:
+        enough = at_least(
+            GateReason.TOO_FEW_SETTLEMENTS,
+            run.settlements,
+            settings.min_settlements,
+            f"{run.settlements} settlements in position on the judged stretch, {settings.min_settlements} needed.",
+        )
+    else:
+        enough = at_least(
+            GateReason.TOO_FEW_TRADES,
+            len(run.trades),
+            settings.min_trades,
+            f"{len(run.trades)} closed trades on the judged stretch, {settings.min_trades} needed.",
+        )
+    return [
+        enough,
+        above(
+            GateReason.LOST_ON_VALIDATION,
+            run.net_return,
+            0.0,
+            f"Net return on the judged stretch {run.net_return:+.3%}.",
+        ),
+        at_most(GateReason.LIQUIDATED, run.liquidations, 0, f"{run.liquidations} liquidations on the judged stretch."),
+    ]
+
+
+def of_fragility(doubled: Run, late: Run) -> list[Finding]:
+    """Asked of the judged stretch run again under worse conditions."""
+    return [
+        above(
+            GateReason.LOST_AT_DOUBLE_COST,
+            doubled.net_return,
+            0.0,
+            f"Net return with all costs doubled {doubled.net_return:+.3%}.",
+        ),
+        above(
+            GateReason.LOST_ONE_BAR_LATE,
+            late.net_return,
+            0.0,
+            f"Net return with entries one bar late {late.net_return:+.3%}.",
+        ),
+    ]
+
+
+def of_significance(s: Statistics, settings: GateSettings) -> list[Finding]:
+    """Asked of the judged returns: long enough, and better than the best of as many worthless ideas?"""
+    needed = inf if s.minimum_track_record_bars is None else s.minimum_track_record_bars
+    length = Finding(
+        reason=GateReason.TRACK_RECORD_TOO_SHORT,
+        passed=s.bars >= needed,
+        refuses=True,
+        value=None if needed == inf else needed,
+        limit=float(s.bars),
+        note=f"Minimum track record {needed:,.0f} bars at {settings.confidence:.0%}, {s.bars:,} are there."
+        if needed < inf
+        else "No track record of any length would do at this Sharpe.",
+    )
+    deflated = Finding(
+        reason=GateReason.DEFLATED_SHARPE_LOW,
+        passed=s.deflated_sharpe >= settings.deflated_sharpe,
+        refuses=s.deflated_sharpe < settings.caution_deflated_sharpe,
+        value=s.deflated_sharpe,
+        limit=settings.deflated_sharpe,
+        note=f"Deflated Sharpe {s.deflated_sharpe:.3f} with N = {s.trials} ideas tried.",
+    )
+    return [length, deflated]
+
+
+def of_books(run: Run) -> list[Finding]:
+    """Asked of every run: do equity and trades tell the same story?"""
+    off = run.identity_error_quote
+    return [at_most(GateReason.EQUITY_IDENTITY, off, CENT, f"Equity and trades differ by {off:.6f} quote.")]
+
+
+def of_carry_plausibility(run: Run) -> list[Finding]:
+    """Asked of a funding carry in place of the Sharpe ceiling.
+
+    A carry earns small payments with little noise, so a high Sharpe is its nature and proves no bug; funding that is
+    not the sum of the recorded rates times the notional held does.
+    """
+    expected = run.expected_funding_quote
+    off = abs(run.funding_quote - expected)
+    allowed = max(CENT, FUNDING_TOLERANCE * abs(expected))
+    return [
+        at_most(
+            GateReason.FUNDING_MISMATCH,
+            off,
+            allowed,
+            f"Funding booked {run.funding_quote:+.4f}, recorded rates times notional held {expected:+.4f} quote.",
+        )
+    ]
+
+
+def of_rule_plausibility(
+    run: Run, moments: ReturnMoments, *, exposure_fraction: float, leverage: float, settings: GateSettings
+) -> list[Finding]:
+    """Asked of a rule strategy: is it too good to be true?
+
+    Args:
+        run: The judged stretch.
+        moments: Of its returns.
+        exposure_fraction: Capital in use while in position, fraction of equity: a small position has a small drawdown.
+        leverage: Of the spec; the ceiling on return holds without leverage.
+        settings: The ceilings.
+    """
+    years = max(run.bars * run.interval_ms / YEAR_MS, 1.0 / 365.0)
+    yearly_pct = run.net_return / years * 100.0
+    sharpe = moments.sharpe * run.bars_per_year**0.5
+    drawdown_pct = run.max_drawdown / exposure_fraction * 100.0
+    win_pct = run.win_rate * 100.0
+    most = settings.max_return_pct_a_year * max(leverage, 1.0)
+    found = [
+        at_most(
+            GateReason.SHARPE_IMPLAUSIBLE,
+            sharpe,
+            settings.max_sharpe_annual,
+            f"Annual Sharpe {sharpe:.2f} on {len(run.trades)} trades.",
+        ),
+        at_most(
+            GateReason.RETURN_IMPLAUSIBLE, yearly_pct, most, f"{yearly_pct:+.1f} % a year at leverage {leverage:g}."
+        ),
+    ]
+    if run.net_return > 0.0:
+        note = f"Largest drawdown {drawdown_pct:.2f} % of the capital in use."
+        found.append(at_least(GateReason.DRAWDOWN_IMPLAUSIBLE, drawdown_pct, settings.min_drawdown_pct, note))
+    if len(run.trades) > settings.min_trades:
+        note = f"{win_pct:.1f} % of {len(run.trades)} trades won."
+        found.append(at_most(GateReason.WIN_RATE_IMPLAUSIBLE, win_pct, settings.max_win_rate_pct, note))
+    return found
+
+
+def _finding(reason: GateReason, passed: bool, value: float, limit: float, note: str) -> Finding:
+    finite = float(value) if abs(value) < inf else None
+    return Finding(
+        reason=reason,
+        passed=bool(passed),
+        refuses=reason not in ONLY_CAUTION,
+        value=finite,
+        limit=float(limit),
+        note=note,
+    )

@@ -1,0 +1,54 @@
+"""What the gate asks of a strategy, as `lab.yaml` says it. Loosening it is the owner's decision, on record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Confidence = Annotated[float, Field(gt=0, lt=1)]
+
+
+class GateSettings(BaseModel):
+    """Thresholds of the evaluator; its hash is in every piece of evidence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    search_pct: Annotated[float, Field(ge=10, le=90)] = 60.0
+    """Oldest part of the tape, on which an idea is looked at first, percent; the rest, after a purge, judges it."""
+    stretches: Annotated[int, Field(ge=1, le=24)] = 4
+    """Parts of equal length in which the judged curve is told."""
+    min_bars: Annotated[int, Field(ge=50)] = 500
+    """Shortest tape that is looked at, bars."""
+    min_trades: Annotated[int, Field(ge=1)] = 30
+    """Closed trades on the judged stretch; for rule strategies."""
+    min_settlements: Annotated[int, Field(ge=1)] = 30
+    """Funding settlements while in position on the judged stretch; for a funding carry."""
+    confidence: Confidence = 0.95
+    """Of the minimum track record length."""
+    deflated_sharpe: Confidence = 0.95
+    """Below this nothing is approved."""
+    caution_deflated_sharpe: Confidence = 0.80
+    """From here up to `deflated_sharpe` the verdict is CAUTION, if all else holds."""
+    max_conditions: Annotated[int, Field(ge=1, le=40)] = 8
+    """Rules of a strategy, entries, exits and filters together."""
+    min_move_to_cost: Annotated[float, Field(ge=0, le=20)] = 1.0
+    """Move a trade may expect (its target, else the market's over the holding time), in round trips of cost."""
+    max_sharpe_annual: Annotated[float, Field(gt=0)] = 5.0
+    """Of a rule strategy; above it the result is a bug until proven otherwise."""
+    max_return_pct_a_year: Annotated[float, Field(gt=0)] = 50.0
+    """Of a rule strategy at leverage 1; above it likewise."""
+    min_drawdown_pct: Percent = 1.0
+    """Of the capital in use, for a rule strategy; below it likewise."""
+    max_win_rate_pct: Percent = 85.0
+    """Of a rule strategy with more than `min_trades` trades; above it likewise."""
+
+    @model_validator(mode="after")
+    def _caution_lies_below_approval(self) -> GateSettings:
+        if self.caution_deflated_sharpe > self.deflated_sharpe:
+            raise ValueError(
+                f"caution_deflated_sharpe={self.caution_deflated_sharpe} lies above "
+                f"deflated_sharpe={self.deflated_sharpe}; lower it"
+            )
+        return self

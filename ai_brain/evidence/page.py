@@ -1,0 +1,119 @@
+"""One page a person can read: the verdict with its deciding number first, then everything it rests on."""
+
+from __future__ import annotations
+
+from ai_brain.evidence.verdict import Evidence, Finding, Statistics, Stretch, Verdict
+from trading.domain.clock import iso
+
+MEANS = {
+    Verdict.APPROVED: "it may be paper-traded, and shown to a human when paper agrees",
+    Verdict.CAUTION: "it may be paper-traded, but it is not shown to a human as it is",
+    Verdict.REJECTED: "it goes no further",
+}
+
+
+def evidence_markdown(evidence: Evidence) -> str:
+    """The page, Markdown; percentages are of starting equity with all costs in them."""
+    blocks = [
+        [f"# {evidence.verdict}: {evidence.name} ({evidence.spec_id})"],
+        [headline(evidence)],
+        _origin_warning(evidence),
+        [f"Thesis: {evidence.thesis or 'none given'}"],
+        _quarantine(evidence),
+        ["## What was asked", "", "| question | passed | measured | limit | |", "|---|---|---|---|---|"]
+        + [_finding_row(finding) for finding in evidence.findings],
+        _stretches(evidence.stretches),
+        _statistics(evidence.statistics),
+        _prediction(evidence),
+        _data(evidence),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def headline(evidence: Evidence) -> str:
+    """The verdict in one sentence, its deciding number first."""
+    deciding = next((f for f in evidence.findings if f.reason is evidence.deciding and not f.passed), None)
+    if deciding is not None:
+        return f"**{evidence.deciding}: {deciding.note}** Verdict {evidence.verdict}: {MEANS[evidence.verdict]}."
+    means = f"Verdict {evidence.verdict}: {MEANS[evidence.verdict]}."
+    s = evidence.statistics
+    return means if s is None else f"**Deflated Sharpe {s.deflated_sharpe:.3f}, N = {s.trials} ideas tried.** {means}"
+
+
+def _origin_warning(evidence: Evidence) -> list[str]:
+    if any(data.origin == "synthetic" for data in evidence.data):
+        return ["**SYNTHETIC MARKET: made up by a generator, not by people trading.**"]
+    return []
+
+
+def _quarantine(evidence: Evidence) -> list[str]:
+    if not evidence.quarantined:
+        return []
+    trades = [f"- {line}" for line in evidence.suspicious] or ["- it made no trade to show"]
+    return ["**Quarantined: too good to be true is a bug until proven otherwise.** Look at these first:", "", *trades]
+
+
+def _finding_row(finding: Finding) -> str:
+    value = "none" if finding.value is None else f"{finding.value:.6g}"
+    sign = "yes" if finding.passed else ("**NO**" if finding.refuses else "no, caution")
+    return f"| {finding.reason} | {sign} | {value} | {finding.limit:.6g} | {finding.note} |"
+
+
+def _stretches(stretches: tuple[Stretch, ...]) -> list[str]:
+    if not stretches:
+        return []
+    head = ["## Stretches", "", "| stretch | from | to | entries | trades | settlements | net | Sharpe a year |"]
+    head[-1] += " drawdown | fees | slippage | funding |"
+    rows = [
+        f"| {s.name} | {iso(s.start_ms)} | {iso(s.end_ms)} | {s.entries} | {s.trades} | {s.settlements} | "
+        f"{s.net_return:+.3%} | {s.sharpe_annual:.2f} | {s.max_drawdown:.3%} | {s.fees_quote:.2f} | "
+        f"{s.slippage_quote:.2f} | {s.funding_quote:+.2f} |"
+        for s in stretches
+    ]
+    return [*head, "|" + "---|" * 12, *rows]
+
+
+def _statistics(s: Statistics | None) -> list[str]:
+    if s is None:
+        return []
+    needed = "none" if s.minimum_track_record_bars is None else f"{s.minimum_track_record_bars:,.0f}"
+    return [
+        "## Significance of the judged stretch",
+        "",
+        f"- n = {s.bars:,} bars; Sharpe a bar {s.sharpe_bar:.5f}, skew {s.skew:.2f}, kurtosis {s.kurtosis:.2f}",
+        f"- probabilistic Sharpe {s.probabilistic_sharpe:.4f} (above 0), deflated Sharpe {s.deflated_sharpe:.4f}",
+        f"- N = {s.trials} ideas tried, variance of their Sharpe {s.trial_sharpe_variance:.3g} a bar, so the best of "
+        f"as many worthless ones is expected at {s.hurdle_sharpe_bar:.5f} a bar",
+        f"- minimum track record {needed} bars",
+    ]
+
+
+def _prediction(evidence: Evidence) -> list[str]:
+    if not evidence.prediction:
+        return []
+    return [
+        "## What would refute it",
+        "",
+        "Net return outside these bands on paper (99 % of the backtest's own stretches of that length lie inside):",
+        "",
+        *(f"- {band.bars} bars: {band.low:+.3%} to {band.high:+.3%}" for band in evidence.prediction),
+    ]
+
+
+def _data(evidence: Evidence) -> list[str]:
+    rows = [
+        f"- {d.market} {d.symbol} {d.interval}, {d.origin}: {iso(d.start_ms)} to {iso(d.end_ms)}, {d.bars:,} bars, "
+        f"{d.missing_bars} missing, {d.settlements} settlements, sha256 {d.content_hash}"
+        for d in evidence.data
+    ]
+    costs = ", ".join(f"{name} {value:g}" for name, value in evidence.costs.items()) or "none"
+    return [
+        "## What it rests on",
+        "",
+        *rows,
+        f"- costs: {costs}; starting equity {evidence.starting_quote:,.0f}",
+        f"- spec sha256 {evidence.spec_sha256}",
+        f"- settings sha256 {evidence.settings_sha256}, code sha256 {evidence.code_sha256}",
+        f"- trades of the judged stretch: {evidence.spec_id}.trades.csv, sha256 {evidence.trades_sha256 or 'none'}",
+        f"- judged {iso(evidence.at_ms)}",
+    ]

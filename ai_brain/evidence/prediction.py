@@ -1,0 +1,42 @@
+"""What paper trading should bring, if the backtest told the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_brain.evidence.verdict import Band
+
+HORIZONS_H = (24, 48, 72, 120, 168, 240, 336, 504, 720, 1440, 2160)
+"""Lengths for which a band is given, hours."""
+TAIL = 0.005
+"""On each side: a band holds 99 %."""
+SHARE_OF_CURVE = 3
+"""A band is only given for stretches at most this part of a curve: longer ones hardly differ from one another."""
+
+
+def predicted_bands(
+    curves: Sequence[NDArray[np.float64]], *, bars_per_hour: float, entry_cost_fraction: float
+) -> tuple[Band, ...]:
+    """Bands of net return over growing horizons, from every overlapping stretch of the backtest's own equity.
+
+    Args:
+        curves: Marked equity at each close, quote, one array a stretch; no window spans two.
+        bars_per_hour: 1.0 for 1 h bars, 12.0 for 5 min bars.
+        entry_cost_fraction: What opening and closing once costs, fraction of equity. Paper starts flat and pays it,
+            while most stretches of a backtest begin in position, so it is taken off the lower end.
+
+    Returns:
+        Ascending by bars; empty when every curve is too short.
+    """
+    bands: list[Band] = []
+    for hours in HORIZONS_H:
+        bars = round(hours * bars_per_hour)
+        returns = [curve[bars:] / curve[:-bars] - 1.0 for curve in curves if 0 < bars <= len(curve) // SHARE_OF_CURVE]
+        if not returns:
+            continue
+        low, high = np.quantile(np.concatenate(returns), [TAIL, 1.0 - TAIL])
+        bands.append(Band(bars=bars, low=float(low) - entry_cost_fraction, high=float(high)))
+    return tuple(bands)

@@ -1,0 +1,183 @@
+"""One run of a spec over a stretch, told the same way for a rule strategy and for a funding carry."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_brain.evidence.windows import Window
+from trading.domain.clock import iso
+from trading.domain.market import YEAR_MS
+
+TRADE_COLUMNS = (
+    "number",
+    "entry_bar",
+    "exit_bar",
+    "side",
+    "quantity_base",
+    "entry_price",
+    "exit_price",
+    "fees_quote",
+    "slippage_quote",
+    "funding_quote",
+    "pnl_quote",
+    "reason",
+)
+"""Of `ID.trades.csv`; bars are named by their open time, as in the tape."""
+
+
+@dataclass(frozen=True, slots=True)
+class TradeLine:
+    """One trade: a rule strategy's position from entry to exit, or a carry's from opening to closing both legs."""
+
+    entry_ms: int
+    """Open time of the bar it was opened in."""
+    exit_ms: int | None
+    """Of the bar it was closed in; None: still open at the end."""
+    side: int
+    """+1 long, -1 short; a carry is 0: long spot, short perpetual."""
+    quantity_base: float
+    entry_price: float
+    """Fill, quote per base; of the spot leg for a carry."""
+    exit_price: float | None
+    fees_quote: float
+    slippage_quote: float
+    funding_quote: float
+    pnl_quote: float
+    """Net of fees and funding; slippage is already in the prices."""
+    reason: str
+    """Why it was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a spec did on a stretch; amounts in quote, all costs in the equity."""
+
+    open_time_ms: NDArray[np.int64]
+    """(n,) bars of the stretch."""
+    interval_ms: int
+    equity: NDArray[np.float64]
+    """(n,) marked at each close."""
+    starting_quote: float
+    trades: tuple[TradeLine, ...]
+    """Closed ones, oldest first."""
+    entries: int
+    settled_ms: NDArray[np.int64]
+    """(k,) open times of bars at which funding was settled in position, one each; kept for carries only."""
+    fees_quote: float
+    slippage_quote: float
+    funding_quote: float
+    """Received minus paid."""
+    expected_funding_quote: float
+    """Of a carry: recorded rates times the notional held, summed here and not by the simulator; else as booked."""
+    traded_quote: float
+    """Both sides of every fill."""
+    liquidations: int
+    identity_error_quote: float
+    """Largest |equity - what start, trades, fees and funding add up to| wherever it could be checked."""
+
+    @property
+    def bars(self) -> int:
+        """Bars of the stretch."""
+        return len(self.open_time_ms)
+
+    @property
+    def settlements(self) -> int:
+        """Funding settlements while in position; 0 for a rule strategy, which does not live on them."""
+        return len(self.settled_ms)
+
+    @property
+    def bars_per_year(self) -> float:
+        """8760 for 1 h bars."""
+        return YEAR_MS / self.interval_ms
+
+    @property
+    def start_ms(self) -> int:
+        """Open of the first bar."""
+        return int(self.open_time_ms[0])
+
+    @property
+    def end_ms(self) -> int:
+        """Close of the last bar."""
+        return int(self.open_time_ms[-1]) + self.interval_ms
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """(n,) per bar, fractions; the first against the starting equity."""
+        before = np.concatenate(([self.starting_quote], self.equity[:-1]))
+        return self.equity / before - 1.0
+
+    @property
+    def net_return(self) -> float:
+        """Over the stretch, fraction of the starting equity."""
+        return float(self.equity[-1] / self.starting_quote - 1.0)
+
+    @property
+    def max_drawdown(self) -> float:
+        """Largest fall of marked equity from its peak, fraction."""
+        curve = np.concatenate(([self.starting_quote], self.equity))
+        return float(np.max(1.0 - curve / np.maximum.accumulate(curve)))
+
+    @property
+    def win_rate(self) -> float:
+        """Closed trades that made money, fraction; 0 when there are none."""
+        return sum(trade.pnl_quote > 0.0 for trade in self.trades) / len(self.trades) if self.trades else 0.0
+
+    def part(self, window: Window) -> Run:
+        """Bars of this run as a run of its own; trades, fees, slippage and funding are of what was closed in it."""
+        kept = slice(window.first, window.stop)
+        times = self.open_time_ms[kept]
+        trades = tuple(t for t in self.trades if t.exit_ms is not None and times[0] <= t.exit_ms <= times[-1])
+        funding = sum((t.funding_quote for t in trades), 0.0)
+        return replace(
+            self,
+            open_time_ms=times,
+            equity=self.equity[kept],
+            starting_quote=float(self.equity[window.first - 1]) if window.first else self.starting_quote,
+            trades=trades,
+            entries=sum(bool(times[0] <= t.entry_ms <= times[-1]) for t in self.trades),
+            settled_ms=self.settled_ms[(self.settled_ms >= times[0]) & (self.settled_ms <= times[-1])],
+            fees_quote=sum((t.fees_quote for t in trades), 0.0),
+            slippage_quote=sum((t.slippage_quote for t in trades), 0.0),
+            funding_quote=funding,
+            expected_funding_quote=funding,
+        )
+
+    @property
+    def longest_holding_bars(self) -> int:
+        """Of the closed trades, from entry bar to exit bar; 0 when there are none."""
+        spans = [trade.exit_ms - trade.entry_ms for trade in self.trades if trade.exit_ms is not None]
+        return max(spans, default=0) // self.interval_ms
+
+
+def trades_csv(trades: Sequence[TradeLine]) -> bytes:
+    """Trades as a table: one line a trade, bars by their open time, numbers to the last bit. Empty: no bytes."""
+    if not trades:
+        return b""
+    out = io.StringIO(newline="")
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(TRADE_COLUMNS)
+    for number, t in enumerate(trades, start=1):
+        side = {1: "long", -1: "short", 0: "carry"}[t.side]
+        exit_bar = "" if t.exit_ms is None else iso(t.exit_ms)
+        exit_price = "" if t.exit_price is None else repr(t.exit_price)
+        amounts = (t.fees_quote, t.slippage_quote, t.funding_quote, t.pnl_quote)
+        prices = (repr(t.quantity_base), repr(t.entry_price), exit_price)
+        table.writerow((number, iso(t.entry_ms), exit_bar, side, *prices, *map(repr, amounts), t.reason))
+    return out.getvalue().encode()
+
+
+def suspicious_trades(trades: Sequence[TradeLine], *, count: int = 3) -> tuple[str, ...]:
+    """The trades that carry most of a result, largest first, one line each, for a person to look at."""
+    largest = sorted(trades, key=lambda trade: -abs(trade.pnl_quote))[:count]
+    return tuple(
+        f"{iso(t.entry_ms)} to {'open' if t.exit_ms is None else iso(t.exit_ms)}: quantity {t.quantity_base:g}, "
+        f"{t.entry_price:g} to {'open' if t.exit_price is None else format(t.exit_price, 'g')}, "
+        f"net {t.pnl_quote:+.4f} quote ({t.reason})"
+        for t in largest
+    )

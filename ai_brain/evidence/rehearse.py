@@ -1,0 +1,100 @@
+"""The simulator's results in the gate's own words; whatever strategy, the same `Run` comes out.
+
+What the simulator says of itself is checked here against its own trades and against the tape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ai_brain.evidence.rehearsal import Run, TradeLine
+from trading.market.tape import Tape
+from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.records import Acted
+from trading.simulator.simulate import Result, simulate
+from trading.strategy.spec import StrategySpec
+
+NO_SETTLEMENTS = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which a stretch is run."""
+
+    rules: MarketRules
+    costs: Costs = field(default_factory=Costs)
+    """Of a rule strategy."""
+    carry_costs: CarryCosts = field(default_factory=CarryCosts)
+    starting_quote: float = 10_000.0
+    entry_delay_bars: int = 0
+
+    def dear(self) -> Conditions:
+        """The same with every cost doubled."""
+        return replace(self, costs=self.costs.doubled(), carry_costs=self.carry_costs.doubled())
+
+    def late(self) -> Conditions:
+        """The same with entries one bar late."""
+        return replace(self, entry_delay_bars=self.entry_delay_bars + 1)
+
+
+def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Run:
+    """A rule strategy over a stretch.
+
+    Raises:
+        SpecError: the spec does not fit the tape.
+    """
+    result = simulate(
+        tape,
+        spec,
+        costs=conditions.costs,
+        rules=conditions.rules,
+        starting_quote=conditions.starting_quote,
+        entry_delay_bars=conditions.entry_delay_bars,
+    )
+    t = result.trades
+    closed = t["quantity"] * (t["entry_price"] + t["exit_price"])
+    return Run(
+        open_time_ms=tape.open_time_ms,
+        interval_ms=tape.interval_ms,
+        equity=result.equity,
+        starting_quote=conditions.starting_quote,
+        trades=tuple(_line(tape, row) for row in t),
+        entries=len(t) + int(result.open_quantity != 0.0),
+        settled_ms=NO_SETTLEMENTS,
+        fees_quote=result.costs.fees,
+        slippage_quote=result.costs.slippage,
+        funding_quote=result.costs.funding,
+        expected_funding_quote=result.costs.funding,
+        traded_quote=float(closed.sum()) + abs(result.open_quantity) * float(tape.close[-1]),
+        liquidations=int(np.count_nonzero(t["reason"] == int(Acted.LIQUIDATION))),
+        identity_error_quote=_identity_error(result),
+    )
+
+
+def _line(tape: Tape, row: np.void) -> TradeLine:
+    return TradeLine(
+        entry_ms=int(tape.open_time_ms[row["entry_bar"]]),
+        exit_ms=int(tape.open_time_ms[row["exit_bar"]]),
+        side=int(row["side"]),
+        quantity_base=float(row["quantity"]),
+        entry_price=float(row["entry_price"]),
+        exit_price=float(row["exit_price"]),
+        fees_quote=float(row["fees"]),
+        slippage_quote=float(row["slippage"]),
+        funding_quote=float(row["funding"]),
+        pnl_quote=float(row["pnl"]),
+        reason=Acted(int(row["reason"])).name,
+    )
+
+
+def _identity_error(result: Result) -> float:
+    """Equity against start plus the net result of all trades closed, at every close at which the strategy was flat."""
+    t = result.trades
+    if len(t) == 0:
+        return float(abs(result.equity[-1] - result.starting_quote)) if result.open_quantity == 0.0 else 0.0
+    books = result.starting_quote + np.cumsum(t["pnl"])
+    is_flat = np.append(t["entry_bar"][1:] > t["exit_bar"][:-1], result.open_quantity == 0.0)
+    off = np.abs(result.equity[t["exit_bar"]] - books)[is_flat]
+    return float(off.max()) if len(off) else 0.0

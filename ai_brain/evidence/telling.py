@@ -1,0 +1,64 @@
+"""Runs, tapes and costs as the records that evidence keeps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.return_moments import ReturnMoments, return_moments
+from ai_brain.evidence.verdict import DataUsed, Stretch
+from ai_brain.evidence.windows import Window, parts
+from trading.market.tape import Tape
+
+
+def stretch_told(name: str, run: Run, moments: ReturnMoments) -> Stretch:
+    """A run under its name; `moments` are of its returns."""
+    return Stretch(
+        name=name,
+        start_ms=run.start_ms,
+        end_ms=run.end_ms,
+        bars=run.bars,
+        entries=run.entries,
+        trades=len(run.trades),
+        settlements=run.settlements,
+        net_return=run.net_return,
+        sharpe_annual=moments.sharpe * run.bars_per_year**0.5,
+        max_drawdown=run.max_drawdown,
+        fees_quote=run.fees_quote,
+        slippage_quote=run.slippage_quote,
+        funding_quote=run.funding_quote,
+    )
+
+
+def parts_told(run: Run, count: int) -> list[Stretch]:
+    """The chain of judged stretches, one by one; fees, slippage and funding are of the trades closed in each."""
+    pieces = [run.part(part) for part in parts(Window(0, run.bars), count)]
+    return [
+        stretch_told(f"validation {number}/{count}", piece, return_moments(piece.returns))
+        for number, piece in enumerate(pieces, start=1)
+    ]
+
+
+def data_used(tape: Tape) -> DataUsed:
+    """A tape by its name, length and hash."""
+    return DataUsed(
+        market=str(tape.market),
+        symbol=tape.symbol,
+        interval=tape.interval,
+        origin=tape.origin,
+        content_hash=tape.content_hash,
+        start_ms=tape.start_ms,
+        end_ms=tape.end_ms,
+        bars=len(tape),
+        missing_bars=sum(gap.missing_bars for gap in tape.gaps),
+        settlements=len(tape.funding.time_ms),
+    )
+
+
+def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
+    """Every cost that was charged, fractions of notional, by name; of a carry, by leg."""
+    if not is_carry:
+        return asdict(conditions.costs)
+    legs = {"spot": conditions.carry_costs.spot, "perp": conditions.carry_costs.perp}
+    return {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}

@@ -1,0 +1,257 @@
+"""Evidence: everything a verdict rests on, as one file a person can follow to bars."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Verdict(StrEnum):
+    """What the gate says."""
+
+    APPROVED = "APPROVED"
+    """Every finding holds: it may go to paper, and from there to a human."""
+    CAUTION = "CAUTION"
+    """What must hold holds, but it is fragile or not yet sure: it may go to paper, not to a human."""
+    REJECTED = "REJECTED"
+
+
+class GateReason(StrEnum):
+    """Which question was asked; written to files and messages, never reworded."""
+
+    # asked before any performance is computed: costs no trial
+    ALREADY_REFUSED = "ALREADY_REFUSED"
+    DATA_MISSING = "DATA_MISSING"
+    DATA_TOO_SHORT = "DATA_TOO_SHORT"
+    TOO_COMPLEX = "TOO_COMPLEX"
+    TOO_FEW_SIGNALS = "TOO_FEW_SIGNALS"
+    MOVE_BELOW_COST = "MOVE_BELOW_COST"
+    # asked of the search stretch
+    NO_TRADES = "NO_TRADES"
+    LOST_ON_SEARCH = "LOST_ON_SEARCH"
+    # asked of the judged stretch
+    TOO_FEW_TRADES = "TOO_FEW_TRADES"
+    TOO_FEW_SETTLEMENTS = "TOO_FEW_SETTLEMENTS"
+    LOST_ON_VALIDATION = "LOST_ON_VALIDATION"
+    LIQUIDATED = "LIQUIDATED"
+    LOST_AT_DOUBLE_COST = "LOST_AT_DOUBLE_COST"
+    LOST_ONE_BAR_LATE = "LOST_ONE_BAR_LATE"
+    TRACK_RECORD_TOO_SHORT = "TRACK_RECORD_TOO_SHORT"
+    DEFLATED_SHARPE_LOW = "DEFLATED_SHARPE_LOW"
+    # a bug until proven otherwise
+    EQUITY_IDENTITY = "EQUITY_IDENTITY"
+    FUNDING_MISMATCH = "FUNDING_MISMATCH"
+    SHARPE_IMPLAUSIBLE = "SHARPE_IMPLAUSIBLE"
+    RETURN_IMPLAUSIBLE = "RETURN_IMPLAUSIBLE"
+    DRAWDOWN_IMPLAUSIBLE = "DRAWDOWN_IMPLAUSIBLE"
+    WIN_RATE_IMPLAUSIBLE = "WIN_RATE_IMPLAUSIBLE"
+    # the test itself failed
+    ERROR = "ERROR"
+
+
+CHEAP = frozenset(
+    {
+        GateReason.ALREADY_REFUSED,
+        GateReason.DATA_MISSING,
+        GateReason.DATA_TOO_SHORT,
+        GateReason.TOO_COMPLEX,
+        GateReason.TOO_FEW_SIGNALS,
+        GateReason.MOVE_BELOW_COST,
+    }
+)
+"""Refusals that cost no trial: no performance was computed."""
+
+NOT_THE_IDEAS_FAULT = frozenset(
+    {GateReason.ALREADY_REFUSED, GateReason.DATA_MISSING, GateReason.DATA_TOO_SHORT, GateReason.ERROR}
+)
+"""Refusals that bury nothing: with other data, or a bug mended, the same idea may be judged again."""
+
+QUARANTINE = frozenset(
+    {
+        GateReason.EQUITY_IDENTITY,
+        GateReason.FUNDING_MISMATCH,
+        GateReason.SHARPE_IMPLAUSIBLE,
+        GateReason.RETURN_IMPLAUSIBLE,
+        GateReason.DRAWDOWN_IMPLAUSIBLE,
+        GateReason.WIN_RATE_IMPLAUSIBLE,
+    }
+)
+"""Too good to be true: a bug until proven otherwise."""
+
+ONLY_CAUTION = frozenset({GateReason.LOST_ONE_BAR_LATE})
+"""Findings that make a strategy fragile without refusing it. (A deflated Sharpe may be either, by its value.)"""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Finding(_Record):
+    """One question of the gate, with both numbers."""
+
+    reason: GateReason
+    passed: bool
+    refuses: bool
+    """When it does not pass: refuses (True), or only asks for caution (False)."""
+    value: float | None
+    """What was measured; None: it has no finite value."""
+    limit: float
+    """What it was held against, same unit."""
+    note: str
+    """One sentence with the units."""
+
+
+class DataUsed(_Record):
+    """One tape the test ran on."""
+
+    market: str
+    symbol: str
+    interval: str
+    origin: str
+    """`recorded`, `downloaded`, `live` or `synthetic`."""
+    content_hash: str
+    start_ms: int
+    end_ms: int
+    bars: int
+    missing_bars: int
+    settlements: int
+
+
+class Stretch(_Record):
+    """What a strategy did on one stretch; fractions of starting equity, all costs in them."""
+
+    name: str
+    """`search`, `validation` (judged as a whole), `validation 1/4` ..., `costs doubled`, `one bar late`."""
+    start_ms: int
+    end_ms: int
+    bars: int
+    entries: int
+    """Positions opened."""
+    trades: int
+    """Positions closed; for a carry, exits."""
+    settlements: int
+    """Funding settlements booked while in position."""
+    net_return: float
+    sharpe_annual: float
+    max_drawdown: float
+    fees_quote: float
+    slippage_quote: float
+    funding_quote: float
+
+
+class Band(_Record):
+    """Where the net return over so many bars is expected to lie."""
+
+    bars: int
+    low: float
+    high: float
+
+
+class Statistics(_Record):
+    """What the significance rests on; Sharpe ratios per bar, of the judged stretch."""
+
+    bars: int
+    sharpe_bar: float
+    skew: float
+    kurtosis: float
+    """Pearson's: 3 for a normal."""
+    probabilistic_sharpe: float
+    """Confidence that the true Sharpe is above 0."""
+    deflated_sharpe: float
+    """Confidence that it beats the best of `trials` worthless ones."""
+    trials: int
+    """Ideas ever tried, this one included: the ledger's count."""
+    trial_sharpe_variance: float
+    """Per bar; of the ledger's ideas of this type, at least the variance chance alone would give."""
+    hurdle_sharpe_bar: float
+    """Expected Sharpe of the best of `trials` worthless ideas."""
+    minimum_track_record_bars: float | None
+    """None: no length would do."""
+
+
+class Evidence(_Record):
+    """All a verdict rests on. `state/evidence/ID.json` holds it; every number comes from the tapes named in `data`."""
+
+    spec_id: str
+    spec_sha256: str
+    name: str
+    family: str
+    """`funding_carry`, `momentum` or `mean_reversion`."""
+    market: str
+    """`BTC/USDT:USDT 1h`."""
+    thesis: str
+    at_ms: int
+    verdict: Verdict
+    deciding: GateReason | None
+    """The first finding that did not pass; None: all did."""
+    quarantined: bool
+    """Too good to be true: a bug until proven otherwise."""
+    findings: tuple[Finding, ...]
+    data: tuple[DataUsed, ...]
+    stretches: tuple[Stretch, ...]
+    statistics: Statistics | None
+    """None: refused before it came to that."""
+    prediction: tuple[Band, ...]
+    """99 % of the backtest's own stretches of that many bars lie inside."""
+    suspicious: tuple[str, ...]
+    """The three trades that carry most of the result, when quarantined."""
+    costs: dict[str, float]
+    """As the simulator was given them; fractions of notional."""
+    starting_quote: float
+    settings_sha256: str
+    code_sha256: str
+    """Over the sources of the simulator, the rule language and the gate."""
+    trades_sha256: str | None
+    """Of `ID.trades.csv`; None: no trade was made."""
+
+    def stretch(self, name: str) -> Stretch | None:
+        """The stretch of that name; None: it was never run."""
+        return next((stretch for stretch in self.stretches if stretch.name == name), None)
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @property
+    def evidence_sha256(self) -> str:
+        """Of the canonical JSON, hex: what an approval signs."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def predicted(self, bars: float) -> Band | None:
+        """The band for a stretch of `bars`, interpolated; beyond the longest measured one it grows in proportion.
+
+        Returns:
+            None: nothing was predicted.
+        """
+        if not self.prediction:
+            return None
+        first, last = self.prediction[0], self.prediction[-1]
+        if bars <= first.bars:
+            return first
+        if bars >= last.bars:
+            growth = bars / last.bars
+            return Band(bars=int(bars), low=last.low * growth, high=last.high * growth)
+        above = next(i for i, band in enumerate(self.prediction) if band.bars >= bars)
+        a, b = self.prediction[above - 1], self.prediction[above]
+        share = (bars - a.bars) / (b.bars - a.bars)
+        return Band(bars=int(bars), low=a.low + share * (b.low - a.low), high=a.high + share * (b.high - a.high))
+
+
+def judge(findings: tuple[Finding, ...]) -> tuple[Verdict, GateReason | None]:
+    """The verdict of a list of findings, and the one that decides it.
+
+    Returns:
+        REJECTED with the first finding that refuses; else CAUTION with the first that did not pass; else APPROVED. An
+        empty list: REJECTED, because nothing was shown.
+    """
+    failed = [finding for finding in findings if not finding.passed]
+    refusing = [finding for finding in failed if finding.refuses]
+    if refusing:
+        return Verdict.REJECTED, refusing[0].reason
+    if failed:
+        return Verdict.CAUTION, failed[0].reason
+    return (Verdict.APPROVED, None) if findings else (Verdict.REJECTED, GateReason.ERROR)

@@ -1,0 +1,102 @@
+"""The lab's memory of what it tried: one SQLite file, written by many, in which nothing is ever changed.
+
+Tables are append-only: a trigger refuses every update and delete. SQL and its library stay in this file and in the
+files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from trading.domain.errors import StateFileError
+
+METADATA = MetaData()
+"""Every table of the file; a room that keeps something declares its table on it."""
+
+BUSY_TIMEOUT_S = 20.0
+"""How long a writer waits for another one, real seconds."""
+
+
+def append_only(table: Table) -> Table:
+    """Have the database itself refuse to change or remove a row of the table; the same table, for chaining."""
+    event.listen(table, "after_create", _refuse_changes)
+    return table
+
+
+class LearningDb:
+    """The open file.
+
+    Args:
+        path: `Home.learning_db`; made with its tables when it is not there.
+
+    Raises:
+        StateFileError: the file cannot be opened, or is no database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(self._engine, "connect", _prepare)
+        try:
+            with self._translated():
+                METADATA.create_all(self._engine)
+        except StateFileError:
+            self._engine.dispose()
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of the block is on disk when it ends, or nothing.
+
+        Raises:
+            StateFileError: the file could not be written to; nothing of the block was kept.
+        """
+        with self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Read one consistent state.
+
+        Raises:
+            StateFileError: the file could not be read.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StateFileError(
+                f"{self._path}: {cause}; check that it is the lab's own file, its permissions and the free space"
+            ) from error
+
+
+def _refuse_changes(table: Table, connection: Connection, **_: object) -> None:
+    for verb in ("UPDATE", "DELETE"):
+        connection.execute(
+            text(
+                f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
+            )
+        )
+
+
+def _prepare(connection: object, _record: object) -> None:
+    # Readers do not wait for the writer; a committed trial survives the loss of power.
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection, which has no common type
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,92 @@
+"""What paper trading asks of the live market; `ops` answers it from the stream, the history and the validator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ai_brain.paper.account import PaperAccount
+from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS
+from trading.market.tape import Tape
+from trading.simulator.costs import MarketRules
+from trading.strategy.spec import CarryParameters, StrategySpec
+
+
+WARM_UP_FACTOR = 5
+"""Bars of history before the first paper bar, in look-backs of the rules, so that recursive averages have settled."""
+CARRY_WARM_UP_MS = 30 * 86_400_000
+"""History of settled funding before a carry's first paper bar."""
+
+
+class MarketView(Protocol):
+    """The live market as closed bars."""
+
+    def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
+        """Closed bars from `start_ms` (or as far back as there are any) to now, with settled funding; None: none."""
+
+    def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
+        """Why the validator does not let research use the newest bars; None: it does."""
+
+    def rules(self, spec: StrategySpec) -> MarketRules:
+        """The venue's steps and minimums; of both legs for a carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaperTapes:
+    """The bars one strategy needs."""
+
+    main: Tape
+    """Of its own market; the perpetual for a carry."""
+    spot: Tape | None = None
+    """The other leg of a carry."""
+
+    def until(self, close_ms: int) -> PaperTapes:
+        """The same, without the bars that close after `close_ms`."""
+        spot = self.spot.window(self.spot.start_ms, close_ms) if self.spot is not None else None
+        return PaperTapes(self.main.window(self.main.start_ms, close_ms), spot)
+
+
+def markets_of(spec: StrategySpec) -> tuple[Market, ...]:
+    """The markets a strategy needs bars of, its own first."""
+    if isinstance(spec.parameters, CarryParameters):
+        return (Market.PERP, Market.SPOT)
+    return (spec.market.market,)
+
+
+def tapes_of(view: MarketView, spec: StrategySpec, *, start_ms: int) -> PaperTapes | str:
+    """The bars a strategy needs, or why there are none it may use.
+
+    Both legs of a carry end with the same bar: what only one of them has is left for the next time.
+    """
+    found: list[Tape] = []
+    symbol, interval = spec.market.native_symbol, spec.market.timeframe
+    for market in markets_of(spec):
+        if (why := view.blocked(market, symbol, interval)) is not None:
+            return f"{market} {symbol} {interval}: {why}"
+        tape = view.tape(market, symbol, interval, start_ms=start_ms)
+        if tape is None:
+            return f"{market} {symbol} {interval}: no closed bars yet"
+        found.append(tape)
+    if len(found) == 1:
+        return PaperTapes(found[0])
+    start, end = max(tape.start_ms for tape in found), min(tape.end_ms for tape in found)
+    if start >= end:
+        return f"{symbol} {interval}: the legs have no bar in common"
+    return PaperTapes(*(tape.window(start, end) for tape in found))
+
+
+def history_from_ms(spec: StrategySpec, account: PaperAccount) -> int:
+    """From where on a strategy needs bars: history to warm its indicators up, before the first bar that counts."""
+    if isinstance(spec.parameters, CarryParameters):
+        return account.started_ms - CARRY_WARM_UP_MS
+    bars = spec.parameters.lookback_bars * WARM_UP_FACTOR + 2
+    return account.started_ms - bars * INTERVAL_MS[spec.market.timeframe]
+
+
+def fresh_bars(account: PaperAccount, tapes: PaperTapes) -> list[int]:
+    """Open times of the bars an account has not seen and that close after it was opened."""
+    times, interval_ms = tapes.main.open_time_ms, tapes.main.interval_ms
+    if account.last_bar_ms is not None:
+        return [int(ms) for ms in times[times > account.last_bar_ms]]
+    return [int(ms) for ms in times[times + interval_ms > account.started_ms]]

@@ -1,0 +1,25 @@
+"""Settings of the news, apart from the fetcher: reading `lab.yaml` loads no feed parser for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NewsSettings(BaseModel):
+    """Which feeds, and how patiently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feeds: tuple[str, ...] = (
+        "https://www.coindesk.com/arc/outboundfeeds/rss/",
+        "https://cointelegraph.com/rss",
+        "https://decrypt.co/feed",
+        "https://cryptoslate.com/feed/",
+        "https://bitcoinmagazine.com/feed",
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    max_age_h: Annotated[float, Field(gt=0, le=24 * 30)] = 48.0
+    """Older headlines are left out."""
+    max_headlines: Annotated[int, Field(ge=1, le=500)] = 40

@@ -1,0 +1,132 @@
+"""A human looks at the evidence and signs: `python approve_strategy.py ID`.
+
+What is signed is the hash of the spec and of its evidence; change one parameter and the approval is void. A strategy
+that failed its gate is refused, whatever the human says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+
+from ai_brain.evidence.filing import load_evidence, trades_match
+from ai_brain.evidence.page import evidence_markdown
+from ai_brain.evidence.verdict import Evidence, Verdict
+from ops.environment import find_home
+from trading.domain.clock import Clock
+from trading.domain.errors import SpecError, TradingEngineError
+from trading.storage.home import Home
+from trading.strategy.approval import load_key, sign
+from trading.strategy.lifecycle import Stage, approve
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+Ask = Callable[[str], str]
+Say = Callable[[str], None]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line: 0 approved, 1 not approved, 2 refused."""
+    parser = argparse.ArgumentParser(prog="approve_strategy.py", description=__doc__.splitlines()[0])
+    parser.add_argument("id", help="the strategy's id, or the beginning of it")
+    options = parser.parse_args(words)
+    try:
+        approved = approve_strategy(
+            find_home(), options.id, ask=input, say=print, clock=Clock(), operator=getpass.getuser()
+        )
+    except TradingEngineError as error:
+        print(f"approve_strategy.py: {error}", file=sys.stderr)
+        return 2
+    except (EOFError, KeyboardInterrupt):
+        print("\nnot approved", file=sys.stderr)
+        return 1
+    return 0 if approved else 1
+
+
+def approve_strategy(
+    home: Home, wanted: str, *, ask: Ask, say: Say, clock: Clock, operator: str
+) -> StrategySpec | None:
+    """Show what is known, ask, sign.
+
+    Args:
+        home: The lab's folder.
+        wanted: Id, or a unique prefix.
+        ask: Puts a question to the human and returns the answer.
+        say: Shows a line.
+        clock: Stamps the signature.
+        operator: Who signs.
+
+    Returns:
+        The approved spec; None when the human did not answer `yes`.
+
+    Raises:
+        SpecError: no such strategy, not in review, no evidence, evidence of another spec, or evidence that failed.
+    """
+    repository = StrategyRepository(home.strategies)
+    spec = repository.get(wanted)
+    evidence = check_may_be_approved(home, spec)
+    for line in what_is_known(spec, evidence):
+        say(line)
+    if ask("Approve this strategy for live trading? Type yes: ").strip() != "yes":
+        say("Not approved. Nothing was changed.")
+        return None
+    at_ms = clock.now_ms()
+    signature = sign(
+        load_key(home.state / "approval.key"),
+        spec_sha256=spec_sha256(spec),
+        evidence_sha256=evidence.evidence_sha256,
+        operator=operator,
+        at_ms=at_ms,
+    )
+    approved = approve(spec, by=operator, at_ms=at_ms, evidence_sha256=evidence.evidence_sha256, signature=signature)
+    path = repository.save(approved)
+    say(f"Approved and signed: {path}. It trades only after: python go_live.py")
+    return approved
+
+
+def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
+    """The evidence of a spec that waits for a human.
+
+    Raises:
+        SpecError: what stands against it, with what to do.
+    """
+    if spec.stage is not Stage.REVIEW:
+        raise SpecError(
+            f"{spec.id}: stage={spec.stage}: only a strategy in review can be approved; it is not there yet"
+        )
+    if spec.approved_at is not None:
+        raise SpecError(f"{spec.id}: approved_at={spec.approved_at}: already approved; go on with python go_live.py")
+    evidence = load_evidence(home, spec.id)
+    if evidence is None:
+        raise SpecError(f"{spec.id}: no evidence in {home.state / 'evidence'}: it has not passed the gate; let it run")
+    if evidence.spec_sha256 != spec_sha256(spec):
+        raise SpecError(
+            f"{spec.id}: the evidence is of another spec: parameters were changed since; let it be tested anew"
+        )
+    if not trades_match(home, evidence):
+        raise SpecError(f"{spec.id}: its trades file is not the one it was judged on; let it be tested anew")
+    if evidence.verdict is not Verdict.APPROVED:
+        raise SpecError(f"{spec.id}: verdict={evidence.verdict}: it failed its gate and cannot be approved by anyone")
+    return evidence
+
+
+def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
+    """Everything a human should read before signing."""
+    return [
+        f"{spec.id}: {spec.name} ({spec.type}, {spec.market.symbol} {spec.market.timeframe})",
+        f"Thesis: {spec.origin.thesis}",
+        f"What would refute it: {spec.origin.refutation}",
+        "",
+        *evidence_markdown(evidence).splitlines(),
+        "",
+        f"Paper so far: {spec.performance.dry_run or 'nothing'}",
+        "Risks: a backtest is no promise; funding can turn; a perpetual can be liquidated; a venue can fail.",
+        f"Hash of the spec: {spec_sha256(spec)}",
+        f"Hash of the evidence: {evidence.evidence_sha256}",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

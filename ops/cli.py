@@ -1,0 +1,195 @@
+"""The `lab` commands. Each imports what it needs when it runs, so that `./lab --help` answers at once.
+
+Exit codes: 0 done, 1 the answer is no, 2 something you gave is wrong, 3 no network or no market data.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trading.domain.errors import NetworkDownError, TradingEngineError
+
+app = typer.Typer(
+    name="lab", no_args_is_help=True, add_completion=False, help="AI Trading Lab", pretty_exceptions_enable=False
+)
+history_app = typer.Typer(no_args_is_help=True, help="Recorded markets.")
+app.add_typer(history_app, name="history")
+trace_app = typer.Typer(
+    no_args_is_help=True, help="Follow a number to the bars, fills or funding records it came from."
+)
+app.add_typer(trace_app, name="trace")
+
+
+def told(work: Callable[[], int]) -> None:
+    """Run a command; an expected failure is one line and an exit code."""
+    try:
+        code = work()
+    except NetworkDownError as error:
+        print(f"lab: {error}; ./lab demo plays the whole lab without a network", file=sys.stderr)
+        code = 3
+    except TradingEngineError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    tape: Annotated[
+        Path | None, typer.Option(help="Folder of recorded Parquet files; without it, one is downloaded.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=60, help="Lab days to play; asking a human takes at least 11.")] = 14,
+    symbol: Annotated[str, typer.Option(help="What is traded.")] = "BTCUSDT",
+    speed: Annotated[
+        float, typer.Option(min=60, max=200_000, help="Lab seconds per second between the hours.")
+    ] = 40_000,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the whole state for looking around.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write what happened there.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the price inside each bar, and of a synthetic market.")] = 7,
+) -> None:
+    """The whole lab on one machine: no key, no network, no money; a recorded market, faster than life."""
+    from ops.demo.play import DemoOptions, play_demo
+
+    options = DemoOptions(tape, days, symbol.upper(), speed, keep, json_file, picture, seed)
+    told(lambda: play_demo(options))
+
+
+@app.command()
+def run() -> None:
+    """The service: live public data, research, paper trading; live orders only past both gates."""
+    from ops.run import run_service
+
+    told(run_service)
+
+
+@app.command()
+def backtest(
+    spec: Annotated[str, typer.Argument(help="A strategy file, or the id of one in strategies/.")],
+    tape: Annotated[
+        Path | None, typer.Option(help="Folder of recorded Parquet files; without it, the lab's own store.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First day, such as 2023-01-01.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Day after the last.")] = None,
+) -> None:
+    """One strategy over history, with every question of the gate. The look is counted as a trial."""
+    from ops.backtest import run_backtest
+
+    told(lambda: run_backtest(spec, tape, start, end))
+
+
+@app.command()
+def doctor(offline: Annotated[bool, typer.Option("--offline", help="Ask nobody outside.")] = False) -> None:
+    """What is misconfigured, each with its remedy."""
+    from ops.run import run_doctor
+
+    told(lambda: run_doctor(offline=offline))
+
+
+@app.command()
+def verify(
+    strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning, of a strategy with evidence.")],
+) -> None:
+    """Derive a published verdict anew from its pinned tapes and say whether it is the same."""
+    from ops.backtest import run_verify
+
+    told(lambda: run_verify(strategy_id))
+
+
+@app.command(name="verify-audit")
+def verify_audit(
+    file: Annotated[Path | None, typer.Argument(help="An audit file; without it, the lab's own.")] = None,
+) -> None:
+    """Find any edited, removed or reordered line of the audit file."""
+    from ops.trace import run_verify_audit
+
+    told(lambda: run_verify_audit(file))
+
+
+@history_app.command("fetch")
+def history_fetch(
+    symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
+    start: Annotated[str, typer.Option("--from", help="First day, such as 2024-01-01.")],
+    end: Annotated[str | None, typer.Option("--to", help="Day after the last; without it, today.")] = None,
+    interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
+    market: Annotated[str, typer.Option(help="spot, perp, or both with a comma.")] = "spot,perp",
+) -> None:
+    """Fetch history from Binance's public archive into the store; checksums verified, nothing fetched twice."""
+    from ops.fetch import run_fetch
+
+    told(lambda: run_fetch(symbol.upper(), start, end, interval, market))
+
+
+@history_app.command("import")
+def history_import(
+    folder: Annotated[Path, typer.Argument(help="Folder of recorded Parquet files.")],
+    symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
+    interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
+) -> None:
+    """Import recorded files into the store, both markets, with their gaps told."""
+    from ops.fetch import run_import
+
+    told(lambda: run_import(folder, symbol.upper(), interval))
+
+
+@trace_app.command("bars")
+def trace_bars(
+    at: Annotated[str, typer.Argument(help="Time of the bar, such as 2024-12-20T08:00Z.")],
+    symbol: Annotated[str, typer.Option(help="Such as BTCUSDT.")] = "BTCUSDT",
+    market: Annotated[str, typer.Option(help="spot or perp.")] = "spot",
+    interval: Annotated[str, typer.Option(help="Of the bars.")] = "1h",
+) -> None:
+    """The recorded bar at a time, with the hash of the tape it stands in."""
+    from ops.trace import run_bars
+
+    told(lambda: run_bars(at, symbol.upper(), market, interval))
+
+
+@trace_app.command("fills")
+def trace_fills() -> None:
+    """Every live fill, as the audit file has it: the exchange's trade id, price, quantity, fee."""
+    from ops.trace import run_fills
+
+    told(run_fills)
+
+
+@trace_app.command("funding")
+def trace_funding() -> None:
+    """Every settlement booked: the exchange's record beside position, recorded rate and mark."""
+    from ops.trace import run_funding
+
+    told(run_funding)
+
+
+@trace_app.command("strategy")
+def trace_strategy(strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning.")]) -> None:
+    """The life of one strategy: moves, evidence with every number of the gate, paper account, trials."""
+    from ops.trace import run_strategy
+
+    told(lambda: run_strategy(strategy_id))
+
+
+@trace_app.command("decisions")
+def trace_decisions(
+    last: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
+) -> None:
+    """The newest cycles of the audit file: what was decided, by which rule, with both numbers."""
+    from ops.trace import run_decisions
+
+    told(lambda: run_decisions(last))
+
+
+def main() -> None:
+    """The console entry."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Gathers `Numbers` from the rooms of a running lab: the one source of every report, the heartbeat and the status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ai_brain.paper_trading_engine import PaperPosition
+from ops.lab import Lab
+from ops.numbers import Account, Best, Holding, Numbers
+from ops.sandbox_process import peak_rss_mb
+from trading.funding.report import CycleReport
+from trading.strategy.lifecycle import Stage
+from trading.strategy.spec import StrategySpec
+
+
+def gather(lab: Lab) -> Numbers:
+    """Everything one report needs, now."""
+    now_ms = lab.clock.now_ms()
+    specs = lab.repository.all()
+    live = lab.memory.live
+    accounts = [live_account(lab, live)] if live is not None and live.equity_quote is not None else []
+    accounts += [paper_account(position) for position in lab.paper.positions()]
+    return Numbers(
+        at_ms=now_ms,
+        market=lab.setting.market,
+        accounts=tuple(accounts),
+        holdings=tuple(holdings(lab, live)),
+        stages={stage.value: count for stage, count in sorted(Counter(spec.stage for spec in specs).items())},
+        best=best(lab),
+        data_quality=lab.memory.quality,
+        last=lab.memory.last,
+        no_trade_reasons=dict(lab.memory.no_trade_reasons(now_ms)),
+        next_action=next_action(lab, specs),
+        waiting_for_human=tuple(s.id for s in specs if s.stage is Stage.REVIEW and s.approved_at is None),
+        uptime_s=(now_ms - lab.memory.started_ms) / 1000.0,
+        ideas_tried=lab.bench.ledger.count(),
+        rss_mb=peak_rss_mb(),
+        errors=lab.memory.errors,
+    )
+
+
+def live_account(lab: Lab, report: CycleReport) -> Account:
+    """The exchange's account as the last cycle read it."""
+    equity, cash = float(report.equity_quote or 0), float(report.cash_quote or 0)
+    unrealised = float(report.account.unrealised_quote) if report.account is not None else 0.0
+    funding, fees = live_totals(lab, report)
+    return Account(
+        kind="live" if lab.settings.venue.base_url is None else "live (sandbox)",
+        equity_quote=equity,
+        cash_quote=cash,
+        positions_quote=equity - cash - unrealised,
+        unrealised_quote=unrealised,
+        funding_quote=funding,
+        fees_quote=fees,
+        start_quote=lab.memory.live_start_quote,
+    )
+
+
+def live_totals(lab: Lab, report: CycleReport) -> tuple[float, float]:
+    """Funding and fees of every position the lab ever held live, quote."""
+    closed = lab.desk.store.closed if lab.desk is not None else ()
+    funding = sum(float(position.funding_quote) for position in closed)
+    fees = sum(float(position.fees_quote) for position in closed)
+    if report.performance is not None and report.position is not None:
+        funding += float(report.performance.funding_quote)
+        fees += float(report.performance.fees_quote)
+    return funding, fees
+
+
+def paper_account(position: PaperPosition) -> Account:
+    """One strategy's paper account."""
+    return Account(
+        kind=f"paper {position.spec_id}",
+        equity_quote=position.equity_quote,
+        cash_quote=position.cash_quote,
+        positions_quote=position.positions_quote,
+        unrealised_quote=position.unrealised_quote,
+        funding_quote=position.funding_quote,
+        fees_quote=position.fees_quote,
+        start_quote=position.starting_quote,
+    )
+
+
+def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
+    """What is held, live first."""
+    if live is not None and live.position is not None and live.performance is not None:
+        view = live.performance
+        text = (
+            f"carry {live.position.symbol}: spot {view.spot_base.normalize():f}, perpetual "
+            f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} over {view.settlements} settlements, "
+            f"profit {view.profit_quote:+.4f}"
+        )
+        yield Holding(live.position.spec_id, text)
+    for position in lab.paper.positions():
+        if position.holding:
+            yield Holding(position.spec_id, f"on paper {position.holding}")
+
+
+def best(lab: Lab) -> Best | None:
+    """The paper account that is ahead, with what its rate is worth."""
+    positions = lab.paper.positions()
+    if not positions:
+        return None
+    leader = max(positions, key=lambda position: position.equity_quote / position.starting_quote)
+    shown = lab.paper.performance(leader.spec_id)
+    if shown is None:
+        return None
+    return Best(
+        strategy_id=leader.spec_id,
+        name=leader.name,
+        net_return_fraction=shown.net_return,
+        n=shown.results,
+        n_of="settlements" if shown.settlements else "trades",
+        low_fraction=shown.mean_low,
+        high_fraction=shown.mean_high,
+    )
+
+
+def next_action(lab: Lab, specs: Sequence[StrategySpec]) -> str:
+    """What comes next, in words."""
+    stages = {spec.stage for spec in specs}
+    if any(spec.stage is Stage.REVIEW and spec.approved_at is None for spec in specs):
+        return "your decision on what waits for approval"
+    if Stage.LIVE_TESTING in stages or Stage.SCALING in stages:
+        return "the next live cycle"
+    if Stage.REVIEW in stages:
+        return "python go_live.py, when you mean it"
+    if Stage.DRY_RUN in stages:
+        return "paper trading goes on"
+    return "new ideas and their backtests"

@@ -1,0 +1,192 @@
+"""The second gate to real money: `python go_live.py`.
+
+Needs an approved strategy, `LIVE_TRADING=YES`, keys that may trade but not withdraw, and a green doctor. Shows the
+limits, then asks `CONFIRM`, `I UNDERSTAND THE RISKS`, and the one-time code it has just sent to the Telegram chat. The
+code is bound to the spec's hash and lives five minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import hmac
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
+from ops.environment import Environment, find_home, read_environment
+from ops.settings import LabSettings, read_settings
+from ops.wiring import make_venue, open_notifier
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision
+from trading.domain.errors import SpecError, TradingEngineError
+from trading.domain.instrument import Market
+from trading.domain.venue import Venue
+from trading.notify.message import Message, Notifier
+from trading.risk.arming import approval_key, write_armed
+from trading.risk.guards import feasible
+from trading.storage.home import Home
+from trading.strategy.approval import verify
+from trading.strategy.lifecycle import Stage, move
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
+
+PHRASES = ("CONFIRM", "I UNDERSTAND THE RISKS")
+CODE_LIFE_S = 300.0
+Ask = Callable[[str], str]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What going live needs from outside."""
+
+    home: Home
+    settings: LabSettings
+    environment: Environment
+    venue: Venue
+    notifier: Notifier
+    clock: Clock
+    operator: str
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line: 0 live, 1 not confirmed, 2 refused."""
+    parser = argparse.ArgumentParser(prog="go_live.py", description="The second gate to real money.")
+    parser.parse_args(words)
+    try:
+        return 0 if asyncio.run(_from_command_line()) else 1
+    except TradingEngineError as error:
+        print(f"go_live.py: {error}", file=sys.stderr)
+        return 2
+    except (EOFError, KeyboardInterrupt):
+        print("\nnot confirmed; nothing was changed", file=sys.stderr)
+        return 1
+
+
+async def _from_command_line() -> bool:
+    home, clock = find_home(), Clock()
+    environment, settings = read_environment(home), read_settings(home.settings_file)
+    venue = make_venue(settings, environment, clock)
+    try:
+        async with open_notifier(environment, settings) as notifier:
+            desk = Desk(home, settings, environment, venue, notifier, clock, getpass.getuser())
+            return await go_live(desk, ask=input, say=print)
+    finally:
+        await venue.close()
+
+
+async def go_live(desk: Desk, *, ask: Ask, say: Say) -> bool:
+    """Check, show, ask, arm.
+
+    Returns:
+        True: the strategy is armed; False: the human did not confirm, nothing was changed.
+
+    Raises:
+        SpecError: nothing to arm, or its approval is void.
+        TradingEngineError: a check that must be green is not; says which and what to do.
+    """
+    spec = approved_strategy(desk)
+    await check_everything(desk, say)
+    for line in limits_in_words(desk.settings, spec):
+        say(line)
+    for phrase in PHRASES:
+        if ask(f"Type {phrase}: ").strip() != phrase:
+            say("Not confirmed. Nothing was changed.")
+            return False
+    if not await _code_matches(desk, spec, ask):
+        say("The code is wrong or older than five minutes. Nothing was changed.")
+        return False
+    write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms())
+    if spec.stage is Stage.REVIEW:
+        why = "armed by go_live.py"
+        live = move(spec, Stage.LIVE_TESTING, by=desk.operator, why=why, at_ms=desk.clock.now_ms())
+        StrategyRepository(desk.home.strategies).save(live)
+    say(f"{spec.id} is live. The next cycle may open a position. To stop everything: python stop_trading.py")
+    return True
+
+
+def approved_strategy(desk: Desk) -> StrategySpec:
+    """The one strategy that is approved and validly signed.
+
+    Raises:
+        SpecError: none is, or the signature does not stand.
+    """
+    repository = StrategyRepository(desk.home.strategies)
+    stages = (Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
+    approved = [spec for spec in repository.by_stage(*stages) if spec.approved_at is not None]
+    if not approved:
+        raise SpecError("no approved strategy; see python get_status.py --pending, then python approve_strategy.py ID")
+    spec = approved[-1]
+    verdict = verify(spec, approval_key(desk.home, create=False))
+    if not verdict.allowed:
+        raise SpecError(verdict.note)
+    if not isinstance(spec.parameters, CarryParameters):
+        raise SpecError(f"{spec.id}: type={spec.type}: only a funding carry can trade live; this one stays on paper")
+    return spec
+
+
+async def check_everything(desk: Desk, say: Say) -> None:
+    """The first gate, the keys, the machine, the limits.
+
+    Raises:
+        TradingEngineError: something is not as it must be; the screen was shown.
+    """
+    environment = desk.environment
+    if not environment.live_trading:
+        raise TradingEngineError("LIVE_TRADING is not YES: the first gate is shut; set LIVE_TRADING=YES in .env")
+    if environment.binance_api_key is None:
+        raise TradingEngineError("no trading keys; set BINANCE_API_KEY and BINANCE_API_SECRET in .env")
+    if environment.telegram_token is None:
+        raise TradingEngineError("no TELEGRAM_TOKEN: the one-time code has nowhere to go; set it in .env")
+    checks = machine_checks(desk.home) + settings_checks(desk.home, environment, desk.clock)
+    checks += await venue_checks(desk.venue, desk.clock, with_keys=False)
+    checks += await key_checks(desk.venue)
+    if is_green(checks):
+        checks.append(limits_check(await feasibility(desk)))
+    say(screen(checks))
+    if not is_green(checks):
+        raise TradingEngineError("the doctor is not green; mend what is BAD above, then try again")
+
+
+async def feasibility(desk: Desk) -> Decision:
+    """Whether, with the account's own money, at least one trade is possible."""
+    symbol, venue = desk.settings.venue.symbol, desk.venue
+    spot, perp = await venue.instrument(Market.SPOT, symbol), await venue.instrument(Market.PERP, symbol)
+    equity = 0.0
+    for market in Market:
+        balances = await venue.balances(market)
+        equity += float(balances[spot.quote].total) if spot.quote in balances else 0.0
+    price = (await venue.quote(Market.SPOT, symbol)).mid
+    fees = [await venue.fees(market, symbol) for market in Market]
+    round_trip_rate = 2 * sum(fee.taker_rate for fee in fees)
+    return feasible(equity, desk.settings.risk, spot, perp, price=price, round_trip_rate=round_trip_rate)
+
+
+def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:
+    """What may be lost, in plain numbers."""
+    risk = settings.risk
+    return [
+        f"{spec.id}: {spec.name}, spec {spec_sha256(spec)[:16]}",
+        f"At most {risk.first_live_usdt:,.0f} USDT or {risk.first_live_pct:g} % of equity, of which "
+        f"{risk.live_scale_pct} % at first; leverage {risk.leverage}; {risk.max_positions} position.",
+        f"No new position after {risk.daily_loss_pct:g} % loss in a day or {risk.weekly_loss_pct:g} % in a week; "
+        f"everything closed at {risk.drawdown_exit_pct:g} % from the peak.",
+        f"One file stops it all: touch {'state/KILL_SWITCH'}, or python stop_trading.py.",
+    ]
+
+
+async def _code_matches(desk: Desk, spec: StrategySpec, ask: Ask) -> bool:
+    code = f"{secrets.randbelow(10**6):06d}"
+    until_s = desk.clock.real_s() + CODE_LIFE_S
+    text = f"🔑 One-time code to take {spec.id} live: {code}\nSpec {spec_sha256(spec)[:16]}; five minutes."
+    await desk.notifier.send(Message("code", text))
+    answer = ask("Type the six digits just sent to the Telegram chat: ").strip()
+    return desk.clock.real_s() <= until_s and hmac.compare_digest(answer.encode(), code.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The history research runs on: fetched once, kept in the Parquet store, brought up to the last midnight every day."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from trading.domain.clock import Clock
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS
+from trading.domain.venue import MarketData
+from trading.market.historical_data_fetcher import Want, fetch_history
+from trading.market.store import TapeStore
+from trading.market.tape import Origin, Tape
+
+DAY_MS = 86_400_000
+
+
+class History:
+    """Research tapes of one lab.
+
+    Args:
+        data: The venue, for what is missing.
+        store: Where it is kept.
+        clock: Says which midnight was the last.
+        days: How far back research looks.
+        origin: What the bars are, for every file and screen; None: `downloaded` from the real venue.
+    """
+
+    def __init__(self, data: MarketData, store: TapeStore, clock: Clock, *, days: int, origin: Origin | None) -> None:
+        self._data = data
+        self._store = store
+        self._clock = clock
+        self._days = days
+        self._origin = origin
+        self._kept: dict[tuple[Market, str, str], Tape] = {}
+        self._fetching = asyncio.Lock()
+
+    async def tape(self, market: Market, symbol: str, interval: str) -> Tape:
+        """Bars of the last `days` up to the last UTC midnight; the same object all day, so its hash stands.
+
+        Raises:
+            DataProviderError: the venue does not list it, or does not answer.
+        """
+        end_ms = self._clock.now_ms() // DAY_MS * DAY_MS
+        key = (market, symbol, interval)
+        async with self._fetching:
+            kept = self._kept.get(key)
+            if kept is None or kept.end_ms < end_ms - INTERVAL_MS[interval]:
+                kept = self._kept[key] = await self._up_to(key, end_ms)
+        return kept
+
+    async def _up_to(self, key: tuple[Market, str, str], end_ms: int) -> Tape:
+        start_ms = end_ms - self._days * DAY_MS
+        held_until_ms = await asyncio.to_thread(self._held_until_ms, key, start_ms)
+        if held_until_ms < end_ms:
+            fetched = await fetch_history(self._data, Want(*key, held_until_ms, end_ms), clock=self._clock)
+            if self._origin is not None:
+                fetched = replace(fetched, origin=self._origin)
+            await asyncio.to_thread(self._store.save, fetched)
+        return await asyncio.to_thread(self._store.load, *key, start_ms, end_ms)
+
+    def _held_until_ms(self, key: tuple[Market, str, str], start_ms: int) -> int:
+        """Where fetching must go on: the end of what is held, or the start when too little is."""
+        try:
+            held = self._store.load(*key, start_ms)
+        except DataProviderError:
+            return start_ms
+        return held.end_ms if held.start_ms <= start_ms + DAY_MS else start_ms

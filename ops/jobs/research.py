@@ -1,0 +1,69 @@
+"""Ideas: from the library of published effects once, from the language model within the day's budget."""
+
+from __future__ import annotations
+
+from ai_brain.hypothesis_generator import Question
+from ai_brain.ideas import Ideas
+from ai_brain.llm.idea_prompt import Mood, Refused
+from ai_brain.research_library import library_specs
+from ops.lab import Lab
+from trading.domain.instrument import Market
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+REFUSED_SHOWN = 12
+"""Latest refusals a prompt carries, so that the same idea is not paid for again."""
+
+
+async def hypothesis(lab: Lab) -> None:
+    """The library on the first run; then whatever the model thinks of."""
+    seed_library(lab)
+    await ask_model(lab, Mood.USUAL)
+
+
+async def crazy_idea(lab: Lab) -> None:
+    """The same model in another mood."""
+    await ask_model(lab, Mood.CRAZY)
+
+
+def seed_library(lab: Lab) -> None:
+    """Write the published effects for this market into the repository, those that are not known yet."""
+    known = _known(lab)
+    for spec in library_specs(lab.settings.venue.symbol, lab.clock.now_ms()):
+        if spec_sha256(spec) not in known:
+            _keep(lab, spec)
+
+
+async def ask_model(lab: Lab, mood: Mood) -> None:
+    """Ask once, keep what parses, count what does not."""
+    if lab.generator is None:
+        return
+    # The live tape, not history: ideas are for the market as it is now.
+    tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
+    question = Question(
+        tape=tape,
+        headlines=lab.memory.headlines,
+        refused=[
+            Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
+        ],
+        known=_known(lab),
+        mood=mood,
+    )
+    ideas = await lab.generator.generate(question)
+    for spec in ideas.specs:
+        _keep(lab, spec)
+    _tell_refused(lab, ideas)
+
+
+def _tell_refused(lab: Lab, ideas: Ideas) -> None:
+    for idea in ideas.rejected:
+        lab.memory.refused_ideas[str(idea.reason)] += 1
+        lab.tell("idea.refused", {"name": idea.name, "reason": str(idea.reason), "detail": idea.detail})
+
+
+def _keep(lab: Lab, spec: StrategySpec) -> None:
+    lab.repository.save(spec)
+    lab.tell("idea.written", {"id": spec.id, "name": spec.name, "type": str(spec.type), "author": spec.origin.author})
+
+
+def _known(lab: Lab) -> set[str]:
+    return {spec_sha256(spec) for spec in lab.repository.all()}

@@ -1,0 +1,176 @@
+"""The loop: paper steps on closed bars, the carry desk decides, one audit line is written, the heartbeat is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from ops.gather import gather
+from ops.jobs.review import promote
+from ops.lab import Lab
+from ops.market_view import take_snapshot
+from ops.numbers import LastDecision
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import TradingEngineError
+from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS
+from trading.funding.report import CycleReport
+from trading.journal.audit import AuditLine, CycleStatus
+from trading.risk.arming import read_armed
+from trading.risk.kill_switch import read_stop
+from trading.storage.files import read_json, write_json
+from trading.strategy.lifecycle import Stage
+from trading.strategy.spec import StrategySpec
+
+HEARTBEAT_SCHEMA = 1
+LIVE_START_SCHEMA = 1
+BAR_POLL_S = 0.5
+"""Lab seconds between two looks for a candle that is due."""
+
+
+async def run(lab: Lab) -> None:
+    """One cycle. Whatever happens in it, an audit line is written and the heartbeat renewed."""
+    watch = StageWatch(lab.clock)
+    await _due_bars(lab)
+    watch.mark("bars")
+    await _paper(lab)
+    watch.mark("paper")
+    report = await _live(lab)
+    watch.mark("live")
+    write_audit(lab, report, watch.stage_s)
+    write_heartbeat(lab)
+
+
+class StageWatch:
+    """Real seconds of each stage of a cycle."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s = clock.real_s()
+        self.stage_s: dict[str, float] = {}
+
+    def mark(self, stage: str) -> None:
+        """A stage has ended."""
+        now_s = self._clock.real_s()
+        self.stage_s[stage] = round(now_s - self._since_s, 4)
+        self._since_s = now_s
+
+
+async def _due_bars(lab: Lab) -> None:
+    """Wait for candles that have closed by the clock and are not here yet; go on without them after a while."""
+    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    due_ms = lab.clock.now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
+    deadline_ms = lab.clock.now_ms() + lab.settings.service.bar_patience_s * 1000
+    while lab.clock.now_ms() < deadline_ms:
+        held = [lab.market.last_closed_ms(market, symbol, interval) for market in Market]
+        if all(closed_ms is not None and closed_ms >= due_ms for closed_ms in held):
+            break
+        await lab.clock.sleep_s(BAR_POLL_S)
+    lab.memory.quality = min(lab.market.verdict(market, symbol, interval).quality for market in Market)
+
+
+async def _paper(lab: Lab) -> None:
+    """Step what is on paper over the bars it has not seen; ask the human for what has shown enough."""
+    try:
+        settings = lab.settings
+        snapshot = take_snapshot(lab.market, lab.instruments, settings.venue.symbol, settings.research.timeframe)
+        await asyncio.to_thread(lab.paper.on_closed_bar, snapshot)
+        promote(lab)
+    except TradingEngineError as error:
+        lab.failed("paper", error)
+
+
+async def _live(lab: Lab) -> CycleReport | None:
+    """One cycle of the carry desk; None without trading keys."""
+    if lab.desk is None:
+        return None
+    stop = read_stop(lab.home, os.environ)
+    spec, armed = chosen(lab)
+    async with lab.trading:
+        report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop)
+    if spec is not None and not armed.allowed and report.status is CycleStatus.NO_TRADE:
+        lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
+    remember_live(lab, report)
+    return report
+
+
+def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
+    """The strategy that may trade live, and whether both gates are open for it."""
+    live = lab.repository.by_stage(Stage.LIVE_TESTING, Stage.SCALING)
+    if not live:
+        return None, Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "nothing is approved for live trading")
+    spec = live[0]
+    if not lab.setting.environment.live_trading:
+        return spec, Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
+    return spec, read_armed(lab.home, spec)
+
+
+def remember_live(lab: Lab, report: CycleReport) -> None:
+    """Keep the report for the next message; note the account's first equity on disk."""
+    if report.equity_quote is None:
+        return
+    lab.memory.live = report
+    if lab.memory.live_start_quote > 0:
+        return
+    path = lab.home.state / "live_start.json"
+    kept = read_json(path, schema=LIVE_START_SCHEMA)
+    if kept is None:
+        kept = {"equity_quote": float(report.equity_quote), "at_ms": report.at_ms}
+        write_json(path, kept, schema=LIVE_START_SCHEMA)
+    lab.memory.live_start_quote = float(str(kept["equity_quote"]))
+
+
+def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, float]) -> None:
+    """One line a cycle; without a desk it says what the lab waits for."""
+    now_ms = lab.clock.now_ms()
+    live = report or CycleReport(now_ms, CycleStatus.NO_TRADE, _paper_only(lab))
+    decision = live.decision
+    lab.memory.last = LastDecision(
+        now_ms, live.status, decision.reason, _finite(decision.value), _finite(decision.limit), decision.note
+    )
+    if live.status is CycleStatus.EXECUTED:
+        lab.memory.executed += 1
+    else:
+        lab.memory.reasons.append((now_ms, decision.reason))
+    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    lab.audit.append(
+        AuditLine(
+            at_ms=now_ms,
+            mode="paper" if lab.desk is None else "live" if lab.settings.venue.base_url is None else "demo",
+            status=live.status,
+            reason=decision.reason,
+            config_sha256=lab.setting.config_hash,
+            data_sha256=lab.market.tape(Market.PERP, symbol, interval).content_hash,
+            data_quality=lab.memory.quality,
+            stage_s={**stage_s, **live.stage_s},
+            signals=[
+                {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
+                for position in lab.paper.positions()
+            ],
+            risk=live.risk_json(),
+            intents=sorted({record.intent_id for record in live.orders}),
+            orders=live.orders_json(),
+            fills=live.fills_json(),
+            equity=live.equity_json(),
+            note=f"market: {lab.setting.market}",
+        )
+    )
+
+
+def write_heartbeat(lab: Lab) -> None:
+    """The file that says the lab lives, with the numbers of this cycle."""
+    facts = gather(lab).to_json() | {"pid": os.getpid(), "waiting_messages": lab.outbox.waiting}
+    write_json(lab.home.heartbeat_file, facts, schema=HEARTBEAT_SCHEMA)
+
+
+def _paper_only(lab: Lab) -> Decision:
+    stop = read_stop(lab.home, os.environ)
+    if stop.blocks_entries:
+        return stop.decision
+    return Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "paper only: no trading keys")
+
+
+def _finite(value: float) -> float:
+    return value if abs(value) != float("inf") else 1e308

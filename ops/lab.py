@@ -1,0 +1,116 @@
+"""One running lab: everything it is made of, and what it remembers between two cycles. Built by `ops/wiring.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ai_brain.hypothesis_generator import HypothesisGenerator
+from ai_brain.paper_trading_engine import PaperEngine
+from ai_brain.senses.news_fetcher import Headline, NewsFetcher
+from ai_brain.strategy_evaluator import Bench
+from ops.environment import Environment
+from ops.history import History
+from ops.messages import Messenger
+from ops.numbers import LastDecision
+from ops.settings import LabSettings
+from trading.domain.clock import Clock
+from trading.domain.errors import TradingEngineError
+from trading.domain.events import Event, Publish, Severity
+from trading.domain.instrument import Instrument, Market
+from trading.exchange.binance import Binance
+from trading.funding.desk import CarryDesk
+from trading.funding.report import CycleReport
+from trading.journal.audit import AuditLog
+from trading.market.realtime_market_data import RealtimeMarketData
+from trading.market.tape import Origin
+from trading.notify.outbox import Outbox
+from trading.storage.home import Home
+from trading.strategy.repository import StrategyRepository
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where this lab lives and under which settings."""
+
+    home: Home
+    settings: LabSettings
+    environment: Environment
+    config_hash: str
+    market: Origin
+    """Where bars come from: `live`, `recorded`, `downloaded` or `synthetic`."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the service knows since its start; nothing here is needed to be right after a restart."""
+
+    started_ms: int
+    headlines: tuple[Headline, ...] = ()
+    last: LastDecision | None = None
+    live: CycleReport | None = None
+    live_start_quote: float = 0.0
+    """Equity of the live account when it was first read; kept on disk."""
+    quality: float = 0.0
+    reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
+    """(time, reason) of cycles that did not trade."""
+    refused_ideas: Counter[str] = field(default_factory=Counter)
+    """Ideas refused since the start, by reason: unparsable, duplicate, failed the gate."""
+    errors: int = 0
+    """Cycles that ended with an error of any kind."""
+    executed: int = 0
+
+    def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:
+        """Reasons of the last day, by count."""
+        return Counter(reason for at_ms, reason in self.reasons if at_ms > now_ms - DAY_MS)
+
+
+@dataclass(slots=True)
+class Lab:
+    """The rooms of one lab, wired."""
+
+    setting: Setting
+    clock: Clock
+    publish: Publish
+    memory: Memory
+    audit: AuditLog
+    outbox: Outbox
+    messenger: Messenger
+    venue: Binance
+    market: RealtimeMarketData
+    instruments: Mapping[Market, Instrument]
+    """The symbol's filters on both markets, read at the start."""
+    history: History
+    repository: StrategyRepository
+    bench: Bench
+    paper: PaperEngine
+    news: NewsFetcher
+    generator: HypothesisGenerator | None
+    """None: no language model is configured; the library of published effects is all there is."""
+    desk: CarryDesk | None
+    """None: no trading keys; paper only."""
+    trading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever talks to the account: the loop, or the watch that makes everything flat."""
+
+    @property
+    def home(self) -> Home:
+        """The lab's folder."""
+        return self.setting.home
+
+    @property
+    def settings(self) -> LabSettings:
+        """`lab.yaml`."""
+        return self.setting.settings
+
+    def tell(self, name: str, facts: Mapping[str, object], severity: Severity = Severity.INFO) -> None:
+        """Publish an event stamped now."""
+        self.publish(Event(self.clock.now_ms(), name, facts, severity))
+
+    def failed(self, where: str, error: TradingEngineError) -> None:
+        """Note an expected failure: counted, told in the journal, and an alert when it lasts."""
+        self.memory.errors += 1
+        self.tell("cycle.failed", {"where": where, "error": f"{type(error).__name__}: {error}"})

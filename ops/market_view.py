@@ -1,0 +1,59 @@
+"""The live market as paper trading asks for it: a snapshot taken on the event loop, read in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Instrument, Market
+from trading.market.realtime_market_data import RealtimeMarketData
+from trading.market.tape import Tape
+from trading.simulator.costs import MarketRules, carry_rules, market_rules
+from trading.strategy.spec import CarryParameters, StrategySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Closed bars and verdicts of one moment; implements `ai_brain.paper.market_view.MarketView`."""
+
+    tapes: Mapping[tuple[Market, str, str], Tape]
+    reasons: Mapping[tuple[Market, str, str], str]
+    """Why a market may not be used; those that may be are not in it."""
+    instruments: Mapping[Market, Instrument]
+
+    def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
+        """Closed bars from `start_ms` to now; None: none."""
+        tape = self.tapes.get((market, symbol, interval))
+        if tape is None or tape.end_ms <= start_ms:
+            return None
+        return tape.window(max(start_ms, tape.start_ms), tape.end_ms)
+
+    def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
+        """Why the validator does not let research use the newest bars; None: it does."""
+        return self.reasons.get((market, symbol, interval))
+
+    def rules(self, spec: StrategySpec) -> MarketRules:
+        """The venue's steps and minimums; of both legs for a carry."""
+        if isinstance(spec.parameters, CarryParameters):
+            return carry_rules(self.instruments[Market.SPOT], self.instruments[Market.PERP])
+        return market_rules(self.instruments[spec.market.market])
+
+
+def take_snapshot(
+    market: RealtimeMarketData, instruments: Mapping[Market, Instrument], symbol: str, interval: str
+) -> Snapshot:
+    """The markets as they are now."""
+    tapes: dict[tuple[Market, str, str], Tape] = {}
+    reasons: dict[tuple[Market, str, str], str] = {}
+    for side in Market:
+        key = (side, symbol, interval)
+        try:
+            tapes[key] = market.tape(*key)
+        except DataProviderError as error:
+            reasons[key] = str(error)
+            continue
+        verdict = market.verdict(*key)
+        if not verdict.ok_for_research:
+            reasons[key] = "; ".join(verdict.reasons)
+    return Snapshot(tapes, reasons, instruments)

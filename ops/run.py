@@ -1,0 +1,104 @@
+"""`./lab run` and `./lab doctor`: settings and secrets read, then the service, or the doctor's screen."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from contextlib import AsyncExitStack
+
+import httpx
+
+from ops import doctor
+from ops.ai_trading_lab import serve
+from ops.environment import Environment, find_home, read_environment
+from ops.lab import Setting
+from ops.logs import set_up_logs
+from ops.sandbox_process import timeline_of
+from ops.settings import LabSettings, config_hash, read_settings
+from ops.wiring import make_venue
+from trading.domain.clock import Clock
+from trading.domain.errors import NetworkDownError, SettingsError
+from trading.storage.home import Home
+
+
+def run_service() -> int:
+    """Run the service of the home until a signal; 0 after one.
+
+    Raises:
+        TradingEngineError: settings, secrets or state cannot be used; NetworkDownError: no exchange.
+    """
+    home = find_home().make()
+    environment, settings = read_all(home)
+    clock = Clock()
+    if settings.venue.follow_sandbox_clock:
+        clock = sandbox_clock(settings)
+    set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
+    market = "recorded" if settings.venue.base_url else "live"
+    setting = Setting(home, settings, environment, config_hash(settings), market)  # type: ignore[arg-type]
+    print(f"AI Trading Lab runs; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
+    asyncio.run(serve(setting, clock))
+    return 0
+
+
+def read_all(home: Home) -> tuple[Environment, LabSettings]:
+    """Secrets and settings; old names are told on the screen.
+
+    Raises:
+        SettingsError: something in them is wrong.
+    """
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        environment, settings = read_environment(home), read_settings(home.settings_file)
+    for warning in told:
+        print(f"lab: {warning.message}")
+    if settings.venue.follow_sandbox_clock and settings.venue.base_url is None:
+        raise SettingsError("venue.follow_sandbox_clock: needs venue.base_url; set both, or neither")
+    return environment, settings
+
+
+def sandbox_clock(settings: LabSettings) -> Clock:
+    """A clock on the sandbox's present line.
+
+    Raises:
+        NetworkDownError: there is no sandbox at `venue.base_url`.
+    """
+    try:
+        answer = httpx.get(f"{settings.venue.base_url}/sandbox/clock", timeout=5.0)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise NetworkDownError(
+            f"venue.base_url={settings.venue.base_url}: no sandbox answers there: {error}"
+        ) from error
+    clock = Clock()
+    clock.follow(timeline_of(answer.json()))
+    return clock
+
+
+def run_doctor(*, offline: bool) -> int:
+    """Show the doctor's screen; 0 when nothing is bad, 1 when something is."""
+    home, clock = find_home(), Clock()
+    environment, settings = read_all(home)
+    checks = doctor.machine_checks(home) + doctor.settings_checks(home, environment, clock)
+    if not offline:
+        checks += asyncio.run(_outside(environment, settings, clock))
+    print(doctor.screen(checks))
+    return 0 if doctor.is_green(checks) else 1
+
+
+async def _outside(environment: Environment, settings: LabSettings, clock: Clock) -> list[doctor.Check]:
+    from trading.notify.telegram import TELEGRAM_URL, Telegram
+
+    async with AsyncExitStack() as stack:
+        telegram = None
+        if environment.telegram_token is not None and environment.telegram_chat_id is not None:
+            base_url = settings.telegram.base_url or TELEGRAM_URL
+            telegram = await stack.enter_async_context(
+                Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url)
+            )
+        venue = make_venue(settings, environment, clock)
+        stack.push_async_callback(venue.close)
+        has_keys = environment.binance_api_key is not None
+        return [
+            await doctor.telegram_check(telegram),
+            *await doctor.venue_checks(venue, clock, with_keys=has_keys),
+        ]

@@ -1,0 +1,155 @@
+"""Builds a lab: the one place where rooms meet clients, files and settings. Opened in order, closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.trial_ledger import TrialLedger
+from ai_brain.hypothesis_generator import HypothesisGenerator
+from ai_brain.learning_db import LearningDb
+from ai_brain.llm.budget import Budget
+from ai_brain.llm.gemini import Gemini
+from ai_brain.paper_trading_engine import PaperEngine
+from ai_brain.senses.news_fetcher import NewsFetcher
+from ai_brain.strategy_evaluator import Bench
+from ops.environment import Environment
+from ops.history import History
+from ops.lab import Lab, Memory, Setting
+from ops.messages import Messenger
+from ops.settings import LabSettings
+from trading.domain.clock import Clock
+from trading.domain.events import Event
+from trading.domain.instrument import Market
+from trading.exchange.binance import Binance
+from trading.funding.desk import CarryDesk, DeskSettings
+from trading.journal.audit import AuditLog
+from trading.journal.bus import Bus
+from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
+from trading.market.store import TapeStore
+from trading.notify.console import Console
+from trading.notify.message import Notifier
+from trading.notify.outbox import Outbox
+from trading.strategy.repository import StrategyRepository
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Event) -> AsyncIterator[Lab]:
+    """A wired lab, for as long as the block runs. Nothing runs yet.
+
+    Args:
+        setting: Where, with which settings and secrets.
+        clock: The lab's time.
+        bus: Where rooms publish; the caller may listen too.
+        wake: Set whenever a message was queued.
+
+    Raises:
+        TradingEngineError: a file of state cannot be used.
+    """
+    settings, environment = setting.settings, setting.environment
+    bus.subscribe(log_event, name="log")
+    async with AsyncExitStack() as stack:
+        outbox = Outbox(setting.home.outbox)
+        messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
+        bus.subscribe(messenger.hear, name="messenger")
+        repository = StrategyRepository(setting.home.strategies)
+        venue = make_venue(settings, environment, clock)
+        stack.push_async_callback(venue.close)
+        database = LearningDb(setting.home.learning_db)
+        stack.callback(database.close)
+        market = make_market(settings, venue, clock, publish=bus.publish)
+        instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in Market}
+        loop = asyncio.get_running_loop()
+
+        def publish_from_thread(event: Event) -> None:
+            """Paper steps in a worker thread; the bus belongs to the loop."""
+            loop.call_soon_threadsafe(bus.publish, event)
+
+        yield Lab(
+            setting=setting,
+            clock=clock,
+            publish=bus.publish,
+            memory=Memory(started_ms=clock.now_ms()),
+            audit=AuditLog(setting.home.audit_file),
+            outbox=outbox,
+            messenger=messenger,
+            venue=venue,
+            market=market,
+            instruments=instruments,
+            history=History(
+                venue,
+                TapeStore(setting.home.tapes),
+                clock,
+                days=settings.research.history_days,
+                origin=None if setting.market == "live" else setting.market,
+            ),
+            repository=repository,
+            bench=Bench(TrialLedger(database, clock), Graveyard(database, clock), clock=clock, settings=settings.gate),
+            paper=PaperEngine(setting.home, repository, settings.paper, clock=clock, publish=publish_from_thread),
+            news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
+            generator=await make_generator(setting, clock, stack),
+            desk=make_desk(setting, venue, clock, bus),
+        )
+
+
+def make_venue(settings: LabSettings, environment: Environment, clock: Clock) -> Binance:
+    """The exchange, with keys where there are any."""
+    return Binance(
+        clock,
+        base_url=settings.venue.base_url,
+        testnet=environment.binance_testnet,
+        api_key=environment.binance_api_key,
+        api_secret=environment.binance_api_secret,
+    )
+
+
+def make_market(
+    settings: LabSettings, venue: Binance, clock: Clock, *, publish: Callable[[Event], None]
+) -> RealtimeMarketData:
+    """The live tapes of both markets of the symbol."""
+    subscriptions = [(market, settings.venue.symbol, settings.research.timeframe) for market in Market]
+    live = LiveSettings(keep_bars=settings.research.live_bars, validator=settings.validator)
+    return RealtimeMarketData(venue, clock, subscriptions, publish=publish, settings=live)
+
+
+async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) -> HypothesisGenerator | None:
+    """The language model, where there is a key for one."""
+    key = setting.environment.gemini_api_key
+    if key is None:
+        return None
+    model = await stack.enter_async_context(Gemini(setting.settings.gemini, api_key=key))
+    budget = Budget(setting.home.state / "model_budget.json", setting.settings.budget, clock)
+    return HypothesisGenerator(model, budget, setting.settings.ideas, clock)
+
+
+def make_desk(setting: Setting, venue: Binance, clock: Clock, bus: Bus) -> CarryDesk | None:
+    """The carry desk, where there are trading keys."""
+    if setting.environment.binance_api_key is None:
+        return None
+    settings = DeskSettings(setting.settings.carry, setting.settings.risk, setting.settings.execution)
+    return CarryDesk(setting.home, venue, settings=settings, publish=bus.publish, clock=clock, environment=os.environ)
+
+
+@asynccontextmanager
+async def open_notifier(environment: Environment, settings: LabSettings) -> AsyncIterator[Notifier]:
+    """Telegram where there is a token, else the console."""
+    if environment.telegram_token is None or environment.telegram_chat_id is None:
+        yield Console()
+        return
+    from trading.notify.telegram import TELEGRAM_URL, Telegram  # 400 ms that a console does not need
+
+    base_url = settings.telegram.base_url or TELEGRAM_URL
+    async with Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url) as telegram:
+        yield telegram
+
+
+def log_event(event: Event) -> None:
+    """Every event is a line of the log."""
+    log.info(event.name, event_ms=event.at_ms, **{f"fact_{key}": value for key, value in event.facts.items()})

@@ -1,0 +1,22 @@
+"""Where and as whom the lab speaks to its venue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from trading.domain.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where and as whom a line speaks."""
+
+    clock: Clock
+    base_url: str | None = None
+    """`http://host:port` of another venue that speaks Binance's protocol; None: Binance."""
+    testnet: bool = False
+    """Binance's demo trading venue, with keys of its own."""
+    api_key: SecretStr | None = None
+    api_secret: SecretStr | None = None

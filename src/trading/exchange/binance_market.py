@@ -1,0 +1,194 @@
+"""Binance's public side: spot and USD-M futures. No key needed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Bracket, Instrument, Market
+from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
+from trading.exchange import parse_market
+from trading.exchange.access import Access
+from trading.exchange.answer import Answer, answers
+from trading.exchange.bar_stream import BarStream, Subscription, Wire
+
+if TYPE_CHECKING:
+    from trading.exchange.ccxt_line import Line
+
+SETTLE_MS = 500
+"""A REST candle counts as closed this long after its end, milliseconds: the clocks agree only so well."""
+PAGE_LIMIT = {Market.SPOT: 1000, Market.PERP: 1500}
+"""The venue's largest page of candles."""
+_TERMS_KEPT_MS = 3_600_000
+
+
+class BinanceMarket:
+    """Market data of Binance; implements `trading.domain.venue.MarketData`.
+
+    Args:
+        access: Where and as whom; see `Access`.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._clock = access.clock
+        self._lines: dict[Market, Line] = {}
+        self._instruments: dict[tuple[Market, str], Instrument] = {}
+        self._names: dict[tuple[Market, str], str] = {}
+        self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
+        self._streams: list[BarStream] = []
+        self._opening = asyncio.Lock()
+
+    async def time_ms(self) -> int:
+        """The venue's clock, UTC milliseconds."""
+        return await (await self._line(Market.SPOT)).read_time()
+
+    async def instrument(self, market: Market, symbol: str) -> Instrument:
+        """Filters of a symbol, read once.
+
+        Raises:
+            DataProviderError: the venue does not list it.
+        """
+        known = self._instruments.get((market, symbol))
+        if known is None:
+            raw = await self._listing(market, symbol)
+            line = await self._line(market)
+            self._names[market, symbol] = line.know(raw.fields)
+            table = await self._brackets(symbol) if market is Market.PERP else ()
+            known = self._instruments[market, symbol] = parse_market.instrument(market, raw, table)
+        return known
+
+    async def klines(self, market: Market, symbol: str, interval: str, *, start_ms: int, limit: int) -> list[Bar]:
+        """Up to `limit` candles from `start_ms` on, oldest first; one page of the venue's size at most."""
+        _check_interval(market, symbol, interval)
+        line = await self._line(market)
+        asked_ms = line.venue_now_ms() - SETTLE_MS
+        params = {
+            "symbol": symbol,
+            "interval": interval,
+            "startTime": start_ms,
+            "limit": min(limit, PAGE_LIMIT[market]),
+        }
+        answer = await line.ask(_named(market, "GetKlines"), params, where=f"{market} {symbol} {interval} klines")
+        of = parse_market.Candles(market, symbol, interval, asked_ms, self._clock.now_ms())
+        return parse_market.klines(answer, of)
+
+    async def quote(self, market: Market, symbol: str) -> Quote:
+        """Best bid and ask now."""
+        where = f"{market} {symbol} quote"
+        line = await self._line(market)
+        answer = await line.ask(_named(market, "GetTickerBookTicker"), {"symbol": symbol}, where=where)
+        return parse_market.quote(market, Answer.of(answer, where), received_ms=self._clock.now_ms())
+
+    async def book(self, market: Market, symbol: str, *, depth: int) -> Book:
+        """The first `depth` levels of each side."""
+        where = f"{market} {symbol} book"
+        line = await self._line(market)
+        # futures take only some sizes; the next larger one, cut
+        size = next((size for size in (5, 10, 20, 50, 100, 500, 1000) if size >= depth), 1000)
+        answer = await line.ask(_named(market, "GetDepth"), {"symbol": symbol, "limit": size}, where=where)
+        full = parse_market.book(market, symbol, Answer.of(answer, where), received_ms=self._clock.now_ms())
+        return Book(market, symbol, full.bids[:depth], full.asks[:depth], full.at_ms)
+
+    async def funding_now(self, symbol: str) -> FundingNow:
+        """Rate estimate, next settlement, interval, cap, mark and index of a perpetual."""
+        where = f"perp {symbol} premium index"
+        terms = await self._funding_terms(symbol)
+        line = await self._line(Market.PERP)
+        answer = await line.ask("fapiPublicGetPremiumIndex", {"symbol": symbol}, where=where)
+        return parse_market.funding_now(Answer.of(answer, where), terms)
+
+    async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
+        """Settled rates from `start_ms` on, oldest first; one page of at most 1000."""
+        where = f"perp {symbol} funding history"
+        line = await self._line(Market.PERP)
+        params = {"symbol": symbol, "startTime": start_ms, "limit": min(limit, 1000)}
+        found = answers(await line.ask("fapiPublicGetFundingRate", params, where=where), where)
+        return sorted((parse_market.funding_rate(row) for row in found), key=lambda rate: rate.time_ms)
+
+    async def stream_bars(self, subscriptions: Sequence[Subscription]) -> AsyncIterator[Bar]:
+        """Live candles: every closed one once and in order, running updates in between; ends when closed."""
+        for market, symbol, interval in subscriptions:
+            if interval not in INTERVAL_MS:
+                raise DataProviderError(
+                    f"{market} {symbol}: interval={interval!r}: use one of {', '.join(INTERVAL_MS)}"
+                )
+            await self.instrument(market, symbol)
+        stream = BarStream(Wire(self._clock, self._watch, self._drop, self._page), subscriptions)
+        self._streams.append(stream)
+        try:
+            async for bar in stream.bars():
+                yield bar
+        finally:
+            self._streams.remove(stream)
+
+    async def close(self) -> None:
+        """Close every connection; streams end."""
+        for stream in list(self._streams):
+            await stream.stop()
+        for line in self._lines.values():
+            await line.close()
+        self._lines.clear()
+
+    async def _line(self, market: Market) -> Line:
+        async with self._opening:
+            if market not in self._lines:
+                # ccxt takes seconds to import: in a thread, so that the loop goes on
+                module = await asyncio.to_thread(importlib.import_module, "trading.exchange.ccxt_line")
+                self._lines[market] = module.Line(market, self._access)
+            return self._lines[market]
+
+    async def _listing(self, market: Market, symbol: str) -> Answer:
+        where = f"{market} {symbol} exchange info"
+        line = await self._line(market)
+        # spot can be asked for one symbol; futures always answer with all
+        params = {"symbol": symbol} if market is Market.SPOT else {}
+        answer = Answer.of(await line.ask(_named(market, "GetExchangeInfo"), params, where=where), where)
+        for entry in answers(answer.fields.get("symbols"), where):
+            if entry.fields.get("symbol") == symbol and entry.fields.get("contractType", "PERPETUAL") == "PERPETUAL":
+                return entry
+        raise DataProviderError(f"{where}: the venue does not list {symbol}; check the symbol")
+
+    async def _brackets(self, symbol: str) -> tuple[Bracket, ...]:
+        """The margin table; asking for it needs a key, so without one it is empty."""
+        if self._access.api_key is None:
+            return ()
+        where = f"perp {symbol} leverage brackets"
+        line = await self._line(Market.PERP)
+        answer = await line.ask("fapiPrivateGetLeverageBracket", {"symbol": symbol}, where=where)
+        return parse_market.brackets(answer, symbol, where)
+
+    async def _funding_terms(self, symbol: str) -> parse_market.FundingTerms:
+        kept = self._terms.get(symbol)
+        now_ms = self._clock.now_ms()
+        if kept is None or now_ms > kept[0] + _TERMS_KEPT_MS:
+            where = f"perp {symbol} funding info"
+            line = await self._line(Market.PERP)
+            answer = await line.ask("fapiPublicGetFundingInfo", {}, where=where)
+            kept = self._terms[symbol] = now_ms, parse_market.funding_terms(answer, symbol, where)
+        return kept[1]
+
+    async def _watch(
+        self, market: Market, streams: Sequence[tuple[str, str]], on_kline: Callable[[Mapping[str, object]], None]
+    ) -> None:
+        line = await self._line(market)
+        await line.watch([(self._names[market, symbol], interval) for symbol, interval in streams], on_kline)
+
+    def _drop(self, market: Market) -> None:
+        if market in self._lines:
+            self._lines[market].drop_streams()
+
+    async def _page(self, key: Subscription, start_ms: int, limit: int) -> list[Bar]:
+        return await self.klines(*key, start_ms=start_ms, limit=limit)
+
+
+def _named(market: Market, method: str) -> str:
+    return ("public" if market is Market.SPOT else "fapiPublic") + method
+
+
+def _check_interval(market: Market, symbol: str, interval: str) -> None:
+    if interval not in INTERVAL_MS:
+        raise DataProviderError(f"{market} {symbol}: interval={interval!r}: use one of {', '.join(INTERVAL_MS)}")

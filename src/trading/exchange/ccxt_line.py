@@ -1,0 +1,239 @@
+"""The only file that knows ccxt: one line to one market of Binance.
+
+Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread. ccxt signs, spaces,
+sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt turns
+decimal texts into floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+from urllib.parse import urlsplit
+
+import ccxt.pro
+from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
+
+from trading.domain.clock import Clock
+from trading.domain.errors import DataProviderError, RateLimitError
+from trading.domain.instrument import Market
+from trading.exchange.access import Access
+from trading.exchange.errors import is_clock_error, translate
+
+Kline = Mapping[str, object]
+"""The `k` of a kline event, as the venue wrote it."""
+
+_TIMEOUT_MS = 10_000
+_WS_PATHS = {"spot": "/spot", "linear": "/fut"}
+
+
+class _OurBinance:
+    """What we change in ccxt's clients: time, error noting, and candles as the venue writes them."""
+
+    lab_clock: Clock
+    lab_offset_ms: int = 0
+    lab_on_kline: Callable[[Kline], None]
+
+    def nonce(self) -> int:
+        """Our clock as the venue reads its own, UTC milliseconds."""
+        return self.lab_clock.now_ms() - self.lab_offset_ms
+
+    def get_exceptions_by_url(self, url: str | None, exact_or_broad: str) -> object:
+        """ccxt picks the error table by host name; on another host it is picked by path."""
+        family = "linear" if url and ("/fapi/" in url or "/futures/data" in url) else "spot"
+        return self.exceptions[family].get(exact_or_broad, {})  # type: ignore[attr-defined]
+
+    def handle_errors(self, *args: object) -> object:
+        """As ccxt, noting status, headers and code on the error.
+
+        ccxt turns -2015 into a rate limit once a private call has worked; a withdrawn key would then look temporary.
+        """
+        self.options["hasAlreadyAuthenticatedSuccessfully"] = False  # type: ignore[attr-defined]
+        code, headers, response = args[0], args[4], args[6]
+        try:
+            return super().handle_errors(*args)  # type: ignore[misc]
+        except BaseError as error:
+            _note(error, code, headers, response)
+            raise
+
+    def handle_http_status_code(self, *args: object) -> object:
+        """As ccxt, noting the status on the error."""
+        try:
+            return super().handle_http_status_code(*args)  # type: ignore[misc]
+        except BaseError as error:
+            _note(error, args[0], None, None)
+            raise
+
+    def handle_ohlcv(self, _client: object, message: Mapping[str, object]) -> None:
+        """Hand over the raw candle: its `x` says whether it is closed, which ccxt's own candle does not carry."""
+        kline = message.get("k")
+        if isinstance(kline, dict):
+            self.lab_on_kline(kline)
+
+
+class _OurSpot(_OurBinance, ccxt.pro.binance):  # type: ignore[misc]
+    """Spot."""
+
+
+class _OurFutures(_OurBinance, ccxt.pro.binanceusdm):  # type: ignore[misc]
+    """USD-M futures."""
+
+
+def _note(error: BaseError, status: object, headers: object, response: object) -> None:
+    error.http_status = status
+    error.http_headers = headers
+    code = response.get("code") if isinstance(response, dict) else None
+    if isinstance(code, (int, str)) and str(code).lstrip("-").isdigit():
+        error.venue_code = int(code)
+
+
+class Line:
+    """One market of the venue: requests, and a stream of candles.
+
+    Args:
+        market: Spot or perpetual.
+        access: Where and as whom.
+    """
+
+    def __init__(self, market: Market, access: Access) -> None:
+        self._clock = access.clock
+        self._quiet_until_s = float("-inf")
+        self._is_timed = access.base_url is not None  # a venue of our own keeps the lab's time
+        self._market = market
+        self._client = (_OurSpot if market is Market.SPOT else _OurFutures)(_config(access))
+        self._client.lab_clock = access.clock
+        if access.testnet:
+            self._client.enable_demo_trading(True)
+        if access.base_url is not None:
+            _redirect(self._client.urls["api"], access.base_url)
+
+    async def ask(self, endpoint: str, params: Mapping[str, object], *, writes: bool = False, where: str) -> object:
+        """Send one request and return the venue's JSON.
+
+        Args:
+            endpoint: ccxt's name of the venue's method: `privatePostOrder`.
+            params: The venue's own parameters.
+            writes: It changes something at the venue; such a call is sent at most once.
+            where: The call in words.
+
+        Raises:
+            TradingEngineError: see `errors.translate`.
+        """
+        self._refuse_while_quiet(where)
+        if not self._is_timed:
+            await self.read_time()
+        try:
+            return await self._send(endpoint, params)
+        except BaseError as error:
+            if is_clock_error(error):
+                await self.read_time()
+                if not writes:
+                    return await self._again(endpoint, params, where)
+            raise self._told(error, writes=writes, where=where) from error
+
+    async def read_time(self) -> int:
+        """The venue's clock, UTC milliseconds; from now on our stamps follow it."""
+        where = f"{self._market} time"
+        self._refuse_while_quiet(where)
+        before_ms = self._clock.now_ms()
+        try:
+            answer = await self._send("publicGetTime" if self._market is Market.SPOT else "fapiPublicGetTime", {})
+        except BaseError as error:
+            raise self._told(error, writes=False, where=where) from error
+        if not isinstance(answer, dict) or not str(answer.get("serverTime", "")).isdigit():
+            raise DataProviderError(f"{where}: no serverTime in the answer {str(answer)[:80]}")
+        venue_ms = int(answer["serverTime"])
+        self._client.lab_offset_ms = (before_ms + self._clock.now_ms()) // 2 - venue_ms
+        self._is_timed = True
+        return venue_ms
+
+    def venue_now_ms(self) -> int:
+        """What the venue's clock shows now by our reckoning, UTC milliseconds."""
+        return self._client.nonce()
+
+    def know(self, raw_symbol: Mapping[str, object]) -> str:
+        """Teach ccxt one symbol of `exchangeInfo`; its own loading reads them all. Returns ccxt's name of it."""
+        found = self._client.parse_market(raw_symbol)
+        known = list((self._client.markets or {}).values())
+        self._client.set_markets([*known, found])
+        return cast(str, found["symbol"])
+
+    async def watch(self, streams: Sequence[tuple[str, str]], on_kline: Callable[[Kline], None]) -> None:
+        """Stream candles of (ccxt symbol, interval) into `on_kline` until the connection breaks or is dropped.
+
+        Raises:
+            TradingEngineError: the connection broke, or could not be made.
+        """
+        self._client.lab_on_kline = on_kline
+        where = f"{self._market} candles"
+        try:
+            await self._client.watch_ohlcv_for_symbols([list(stream) for stream in streams])
+        except ExchangeClosedByUser:
+            return
+        except BaseError as error:
+            raise translate(error, writes=False, where=where) from error
+
+    def drop_streams(self) -> None:
+        """Tear the stream's connections down; `watch` raises. (ccxt's own closing would cancel the task that waits.)"""
+        for client in list(self._client.clients.values()):
+            client.on_error(NetworkError("dropped by us: it fell silent"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
+        return await getattr(self._client, endpoint)(dict(params))
+
+    async def _again(self, endpoint: str, params: Mapping[str, object], where: str) -> object:
+        try:
+            return await self._send(endpoint, params)
+        except BaseError as error:
+            raise self._told(error, writes=False, where=where) from error
+
+    def _told(self, error: BaseError, *, writes: bool, where: str) -> Exception:
+        told = translate(error, writes=writes, where=where)
+        if isinstance(told, RateLimitError):
+            self._quiet_until_s = self._clock.monotonic_s() + told.retry_after_s
+        return told
+
+    def _refuse_while_quiet(self, where: str) -> None:
+        left_s = self._quiet_until_s - self._clock.monotonic_s()
+        if left_s > 0:
+            raise RateLimitError(f"{where}: the venue asked us to stay away; {left_s:.0f} s left", retry_after_s=left_s)
+
+
+def _config(access: Access) -> dict[str, object]:
+    config: dict[str, object] = {
+        "timeout": _TIMEOUT_MS,
+        "enableRateLimit": access.base_url is None,  # Binance weighs requests; a venue of our own does not
+        "timeout_on_exit": 250 if access.base_url is None else 0,  # ms; lets TLS connections say goodbye
+        "options": {
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
+            "timeDifference": 0,
+            "crossMarginPairsData": [],  # read by ccxt's own loading, which `know` replaces
+            "isolatedMarginPairsData": [],
+        },
+    }
+    if access.api_key is not None and access.api_secret is not None:
+        config["apiKey"] = access.api_key.get_secret_value()
+        config["secret"] = access.api_secret.get_secret_value()
+    return config
+
+
+def _redirect(api: dict[str, object], base_url: str) -> None:
+    """Point every URL at another host, paths kept. `linear` must go on ending in `/ws`: ccxt rewrites that."""
+    base = base_url.rstrip("/")
+    sockets = base.replace("http", "ws", 1)
+    for name, url in api.items():
+        if isinstance(url, str):
+            api[name] = base + urlsplit(url).path
+    streams = cast(dict[str, object], api["ws"])
+    for name, url in streams.items():
+        if isinstance(url, dict):
+            for kind, address in url.items():
+                url[kind] = f"{sockets}/wsapi-{kind}{urlsplit(address).path}"
+        elif isinstance(url, str):
+            streams[name] = sockets + _WS_PATHS.get(name, f"/{name}") + urlsplit(url).path

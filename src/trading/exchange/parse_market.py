@@ -1,0 +1,200 @@
+"""Binance's public documents as the lab's nouns; pure. Market data becomes float, an instrument's filters `Decimal`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Bracket, Instrument, Market
+from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
+from trading.exchange.answer import SHOWN, Answer, answers, rows
+
+HOUR_MS = 3_600_000
+
+
+def instrument(market: Market, symbol: Answer, brackets: tuple[Bracket, ...] = ()) -> Instrument:
+    """An entry of `exchangeInfo.symbols`.
+
+    Raises:
+        DataProviderError: a filter is missing.
+    """
+    filters = {
+        a.text("filterType"): a for a in answers(symbol.fields.get("filters"), f"{symbol.where} filters") if a.fields
+    }
+
+    def wanted(*names: str) -> Answer:
+        for name in names:
+            if name in filters:
+                return filters[name]
+        raise DataProviderError(f"{symbol.where}: no filter {' or '.join(names)} in the venue's answer")
+
+    lots, market_lots = wanted("LOT_SIZE"), filters.get("MARKET_LOT_SIZE")
+    notional = wanted("NOTIONAL", "MIN_NOTIONAL")
+    largest = [lots.decimal("maxQty")]
+    if market_lots is not None and market_lots.decimal("maxQty") > 0:
+        largest.append(market_lots.decimal("maxQty"))
+    return Instrument(
+        market=market,
+        symbol=symbol.text("symbol"),
+        base=symbol.text("baseAsset"),
+        quote=symbol.text("quoteAsset"),
+        tick=wanted("PRICE_FILTER").decimal("tickSize").normalize(),
+        lot=lots.decimal("stepSize").normalize(),
+        min_quantity=lots.decimal("minQty"),
+        max_quantity=min(largest),
+        min_notional=notional.decimal("minNotional" if notional.has("minNotional") else "notional"),
+        brackets=brackets,
+        is_trading=symbol.text("status") == "TRADING",
+    )
+
+
+def brackets(document: object, symbol: str, where: str) -> tuple[Bracket, ...]:
+    """The margin table of one symbol (`leverageBracket`), ascending."""
+    found = answers(document, where) if isinstance(document, list) else [Answer.of(document, where)]
+    kept = [entry for entry in found if entry.fields.get("symbol") == symbol]
+    steps = [step for entry in kept for step in answers(entry.fields.get("brackets"), where)]
+    table = (
+        Bracket(
+            step.number("notionalFloor"),
+            step.number("notionalCap"),
+            step.number("maintMarginRatio"),
+            step.number("cum"),
+            step.number("initialLeverage"),
+        )
+        for step in steps
+    )
+    return tuple(sorted(table, key=lambda bracket: bracket.notional_from_quote))
+
+
+@dataclass(frozen=True, slots=True)
+class Candles:
+    """Of which market candles are, and when they were asked for."""
+
+    market: Market
+    symbol: str
+    interval: str
+    asked_ms: int
+    """The venue's time before the request left: what had ended by then was final when it was read."""
+    received_ms: int
+
+
+def klines(document: object, of: Candles) -> list[Bar]:
+    """REST candles, oldest first.
+
+    A candle is closed when it had ended before the request left. The moment of the answer will not do: at a rehearsal's
+    speed minutes pass between the venue's reading and ours, and half a candle would look whole.
+    """
+    where = f"{of.market} {of.symbol} {of.interval} klines"
+    return [_kline_row(row, of, where) for row in rows(document, where)]
+
+
+def _kline_row(row: object, of: Candles, where: str) -> Bar:
+    if not isinstance(row, list) or len(row) < 6:
+        raise DataProviderError(f"{where}: row {str(row)[:SHOWN]}: expected time, four prices and a volume")
+    cells = Answer(dict(zip(("time", "open", "high", "low", "close", "volume"), row, strict=False)), where)
+    opened_ms = cells.whole("time")
+    return Bar(
+        of.market,
+        of.symbol,
+        of.interval,
+        opened_ms,
+        cells.number("open"),
+        cells.number("high"),
+        cells.number("low"),
+        cells.number("close"),
+        cells.number("volume"),
+        is_closed=opened_ms + INTERVAL_MS[of.interval] <= of.asked_ms,
+        received_ms=of.received_ms,
+    )
+
+
+def stream_kline(market: Market, kline: Mapping[str, object], *, received_ms: int) -> Bar:
+    """A candle of the stream; the venue's own `x` says whether it is closed."""
+    cells = Answer(kline, f"{market} candle stream")
+    return Bar(
+        market,
+        cells.text("s"),
+        cells.text("i"),
+        cells.whole("t"),
+        cells.number("o"),
+        cells.number("h"),
+        cells.number("l"),
+        cells.number("c"),
+        cells.number("v"),
+        is_closed=cells.flag("x"),
+        received_ms=received_ms,
+    )
+
+
+def quote(market: Market, answer: Answer, *, received_ms: int) -> Quote:
+    """`ticker/bookTicker`; spot carries no time of its own."""
+    return Quote(
+        market,
+        answer.text("symbol"),
+        answer.number("bidPrice"),
+        answer.number("askPrice"),
+        answer.number("bidQty"),
+        answer.number("askQty"),
+        answer.whole("time") if answer.has("time") else received_ms,
+    )
+
+
+def book(market: Market, symbol: str, answer: Answer, *, received_ms: int) -> Book:
+    """`depth`."""
+
+    def side(name: str) -> tuple[tuple[float, float], ...]:
+        levels = []
+        for row in rows(answer.fields.get(name), f"{answer.where} {name}"):
+            if not isinstance(row, list) or len(row) < 2:
+                raise DataProviderError(f"{answer.where}: {name} level {str(row)[:SHOWN]}: expected price and quantity")
+            level = Answer({"price": row[0], "quantity": row[1]}, answer.where)
+            levels.append((level.number("price"), level.number("quantity")))
+        return tuple(levels)
+
+    return Book(market, symbol, side("bids"), side("asks"), answer.whole("T") if answer.has("T") else received_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class FundingTerms:
+    """A contract's own terms (`fundingInfo`)."""
+
+    interval_ms: int = 8 * HOUR_MS
+    """Contracts the venue does not list there settle every 8 h."""
+    cap_rate: float = 0.02
+    """And are capped at 2 %, the venue's general cap."""
+
+
+def funding_terms(document: object, symbol: str, where: str) -> FundingTerms:
+    """The terms of one symbol; the venue lists only contracts that were adjusted."""
+    for entry in answers(document, where):
+        if entry.fields.get("symbol") == symbol:
+            cap = max(abs(entry.number("adjustedFundingRateCap")), abs(entry.number("adjustedFundingRateFloor")))
+            return FundingTerms(entry.whole("fundingIntervalHours") * HOUR_MS, cap)
+    return FundingTerms()
+
+
+def funding_now(answer: Answer, terms: FundingTerms) -> FundingNow:
+    """`premiumIndex` of one symbol; its `lastFundingRate` is the running estimate of the next settlement."""
+    return FundingNow(
+        answer.text("symbol"),
+        answer.number("lastFundingRate"),
+        answer.whole("nextFundingTime"),
+        terms.interval_ms,
+        terms.cap_rate,
+        answer.number("markPrice"),
+        answer.number("indexPrice"),
+        answer.whole("time"),
+    )
+
+
+def funding_rate(answer: Answer) -> FundingRate:
+    """A row of `fundingRate`."""
+    mark = answer.number("markPrice") if answer.has("markPrice") else math.nan
+    return FundingRate(
+        answer.text("symbol"),
+        answer.whole("fundingTime"),
+        answer.number("fundingRate"),
+        mark if mark > 0 else None,
+    )

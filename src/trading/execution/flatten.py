@@ -1,0 +1,203 @@
+"""The way to flat: cancel everything, close both legs at once, ask the venue until it says flat, report the seconds.
+
+Works from the journal of intents and the venue alone, so that it can run when the lab is dead. What the lab did not
+open is not sold: each leg closes at most what our own orders left, and at most what the venue still holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from trading.domain.errors import DataProviderError, ExecutionError
+from trading.domain.instrument import Instrument, Market
+from trading.domain.orders import Order, OrderType, Side
+from trading.execution.intents import OrderRecord, Purpose
+from trading.execution.legs import Leg
+from trading.execution.two_legs import Tools
+
+log = structlog.get_logger(__name__)
+
+LOOK_BACK_MS = 60_000
+"""Fills are read from a little before the first order: two clocks never agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a position still holds."""
+
+    spot_base: Decimal
+    """To sell, base, as much as the wallet has."""
+    perp_base: Decimal
+    """To buy back, base, as much as the venue has open."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenReport:
+    """How the way to flat went, for one position."""
+
+    position_id: str
+    symbol: str
+    is_flat: bool
+    """The venue says nothing of ours is open, but for dust."""
+    elapsed_s: float
+    """Lab seconds from the first call until the venue said flat."""
+    left: Left
+    dust_base: Decimal
+    """Spot below the venue's minimum order, left in the wallet."""
+    orders: tuple[OrderRecord, ...]
+    errors: tuple[str, ...]
+
+
+async def flatten_all(tools: Tools, *, why: str) -> tuple[FlattenReport, ...]:
+    """Close every position the journal knows and has not closed, all at once."""
+    positions = tools.intents.positions()
+    return tuple(await asyncio.gather(*(flatten(tools, position_id, why=why) for position_id in positions)))
+
+
+async def flatten(tools: Tools, position_id: str, *, why: str) -> FlattenReport:
+    """Close one position; keeps asking for `flat_budget_s`, whatever the venue answers meanwhile.
+
+    The position stays in the journal until the desk has booked its last fills; flattening it again finds nothing to do.
+
+    Args:
+        tools: The desk's, or those a stop script has built for itself.
+        position_id: As in the journal of intents.
+        why: Written as the outcome of sagas that this cuts short.
+
+    Raises:
+        StateFileError: the journal cannot be written.
+    """
+    run = _Flattening(tools, position_id, why)
+    while not run.is_over:
+        try:
+            await run.once()
+        except (ExecutionError, DataProviderError) as error:
+            run.note(error)
+            await tools.clock.sleep_s(tools.settings.poll_s)
+    return run.report()
+
+
+async def own_spot_net(tools: Tools, position_id: str) -> Decimal:
+    """Spot base that a position's own fills left, after fees that were taken in base."""
+    records = [r for r in tools.intents.orders(position_id=position_id) if r.order.market is Market.SPOT]
+    if not records:
+        return Decimal(0)
+    base_asset = (await tools.venue.instrument(Market.SPOT, records[0].order.symbol)).base
+    ours = {record.venue_id for record in records if record.venue_id}
+    start_ms = min(record.at_ms for record in records) - LOOK_BACK_MS
+    fills = await tools.venue.fills(Market.SPOT, records[0].order.symbol, start_ms=start_ms)
+    fees = sum((f.fee for f in fills if f.venue_order_id in ours and f.fee_asset == base_asset), Decimal(0))
+    return tools.intents.held(position_id)[0] - fees
+
+
+async def _both(*calls: Coroutine[object, object, None]) -> None:
+    """Run calls side by side and let each end: one leg's failure must not abandon the other half way."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+class _Flattening:
+    def __init__(self, tools: Tools, position_id: str, why: str) -> None:
+        self._tools, self._position_id, self._why = tools, position_id, why
+        self._symbol = tools.intents.symbol_of(position_id)
+        self._started_s = tools.clock.monotonic_s()
+        self._intent_id = ""
+        self._left = Left(Decimal(0), Decimal(0))
+        self._dust, self._slice, self._errors = Decimal(0), 0, list[str]()
+        self._is_flat = False
+
+    @property
+    def is_over(self) -> bool:
+        spent_s = self._tools.clock.monotonic_s() - self._started_s
+        return self._is_flat or spent_s > self._tools.settings.flat_budget_s
+
+    def note(self, error: Exception) -> None:
+        log.warning("flatten.error", position=self._position_id, error=str(error))
+        self._errors.append(str(error))
+
+    async def once(self) -> None:
+        """Cancel, look, close what is left, look again."""
+        tools = self._tools
+        await _both(*(tools.venue.cancel_all(market, self._symbol) for market in Market))
+        await self._make_final()
+        spot = await tools.venue.instrument(Market.SPOT, self._symbol)
+        perp = await tools.venue.instrument(Market.PERP, self._symbol)
+        self._left = await self._look(spot, perp)
+        await self._close(spot, perp)
+        if self._is_flat:
+            self._finish()
+
+    async def _make_final(self) -> None:
+        for record in self._tools.intents.orders(position_id=self._position_id):
+            if not record.status.is_final:
+                await self._tools.broker.cancel(record)
+
+    async def _look(self, spot: Instrument, perp: Instrument) -> Left:
+        venue, intents = self._tools.venue, self._tools.intents
+        ours_spot = await own_spot_net(self._tools, self._position_id)
+        ours_perp = -intents.held(self._position_id)[1]
+        balances = await venue.balances(Market.SPOT)
+        free = balances[spot.base].free if spot.base in balances else Decimal(0)
+        open_short = -(await venue.position(self._symbol)).quantity_base
+        sell = max(Decimal(0), min(ours_spot, free))
+        buy = max(Decimal(0), min(ours_perp, open_short))
+        return Left(spot.quantity(sell), perp.quantity(buy))
+
+    async def _close(self, spot: Instrument, perp: Instrument) -> None:
+        quote = await self._tools.venue.quote(Market.SPOT, self._symbol)
+        price = spot.price(quote.bid, round_up=False)
+        sell, buy = self._left.spot_base, self._left.perp_base
+        legs = [
+            (Leg(spot, Side.SELL, sell, reduce_only=False), sell),
+            (Leg(perp, Side.BUY, buy, reduce_only=True), buy),
+        ]
+        due = [(leg, amount) for leg, amount in legs if leg.can_send(amount, price, reduce_only=leg.reduce_only)]
+        if not due:
+            self._is_flat, self._dust = True, sell
+            return
+        if not self._intent_id:
+            self._intent_id = self._begin(sell, buy)
+        self._slice += 1
+        await _both(*(self._market_order(leg, amount) for leg, amount in due))
+
+    def _begin(self, sell: Decimal, buy: Decimal) -> str:
+        intents, now_ms = self._tools.intents, self._tools.clock.now_ms()
+        bases = (sell, buy)
+        intent = intents.begin(self._position_id, Purpose.FLATTEN, self._symbol, bases, leverage=1, at_ms=now_ms)
+        return intent.id
+
+    async def _market_order(self, leg: Leg, amount: Decimal) -> None:
+        amount = min(amount, leg.instrument.max_quantity)
+        draft = Order("", leg.market, self._symbol, leg.side, OrderType.MARKET, amount, None, leg.reduce_only)
+        record = await self._tools.broker.place(self._intent_id, draft, slice_number=self._slice)
+        if not record.status.is_final:
+            record = await self._tools.broker.cancel(record)
+        if record.filled_base == 0:
+            self._errors.append(f"{leg.market} {leg.side} {amount}: {record.status} {record.note}")
+            await self._tools.clock.sleep_s(self._tools.settings.poll_s)
+
+    def _finish(self) -> None:
+        intents, now_ms = self._tools.intents, self._tools.clock.now_ms()
+        for intent in intents.unfinished():
+            if intent.position_id == self._position_id:
+                intents.finish(intent.id, self._why, at_ms=now_ms)
+
+    def report(self) -> FlattenReport:
+        orders = self._tools.intents.orders(intent_id=self._intent_id) if self._intent_id else ()
+        return FlattenReport(
+            self._position_id,
+            self._symbol,
+            self._is_flat,
+            self._tools.clock.monotonic_s() - self._started_s,
+            Left(Decimal(0), Decimal(0)) if self._is_flat else self._left,
+            self._dust,
+            orders,
+            tuple(self._errors),
+        )

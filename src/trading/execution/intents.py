@@ -1,0 +1,413 @@
+"""Written ahead: what is meant is on disk, fsynced, before an order leaves.
+
+`state/intents.jsonl` holds one JSON object a line, appended only:
+
+    intent   a saga begins: what it wants on both legs
+    order    an order is about to be sent, with the client id it will carry
+    status   what became of an order, as the venue said
+    state    the saga moved on
+    done     the saga ended, and how
+    closed   a position is over; its id can never be opened again
+
+An order's life: meant -> open | filled | cancelled | rejected | expired | unknown | absent. `meant` and `unknown` must
+be looked up at the venue by their client id; they are never sent again. `absent`: the venue says it never had it, asked
+for long enough that it cannot arrive any more.
+
+The client id is a function of intent, leg, slice and attempt: `lab-7f3a9c12-p0-a1` is the first attempt of slice 0 of
+the perpetual leg. The intent's id is a hash over the position, its own number and its time, so that it stays unique
+even when the folder of state is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+from trading.domain.errors import StateFileError
+from trading.domain.instrument import Market
+from trading.domain.orders import Order, OrderState, OrderStatus, OrderType, Side
+from trading.storage.files import append_line, write_atomic
+
+PREFIX = "lab-"
+"""Every client id of the lab begins so; an order without it is foreign."""
+
+
+class Purpose(StrEnum):
+    """What a saga is for."""
+
+    OPEN = "open"
+    CLOSE = "close"
+    FLATTEN = "flatten"
+
+
+class IntentStatus(StrEnum):
+    """What is known of an order."""
+
+    MEANT = "meant"
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing of it can fill any more, as far as the venue has said."""
+        return self not in (IntentStatus.MEANT, IntentStatus.OPEN, IntentStatus.UNKNOWN)
+
+
+_OF_VENUE = {
+    OrderStatus.OPEN: IntentStatus.OPEN,
+    OrderStatus.PARTIAL: IntentStatus.OPEN,
+    OrderStatus.FILLED: IntentStatus.FILLED,
+    OrderStatus.CANCELLED: IntentStatus.CANCELLED,
+    OrderStatus.REJECTED: IntentStatus.REJECTED,
+    OrderStatus.EXPIRED: IntentStatus.EXPIRED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a saga wants, on both legs."""
+
+    id: str
+    """8 hexadecimal digits."""
+    position_id: str
+    purpose: Purpose
+    symbol: str
+    spot_base: Decimal
+    """Gross quantity of the spot leg, base."""
+    perp_base: Decimal
+    """Quantity of the perpetual leg, base, unsigned."""
+    leverage: int
+    at_ms: int
+    state: str = "meant"
+    """The saga's last state."""
+    outcome: str = ""
+    """How it ended; empty while it has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order and all that is known of it."""
+
+    intent_id: str
+    order: Order
+    at_ms: int
+    """When it was written ahead, lab time."""
+    status: IntentStatus = IntentStatus.MEANT
+    filled_base: Decimal = Decimal(0)
+    average_price: Decimal | None = None
+    venue_id: str = ""
+    note: str = ""
+
+    @property
+    def signed_base(self) -> Decimal:
+        """What filled, base; a sell is negative."""
+        return self.filled_base * self.order.side.sign
+
+
+class Intents:
+    """The journal of intents with its index in memory.
+
+    A last line torn by a crash is set aside and named in `notes`: it was being written, so its order had not left.
+
+    Raises:
+        StateFileError: the file cannot be read, or a line before the last is not ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._intents: dict[str, Intent] = {}
+        self._orders: dict[str, OrderRecord] = {}
+        self._closed: set[str] = set()
+        self.notes: tuple[str, ...] = ()
+        self._lines_read = 0
+        self._bytes_read = 0
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Read what another process (the stop script) has appended since; cheap when nothing was.
+
+        Raises:
+            StateFileError: the file cannot be read, was shortened, or holds a line that is not ours.
+        """
+        for line in self._new_lines():
+            self._lines_read += 1
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+                raise StateFileError(
+                    f"{self._path}: line {self._lines_read} is not of the journal ({type(error).__name__}: {error}); "
+                    "restore the file from a backup before trading"
+                ) from error
+
+    # What is meant
+
+    def begin(
+        self,
+        position_id: str,
+        purpose: Purpose,
+        symbol: str,
+        bases: tuple[Decimal, Decimal],
+        *,
+        leverage: int,
+        at_ms: int,
+    ) -> Intent:
+        """Write a saga's intent; `bases` are the quantities of the spot and the perpetual leg.
+
+        Raises:
+            StateFileError: it could not be written: nothing may be sent.
+        """
+        if position_id in self._closed and purpose is Purpose.OPEN:
+            raise StateFileError(f"{self._path}: position {position_id} is closed for good; a new one needs a new id")
+        seed = f"{len(self._intents)}|{position_id}|{purpose}|{at_ms}"
+        intent = Intent(
+            hashlib.sha256(seed.encode()).hexdigest()[:8], position_id, purpose, symbol, *bases, leverage, at_ms
+        )
+        self._write(
+            {
+                "kind": "intent",
+                "id": intent.id,
+                "position_id": position_id,
+                "purpose": purpose.value,
+                "symbol": symbol,
+                "spot_base": str(bases[0]),
+                "perp_base": str(bases[1]),
+                "leverage": leverage,
+                "at_ms": at_ms,
+            }
+        )
+        return self._intents[intent.id]
+
+    def write_ahead(self, intent_id: str, draft: Order, *, slice_number: int, at_ms: int) -> OrderRecord:
+        """Give a draft its client id and write it; when this returns, a crash can neither lose nor repeat it.
+
+        Raises:
+            StateFileError: it could not be written: it must not be sent.
+        """
+        leg = "s" if draft.market is Market.SPOT else "p"
+        stem = f"{PREFIX}{intent_id}-{leg}{slice_number}-a"
+        attempt = 1 + sum(1 for client_id in self._orders if client_id.startswith(stem))
+        order = replace(draft, client_id=f"{stem}{attempt}")
+        self._write(
+            {
+                "kind": "order",
+                "intent": intent_id,
+                "client_id": order.client_id,
+                "market": order.market.value,
+                "symbol": order.symbol,
+                "side": order.side.value,
+                "type": order.type.value,
+                "quantity_base": str(order.quantity_base),
+                "price": None if order.price is None else str(order.price),
+                "reduce_only": order.reduce_only,
+                "at_ms": at_ms,
+            }
+        )
+        return self._orders[order.client_id]
+
+    # What became of it
+
+    def learned(self, client_id: str, state: OrderState, *, at_ms: int) -> OrderRecord:
+        """The venue said what became of an order. What has filled never shrinks."""
+        return self._status(client_id, _OF_VENUE[state.status], at_ms=at_ms, state=state)
+
+    def marked(self, client_id: str, status: IntentStatus, *, note: str, at_ms: int) -> OrderRecord:
+        """No state from the venue: refused, in doubt, or never there."""
+        return self._status(client_id, status, at_ms=at_ms, note=note)
+
+    def moved(self, intent_id: str, state: str, *, at_ms: int) -> None:
+        """The saga moved on."""
+        self._write({"kind": "state", "intent": intent_id, "state": state, "at_ms": at_ms})
+
+    def finish(self, intent_id: str, outcome: str, *, at_ms: int) -> None:
+        """The saga ended."""
+        self._write({"kind": "done", "intent": intent_id, "outcome": outcome, "at_ms": at_ms})
+
+    def close_position(self, position_id: str, *, at_ms: int) -> None:
+        """The position is over; no file restored later can bring it back."""
+        if position_id not in self._closed:
+            self._write({"kind": "closed", "position_id": position_id, "at_ms": at_ms})
+
+    # Questions
+
+    def intent(self, intent_id: str) -> Intent:
+        """An intent as it stands now."""
+        return self._intents[intent_id]
+
+    def record(self, client_id: str) -> OrderRecord | None:
+        """An order of ours; None: not ours."""
+        return self._orders.get(client_id)
+
+    def orders(self, *, intent_id: str | None = None, position_id: str | None = None) -> tuple[OrderRecord, ...]:
+        """Orders in the order of writing, all or of one intent or position."""
+        return tuple(
+            record
+            for record in self._orders.values()
+            if (intent_id is None or record.intent_id == intent_id)
+            and (position_id is None or self._intents[record.intent_id].position_id == position_id)
+        )
+
+    def unresolved(self) -> tuple[OrderRecord, ...]:
+        """Orders that may rest or fill at the venue: to be looked up, never sent again."""
+        return tuple(record for record in self._orders.values() if not record.status.is_final)
+
+    def unfinished(self) -> tuple[Intent, ...]:
+        """Sagas that began and did not end."""
+        return tuple(intent for intent in self._intents.values() if not intent.outcome)
+
+    def positions(self) -> tuple[str, ...]:
+        """Ids of positions that were begun and are not closed, oldest first."""
+        seen = dict.fromkeys(intent.position_id for intent in self._intents.values())
+        return tuple(position_id for position_id in seen if position_id not in self._closed)
+
+    def position_ids(self) -> tuple[str, ...]:
+        """Ids of all positions that were ever begun."""
+        return tuple(dict.fromkeys(intent.position_id for intent in self._intents.values()))
+
+    def symbol_of(self, position_id: str) -> str:
+        """The symbol a position was begun in."""
+        return next(intent.symbol for intent in self._intents.values() if intent.position_id == position_id)
+
+    def is_closed(self, position_id: str) -> bool:
+        """The position is over for good."""
+        return position_id in self._closed
+
+    def held(self, position_id: str) -> tuple[Decimal, Decimal]:
+        """What a position's orders left on the spot leg (gross of fees in base) and the perpetual leg, signed, base."""
+        legs = {Market.SPOT: Decimal(0), Market.PERP: Decimal(0)}
+        for record in self.orders(position_id=position_id):
+            legs[record.order.market] += record.signed_base
+        return legs[Market.SPOT], legs[Market.PERP]
+
+    # The file
+
+    def _status(
+        self, client_id: str, status: IntentStatus, *, at_ms: int, state: OrderState | None = None, note: str = ""
+    ) -> OrderRecord:
+        old = self._orders[client_id]
+        filled = old.filled_base if state is None else max(old.filled_base, state.filled_base)
+        price = old.average_price if state is None else (state.average_price or old.average_price)
+        venue_id = old.venue_id if state is None else (state.venue_id or old.venue_id)
+        new = replace(
+            old, status=status, filled_base=filled, average_price=price, venue_id=venue_id, note=note or old.note
+        )
+        if new != old:
+            self._write(
+                {
+                    "kind": "status",
+                    "client_id": client_id,
+                    "status": status.value,
+                    "filled_base": str(filled),
+                    "average_price": None if price is None else str(price),
+                    "venue_id": venue_id,
+                    "note": new.note,
+                    "at_ms": at_ms,
+                }
+            )
+        return self._orders[client_id]
+
+    def _write(self, entry: dict[str, object]) -> None:
+        line = json.dumps(entry, separators=(",", ":")).encode()
+        append_line(self._path, line)
+        self._bytes_read += len(line) + 1
+        self._lines_read += 1
+        self._take(entry)
+
+    def _take(self, entry: Mapping[str, object]) -> None:
+        match entry["kind"]:
+            case "intent":
+                intent = _intent(entry)
+                self._intents[intent.id] = intent
+            case "order":
+                record = _order(entry)
+                self._orders[record.order.client_id] = record
+            case "status":
+                client_id = str(entry["client_id"])
+                self._orders[client_id] = _with_status(self._orders[client_id], entry)
+            case "state":
+                self._intents[str(entry["intent"])] = replace(
+                    self._intents[str(entry["intent"])], state=str(entry["state"])
+                )
+            case "done":
+                self._intents[str(entry["intent"])] = replace(
+                    self._intents[str(entry["intent"])], outcome=str(entry["outcome"])
+                )
+            case "closed":
+                self._closed.add(str(entry["position_id"]))
+            case kind:
+                raise ValueError(f"kind={kind!r}")
+
+    def _new_lines(self) -> list[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(self._bytes_read)
+                raw = file.read()
+        except FileNotFoundError:
+            raw, size = b"", 0
+        except OSError as error:
+            raise StateFileError(f"{self._path}: cannot be read: {error.strerror}; check its permissions") from error
+        if size < self._bytes_read:
+            raise StateFileError(f"{self._path}: shorter than it was; stop, and restore it from a backup")
+        whole, _, torn = raw.rpartition(b"\n")
+        if torn:
+            self._set_torn_aside(torn, keep_bytes=size - len(torn))
+        self._bytes_read = size - len(torn)
+        return whole.split(b"\n") if whole else []
+
+    def _set_torn_aside(self, torn: bytes, *, keep_bytes: int) -> None:
+        number = 1
+        while (target := self._path.with_name(f"{self._path.name}.torn-{number}")).exists():
+            number += 1
+        write_atomic(target, torn)
+        with self._path.open("r+b") as file:
+            file.truncate(keep_bytes)
+        self.notes = (f"a line torn by a crash was set aside as {target.name}; its order had not left",)
+
+
+def _intent(entry: Mapping[str, object]) -> Intent:
+    return Intent(
+        id=str(entry["id"]),
+        position_id=str(entry["position_id"]),
+        purpose=Purpose(str(entry["purpose"])),
+        symbol=str(entry["symbol"]),
+        spot_base=Decimal(str(entry["spot_base"])),
+        perp_base=Decimal(str(entry["perp_base"])),
+        leverage=int(str(entry["leverage"])),
+        at_ms=int(str(entry["at_ms"])),
+    )
+
+
+def _order(entry: Mapping[str, object]) -> OrderRecord:
+    order = Order(
+        client_id=str(entry["client_id"]),
+        market=Market(str(entry["market"])),
+        symbol=str(entry["symbol"]),
+        side=Side(str(entry["side"])),
+        type=OrderType(str(entry["type"])),
+        quantity_base=Decimal(str(entry["quantity_base"])),
+        price=None if entry["price"] is None else Decimal(str(entry["price"])),
+        reduce_only=entry["reduce_only"] is True,
+    )
+    return OrderRecord(str(entry["intent"]), order, int(str(entry["at_ms"])))
+
+
+def _with_status(record: OrderRecord, entry: Mapping[str, object]) -> OrderRecord:
+    price = entry["average_price"]
+    return replace(
+        record,
+        status=IntentStatus(str(entry["status"])),
+        filled_base=Decimal(str(entry["filled_base"])),
+        average_price=None if price is None else Decimal(str(price)),
+        venue_id=str(entry["venue_id"]),
+        note=str(entry["note"]),
+    )

@@ -1,0 +1,117 @@
+"""The live broker: written ahead, sent once, looked up when in doubt, never sent again."""
+
+from __future__ import annotations
+
+import structlog
+
+from trading.domain.clock import Clock
+from trading.domain.errors import (
+    DataProviderError,
+    ExecutionError,
+    OrderRejectedError,
+    OrderValidationError,
+    OutcomeUnknownError,
+    RateLimitError,
+)
+from trading.domain.orders import Order, OrderState
+from trading.domain.venue import Venue
+from trading.execution.intents import Intents, IntentStatus, OrderRecord
+from trading.execution.settings import ExecutionSettings
+
+log = structlog.get_logger(__name__)
+
+FIRST_LOOK_S = 0.2
+LONGEST_PAUSE_S = 2.0
+
+
+class LiveBroker:
+    """Carries orders to a venue. Retries only what may happen twice: looking and cancelling."""
+
+    def __init__(self, venue: Venue, intents: Intents, *, clock: Clock, settings: ExecutionSettings) -> None:
+        self._venue = venue
+        self._intents = intents
+        self._clock = clock
+        self._settings = settings
+        self._stay_away_until_s = 0.0
+
+    async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0) -> OrderRecord:
+        """See `Broker.place`."""
+        left_s = self._stay_away_until_s - self._clock.monotonic_s()
+        if left_s > 0:
+            await self._clock.sleep_s(left_s)
+        record = self._intents.write_ahead(intent_id, draft, slice_number=slice_number, at_ms=self._clock.now_ms())
+        client_id = record.order.client_id
+        try:
+            state = await self._venue.place(record.order)
+        except (OrderRejectedError, OrderValidationError) as error:
+            return self._mark(client_id, IntentStatus.REJECTED, str(error))
+        except RateLimitError as error:
+            self._stay_away_until_s = self._clock.monotonic_s() + error.retry_after_s
+            return self._mark(client_id, IntentStatus.REJECTED, str(error))
+        except (ExecutionError, DataProviderError) as error:
+            # Whatever is not a definite no leaves doubt, a refused connection included: a proxy may have passed it on.
+            log.warning("order.in_doubt", client_id=client_id, error=str(error))
+            return await self.settle(self._mark(client_id, IntentStatus.UNKNOWN, str(error)))
+        return self._intents.learned(client_id, state, at_ms=self._clock.now_ms())
+
+    async def refresh(self, record: OrderRecord) -> OrderRecord:
+        """See `Broker.refresh`."""
+        order = record.order
+        state = await self._venue.find(order.market, order.symbol, order.client_id)
+        if state is None:
+            return await self.settle(record)
+        return self._intents.learned(order.client_id, state, at_ms=self._clock.now_ms())
+
+    async def cancel(self, record: OrderRecord) -> OrderRecord:
+        """See `Broker.cancel`."""
+        return await self._until_known(record, cancel=True)
+
+    async def settle(self, record: OrderRecord) -> OrderRecord:
+        """Ask for an order in doubt until the venue says what it is, or that it cannot arrive any more.
+
+        Raises:
+            OutcomeUnknownError: the venue could not be asked within `lookup_budget_s`.
+        """
+        return await self._until_known(record, cancel=False)
+
+    async def _until_known(self, record: OrderRecord, *, cancel: bool) -> OrderRecord:
+        order, started_s, pause_s = record.order, self._clock.monotonic_s(), FIRST_LOOK_S
+        last = "no answer"
+        while True:
+            wait_s = pause_s
+            try:
+                state = await self._ask(order, cancel=cancel)
+            except RateLimitError as error:
+                last, wait_s = str(error), error.retry_after_s
+            except (ExecutionError, DataProviderError) as error:
+                last = str(error)
+            else:
+                if state is not None and not (cancel and not state.status.is_final):
+                    return self._intents.learned(order.client_id, state, at_ms=self._clock.now_ms())
+                if state is None and self._cannot_arrive_any_more(record):
+                    return self._mark(order.client_id, IntentStatus.ABSENT, "the venue never had it")
+                last = "the venue does not know it yet" if state is None else f"still {state.status}"
+            if self._clock.monotonic_s() - started_s + wait_s > self._settings.lookup_budget_s:
+                self._mark(order.client_id, IntentStatus.UNKNOWN, last)
+                raise OutcomeUnknownError(
+                    f"order {order.client_id} ({order.market} {order.side} {order.quantity_base} {order.symbol}): "
+                    f"not known after {self._settings.lookup_budget_s:g} s: {last}; it is asked for again next cycle"
+                )
+            await self._clock.sleep_s(wait_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _ask(self, order: Order, *, cancel: bool) -> OrderState | None:
+        if cancel:
+            try:
+                state = await self._venue.cancel(order.market, order.symbol, order.client_id)
+            except OrderRejectedError:
+                state = None  # too late to cancel: what it became is asked for below
+            if state is not None:
+                return state
+        return await self._venue.find(order.market, order.symbol, order.client_id)
+
+    def _cannot_arrive_any_more(self, record: OrderRecord) -> bool:
+        return self._clock.now_ms() - record.at_ms >= self._settings.absent_after_s * 1000
+
+    def _mark(self, client_id: str, status: IntentStatus, note: str) -> OrderRecord:
+        return self._intents.marked(client_id, status, note=note, at_ms=self._clock.now_ms())

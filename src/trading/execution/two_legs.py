@@ -1,0 +1,425 @@
+"""The two-leg saga: both legs or neither, each fill hedged as it comes, every state with a timed way out.
+
+The saga's memory is the journal of intents: progress is summed from the orders written there, so a saga rebuilt from
+disk after a crash knows what it did. A fresh run starts at PREFLIGHT, a resumed one at RETREATING: first every order
+that may still fill is made final, then the legs are made even. An interrupted opening is not continued, an interrupted
+closing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from trading.domain.clock import Clock
+from trading.domain.decisions import Reason
+from trading.domain.errors import (
+    DataProviderError,
+    ExecutionError,
+    OrderValidationError,
+    OutcomeUnknownError,
+)
+from trading.domain.instrument import Instrument, Market
+from trading.domain.orders import Order, OrderType, Side
+from trading.domain.venue import Venue
+from trading.execution.broker import Broker
+from trading.execution.intents import Intent, Intents, IntentStatus, OrderRecord, Purpose
+from trading.execution.legs import Leg, depth_within, pair
+from trading.execution.saga_table import ENDS, TABLE, SagaState
+from trading.execution.settings import ExecutionSettings
+from trading.risk.kill_switch import Stop
+
+log = structlog.get_logger(__name__)
+
+BOOK_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SagaReport:
+    """What a saga did."""
+
+    intent_id: str
+    purpose: Purpose
+    state: SagaState
+    outcome: Reason
+    """OK: something was opened or closed as meant, possibly less than wanted."""
+    spot_base: Decimal
+    """Net progress of the spot leg in its direction, gross of fees."""
+    perp_base: Decimal
+    max_unhedged_s: float
+    """Longest time from the last moment known even to the first known even again; an upper bound."""
+    elapsed_s: float
+    orders: tuple[OrderRecord, ...]
+    note: str
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing of it can fill any more."""
+        return self.state is not SagaState.IN_DOUBT
+
+
+class _TooLittleCashError(OrderValidationError):
+    """A wallet cannot pay for its leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every saga of a desk works with."""
+
+    venue: Venue
+    broker: Broker
+    intents: Intents
+    clock: Clock
+    settings: ExecutionSettings
+    read_stop: Callable[[], Stop]
+
+
+class TwoLegs:
+    """One saga over one intent."""
+
+    def __init__(
+        self, intent: Intent, spot: Instrument, perp: Instrument, tools: Tools, *, resumed: bool = False
+    ) -> None:
+        self._intent = intent
+        self._instruments = (spot, perp)
+        self._tools = tools
+        self._clock, self._settings = tools.clock, tools.settings
+        self._pair = pair(intent.purpose, spot, perp, (intent.spot_base, intent.perp_base), first=Market.PERP)
+        self._state = SagaState.RETREATING if resumed else SagaState.PREFLIGHT
+        self._resting: OrderRecord | None = None
+        self._maker_over = resumed
+        self._giving_up = resumed and intent.purpose is Purpose.OPEN
+        self._outcome, self._note = Reason.OK, "resumed after an interruption" if resumed else ""
+        self._slice = 0
+        self._start_price = 0.0
+        self._max_unhedged_s, self._is_apart = 0.0, False
+        self._started_s = self._even_s = self._since_s = self._making_since_s = self._clock.monotonic_s()
+        self._handlers: dict[SagaState, Callable[[], Awaitable[SagaState]]] = {
+            SagaState.PREFLIGHT: self._preflight,
+            SagaState.MAKING: self._make,
+            SagaState.HEDGING: self._hedge,
+            SagaState.TAKING: self._take,
+            SagaState.RETREATING: self._retreat,
+            SagaState.UNWINDING: self._unwind,
+        }
+
+    async def run(self) -> SagaReport:
+        """Work until an end state. Never raises what the venue may answer; a journal that cannot be written ends it.
+
+        Raises:
+            StateFileError: the journal could not be written; what rests is found again by `resumed`.
+        """
+        while self._state not in ENDS:
+            state = self._state
+            try:
+                following = await self._handlers[state]()
+            except OutcomeUnknownError as error:
+                following = await self._after_doubt(state, str(error))
+            except (ExecutionError, DataProviderError, OrderValidationError) as error:
+                following = await self._after_error(state, error)
+            self._go(following)
+        return self._report()
+
+    # States
+
+    async def _preflight(self) -> SagaState:
+        tools, symbol = self._tools, self._intent.symbol
+        spot, perp = self._instruments
+        opening = self._intent.purpose is Purpose.OPEN
+        if opening and tools.read_stop().blocks_entries:
+            return self._refuse(tools.read_stop().decision.reason, "stopped before anything was sent")
+        books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
+        reach = {
+            m: depth_within(books[m], buy=(m is Market.SPOT) is opening, reach_rate=self._settings.slippage_cap_rate)
+            for m in books
+        }
+        first = Market.SPOT if reach[Market.SPOT] < reach[Market.PERP] else Market.PERP
+        bases = (self._intent.spot_base, self._intent.perp_base)
+        self._pair = pair(self._intent.purpose, spot, perp, bases, first=first)
+        for leg in (self._pair.first, self._pair.second):
+            price = leg.instrument.price(await self._best(leg, taking=True))
+            if not leg.instrument.is_trading:
+                raise OrderValidationError(f"{leg.market} {symbol}: the venue takes no orders in it now; wait")
+            if not (leg.reduce_only and leg.market is Market.PERP):
+                leg.instrument.check(leg.target_base, price)
+            if opening:
+                await self._check_cash(leg, price)
+        if opening:
+            await tools.venue.prepare_perp(symbol, leverage=self._intent.leverage)
+        self._start_price = await self._best(self._pair.first, taking=False)
+        self._even_s = self._making_since_s = self._clock.monotonic_s()
+        return SagaState.TAKING if self._hurried() else SagaState.MAKING
+
+    async def _make(self) -> SagaState:
+        refusals = 0
+        while not self._maker_over:
+            best = await self._best(self._pair.first, taking=False)
+            strayed = abs(best / self._start_price - 1) > self._settings.maker_distance_rate
+            waited_s = self._clock.monotonic_s() - self._making_since_s
+            if strayed or self._hurried() or waited_s > self._settings.maker_budget_s:
+                break
+            if self._resting is not None and self._is_off(self._resting, best):
+                self._resting = self._seen(await self._tools.broker.cancel(self._resting))
+            if self._resting is None and not self._hedge_ready():
+                placed = await self._quote(best)
+                if placed is None:
+                    break
+                refusals += placed.status is IntentStatus.REJECTED
+                if refusals > self._settings.attempts:
+                    break
+                self._resting = self._seen(placed)
+            if self._hedge_ready():
+                return SagaState.HEDGING
+            await self._clock.sleep_s(self._settings.poll_s)
+            if self._resting is not None:
+                self._resting = self._seen(await self._tools.broker.refresh(self._resting))
+            if self._hedge_ready():
+                return SagaState.HEDGING
+            if self._unhedged_s() > self._settings.max_unhedged_s:
+                break
+        self._maker_over = True
+        return SagaState.RETREATING
+
+    async def _hedge(self) -> SagaState:
+        for attempt in range(self._settings.attempts):
+            due = self._hedge_due()
+            if due == 0 or self._unhedged_s() > self._settings.max_unhedged_s:
+                break
+            if not await self._send(self._pair.second, due, boldness=attempt):
+                break
+        if self._hedge_due() == 0:
+            if self._resting is not None or (not self._maker_over and self._left_to_send()):
+                return SagaState.MAKING
+            return self._next_after_even()
+        if not self._maker_over and self._too_small_to_hedge() and self._unhedged_s() <= self._settings.max_unhedged_s:
+            return SagaState.MAKING
+        if self._too_small_to_hedge() and not self._giving_up and self._resting is None and self._left_to_send():
+            return SagaState.TAKING
+        self._give_up(Reason.SECOND_LEG_FAILED, "the second leg could not be filled")
+        return SagaState.RETREATING
+
+    async def _take(self) -> SagaState:
+        closing = self._intent.purpose is Purpose.CLOSE
+        for attempt in range(self._settings.attempts):
+            if not self._left_to_send() or (self._tools.read_stop().blocks_entries and not closing):
+                break
+            before = self._pair.left(self._records())
+            bold = attempt if closing else 0
+            if not await self._send(self._pair.first, self._pair.first.instrument.quantity(before), boldness=bold):
+                break
+            if self._hedge_ready():
+                return SagaState.HEDGING
+            if self._pair.left(self._records()) == before:
+                await self._clock.sleep_s(self._settings.poll_s)
+        self._giving_up = True
+        return SagaState.RETREATING
+
+    async def _retreat(self) -> SagaState:
+        self._resting = None
+        for record in self._records():
+            if not record.status.is_final:
+                self._seen(await self._tools.broker.cancel(record))
+        self._maker_over = True
+        if not self._start_price:
+            self._start_price = await self._best(self._pair.first, taking=False)
+        if self._intent.purpose is Purpose.OPEN and self._tools.read_stop().blocks_entries:
+            self._give_up(self._tools.read_stop().decision.reason, "stopped while opening")
+        if self._giving_up:
+            return SagaState.UNWINDING
+        return SagaState.HEDGING if self._hedge_due() > 0 else SagaState.TAKING
+
+    async def _unwind(self) -> SagaState:
+        attempt = 0
+        while not self._pair.is_even(self._records()):
+            if self._clock.monotonic_s() - self._since_s > self._settings.unwind_budget_s:
+                return await self._after_doubt(SagaState.UNWINDING, f"unwinding took too long: {self._note}")
+            if not await self._even_out(boldness=attempt):
+                excess = self._pair.excess(self._records())
+                self._note = f"{self._note}; dust of {excess} base below the venue's minimum".lstrip("; ")
+                break
+            attempt += 1
+            if attempt > 2 and not self._pair.is_even(self._records()):
+                await self._clock.sleep_s(self._settings.poll_s)
+        return SagaState.BALANCED
+
+    # Steps
+
+    async def _even_out(self, *, boldness: int) -> bool:
+        """Give back the excess of the leg that is ahead; else bring the other up. False: too small for either."""
+        ahead, behind, excess = self._pair.first, self._pair.second, self._pair.excess(self._records())
+        if excess < 0:
+            ahead, behind = behind, ahead
+            excess = -excess * self._pair.second.target_base / self._pair.first.target_base
+        back = ahead.instrument.quantity(excess)
+        reverse = Leg(
+            ahead.instrument,
+            ahead.side.opposite,
+            back,
+            reduce_only=ahead.market is Market.PERP and self._intent.purpose is Purpose.OPEN,
+        )
+        if await self._send(reverse, back, boldness=1 + boldness):
+            return True
+        return await self._send(behind, behind.instrument.quantity(excess), boldness=1 + boldness)
+
+    async def _send(self, leg: Leg, quantity: Decimal, *, boldness: int) -> bool:
+        """One taker order: 0 within the cap, 1 within the repair cap, from 2 on at market. False: too small to send."""
+        quantity = min(quantity, leg.instrument.max_quantity)
+        if not self._is_apart:
+            self._even_s = self._clock.monotonic_s()
+        best = await self._best(leg, taking=True)
+        reach = self._settings.slippage_cap_rate if boldness == 0 else self._settings.repair_cap_rate
+        price = leg.instrument.price(best * (1 + leg.side.sign * reach), round_up=leg.side is Side.BUY)
+        if not leg.can_send(quantity, leg.instrument.price(best), reduce_only=leg.reduce_only):
+            return False
+        kind = OrderType.LIMIT_IOC if boldness < 2 else OrderType.MARKET
+        limit = price if kind is OrderType.LIMIT_IOC else None
+        draft = Order("", leg.market, self._intent.symbol, leg.side, kind, quantity, limit, leg.reduce_only)
+        self._slice += 1
+        record = self._seen(await self._tools.broker.place(self._intent.id, draft, slice_number=self._slice))
+        if record is not None:
+            # An immediate order that the venue still calls open: ask until it is not.
+            self._seen(await self._tools.broker.cancel(record))
+        return True
+
+    async def _quote(self, best: float) -> OrderRecord | None:
+        """Rest the first leg's remainder at the best price; None: too little is left to send."""
+        leg, left = self._pair.first, self._pair.first.instrument.quantity(self._pair.left(self._records()))
+        left = min(left, leg.instrument.max_quantity)
+        price = leg.instrument.price(best)
+        if not leg.can_send(left, price, reduce_only=leg.reduce_only):
+            return None
+        draft = Order("", leg.market, self._intent.symbol, leg.side, OrderType.POST_ONLY, left, price, leg.reduce_only)
+        return await self._tools.broker.place(self._intent.id, draft, slice_number=self._slice)
+
+    async def _best(self, leg: Leg, *, taking: bool) -> float:
+        quote = await self._tools.venue.quote(leg.market, self._intent.symbol)
+        return quote.ask if (leg.side is Side.BUY) is taking else quote.bid
+
+    async def _check_cash(self, leg: Leg, price: Decimal) -> None:
+        balances = await self._tools.venue.balances(leg.market)
+        asset = leg.instrument.quote
+        free = balances[asset].free if asset in balances else Decimal(0)
+        share = Decimal(1) if leg.market is Market.SPOT else Decimal(1) / self._intent.leverage
+        need = leg.target_base * price * share * (1 + Decimal(str(self._settings.cash_buffer_fraction)))
+        if free < need:
+            raise _TooLittleCashError(
+                f"{leg.market} wallet: {free} {asset} free, the leg needs {need:.2f}; add {need - free:.2f} {asset}"
+            )
+
+    async def _after_error(self, state: SagaState, error: Exception) -> SagaState:
+        log.warning("saga.error", intent=self._intent.id, state=state, error=str(error))
+        if state is SagaState.PREFLIGHT:
+            return self._refuse(_reason_of(error), str(error))
+        if state in (SagaState.MAKING, SagaState.TAKING):
+            self._give_up(Reason.DATA_UNAVAILABLE, str(error))
+            return SagaState.RETREATING
+        if state is SagaState.HEDGING and self._unhedged_s() > self._settings.max_unhedged_s:
+            self._give_up(Reason.SECOND_LEG_FAILED, str(error))
+            return SagaState.RETREATING
+        if self._clock.monotonic_s() - self._since_s > self._settings.unwind_budget_s:
+            return await self._after_doubt(state, str(error))
+        await self._clock.sleep_s(self._settings.poll_s)
+        return state
+
+    async def _after_doubt(self, state: SagaState, note: str) -> SagaState:
+        """An order that cannot be made certain now: retreat once more, else leave it to the next cycle and a human."""
+        if state is SagaState.PREFLIGHT:
+            return self._refuse(Reason.OUTCOME_UNKNOWN, note)
+        self._outcome, self._note = Reason.OUTCOME_UNKNOWN, note
+        self._giving_up = self._giving_up or self._intent.purpose is Purpose.OPEN
+        return SagaState.IN_DOUBT if state in (SagaState.RETREATING, SagaState.UNWINDING) else SagaState.RETREATING
+
+    # Knowing
+
+    def _records(self) -> tuple[OrderRecord, ...]:
+        return self._tools.intents.orders(intent_id=self._intent.id)
+
+    def _hedge_due(self) -> Decimal:
+        return self._pair.hedge_due(self._records())
+
+    def _hedge_ready(self) -> bool:
+        """Something is to be hedged, and it is large enough to be sent."""
+        return self._hedge_due() > 0 and not self._too_small_to_hedge()
+
+    def _seen(self, record: OrderRecord) -> OrderRecord | None:
+        """Take note of an answer: measure how long the legs were apart; the order itself while it may still fill."""
+        now_s, was_apart = self._clock.monotonic_s(), self._is_apart
+        self._is_apart = not self._pair.is_even(self._records())
+        if was_apart or self._is_apart:
+            self._max_unhedged_s = max(self._max_unhedged_s, now_s - self._even_s)
+        if not self._is_apart:
+            self._even_s = now_s
+        return None if record.status.is_final else record
+
+    def _unhedged_s(self) -> float:
+        return 0.0 if self._pair.is_even(self._records()) else self._clock.monotonic_s() - self._even_s
+
+    def _left_to_send(self) -> bool:
+        leg = self._pair.first
+        left = leg.instrument.quantity(self._pair.left(self._records()))
+        price = leg.instrument.price(self._start_price)
+        return leg.can_send(left, price, reduce_only=leg.reduce_only)
+
+    def _too_small_to_hedge(self) -> bool:
+        leg = self._pair.second
+        price = leg.instrument.price(self._start_price)
+        return not leg.can_send(self._hedge_due(), price, reduce_only=leg.reduce_only)
+
+    def _is_off(self, record: OrderRecord, best: float) -> bool:
+        price = float(record.order.price or 0)
+        return (best - price) * record.order.side.sign > best * self._settings.requote_rate
+
+    def _hurried(self) -> bool:
+        stop = self._tools.read_stop()
+        return stop.demands_flat or (stop.blocks_entries and self._intent.purpose is Purpose.OPEN)
+
+    def _next_after_even(self) -> SagaState:
+        stopped = self._intent.purpose is Purpose.OPEN and self._tools.read_stop().blocks_entries
+        if self._giving_up or stopped or not self._left_to_send():
+            return SagaState.BALANCED
+        return SagaState.TAKING
+
+    def _give_up(self, reason: Reason, note: str) -> None:
+        self._giving_up = self._maker_over = True
+        self._outcome, self._note = reason, note
+
+    def _refuse(self, reason: Reason, note: str) -> SagaState:
+        self._outcome, self._note = reason, note
+        return SagaState.REFUSED
+
+    def _go(self, following: SagaState) -> None:
+        if following is self._state:
+            return
+        if following not in TABLE[self._state].to:
+            raise RuntimeError(f"saga: {self._state} -> {following} is not in the table")
+        self._state, self._since_s = following, self._clock.monotonic_s()
+        self._tools.intents.moved(self._intent.id, following, at_ms=self._clock.now_ms())
+
+    def _report(self) -> SagaReport:
+        records = self._records()
+        legs = {leg.market: leg.progress(records) for leg in (self._pair.first, self._pair.second)}
+        if self._state is SagaState.BALANCED and self._outcome is Reason.OK and not any(legs.values()):
+            self._outcome = Reason.NOT_FILLED
+        if self._state is not SagaState.IN_DOUBT:
+            self._tools.intents.finish(self._intent.id, self._outcome, at_ms=self._clock.now_ms())
+        return SagaReport(
+            self._intent.id,
+            self._intent.purpose,
+            self._state,
+            self._outcome,
+            legs[Market.SPOT],
+            legs[Market.PERP],
+            self._max_unhedged_s,
+            self._clock.monotonic_s() - self._started_s,
+            records,
+            self._note,
+        )
+
+
+def _reason_of(error: Exception) -> Reason:
+    if isinstance(error, _TooLittleCashError):
+        return Reason.INSUFFICIENT_BALANCE
+    return Reason.MIN_NOTIONAL if isinstance(error, OrderValidationError) else Reason.DATA_UNAVAILABLE

@@ -1,0 +1,196 @@
+"""The carry's decisions, pure: enter when the horizon pays for the round trip, hold through sign flips, leave when the
+horizon's expectation, the basis or the margin says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.market import YEAR_MS, FundingNow, FundingRate, Quote
+from trading.domain.orders import FeeTier
+from trading.funding.rates import HOUR_MS, apr, expected_hourly, summarise
+from trading.strategy.parameters import CarryParameters
+
+HOURS_A_YEAR = YEAR_MS / HOUR_MS
+
+
+class CarrySettings(BaseModel):
+    """How the carry weighs what it expects; in `lab.yaml` under `carry:`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon_days: Annotated[float, Field(gt=0, le=365)] = 30.0
+    """Holding time over which an entry must pay for itself, and an exit is judged."""
+    lookback_settlements: Annotated[int, Field(ge=3, le=1000)] = 90
+    """Settled rates that the expectation is drawn from."""
+    doubt: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """Standard errors taken off the expected rate before an entry."""
+    cost_margin: Annotated[float, Field(ge=1)] = 1.25
+    """An entry's expected funding must be this many times the full round trip."""
+    impact_bps: Annotated[float, Field(ge=0, le=100)] = 0.5
+    """Price impact of one leg at the sizes the limits allow, basis points."""
+    basis_stress: Annotated[float, Field(ge=1)] = 5.0
+    """Leave when the basis is this many times `max_basis_bps` against us."""
+    min_liquidation_pct: Annotated[float, Field(gt=0, le=100)] = 25.0
+    """Leave when the contract's liquidation price is nearer than this."""
+    funding_tolerance_pct: Annotated[float, Field(gt=0)] = 1.0
+    """A settlement booked further than this from what was expected is an alert."""
+    identity_tolerance_usdt: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The books may differ from the venue by this much."""
+    max_quote_age_s: Annotated[float, Field(gt=0, le=60)] = 60.0
+    """Older quotes are not traded on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarryMarket:
+    """All a decision looks at, read in one cycle."""
+
+    now_ms: int
+    spot: Quote
+    perp: Quote
+    funding: FundingNow
+    settled: tuple[FundingRate, ...]
+    """Settled rates, oldest first.
+
+    Look-ahead: nothing after `now_ms` may be in here.
+    """
+    spot_fees: FeeTier
+    perp_fees: FeeTier
+
+    @property
+    def basis_rate(self) -> float:
+        """How far the contract stands above spot, fraction of spot; negative below."""
+        return self.perp.mid / self.spot.mid - 1
+
+    @property
+    def quote_age_s(self) -> float:
+        """Of the older quote."""
+        return (self.now_ms - min(self.spot.at_ms, self.perp.at_ms)) / 1000
+
+    def round_trip_rate(self, impact_rate: float) -> float:
+        """Fees, half spreads and impact of all four legs as a taker, fraction of one leg's notional."""
+        fees = 2 * (self.spot_fees.taker_rate + self.perp_fees.taker_rate)
+        spreads = sum((quote.ask - quote.bid) / quote.mid for quote in (self.spot, self.perp))
+        return fees + spreads + 4 * impact_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the exit decision needs to know of the position."""
+
+    opened_ms: int
+    fundings: int
+    """Settlements booked so far."""
+    liquidation_distance_fraction: float | None
+    """How far the mark may move against the short before it is liquidated; None: the venue names no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the horizon is expected to bring."""
+
+    expected_apr: float
+    """Of the mean expectation."""
+    careful_apr: float
+    """After doubt."""
+    round_trip_rate: float
+    break_even_days: float
+    """At the careful rate; infinite when it is not positive."""
+    horizon_rate: float
+    """Careful expectation over the whole horizon, fraction of notional."""
+
+
+def outlook(market: CarryMarket, settings: CarrySettings) -> Outlook:
+    """Expected funding over the horizon against the full round trip.
+
+    Raises:
+        DataProviderError: too little settled history.
+    """
+    history = summarise(market.settled)
+    interval_hours = market.funding.interval_ms / HOUR_MS
+    hours = settings.horizon_days * 24
+    present = market.funding.rate / interval_hours
+    expected = expected_hourly(history, present, hours=hours, interval_hours=interval_hours)
+    careful = expected - settings.doubt * history.hourly_error
+    cost = market.round_trip_rate(settings.impact_bps / 10_000)
+    break_even = cost / (careful * 24) if careful > 0 else float("inf")
+    return Outlook(expected * HOURS_A_YEAR, careful * HOURS_A_YEAR, cost, break_even, careful * hours)
+
+
+def check_market(market: CarryMarket, settings: CarrySettings) -> Decision:
+    """Is what was read fit to trade on: fresh quotes that are not crossed, a rate the contract allows."""
+    age_s = market.quote_age_s
+    if age_s > settings.max_quote_age_s:
+        return Decision(False, Reason.QUOTE_STALE, age_s, settings.max_quote_age_s, "the older of the two quotes")
+    for quote in (market.spot, market.perp):
+        if not 0 < quote.bid <= quote.ask:
+            note = f"{quote.market} bid {quote.bid} and ask {quote.ask} make no sense"
+            return Decision(False, Reason.DATA_BLOCKED, quote.bid, quote.ask, note)
+    rate, cap = abs(market.funding.rate), market.funding.cap_rate
+    if rate > cap:
+        return Decision(False, Reason.FUNDING_IMPLAUSIBLE, rate, cap, "beyond the contract's own cap")
+    return Decision(True, Reason.OK, age_s, settings.max_quote_age_s)
+
+
+def decide_entry(market: CarryMarket, parameters: CarryParameters, settings: CarrySettings) -> Decision:
+    """Open, or why not. The note tells the expectation and the days until the round trip is earned.
+
+    Raises:
+        DataProviderError: too little settled history.
+    """
+    data = check_market(market, settings)
+    if not data.allowed:
+        return data
+    view = outlook(market, settings)
+    note = _tell(view, settings)
+    basis = abs(market.basis_rate)
+    if basis > parameters.max_basis_rate:
+        return Decision(False, Reason.BASIS_TOO_WIDE, basis, parameters.max_basis_rate, note)
+    if view.careful_apr < parameters.entry_apr_fraction:
+        return Decision(False, Reason.FUNDING_TOO_LOW, view.careful_apr, parameters.entry_apr_fraction, note)
+    needed = settings.cost_margin * view.round_trip_rate
+    if view.horizon_rate < needed:
+        return Decision(False, Reason.COST_ABOVE_EXPECTED, view.horizon_rate, needed, note)
+    return Decision(True, Reason.OK, view.careful_apr, parameters.entry_apr_fraction, note)
+
+
+def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, settings: CarrySettings) -> Decision:
+    """Hold (not allowed, HOLDING) or leave (allowed, with the reason to).
+
+    One negative settlement is no reason: leaving costs half a round trip and coming back the other half. Danger to the
+    margin or the hedge is one at once; a low expectation only after `min_hold_fundings`.
+
+    Raises:
+        DataProviderError: too little settled history.
+    """
+    distance, floor = held.liquidation_distance_fraction, settings.min_liquidation_pct / 100
+    if distance is not None and distance < floor:
+        return Decision(True, Reason.LEVERAGE, distance, floor, "the contract's liquidation price is too near")
+    stress = settings.basis_stress * parameters.max_basis_rate
+    if market.basis_rate > stress:
+        return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
+    view = outlook(market, settings)
+    note = f"expected {view.expected_apr:.2%} a year, {held.fundings} settlements booked"
+    if held.fundings < parameters.min_hold_fundings:
+        value, limit = float(held.fundings), float(parameters.min_hold_fundings)
+        return Decision(False, Reason.HOLDING, value, limit, note)
+    leaves = view.expected_apr < parameters.exit_apr_fraction
+    reason = Reason.EXPECTATION_NEGATIVE if leaves else Reason.HOLDING
+    return Decision(leaves, reason, view.expected_apr, parameters.exit_apr_fraction, note)
+
+
+def present_apr(market: CarryMarket) -> float:
+    """What the contract pays now, fraction a year."""
+    return apr(market.funding.rate, market.funding.interval_ms)
+
+
+def _tell(view: Outlook, settings: CarrySettings) -> str:
+    days = "never" if view.break_even_days == float("inf") else f"in {view.break_even_days:.1f} days"
+    return (
+        f"expected {view.careful_apr:.2%} a year over {settings.horizon_days:g} days ({view.expected_apr:.2%} before "
+        f"doubt), round trip {view.round_trip_rate:.2%} earned back {days}"
+    )

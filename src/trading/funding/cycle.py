@@ -1,0 +1,496 @@
+"""One cycle of the carry desk, stage by stage. The report grows as the stages learn; a cycle cut short keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.events import Severity
+from trading.domain.instrument import Market
+from trading.execution.flatten import flatten_all
+from trading.execution.intents import Purpose
+from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
+from trading.execution.saga_table import SagaState
+from trading.execution.two_legs import SagaReport, Tools, TwoLegs
+from trading.funding import moves
+from trading.funding.books import Performance, performance
+from trading.funding.carry import (
+    CarryMarket,
+    CarrySettings,
+    check_market,
+    decide_entry,
+    decide_exit,
+    outlook,
+    present_apr,
+)
+from trading.funding.carry import Held as HeldCarry
+from trading.funding.ledger import Pair, adopt_forced, book, check_identity, read_account
+from trading.funding.position import CarryPosition, PositionStatus, PositionStore
+from trading.funding.report import CycleReport
+from trading.funding.settlements import check_settlements
+from trading.journal.audit import CycleStatus
+from trading.risk.counters import RiskCounters
+from trading.risk.guards import RiskBook, halting
+from trading.risk.kill_switch import Stop
+from trading.risk.limits import RiskLimits
+from trading.strategy.parameters import CarryParameters
+from trading.strategy.spec import StrategySpec
+
+FLAT_REASONS = frozenset({Reason.DRAWDOWN_EXIT})
+"""Halts that also close what is held."""
+
+
+class Tell(Protocol):
+    """Publishes an event and logs it."""
+
+    def __call__(self, name: str, facts: Mapping[str, object], severity: Severity) -> None:
+        """Name, facts and how loudly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What every cycle of a desk works with."""
+
+    tools: Tools
+    store: PositionStore
+    counters: RiskCounters
+    carry: CarrySettings
+    limits: RiskLimits
+    tell: Tell
+
+
+class Cycle:
+    """One pass; `report` is always fit to be shown."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._tools = room, room.tools
+        nothing = Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0)
+        self.report = CycleReport(self._tools.clock.now_ms(), CycleStatus.NO_TRADE, nothing)
+        self._orders_before = len(self._tools.intents.orders())
+
+    def end(self, status: CycleStatus, decision: Decision) -> None:
+        """Close the report with a verdict and the orders that were sent."""
+        orders = self._tools.intents.orders()[self._orders_before :]
+        self.report = replace(
+            self.report, status=status, decision=decision, orders=orders, position=self._room.store.live
+        )
+
+    async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop) -> None:
+        """Every stage in order."""
+        claimed = self._room.store.refuse_resurrected()
+        if claimed is not None:
+            self._room.tell("carry.resurrection_refused", {"position": claimed.id}, Severity.ALERT)
+        if stop.demands_flat:
+            return await self.go_flat(stop.decision)
+        with self._stage("resume"):
+            if not await self._resume():
+                return None
+        live = self._room.store.live
+        symbol = live.symbol if live else (spec.market.native_symbol if spec else "")
+        if not symbol:
+            return self.end(self._quiet(), self._gate(spec, armed) or self.report.decision)
+        self.report = replace(self.report, symbol=symbol)
+        pair = await self._pair(symbol)
+        with self._stage("books"):
+            verdict = await self._books(pair)
+        if verdict is not None:
+            return await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
+        crossed = self._risk(stop)
+        if crossed is not None and crossed.reason in FLAT_REASONS and self._room.store.live is not None:
+            return await self._halt(crossed, flat=True)
+        with self._stage("market"):
+            market = await self._market(pair)
+        with self._stage("decide_and_execute"):
+            if self._room.store.live is not None:
+                await self._manage(pair, market)
+            else:
+                await self._consider(pair, market, spec, armed=armed, stop=stop)
+        return None
+
+    async def go_flat(self, why: Decision) -> None:
+        """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle."""
+        with self._stage("flatten"):
+            reports = await flatten_all(self._tools, why=why.reason)
+        status, seconds = CycleStatus.HALTED, max((report.elapsed_s for report in reports), default=None)
+        self.report = replace(self.report, flat_s=seconds)
+        for report in reports:
+            facts = {
+                "position": report.position_id,
+                "flat_s": round(report.elapsed_s, 3),
+                "errors": list(report.errors),
+            }
+            name = "risk.flat" if report.is_flat else "risk.not_flat"
+            self._room.tell(name, {**facts, "reason": why.reason.value}, Severity.ALERT)
+        live = self._room.store.live
+        for report in reports:
+            if report.is_flat and (live is None or report.position_id != live.id):
+                self._tools.intents.close_position(report.position_id, at_ms=self._tools.clock.now_ms())
+        if live is not None and not any(report.position_id == live.id and not report.is_flat for report in reports):
+            pair = await self._pair(live.symbol)
+            await self._note_booking(pair, live)
+            await self._finish(pair, why.reason)
+        self.end(status, why)
+
+    # What a crash left
+
+    async def _resume(self) -> bool:
+        for intent in self._tools.intents.unfinished():
+            pair = await self._pair(intent.symbol)
+            if intent.purpose is Purpose.FLATTEN:
+                await flatten_all(self._tools, why=Reason.STOPPED_BY_HUMAN)
+                continue
+            saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools, resumed=True).run()
+            facts = {"intent": intent.id, "state": saga.state.value, "note": saga.note}
+            self._room.tell("carry.resumed", facts, Severity.NOTICE)
+            if not self._took(saga):
+                return False
+        live = self._room.store.live
+        for position_id in self._tools.intents.positions():
+            if live is None or position_id != live.id:
+                await self._adopt_lost(position_id)
+        if live is not None and (live.status is not PositionStatus.OPEN or self._tools.intents.held(live.id)[1] == 0):
+            await self._settle_status(live)
+        return True
+
+    async def _adopt_lost(self, position_id: str) -> None:
+        """The journal knows a position the file does not: nothing can manage it, so it is closed and a human told."""
+        if any(self._tools.intents.held(position_id)):
+            note = f"{position_id} is in the journal of intents but not in the file of positions: closed"
+            await self._halt(Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, note), flat=True)
+        else:
+            self._tools.intents.close_position(position_id, at_ms=self._tools.clock.now_ms())
+
+    async def _settle_status(self, live: CarryPosition) -> None:
+        pair = await self._pair(live.symbol)
+        position = await self._note_booking(pair, live)
+        view = self._view(position, price=None)
+        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
+            by_desk = {PositionStatus.OPENING: Reason.NOT_FILLED, PositionStatus.CLOSING: Reason.OK}
+            await self._finish(pair, by_desk.get(live.status, Reason.STOPPED_BY_HUMAN))
+        elif live.status is PositionStatus.OPENING:
+            self._room.store.save(replace(position, status=PositionStatus.OPEN, note="opening was interrupted"))
+            self._room.counters.opened(self._tools.clock.now_ms())
+
+    def _took(self, saga: SagaReport) -> bool:
+        """Take note of a saga; False: it is in doubt and nothing else may happen this cycle."""
+        longest = max(self.report.max_unhedged_s, saga.max_unhedged_s)
+        self.report = replace(self.report, max_unhedged_s=longest)
+        live = self._room.store.live
+        if live is not None:
+            self._room.store.save(replace(live, max_unhedged_s=max(live.max_unhedged_s, saga.max_unhedged_s)))
+        if saga.state is SagaState.IN_DOUBT:
+            verdict = Decision(False, Reason.OUTCOME_UNKNOWN, saga.elapsed_s, 0.0, saga.note)
+            self._room.tell("carry.in_doubt", {"intent": saga.intent_id, "note": saga.note}, Severity.ALERT)
+            self.end(CycleStatus.HALTED, verdict)
+            return False
+        return True
+
+    # Books
+
+    async def _books(self, pair: Pair) -> Decision | None:
+        live, tolerance = self._room.store.live, Decimal(str(self._room.carry.identity_tolerance_usdt))
+        if live is None:
+            return await self._books_flat(pair)
+        booking, account, held = await check_identity(self._tools, pair, live, tolerance_quote=tolerance)
+        position = self._room.store.save(booking.position)
+        self.report = replace(self.report, fills=booking.fills, funding_booked_quote=booking.funding_quote)
+        if booking.funding_quote:
+            facts = {"position": live.id, "funding_quote": float(booking.funding_quote)}
+            self._room.tell("carry.funding_booked", facts, Severity.INFO)
+        view = self._view(position, price=account.spot_price, mark=account.mark_price)
+        cash = account.spot_quote + account.futures_quote
+        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
+        self.report = replace(
+            self.report, account=account, performance=view, identity=held, cash_quote=cash, equity_quote=equity
+        )
+        truth = await self._reconcile(pair, view)
+        if any(difference.kind is DifferenceKind.PERP_MISSING for difference in truth.halting):
+            self._room.store.save(adopt_forced(position))
+        if truth.halting:
+            worst = truth.halting[0]
+            return Decision(False, Reason.RECONCILE_MISMATCH, float(worst.ours), float(worst.venue), worst.note)
+        if abs(held.error_quote) > tolerance:
+            note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
+            return Decision(False, Reason.EQUITY_IDENTITY, float(held.error_quote), float(tolerance), note)
+        return None
+
+    async def _books_flat(self, pair: Pair) -> Decision | None:
+        account = await read_account(self._tools, pair)
+        cash = account.spot_quote + account.futures_quote
+        moved = self._room.counters.flat(float(cash))
+        if moved:
+            self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
+        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=cash)
+        truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
+        self._note_differences(truth)
+        orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]
+        return Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, orphans[0].note) if orphans else None
+
+    async def _reconcile(self, pair: Pair, view: Performance) -> Reconciliation:
+        """Twice before a missing leg is believed: a position and its fill do not always appear together."""
+        held = Held(view.spot_base, view.perp_base)
+        truth = await reconcile(self._tools, pair.spot, pair.perp, held)
+        if truth.halting:
+            await self._tools.clock.sleep_s(self._tools.settings.poll_s)
+            truth = await reconcile(self._tools, pair.spot, pair.perp, held)
+        self._note_differences(truth)
+        return truth
+
+    def _note_differences(self, truth: Reconciliation) -> None:
+        self.report = replace(self.report, differences=truth.differences)
+        for difference in truth.differences:
+            if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
+                facts = {"kind": difference.kind.value, "note": difference.note}
+                self._room.tell("carry.difference", facts, Severity.ALERT)
+
+    async def _note_booking(self, pair: Pair, position: CarryPosition) -> CarryPosition:
+        booking = await book(self._tools, pair, position)
+        self.report = replace(
+            self.report,
+            fills=(*self.report.fills, *booking.fills),
+            funding_booked_quote=self.report.funding_booked_quote + booking.funding_quote,
+        )
+        return self._room.store.save(booking.position)
+
+    def _view(self, position: CarryPosition, *, price: Decimal | None, mark: Decimal | None = None) -> Performance:
+        zero = Decimal(0)
+        return performance(position.fills, position.income, spot_price=price or zero, mark_price=mark or zero)
+
+    # Risk
+
+    def risk_book(self, stop: Stop, spec_id: str) -> RiskBook:
+        """What the guards need, from this cycle's account."""
+        account, live, view = self.report.account, self._room.store.live, self.report.performance
+        equity = float(self.report.equity_quote or 0)
+        memory = self._room.counters.memory
+        held = float(abs(view.perp_base) * account.mark_price) if view and account else 0.0
+        open_loss = float(-view.profit_quote) if view else 0.0
+        leverage = live.parameters.leverage if live else 1
+        return RiskBook(
+            now_ms=self._tools.clock.now_ms(),
+            equity_quote=equity,
+            committed_quote=held * (1 + 1 / leverage),
+            pending_quote=sum(
+                float(r.order.quantity_base * (r.order.price or 0)) for r in self._tools.intents.unresolved()
+            ),
+            position_quote=held,
+            open_positions=int(live is not None),
+            strategy_loss_quote=max(0.0, open_loss - memory.strategy_quote.get(spec_id, 0.0)),
+            strategy_capital_quote=float(live.capital_quote)
+            if live
+            else equity * self._room.limits.first_live_pct / 100,
+            free_spot_quote=float(account.spot_quote) if account else 0.0,
+            free_futures_quote=float(account.futures_quote) if account else 0.0,
+            memory=memory,
+            stop=stop,
+        )
+
+    def _risk(self, stop: Stop) -> Decision | None:
+        """Mark equity, halt what has crossed its line; the strongest standing halt, or None."""
+        live, now_ms = self._room.store.live, self._tools.clock.now_ms()
+        self._room.counters.mark(float(self.report.equity_quote or 0), now_ms)
+        checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
+        self.report = replace(self.report, checks=checks)
+        for check in checks:
+            if check.allowed:
+                self._room.counters.recovered(check.reason)
+            elif self._room.counters.halt(check, now_ms):
+                facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
+                self._room.tell("risk.halted", facts, Severity.ALERT)
+        halts = self._room.counters.memory.halts
+        order = [check.reason for check in checks]
+        ranked = sorted(halts, key=lambda halt: order.index(halt.reason) if halt.reason in order else len(order))
+        return ranked[0].decision if ranked else None
+
+    async def _halt(self, verdict: Decision, *, flat: bool) -> None:
+        if self._room.counters.halt(verdict, self._tools.clock.now_ms()):
+            facts = {
+                "reason": verdict.reason.value,
+                "value": verdict.value,
+                "limit": verdict.limit,
+                "note": verdict.note,
+            }
+            self._room.tell("risk.halted", facts, Severity.ALERT)
+        if flat and self._tools.intents.positions():
+            await self.go_flat(verdict)
+        else:
+            self.end(CycleStatus.HALTED, verdict)
+
+    def _quiet(self) -> CycleStatus:
+        return CycleStatus.HALTED if self._room.counters.memory.halts else CycleStatus.NO_TRADE
+
+    def _gate(self, spec: StrategySpec | None, armed: bool) -> Decision | None:
+        halts = self._room.counters.memory.halts
+        if halts:
+            return halts[0].decision
+        if spec is None:
+            return Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "no carry has been approved")
+        return None if armed else Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "run go_live.py")
+
+    # Market, decision, execution
+
+    async def _pair(self, symbol: str) -> Pair:
+        venue = self._tools.venue
+        return Pair(await venue.instrument(Market.SPOT, symbol), await venue.instrument(Market.PERP, symbol))
+
+    async def _market(self, pair: Pair) -> CarryMarket:
+        venue, symbol, now_ms = self._tools.venue, pair.symbol, self._tools.clock.now_ms()
+        funding = await venue.funding_now(symbol)
+        limit = self._room.carry.lookback_settlements
+        start_ms = now_ms - (limit + 1) * funding.interval_ms
+        settled = await venue.funding_history(symbol, start_ms=start_ms, limit=1000)
+        market = CarryMarket(
+            now_ms=0,
+            spot=await venue.quote(Market.SPOT, symbol),
+            perp=await venue.quote(Market.PERP, symbol),
+            funding=funding,
+            settled=tuple(rate for rate in settled if rate.time_ms <= now_ms)[-limit:],
+            spot_fees=await venue.fees(Market.SPOT, symbol),
+            perp_fees=await venue.fees(Market.PERP, symbol),
+        )
+        market = replace(market, now_ms=self._tools.clock.now_ms())
+        self.report = replace(
+            self.report,
+            outlook=outlook(market, self._room.carry),
+            basis_bps=market.basis_rate * 10_000,
+            present_funding_apr=present_apr(market),
+            quality=100.0 if check_market(market, self._room.carry).allowed else 0.0,
+        )
+        return market
+
+    async def _manage(self, pair: Pair, market: CarryMarket) -> None:
+        position, view = self._room.store.live, self.report.performance
+        if position is None or view is None:
+            return
+        position = self._room.store.save(
+            check_settlements(position, market, tell=self._room.tell, settings=self._room.carry)
+        )
+        data = check_market(market, self._room.carry)
+        if position.status is PositionStatus.CLOSING:
+            await self._close(pair, Reason.OK)
+            return
+        if not data.allowed:
+            self.end(CycleStatus.DEGRADED, data)
+            return
+        venue_position = await self._tools.venue.position(pair.symbol)
+        liquidation, mark = venue_position.liquidation_price, venue_position.mark_price
+        distance = float(liquidation / mark - 1) if liquidation and mark else None
+        held = HeldCarry(position.opened_ms, view.settlements, distance)
+        verdict = decide_exit(market, position.parameters, held, self._room.carry)
+        if verdict.allowed:
+            await self._close(pair, verdict.reason, verdict)
+        else:
+            self.end(self._quiet(), verdict)
+
+    async def _consider(
+        self, pair: Pair, market: CarryMarket, spec: StrategySpec | None, *, armed: bool, stop: Stop
+    ) -> None:
+        gate = self._gate(spec, armed)
+        if gate is not None or spec is None or not isinstance(spec.parameters, CarryParameters):
+            note = Decision(
+                False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "the approved strategy is not a funding carry"
+            )
+            self.end(self._quiet(), gate or note)
+            return
+        verdict = decide_entry(market, spec.parameters, self._room.carry)
+        if not verdict.allowed:
+            self.end(self._quiet(), verdict)
+            return
+        entry = moves.size_entry(self.risk_book(stop, spec.id), self._room, pair, market, spec)
+        self.report = replace(self.report, checks=(*self.report.checks, *entry.decisions))
+        if entry.perp_base == 0:
+            self.end(self._quiet(), entry.deciding)
+            return
+        await self._open(pair, spec, entry, verdict)
+
+    async def _open(self, pair: Pair, spec: StrategySpec, entry: moves.Entry, verdict: Decision) -> None:
+        position = await moves.begin_position(self._room, pair, spec, entry, note=verdict.note)
+        intent = self._tools.intents.begin(
+            position.id,
+            Purpose.OPEN,
+            pair.symbol,
+            (entry.spot_base, entry.perp_base),
+            leverage=position.parameters.leverage,
+            at_ms=self._tools.clock.now_ms(),
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        position = await self._note_booking(pair, self._room.store.live or position)
+        view = self._view(position, price=None)
+        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
+            await self._finish(pair, saga.outcome)
+            severity = Severity.ALERT if saga.outcome is Reason.SECOND_LEG_FAILED else Severity.NOTICE
+            self._room.tell("carry.unwound", {"reason": saga.outcome.value, "note": saga.note}, severity)
+            self.end(CycleStatus.EXECUTED, Decision(False, saga.outcome, 0.0, float(entry.perp_base), saga.note))
+            return
+        self._room.store.save(replace(position, status=PositionStatus.OPEN))
+        self._room.counters.opened(self._tools.clock.now_ms())
+        self._room.tell("carry.opened", moves.opened_facts(position, view, saga, verdict), Severity.NOTICE)
+        await self._refresh(pair)
+        self.end(CycleStatus.EXECUTED, verdict)
+
+    async def _close(self, pair: Pair, reason: Reason, verdict: Decision | None = None) -> None:
+        position = self._room.store.live
+        if position is None:
+            return
+        position = self._room.store.save(replace(position, status=PositionStatus.CLOSING))
+        view = self._view(position, price=None)
+        spot, perp = pair.spot.quantity(max(view.spot_base, Decimal(0))), -view.perp_base
+        decision = verdict or Decision(True, reason, 1.0, 0.0, "closing was interrupted")
+        if spot == 0 or perp <= 0:
+            await self.go_flat(decision)
+            return
+        now_ms, leverage = self._tools.clock.now_ms(), position.parameters.leverage
+        intent = self._tools.intents.begin(
+            position.id, Purpose.CLOSE, pair.symbol, (spot, perp), leverage=leverage, at_ms=now_ms
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        position = await self._note_booking(pair, self._room.store.live or position)
+        view = self._view(position, price=None)
+        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
+            await self._finish(pair, reason)
+        else:
+            facts = {"position": position.id, "reason": saga.outcome.value, "note": saga.note}
+            self._room.tell("carry.close_incomplete", facts, Severity.ALERT)
+        self.end(CycleStatus.EXECUTED, decision)
+
+    async def _refresh(self, pair: Pair) -> None:
+        position = self._room.store.live
+        if position is None:
+            return
+        account = await read_account(self._tools, pair)
+        view = self._view(position, price=account.spot_price, mark=account.mark_price)
+        cash = account.spot_quote + account.futures_quote
+        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
+        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=equity)
+
+    async def _finish(self, pair: Pair, reason: Reason) -> None:
+        """The live position is over: counted, told, and closed for good."""
+        position = self._room.store.live
+        if position is None:
+            return
+        account = await read_account(self._tools, pair)
+        view = self._view(position, price=account.spot_price, mark=account.mark_price)
+        cash = account.spot_quote + account.futures_quote
+        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=cash)
+        now_ms = self._tools.clock.now_ms()
+        if any(booked.is_ours for booked in position.fills):
+            self._room.counters.closed(position.spec_id, float(view.profit_quote), now_ms)
+            self._room.tell("carry.closed", moves.closed_facts(position, view, reason), Severity.NOTICE)
+        self._room.store.close(moves.closed_position(position, view, reason, now_ms), at_ms=now_ms)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started_s = self._tools.clock.real_s()
+        try:
+            yield
+        finally:
+            spent = {**self.report.stage_s, name: round(self._tools.clock.real_s() - started_s, 6)}
+            self.report = replace(self.report, stage_s=spent)

@@ -1,0 +1,200 @@
+"""The carry desk: one decision cycle at a time, from the venue's truth to a report.
+
+A cycle: stops, what a crash interrupted, books and reconciliation, risk, market, decision, execution, report. It never
+notifies: it publishes events and returns a report. Whatever the venue refuses to answer ends the cycle without a trade.
+While a cycle runs it holds `state/trading.lock`; the stop script takes the same lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import (
+    DataProviderError,
+    ExecutionError,
+    OutcomeUnknownError,
+    PortfolioUpdateError,
+    StateFileError,
+)
+from trading.domain.events import Event, Publish, Severity
+from trading.domain.venue import Venue
+from trading.execution.flatten import FlattenReport, flatten_all
+from trading.execution.intents import Intents
+from trading.execution.live import LiveBroker
+from trading.execution.settings import ExecutionSettings
+from trading.execution.two_legs import Tools
+from trading.funding.carry import CarrySettings
+from trading.funding.cycle import Cycle, Room
+from trading.funding.position import PositionStore
+from trading.funding.report import CycleReport
+from trading.journal.audit import CycleStatus
+from trading.risk.counters import Halt, RiskCounters
+from trading.risk.kill_switch import Stop, read_stop
+from trading.risk.limits import RiskLimits
+from trading.storage.home import Home
+from trading.storage.lock import only_one
+from trading.strategy.spec import StrategySpec
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """The settings of every room the desk works with."""
+
+    carry: CarrySettings
+    limits: RiskLimits
+    execution: ExecutionSettings
+
+
+def trading_tools(
+    home: Home, venue: Venue, *, settings: ExecutionSettings, clock: Clock, environment: Mapping[str, str]
+) -> Tools:
+    """Journal and broker of a home, for the desk or for a stop script; hold `trading_lock` while using them.
+
+    Raises:
+        StateFileError: the journal of intents cannot be read.
+    """
+    intents = Intents(home.intents_file)
+    broker = LiveBroker(venue, intents, clock=clock, settings=settings)
+    return Tools(venue, broker, intents, clock, settings, lambda: read_stop(home, environment))
+
+
+@contextmanager
+def trading_lock(home: Home) -> Iterator[None]:
+    """Only one process sends orders.
+
+    Raises:
+        StateFileError: another process is trading or flattening; names its pid.
+    """
+    with only_one(home.state / "trading.lock", what="trading"):
+        yield
+
+
+async def flatten_home(tools: Tools, home: Home, *, why: str) -> tuple[FlattenReport, ...]:
+    """The way to flat for a stop script: takes the lock, reads the journal anew, closes everything of ours.
+
+    Raises:
+        StateFileError: another process holds the lock, or the journal cannot be read or written.
+    """
+    with trading_lock(home):
+        tools.intents.catch_up()
+        return await flatten_all(tools, why=why)
+
+
+class CarryDesk:
+    """Runs the live carry of one home.
+
+    Args:
+        home: Where journal, position and counters are kept.
+        venue: The exchange.
+        settings: Of carry, limits and execution.
+        publish: Takes events.
+        clock: The lab's.
+        environment: For `KILL`; `os.environ` in real life.
+
+    Raises:
+        StateFileError: a file of state cannot be read; it has been set aside and a human must look.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        venue: Venue,
+        *,
+        settings: DeskSettings,
+        publish: Publish,
+        clock: Clock,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._home, self._clock, self._publish = home, clock, publish
+        tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=environment)
+        store = PositionStore(home.positions_file, tools.intents)
+        counters = RiskCounters(home.state / "risk_counters.json")
+        self._room = Room(tools, store, counters, settings.carry, settings.limits, self._tell)
+        self._last_refusal = ""
+        for note in tools.intents.notes:
+            self._tell("journal.torn_line", {"note": note}, Severity.NOTICE)
+
+    @property
+    def store(self) -> PositionStore:
+        """What the lab believes it holds."""
+        return self._room.store
+
+    @property
+    def counters(self) -> RiskCounters:
+        """What the guards remember, and the halts that stand."""
+        return self._room.counters
+
+    async def resume(self) -> CycleReport:
+        """At start: finish or unwind what a crash interrupted, then hold the books against the venue. No new entry."""
+        return await self.cycle(None, armed=False, stop=self._room.tools.read_stop())
+
+    async def cycle(self, spec: StrategySpec | None, *, armed: bool, stop: Stop) -> CycleReport:
+        """One decision cycle.
+
+        Args:
+            spec: The approved carry; None: none is.
+            armed: Both gates are open and the approval still holds. Without it nothing is opened; what is held is
+                still managed and closed by its own parameters.
+            stop: The switches, read just now.
+
+        Raises:
+            StateFileError: the journal or a file of state cannot be written; nothing may be sent.
+        """
+        return await self._guarded(lambda cycle: cycle.run(spec, armed=armed, stop=stop))
+
+    async def flatten(self, reason: Decision) -> CycleReport:
+        """Close everything now; the reason goes to the journal."""
+        return await self._guarded(lambda cycle: cycle.go_flat(reason))
+
+    def release_halts(self) -> tuple[Halt, ...]:
+        """A human releases every halt; those that stood."""
+        released = self.counters.release()
+        for halt in released:
+            self._tell("risk.released", {"reason": halt.reason.value, "note": halt.note}, Severity.NOTICE)
+        return released
+
+    async def _guarded(self, work: Callable[[Cycle], Awaitable[None]]) -> CycleReport:
+        cycle = Cycle(self._room)
+        with ExitStack() as held:
+            try:
+                held.enter_context(trading_lock(self._home))
+            except StateFileError as error:
+                cycle.end(CycleStatus.HALTED, Decision(False, Reason.STOPPED_BY_HUMAN, 1.0, 0.0, str(error)))
+                report = cycle.report
+            else:
+                self._room.tools.intents.catch_up()
+                report = await self._caught(cycle, work)
+        self._tell_refusal(report)
+        return report
+
+    async def _caught(self, cycle: Cycle, work: Callable[[Cycle], Awaitable[None]]) -> CycleReport:
+        try:
+            await work(cycle)
+        except OutcomeUnknownError as error:
+            cycle.end(CycleStatus.HALTED, Decision(False, Reason.OUTCOME_UNKNOWN, 1.0, 0.0, str(error)))
+        except PortfolioUpdateError as error:
+            self._tell("carry.books_disagree", {"note": str(error)}, Severity.ALERT)
+            cycle.end(CycleStatus.HALTED, Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, str(error)))
+        except (ExecutionError, DataProviderError) as error:
+            cycle.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
+        return cycle.report
+
+    def _tell_refusal(self, report: CycleReport) -> None:
+        decision = report.decision
+        refused = "" if report.status is CycleStatus.EXECUTED or decision.reason is Reason.HOLDING else decision.reason
+        if refused and refused != self._last_refusal:
+            facts = {"reason": refused, "value": decision.value, "limit": decision.limit, "note": decision.note}
+            self._tell("carry.refused", facts, Severity.INFO)
+        self._last_refusal = refused
+
+    def _tell(self, name: str, facts: Mapping[str, object], severity: Severity) -> None:
+        log.info(name, **facts)
+        self._publish(Event(self._clock.now_ms(), name, facts, severity))

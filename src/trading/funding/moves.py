@@ -1,0 +1,144 @@
+"""What opening and closing need: the size that risk allows, the position before its first order, and what is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from typing import TYPE_CHECKING
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import PortfolioUpdateError
+from trading.domain.instrument import coarser_lot
+from trading.execution.legs import gross_up
+from trading.execution.two_legs import SagaReport
+from trading.funding.books import Performance
+from trading.funding.carry import CarryMarket
+from trading.funding.ledger import Pair, take_baseline
+from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus
+from trading.risk.guards import RiskBook, Wanted, allowed_notional
+from trading.strategy.parameters import CarryParameters
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+if TYPE_CHECKING:
+    from trading.funding.cycle import Room
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sized entry, or a size of zero with the rule that said so."""
+
+    spot_base: Decimal
+    """Gross: a fee taken in base leaves `perp_base`."""
+    perp_base: Decimal
+    capital_quote: Decimal
+    """Notional of one leg."""
+    deciding: Decision
+    decisions: tuple[Decision, ...]
+
+
+def size_entry(book: RiskBook, room: Room, pair: Pair, market: CarryMarket, spec: StrategySpec) -> Entry:
+    """The largest size every limit allows, on the coarser lot of both legs."""
+    parameters = carry_parameters(spec)
+    leverage, cost = parameters.leverage, market.round_trip_rate(room.carry.impact_bps / 10_000)
+    price = Decimal(str(max(market.spot.ask, market.perp.ask)))
+    lot = coarser_lot(pair.spot, pair.perp)
+    smallest = max(pair.spot.min_notional, pair.perp.min_notional, lot * price)
+    wanted = Wanted(
+        notional_quote=book.equity_quote * parameters.capital_fraction / (1 + 1 / leverage),
+        leverage=leverage,
+        min_notional_quote=float(smallest),
+        cost_rate=cost + room.tools.settings.cash_buffer_fraction,
+    )
+    sized = allowed_notional(book, room.limits, wanted)
+    nothing = Entry(Decimal(0), Decimal(0), Decimal(0), sized.deciding, sized.decisions)
+    if not sized.allowed:
+        return nothing
+    lots = (Decimal(str(sized.notional_quote)) / price / lot).quantize(Decimal(1), rounding=ROUND_DOWN)
+    base = lots * lot
+    # Minimums are checked at the lower of the two prices: what is sized at the ask may be valued at the bid.
+    lowest = Decimal(str(min(market.spot.bid, market.perp.bid)))
+    if base * lowest < max(pair.spot.min_notional, pair.perp.min_notional) or base < pair.perp.min_quantity:
+        note = f"{sized.notional_quote:.2f} is {base} on the coarser lot {lot}, below the venue's minimum"
+        refusal = Decision(False, Reason.MIN_NOTIONAL, float(base * lowest), float(smallest), note)
+        return Entry(Decimal(0), Decimal(0), Decimal(0), refusal, (*sized.decisions, refusal))
+    fee_rate = max(market.spot_fees.maker_rate, market.spot_fees.taker_rate)
+    return Entry(gross_up(base, pair.spot, fee_rate=fee_rate), base, base * price, sized.deciding, sized.decisions)
+
+
+async def begin_position(room: Room, pair: Pair, spec: StrategySpec, entry: Entry, *, note: str) -> CarryPosition:
+    """Write the position with the account's baseline, before its first order is even meant."""
+    position_id, sequence = room.store.next_id()
+    return room.store.open(
+        CarryPosition(
+            id=position_id,
+            sequence=sequence,
+            spec_id=spec.id,
+            spec_sha256=spec_sha256(spec),
+            symbol=pair.symbol,
+            parameters=carry_parameters(spec),
+            status=PositionStatus.OPENING,
+            opened_ms=room.tools.clock.now_ms(),
+            capital_quote=entry.capital_quote,
+            baseline=await take_baseline(room.tools, pair),
+            note=note,
+        )
+    )
+
+
+def carry_parameters(spec: StrategySpec) -> CarryParameters:
+    """The parameters of a carry.
+
+    Raises:
+        PortfolioUpdateError: the spec is of another type.
+    """
+    if not isinstance(spec.parameters, CarryParameters):
+        raise PortfolioUpdateError(f"strategy {spec.id}: type={spec.type}: the carry desk trades funding_carry only")
+    return spec.parameters
+
+
+def opened_facts(position: CarryPosition, view: Performance, saga: SagaReport, verdict: Decision) -> dict[str, object]:
+    """What `carry.opened` tells."""
+    return {
+        "position": position.id,
+        "spec": position.spec_id,
+        "symbol": position.symbol,
+        "spot_base": str(view.spot_base),
+        "perp_base": str(view.perp_base),
+        "capital_quote": float(position.capital_quote),
+        "fees_quote": float(view.fees_quote),
+        "max_unhedged_s": round(saga.max_unhedged_s, 3),
+        "orders": len(saga.orders),
+        "why": verdict.note,
+    }
+
+
+def closed_facts(position: CarryPosition, view: Performance, reason: Reason) -> dict[str, object]:
+    """What `carry.closed` tells."""
+    return {
+        "position": position.id,
+        "spec": position.spec_id,
+        "symbol": position.symbol,
+        "reason": reason.value,
+        "profit_quote": float(view.profit_quote),
+        "funding_quote": float(view.funding_quote),
+        "fees_quote": float(view.fees_quote),
+        "settlements": view.settlements,
+        "max_unhedged_s": round(position.max_unhedged_s, 3),
+    }
+
+
+def closed_position(position: CarryPosition, view: Performance, reason: Reason, now_ms: int) -> ClosedPosition:
+    """What remains of a position."""
+    return ClosedPosition(
+        id=position.id,
+        spec_id=position.spec_id,
+        symbol=position.symbol,
+        opened_ms=position.opened_ms,
+        closed_ms=now_ms,
+        reason=reason.value,
+        profit_quote=view.profit_quote,
+        funding_quote=view.funding_quote,
+        fees_quote=view.fees_quote,
+        settlements=view.settlements,
+        max_unhedged_s=position.max_unhedged_s,
+    )

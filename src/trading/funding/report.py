@@ -1,0 +1,134 @@
+"""What one cycle of the carry desk found and did: every number the hourly report and the audit line need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from trading.domain.decisions import Decision, Reason
+from trading.execution.intents import OrderRecord
+from trading.execution.reconcile import Difference
+from trading.funding.books import BookedFill, Identity, Performance, VenueAccount
+from trading.funding.carry import Outlook
+from trading.funding.position import CarryPosition
+from trading.journal.audit import CycleStatus
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """One decision cycle."""
+
+    at_ms: int
+    status: CycleStatus
+    decision: Decision
+    """The one that decided; its reason is the line's reason code."""
+    symbol: str = ""
+    equity_quote: Decimal | None = None
+    """Cash of both wallets, our spot at its bid-ask mid, unrealised; foreign coins are not in it. None: not read."""
+    cash_quote: Decimal | None = None
+    """Both wallets' quote, without unrealised."""
+    account: VenueAccount | None = None
+    position: CarryPosition | None = None
+    """None: flat."""
+    performance: Performance | None = None
+    identity: Identity | None = None
+    outlook: Outlook | None = None
+    basis_bps: float | None = None
+    present_funding_apr: float | None = None
+    quality: float = 0.0
+    """0..100 of the data the cycle decided on."""
+    checks: tuple[Decision, ...] = ()
+    """Every rule that was asked."""
+    differences: tuple[Difference, ...] = ()
+    orders: tuple[OrderRecord, ...] = ()
+    """Sent in this cycle."""
+    fills: tuple[BookedFill, ...] = ()
+    """Booked in this cycle."""
+    funding_booked_quote: Decimal = Decimal(0)
+    """Booked in this cycle."""
+    max_unhedged_s: float = 0.0
+    """Of this cycle's sagas."""
+    flat_s: float | None = None
+    """Seconds until the venue said flat; None: no flattening in this cycle."""
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    """Real seconds of each stage."""
+
+    @property
+    def reason(self) -> Reason:
+        """The audit line's reason code."""
+        return self.decision.reason
+
+    def equity_json(self) -> dict[str, object]:
+        """The identity's terms, JSON values, quote."""
+        view, books = self.performance, self.identity
+        return {
+            "equity_quote": _number(self.equity_quote),
+            "cash_quote": _number(self.cash_quote),
+            "spot_base": _number(view.spot_base if view else None),
+            "perp_base": _number(view.perp_base if view else None),
+            "realised_quote": _number(view.realised_quote if view else None),
+            "unrealised_quote": _number(view.unrealised_quote if view else None),
+            "funding_quote": _number(view.funding_quote if view else None),
+            "fees_quote": _number(view.fees_quote if view else None),
+            "profit_quote": _number(view.profit_quote if view else None),
+            "settlements": view.settlements if view else None,
+            "identity_error_quote": _number(books.error_quote if books else None),
+        }
+
+    def risk_json(self) -> dict[str, object]:
+        """The deciding rule with both numbers, and every rule asked."""
+        return {**_decision(self.decision), "checks": [_decision(check) for check in self.checks]}
+
+    def orders_json(self) -> list[dict[str, object]]:
+        """Orders of this cycle as the audit line carries them."""
+        return [
+            {
+                "client_id": record.order.client_id,
+                "venue_id": record.venue_id,
+                "market": record.order.market.value,
+                "side": record.order.side.value,
+                "type": record.order.type.value,
+                "quantity_base": str(record.order.quantity_base),
+                "filled_base": str(record.filled_base),
+                "average_price": _number(record.average_price),
+                "status": record.status.value,
+            }
+            for record in self.orders
+        ]
+
+    def fills_json(self) -> list[dict[str, object]]:
+        """Fills booked in this cycle as the audit line carries them."""
+        return [
+            {
+                "venue_trade_id": booked.fill.venue_trade_id,
+                "venue_order_id": booked.fill.venue_order_id,
+                "market": booked.fill.market.value,
+                "side": booked.fill.side.value,
+                "quantity_base": str(booked.fill.quantity_base),
+                "price": str(booked.fill.price),
+                "fee": str(booked.fill.fee),
+                "fee_asset": booked.fill.fee_asset,
+                "ours": booked.is_ours,
+            }
+            for booked in self.fills
+        ]
+
+
+def _decision(decision: Decision) -> dict[str, object]:
+    value, limit = (_finite(number) for number in (decision.value, decision.limit))
+    return {
+        "allowed": decision.allowed,
+        "reason": decision.reason.value,
+        "value": value,
+        "limit": limit,
+        "note": decision.note,
+    }
+
+
+def _finite(value: float) -> float | str:
+    return value if abs(value) != float("inf") else str(value)
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else format(value.normalize(), "f")

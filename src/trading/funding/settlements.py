@@ -1,0 +1,79 @@
+"""Each settlement the contract announced is held against what the venue booked; a difference is an alert. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from trading.domain.events import Severity
+from trading.domain.instrument import Market
+from trading.domain.market import FundingRate
+from trading.domain.orders import Income, IncomeKind
+from trading.funding.carry import CarryMarket, CarrySettings
+from trading.funding.position import CarryPosition
+
+if TYPE_CHECKING:
+    from trading.funding.cycle import Tell
+
+SAME_SETTLEMENT_MS = 600_000
+"""An income record this near to a settlement belongs to it."""
+GRACE_MS = 3_600_000
+"""Venues publish income late; a record is missed only after this."""
+
+
+def check_settlements(
+    position: CarryPosition, market: CarryMarket, *, tell: Tell, settings: CarrySettings
+) -> CarryPosition:
+    """Hold every settlement of the position's life against its income record, once; the position with those checked."""
+    checked = set(position.checked_settlements_ms)
+    for rate in market.settled:
+        if rate.time_ms in checked or rate.time_ms <= position.opened_ms:
+            continue
+        quantity = _quantity_at(position, rate.time_ms)
+        record = _record_of(position, rate.time_ms)
+        if quantity == 0:
+            checked.add(rate.time_ms)
+            continue
+        if record is None:
+            if market.now_ms - rate.time_ms > GRACE_MS:
+                checked.add(rate.time_ms)
+                tell("carry.funding_missing", {"position": position.id, "settlement_ms": rate.time_ms}, Severity.ALERT)
+            continue
+        checked.add(rate.time_ms)
+        expected = expected_quote(rate, quantity, mark=Decimal(str(market.funding.mark_price)))
+        if rate.mark_price and abs(record.amount_quote - expected) > abs(expected) * _tolerance(settings):
+            facts = {
+                "position": position.id,
+                "settlement_ms": rate.time_ms,
+                "booked_quote": float(record.amount_quote),
+                "expected_quote": float(expected),
+            }
+            tell("carry.funding_differs", facts, Severity.ALERT)
+    return replace(position, checked_settlements_ms=tuple(sorted(checked)))
+
+
+def expected_quote(rate: FundingRate, quantity_base: Decimal, *, mark: Decimal) -> Decimal:
+    """What a settlement pays a position (signed quantity; a short receives a positive rate), quote."""
+    price = Decimal(str(rate.mark_price)) if rate.mark_price else mark
+    return -quantity_base * price * Decimal(str(rate.rate))
+
+
+def _quantity_at(position: CarryPosition, time_ms: int) -> Decimal:
+    fills = (b.fill for b in position.fills if b.is_ours and b.fill.market is Market.PERP and b.fill.at_ms < time_ms)
+    return sum((fill.quantity_base * fill.side.sign for fill in fills), Decimal(0))
+
+
+def _record_of(position: CarryPosition, time_ms: int) -> Income | None:
+    return next(
+        (
+            record
+            for record in position.income
+            if record.kind is IncomeKind.FUNDING_FEE and abs(record.at_ms - time_ms) <= SAME_SETTLEMENT_MS
+        ),
+        None,
+    )
+
+
+def _tolerance(settings: CarrySettings) -> Decimal:
+    return Decimal(str(settings.funding_tolerance_pct)) / 100

@@ -1,0 +1,101 @@
+"""Columns to and from Parquet files; the only file here that knows DuckDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.domain.errors import DataProviderError, StateFileError
+from trading.storage.files import sync_folder
+
+Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
+
+
+def write_parquet(path: Path, columns: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:
+    """Write columns of one length, zstd-compressed, atomically; nan becomes null.
+
+    Raises:
+        StateFileError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _connect() as connection:
+            connection.register("columns", dict(columns))
+            target = f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
+            connection.execute(f"COPY (SELECT * FROM columns) {target}")  # noqa: S608 - our own path
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except (OSError, duckdb.Error) as error:
+        temporary.unlink(missing_ok=True)
+        raise StateFileError(f"{path}: cannot be written: {_line(error)}; check space and permissions") from error
+
+
+def read_parquet(
+    paths: Sequence[Path], names: Sequence[str], *, start: int | None = None, end: int | None = None
+) -> Columns:
+    """Read columns of several files that share a schema, ordered by the first column.
+
+    Args:
+        paths: The files; at least one.
+        names: Columns to read; the first orders the rows.
+        start: Least value of the first column; None: from the beginning.
+        end: First value of the first column that is left out; None: to the end.
+
+    Raises:
+        DataProviderError: a file is missing, is no Parquet, or lacks a column.
+    """
+    files = "[" + ", ".join(_quoted(path) for path in paths) + "]"
+    key = names[0]
+    limits = [f"{key} >= {start}"] if start is not None else []
+    limits += [f"{key} < {end}"] if end is not None else []
+    where = f" WHERE {' AND '.join(limits)}" if limits else ""
+    # names and numbers are ours, never a stranger's
+    query = f"SELECT {', '.join(names)} FROM read_parquet({files}){where} ORDER BY {key}"  # noqa: S608
+    try:
+        with _connect() as connection:
+            found = connection.execute(query).fetchnumpy()
+    except duckdb.Error as error:
+        raise DataProviderError(f"{paths[0]}: cannot be read: {_line(error)}; fetch or copy it again") from error
+    return {name: _plain(found[name]) for name in names}
+
+
+def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
+    """First value, last value and count of a column; None: the file is empty.
+
+    Raises:
+        DataProviderError: the file cannot be read.
+    """
+    query = f"SELECT min({key}), max({key}), count(*) FROM read_parquet({_quoted(path)})"  # noqa: S608
+    try:
+        with _connect() as connection:
+            row = connection.execute(query).fetchone()
+    except duckdb.Error as error:
+        raise DataProviderError(f"{path}: cannot be read: {_line(error)}; fetch or copy it again") from error
+    return None if row is None or not row[2] else (int(row[0]), int(row[1]), int(row[2]))
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
+
+
+def _plain(values: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64] | NDArray[np.int64]:
+    """Nulls come as a masked array; floats get nan for them."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return values
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

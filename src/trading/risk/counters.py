@@ -1,0 +1,216 @@
+"""What the guards remember: today's trades, losses, the equity peak, streaks, cool-downs and halts.
+
+Kept in `state/risk_counters.json`, written atomically at every change, so a restart forgets nothing. A clock set back
+never reopens a day, and a cool-down that would start in the future starts now. A halt stays until a human releases it;
+a released drawdown halt may come again only after equity has recovered above its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import cast
+
+from trading.domain.clock import as_datetime
+from trading.domain.decisions import Decision, Reason
+from trading.storage.files import read_json, write_json
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Trading is halted for a reason until a human releases it."""
+
+    reason: Reason
+    at_ms: int
+    value: float
+    limit: float
+    note: str
+
+    @property
+    def decision(self) -> Decision:
+        """The halt as a verdict."""
+        return Decision(False, self.reason, self.value, self.limit, self.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The counters at one moment. All amounts are quote, marked equity."""
+
+    day: str = ""
+    """UTC date the daily counters belong to; never goes back."""
+    week: str = ""
+    """ISO week, `2026-W04`."""
+    trades_today: int = 0
+    day_start_quote: float = 0.0
+    week_start_quote: float = 0.0
+    peak_quote: float = 0.0
+    """Highest equity seen."""
+    equity_quote: float = 0.0
+    """Last equity seen."""
+    flat_cash_quote: float | None = None
+    """Cash of both wallets when last seen flat; None: not flat since."""
+    losses_in_a_row: int = 0
+    last_fill_ms: int = 0
+    """0: never."""
+    last_loss_ms: int = 0
+    """0: never."""
+    strategy_quote: Mapping[str, float] = field(default_factory=dict)
+    """Profit of all closed positions of each spec id."""
+    halts: tuple[Halt, ...] = ()
+    released: tuple[str, ...] = ()
+    """Reasons released while their line is still crossed."""
+
+    @property
+    def day_loss_fraction(self) -> float:
+        """Loss since the day's start, fraction of the equity then; 0 when up."""
+        return _loss(self.day_start_quote, self.equity_quote)
+
+    @property
+    def week_loss_fraction(self) -> float:
+        """Loss since the week's start, fraction of the equity then; 0 when up."""
+        return _loss(self.week_start_quote, self.equity_quote)
+
+    @property
+    def drawdown_fraction(self) -> float:
+        """Fall from the highest equity seen, fraction."""
+        return _loss(self.peak_quote, self.equity_quote)
+
+
+class RiskCounters:
+    """The counters with their file.
+
+    Raises:
+        StateFileError: the file cannot be read; it has been set aside, and the lab must not trade on fresh counters
+            until a human has looked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        stored = read_json(path, schema=SCHEMA)
+        self._memory = Memory() if stored is None else _from_json(stored)
+
+    @property
+    def memory(self) -> Memory:
+        """The counters now."""
+        return self._memory
+
+    def mark(self, equity_quote: float, now_ms: int) -> Memory:
+        """Take note of marked equity: rolls the day and the week, moves the peak."""
+        moment = as_datetime(now_ms)
+        day, year_week = moment.strftime("%Y-%m-%d"), "{}-W{:02d}".format(*moment.isocalendar()[:2])
+        old, new = self._memory, replace(self._memory, equity_quote=equity_quote)
+        if day > old.day:
+            new = replace(new, day=day, trades_today=0, day_start_quote=old.equity_quote or equity_quote)
+        if year_week > old.week:
+            new = replace(new, week=year_week, week_start_quote=old.equity_quote or equity_quote)
+        return self._keep(
+            replace(
+                new,
+                peak_quote=max(old.peak_quote, equity_quote),
+                last_fill_ms=min(old.last_fill_ms, now_ms),
+                last_loss_ms=min(old.last_loss_ms, now_ms),
+            )
+        )
+
+    def shift(self, external_quote: float) -> Memory:
+        """Money put in (positive) or taken out by the human is neither profit nor loss."""
+        old = self._memory
+        return self._keep(
+            replace(
+                old,
+                day_start_quote=old.day_start_quote + external_quote,
+                week_start_quote=old.week_start_quote + external_quote,
+                peak_quote=old.peak_quote + external_quote,
+                equity_quote=old.equity_quote + external_quote,
+            )
+        )
+
+    def flat(self, cash_quote: float) -> float:
+        """Cash seen while flat: what changed since the last time was moved by the human; returned, quote."""
+        old = self._memory
+        moved = 0.0 if old.flat_cash_quote is None else cash_quote - old.flat_cash_quote
+        moved = 0.0 if abs(moved) < 0.01 else moved
+        if moved:
+            self.shift(moved)
+        self._keep(replace(self._memory, flat_cash_quote=cash_quote))
+        return moved
+
+    def opened(self, now_ms: int) -> Memory:
+        """A position was opened."""
+        old = self._memory
+        return self._keep(replace(old, trades_today=old.trades_today + 1, last_fill_ms=now_ms, flat_cash_quote=None))
+
+    def closed(self, spec_id: str, profit_quote: float, now_ms: int) -> Memory:
+        """A position was closed with this profit after all costs and funding."""
+        old, lost = self._memory, profit_quote < 0
+        profits = {**old.strategy_quote, spec_id: old.strategy_quote.get(spec_id, 0.0) + profit_quote}
+        return self._keep(
+            replace(
+                old,
+                trades_today=old.trades_today + 1,
+                last_fill_ms=now_ms,
+                last_loss_ms=now_ms if lost else old.last_loss_ms,
+                losses_in_a_row=old.losses_in_a_row + 1 if lost else 0,
+                strategy_quote=profits,
+                flat_cash_quote=None,
+            )
+        )
+
+    def halt(self, decision: Decision, now_ms: int) -> bool:
+        """Halt for the decision's reason; False when that halt already stands or its release still holds."""
+        old = self._memory
+        if decision.reason in old.released or any(halt.reason is decision.reason for halt in old.halts):
+            return False
+        halt = Halt(decision.reason, now_ms, decision.value, decision.limit, decision.note)
+        self._keep(replace(old, halts=(*old.halts, halt)))
+        return True
+
+    def recovered(self, reason: Reason) -> None:
+        """The line is no longer crossed: a released halt may come again."""
+        if reason in self._memory.released:
+            kept = tuple(name for name in self._memory.released if name != reason)
+            self._keep(replace(self._memory, released=kept))
+
+    def release(self) -> tuple[Halt, ...]:
+        """A human releases every halt; the streak of losses starts anew. The halts that stood."""
+        old = self._memory
+        ladder = (Reason.DRAWDOWN_REVIEW, Reason.DRAWDOWN_STOP, Reason.DRAWDOWN_EXIT)
+        released = {*old.released, *(halt.reason.value for halt in old.halts if halt.reason in ladder)}
+        self._keep(replace(old, halts=(), losses_in_a_row=0, released=tuple(sorted(released))))
+        return old.halts
+
+    def _keep(self, memory: Memory) -> Memory:
+        if memory != self._memory:
+            write_json(self._path, _to_json(memory), schema=SCHEMA)
+            self._memory = memory
+        return memory
+
+
+def _loss(start_quote: float, now_quote: float) -> float:
+    return max(0.0, (start_quote - now_quote) / start_quote) if start_quote > 0 else 0.0
+
+
+_PLAIN = tuple(field.name for field in fields(Memory) if field.name not in ("strategy_quote", "halts", "released"))
+
+
+def _to_json(memory: Memory) -> dict[str, object]:
+    halts = [
+        {"reason": h.reason.value, "at_ms": h.at_ms, "value": h.value, "limit": h.limit, "note": h.note}
+        for h in memory.halts
+    ]
+    plain = {name: getattr(memory, name) for name in _PLAIN}
+    return {**plain, "strategy_quote": dict(memory.strategy_quote), "halts": halts, "released": list(memory.released)}
+
+
+def _from_json(stored: dict[str, object]) -> Memory:
+    halts = cast("list[dict[str, object]]", stored["halts"])
+    plain = {name: stored[name] for name in _PLAIN}
+    return Memory(
+        **plain,  # type: ignore[arg-type] # our own file, written by _to_json under this schema
+        strategy_quote=cast("dict[str, float]", stored["strategy_quote"]),
+        halts=tuple(Halt(**{**halt, "reason": Reason(str(halt["reason"]))}) for halt in halts),  # type: ignore[arg-type]
+        released=tuple(cast("list[str]", stored["released"])),
+    )

@@ -1,0 +1,220 @@
+"""Every limit as a rule with an id, both numbers and a verdict. Pure: the desk measures, the guards judge.
+
+Two kinds: a *gate* says yes or no (trades today, losses, drawdown, cool-downs, halts); a *cap* says how large a trade
+may be at most, one leg, in quote. `allowed_notional` asks all of them: one closed gate is a size of zero, otherwise the
+smallest cap wins, and every verdict is kept for the audit line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.instrument import Instrument, coarser_lot
+from trading.risk.counters import Memory
+from trading.risk.kill_switch import Stop
+from trading.risk.limits import RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class RiskBook:
+    """What the account holds and has coming, measured now."""
+
+    now_ms: int
+    equity_quote: float
+    """Cash, positions, unrealised and funding, all wallets."""
+    committed_quote: float
+    """Spot value plus perpetual margin of what the lab holds."""
+    pending_quote: float
+    """The same for orders and intents that may still fill: they count as held."""
+    position_quote: float
+    """Notional of one leg already held by this strategy."""
+    open_positions: int
+    """Live positions of the lab, pending ones included."""
+    strategy_loss_quote: float
+    """Loss of this strategy so far, closed and open together, ≥ 0."""
+    strategy_capital_quote: float
+    """What this strategy was given, quote; 0: nothing yet."""
+    free_spot_quote: float
+    free_futures_quote: float
+    memory: Memory = field(default_factory=Memory)
+    stop: Stop = field(default_factory=Stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """How large a trade may be, and which rule said so."""
+
+    notional_quote: float
+    """One leg; 0: no trade."""
+    deciding: Decision
+    decisions: tuple[Decision, ...]
+    """Every rule asked, gates first."""
+
+    @property
+    def allowed(self) -> bool:
+        """At least the smallest sensible trade passed."""
+        return self.notional_quote > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A trade before risk has looked at it."""
+
+    notional_quote: float
+    """One leg, quote."""
+    leverage: int
+    min_notional_quote: float
+    """The larger of the two venues' minimums, quote."""
+    cost_rate: float = 0.0
+    """Fees and slippage of the entry, fraction of notional, kept free in each wallet."""
+
+
+def allowed_notional(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> Sized:
+    """Size a new two-legged position.
+
+    Returns:
+        Zero with the first closed gate as the deciding rule; else the smallest cap, or zero with MIN_NOTIONAL when the
+        smallest cap lies below the smallest order worth sending.
+    """
+    gates = entry_gates(book, limits, leverage=wanted.leverage)
+    closed = [gate for gate in gates if not gate.allowed]
+    caps = _caps(book, limits, wanted)
+    everything = (*gates, *caps)
+    if closed:
+        return Sized(0.0, closed[0], everything)
+    smallest = min(caps, key=lambda cap: cap.limit)
+    floor = max(wanted.min_notional_quote, limits.min_notional_usdt)
+    size = min(smallest.limit, wanted.notional_quote)
+    if size < floor:
+        note = f"{smallest.reason} leaves {size:.2f}, the smallest order is {floor:.2f}"
+        reason = Reason.INSUFFICIENT_BALANCE if smallest.reason is Reason.INSUFFICIENT_BALANCE else Reason.MIN_NOTIONAL
+        refusal = Decision(False, reason, size, floor, note)
+        return Sized(0.0, refusal, (*everything, refusal))
+    return Sized(size, smallest, everything)
+
+
+def entry_gates(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[Decision, ...]:
+    """Every yes-or-no rule of a new position, in the order in which they are told."""
+    memory = book.memory
+    return (
+        book.stop.decision,
+        *(halt.decision for halt in memory.halts),
+        _at_most(Reason.DRAWDOWN_EXIT, memory.drawdown_fraction, limits.drawdown_exit_pct / 100, memory),
+        _at_most(Reason.DRAWDOWN_STOP, memory.drawdown_fraction, limits.drawdown_stop_pct / 100, memory),
+        _at_most(Reason.DRAWDOWN_REVIEW, memory.drawdown_fraction, limits.drawdown_review_pct / 100, memory),
+        _at_most(Reason.WEEKLY_LOSS, memory.week_loss_fraction, limits.weekly_loss_pct / 100, memory),
+        _at_most(Reason.DAILY_LOSS, memory.day_loss_fraction, limits.daily_loss_pct / 100, memory),
+        strategy_stop(book, limits),
+        _below(Reason.LOSS_STREAK, memory.losses_in_a_row, limits.loss_streak),
+        _below(Reason.TRADES_PER_DAY, memory.trades_today, limits.trades_per_day),
+        _below(Reason.ONE_POSITION, book.open_positions, limits.max_positions),
+        Decision(leverage <= limits.leverage, Reason.LEVERAGE, float(leverage), float(limits.leverage)),
+        _cooled(book.now_ms, memory.last_fill_ms, limits.cooldown_after_fill_s, "since the last fill"),
+        _cooled(book.now_ms, memory.last_loss_ms, limits.cooldown_after_loss_s, "since the last loss"),
+    )
+
+
+def halting(book: RiskBook, limits: RiskLimits) -> tuple[Decision, ...]:
+    """The rules whose crossing halts until a human releases, crossed or not, strongest first."""
+    memory = book.memory
+    return (
+        _at_most(Reason.DRAWDOWN_EXIT, memory.drawdown_fraction, limits.drawdown_exit_pct / 100),
+        _at_most(Reason.DRAWDOWN_STOP, memory.drawdown_fraction, limits.drawdown_stop_pct / 100),
+        _at_most(Reason.DRAWDOWN_REVIEW, memory.drawdown_fraction, limits.drawdown_review_pct / 100),
+        strategy_stop(book, limits),
+        _below(Reason.LOSS_STREAK, memory.losses_in_a_row, limits.loss_streak),
+    )
+
+
+def strategy_stop(book: RiskBook, limits: RiskLimits) -> Decision:
+    """One strategy's loss against the capital it was given."""
+    capital = book.strategy_capital_quote
+    loss = book.strategy_loss_quote / capital if capital > 0 else 0.0
+    note = "watch" if loss >= limits.strategy_watch_pct / 100 else ""
+    return Decision(
+        loss < limits.strategy_stop_pct / 100, Reason.STRATEGY_DRAWDOWN, loss, limits.strategy_stop_pct / 100, note
+    )
+
+
+def feasible(
+    equity_quote: float, limits: RiskLimits, spot: Instrument, perp: Instrument, *, price: float, round_trip_rate: float
+) -> Decision:
+    """Is at least one trade permitted with this equity, these limits, filters and fees?
+
+    Args:
+        equity_quote: Of all wallets.
+        price: Of the base, quote.
+        round_trip_rate: Fees and spread of all four legs, fraction of one leg's notional.
+
+    Returns:
+        LIMITS_CONTRADICT naming the limits that exclude each other; value is the largest trade, limit the smallest.
+    """
+    lot_quote = float(max(coarser_lot(spot, perp), spot.min_quantity, perp.min_quantity)) * price
+    floors = {
+        "one coarser lot": lot_quote,
+        f"the spot minimum of {spot.symbol}": float(spot.min_notional),
+        f"the perpetual minimum of {perp.symbol}": float(perp.min_notional),
+        "min_notional_usdt": limits.min_notional_usdt,
+    }
+    ceilings = _equity_caps(equity_quote, limits, leverage=1)
+    floor_name, floor = max(floors.items(), key=lambda item: item[1])
+    ceiling_name, (_, ceiling) = min(ceilings.items(), key=lambda item: item[1][1])
+    # A size is a whole number of coarser lots: what fits must be counted in lots, not in quote.
+    if (ceiling // lot_quote) * lot_quote < floor:
+        note = (
+            f"{ceiling_name} of {equity_quote:.2f} equity allows {ceiling:.2f}, but {floor_name} needs {floor:.2f}; "
+            f"add funds, raise {ceiling_name}, or trade a symbol with smaller minimums"
+        )
+        return Decision(False, Reason.LIMITS_CONTRADICT, ceiling, floor, note)
+    if ceiling * round_trip_rate > equity_quote * limits.daily_loss_pct / 100:
+        note = f"the fees of one trade of {ceiling:.2f} alone exceed daily_loss_pct={limits.daily_loss_pct}"
+        return Decision(False, Reason.LIMITS_CONTRADICT, ceiling * round_trip_rate, equity_quote, note)
+    return Decision(True, Reason.OK, ceiling, floor, f"{floor_name} {floor:.2f} fits {ceiling_name} {ceiling:.2f}")
+
+
+def _equity_caps(equity_quote: float, limits: RiskLimits, *, leverage: int) -> dict[str, tuple[Reason, float]]:
+    scale = limits.live_scale_pct / 100
+    committed_per_notional = 1 + 1 / leverage
+    return {
+        "total_at_risk_pct": (
+            Reason.TOTAL_RISK,
+            equity_quote * limits.total_at_risk_pct / 100 / committed_per_notional,
+        ),
+        "position_pct": (Reason.POSITION_SIZE, equity_quote * limits.position_pct / 100),
+        "trade_pct": (Reason.TRADE_SIZE, equity_quote * limits.trade_pct / 100),
+        "first_live_pct × live_scale_pct": (Reason.FIRST_LIVE_SIZE, equity_quote * limits.first_live_pct / 100 * scale),
+        "first_live_usdt × live_scale_pct": (Reason.FIRST_LIVE_SIZE, limits.first_live_usdt * scale),
+    }
+
+
+def _caps(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> tuple[Decision, ...]:
+    caps = _equity_caps(max(0.0, book.equity_quote), limits, leverage=wanted.leverage)
+    committed = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
+    taken = {Reason.TOTAL_RISK: committed, Reason.POSITION_SIZE: book.position_quote + book.pending_quote}
+    sized = [_cap(reason, wanted, room - taken.get(reason, 0.0), note=name) for name, (reason, room) in caps.items()]
+    spot = book.free_spot_quote / (1 + wanted.cost_rate)
+    futures = book.free_futures_quote / (1 / wanted.leverage + wanted.cost_rate)
+    sized.append(_cap(Reason.INSUFFICIENT_BALANCE, wanted, spot, note="free in the spot wallet"))
+    sized.append(_cap(Reason.INSUFFICIENT_BALANCE, wanted, futures, note="free in the futures wallet"))
+    return tuple(sized)
+
+
+def _cap(reason: Reason, wanted: Wanted, room_quote: float, *, note: str) -> Decision:
+    room = max(0.0, room_quote)
+    return Decision(wanted.notional_quote <= room, reason, wanted.notional_quote, room, note)
+
+
+def _at_most(reason: Reason, value: float, limit: float, memory: Memory | None = None) -> Decision:
+    """Crossed at the limit itself; a drawdown a human has released is let pass until it has recovered."""
+    released = memory is not None and reason in memory.released
+    return Decision(value < limit or released, reason, value, limit, "released by a human" if released else "")
+
+
+def _below(reason: Reason, value: int, limit: int) -> Decision:
+    return Decision(value < limit, reason, float(value), float(limit))
+
+
+def _cooled(now_ms: int, last_ms: int, limit_s: float, note: str) -> Decision:
+    elapsed_s = (now_ms - last_ms) / 1000 if last_ms else limit_s
+    return Decision(elapsed_s >= limit_s, Reason.COOL_DOWN, elapsed_s, limit_s, note)

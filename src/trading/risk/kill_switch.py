@@ -1,0 +1,130 @@
+"""What stops the lab: read fresh each time, cheap, and closed when in doubt.
+
+Strongest first: the kill file or `KILL=1`, then `TRADING_STOPPED.json`, then `PAUSED`. A folder that cannot be looked
+into counts as a kill: whoever cannot see the switch must not trade.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trading.domain.clock import iso
+from trading.domain.decisions import Decision, Reason
+from trading.storage.files import write_json
+from trading.storage.home import Home
+
+STOPPED_SCHEMA = 1
+
+
+class StopKind(StrEnum):
+    """What kind of stop is in force."""
+
+    NONE = "none"
+    PAUSED = "paused"
+    """No new positions."""
+    STOPPED = "stopped"
+    """`stop_trading.py` was run: nothing until a human releases."""
+    KILL = "kill"
+    """Flat, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The state of the switches at one moment."""
+
+    kind: StopKind = StopKind.NONE
+    source: str = ""
+    """Which switch: a file name or `KILL=1`."""
+    keep_positions: bool = False
+    """Of `stop_trading.py --keep-positions`."""
+
+    @property
+    def blocks_entries(self) -> bool:
+        """No new position may be opened."""
+        return self.kind is not StopKind.NONE
+
+    @property
+    def demands_flat(self) -> bool:
+        """What is held must be closed at once."""
+        return self.kind is StopKind.KILL or (self.kind is StopKind.STOPPED and not self.keep_positions)
+
+    @property
+    def decision(self) -> Decision:
+        """The stop as a verdict of a rule: 1 held against 0."""
+        reason = {
+            StopKind.NONE: Reason.OK,
+            StopKind.PAUSED: Reason.PAUSED,
+            StopKind.STOPPED: Reason.STOPPED_BY_HUMAN,
+            StopKind.KILL: Reason.KILL_SWITCH,
+        }[self.kind]
+        return Decision(not self.blocks_entries, reason, float(self.blocks_entries), 0.0, self.source)
+
+
+def read_stop(home: Home, environment: Mapping[str, str]) -> Stop:
+    """Look at every switch now.
+
+    Args:
+        home: The lab's folders.
+        environment: `os.environ`, or a test's own.
+    """
+    if environment.get("KILL", "").strip() not in ("", "0"):
+        return Stop(StopKind.KILL, "KILL=" + environment["KILL"].strip())
+    for path in home.kill_files:
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return Stop(StopKind.KILL, f"{path.name}: cannot be looked at: {error.strerror}")
+        return Stop(StopKind.KILL, path.name)
+    return _softer_stop(home)
+
+
+def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: bool) -> None:
+    """Write `TRADING_STOPPED.json`: honoured by every process until `release_stop`.
+
+    Raises:
+        StateFileError: it cannot be written.
+    """
+    facts = {"at": iso(at_ms), "by": by, "why": why, "keep_positions": keep_positions}
+    write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+
+
+def release_stop(home: Home) -> tuple[str, ...]:
+    """Remove the stop, the pause and both kill files; the names of those that were there."""
+    found = []
+    for path in (*home.kill_files, home.stopped_file, home.pause_file):
+        if path.exists() or path.is_symlink():
+            path.unlink()
+            found.append(path.name)
+    return tuple(found)
+
+
+def _softer_stop(home: Home) -> Stop:
+    try:
+        raw = home.stopped_file.read_bytes()
+    except FileNotFoundError:
+        return _paused(home)
+    except OSError as error:
+        return Stop(
+            StopKind.STOPPED, f"{home.stopped_file.name}: cannot be read: {error.strerror}", keep_positions=True
+        )
+    try:
+        keep = json.loads(raw).get("keep_positions") is True
+    except (ValueError, AttributeError):
+        # Stopped is certain, whether to close is not: what is hedged stays hedged until a human looks.
+        return Stop(StopKind.STOPPED, f"{home.stopped_file.name} (unreadable content)", keep_positions=True)
+    return Stop(StopKind.STOPPED, home.stopped_file.name, keep_positions=keep)
+
+
+def _paused(home: Home) -> Stop:
+    try:
+        home.pause_file.lstat()
+    except FileNotFoundError:
+        return Stop()
+    except OSError as error:
+        return Stop(StopKind.PAUSED, f"{home.pause_file.name}: cannot be looked at: {error.strerror}")
+    return Stop(StopKind.PAUSED, home.pause_file.name)

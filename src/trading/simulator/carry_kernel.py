@@ -1,0 +1,307 @@
+"""The one step of a funding carry: spot long, perpetual short, the same base quantity (rule 18). Numba kernels.
+
+Decided at a close, done at the next open with market orders on both legs. The short's isolated margin is what was set
+aside at the entry; nothing is moved into it later, so a rise of the market can liquidate it. Then the spot leg is sold
+at the next open, which is as soon as a lab that looks at closes can know.
+"""
+
+from __future__ import annotations
+
+from math import isfinite, nan
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from trading.domain.market import YEAR_MS
+from trading.simulator.carry_records import (
+    CARRY_TRADE,
+    CarryActed,
+    CarryBar,
+    CarryColumns,
+    CarryNumbers,
+    CarryRow,
+    CarryTradeRow,
+)
+from trading.simulator.costs import CostRates
+from trading.simulator.fills import on_lot, slippage_rate
+
+DECISION, LIQUIDATION = int(CarryActed.DECISION), int(CarryActed.LIQUIDATION)
+
+ENTER, HOLD, LEAVE = 1, 0, -1
+
+LONGEST_INTERVAL_MS = 28_800_000
+"""Settlements are at most 8 h apart: a window that begins this long before the first one known is covered."""
+
+
+@njit(cache=True, nogil=True)
+def expected_aprs(
+    time_ms: NDArray[np.int64], rate: NDArray[np.float64], close_ms: NDArray[np.int64], lookback_ms: int
+) -> NDArray[np.float64]:
+    """Funding a year of 365 days that the settled rates of the trailing window say, fraction of notional.
+
+    Args:
+        time_ms: (m,) settlements on the minute, increasing; whatever interval the contract had.
+        rate: (m,) settled rates.
+        close_ms: (n,) decision times, increasing. **Look-ahead**: only settlements strictly before count.
+        lookback_ms: Length of the window.
+
+    Returns:
+        (n,) sum of the window's rates x year / window; nan while the window is not covered by known settlements.
+    """
+    out = np.full(len(close_ms), nan)
+    first = 0
+    for t in range(len(close_ms)):
+        while first < len(time_ms) and time_ms[first] < close_ms[t] - lookback_ms:
+            first += 1
+        if len(time_ms) == 0 or time_ms[0] > close_ms[t] - lookback_ms + LONGEST_INTERVAL_MS:
+            continue
+        total = 0.0
+        for i in range(first, len(time_ms)):
+            if time_ms[i] >= close_ms[t]:
+                break
+            total += rate[i]
+        out[t] = total * YEAR_MS / lookback_ms
+    return out
+
+
+@njit(cache=True, nogil=True)
+def carry_decision(is_open: bool, expected_apr: float, basis_rate: float, held: int, numbers: CarryNumbers) -> int:
+    """ENTER, HOLD or LEAVE; no expectation is no entry, and no reason to leave either.
+
+    Args:
+        is_open: Both legs are on.
+        expected_apr: Funding a year, fraction of notional; nan: not known.
+        basis_rate: perpetual / spot - 1.
+        held: Settlements since the entry; sign flips before `min_hold_fundings` are sat through.
+        numbers: Thresholds.
+    """
+    if not isfinite(expected_apr):
+        return HOLD
+    if is_open:
+        return LEAVE if held >= numbers.min_hold_fundings and expected_apr < numbers.exit_apr else HOLD
+    return ENTER if expected_apr >= numbers.entry_apr and abs(basis_rate) <= numbers.max_basis_rate else HOLD
+
+
+@njit(cache=True, nogil=True)
+def carry_step(
+    state: NDArray[np.void],
+    bar: CarryBar,
+    numbers: CarryNumbers,
+    spot: CostRates,
+    perp: CostRates,
+    trades: NDArray[np.void],
+) -> int:
+    """Advance one carry by one closed bar of both legs; returns how many `trades` it closed, 0 or 1."""
+    s: CarryRow = state[0]
+    if s.quantity > 0.0 and bar.open_ms - s.last_open_ms > numbers.interval_ms:
+        s.gaps += 1
+    _carry_marks(s, bar.spot_open, bar.perp_open)
+    if s.short_quantity > 0.0:
+        s.settlements += bar.count_open
+        _carry_funding(s, s.short_quantity * bar.funding_open, numbers)
+        if bar.perp_open >= s.liquidation_price:
+            _liquidate(s, bar.perp_open, numbers, perp)
+    closed = 0
+    if s.quantity > 0.0 and s.pending == LEAVE:
+        _carry_leave(s, bar, spot, perp, trades[0])
+        closed = 1
+    elif s.quantity == 0.0 and s.pending == ENTER:
+        if s.pending_wait > 0:
+            s.pending_wait -= 1
+        else:
+            _carry_enter(s, bar, numbers, spot, perp)
+    if s.short_quantity > 0.0:
+        _carry_inside(s, bar, numbers, perp)
+    worst = s.cash + s.quantity * bar.spot_low
+    if s.short_quantity > 0.0:
+        worst = s.cash + s.quantity * bar.spot_close + s.margin + s.short_quantity * (s.short_price - bar.perp_close)
+    _carry_marks(s, bar.spot_close, bar.perp_close)
+    _carry_equity(s, worst)
+    _carry_decide(s, bar, numbers)
+    s.spot_sigma, s.spot_quote_volume = bar.spot_sigma, bar.spot_quote_volume
+    s.perp_sigma, s.perp_quote_volume = bar.perp_sigma, bar.perp_quote_volume
+    s.last_open_ms = bar.open_ms
+    s.bar += 1
+    return closed
+
+
+@njit(cache=True, nogil=True)
+def carry_run(
+    state: NDArray[np.void],
+    columns: CarryColumns,
+    numbers: CarryNumbers,
+    spot: CostRates,
+    perp: CostRates,
+    equity: NDArray[np.float64],
+    short_base: NDArray[np.float64],
+    trades: NDArray[np.void],
+) -> int:
+    """Step over all columns; `trades` has room for one a bar; returns how many were closed."""
+    one = np.empty(1, dtype=CARRY_TRADE)
+    written = 0
+    for t in range(len(columns.open_ms)):
+        bar = CarryBar(
+            columns.open_ms[t],
+            columns.spot_open[t],
+            columns.spot_low[t],
+            columns.spot_close[t],
+            columns.spot_quote_volume[t],
+            columns.spot_sigma[t],
+            columns.perp_open[t],
+            columns.perp_high[t],
+            columns.perp_close[t],
+            columns.perp_quote_volume[t],
+            columns.perp_sigma[t],
+            columns.expected_apr[t],
+            columns.funding_open[t],
+            columns.funding_earned[t],
+            columns.funding_paid[t],
+            columns.count_open[t],
+            columns.count_inside[t],
+        )
+        if carry_step(state, bar, numbers, spot, perp, one) == 1:
+            trades[written] = one[0]
+            written += 1
+        equity[t] = state[0].equity
+        short_base[t] = state[0].short_quantity
+    return written
+
+
+@njit(cache=True, nogil=True)
+def _carry_marks(s: CarryRow, spot_price: float, perp_price: float) -> None:
+    """Count the legs' moves up to these reference prices into the basis."""
+    s.basis += s.quantity * (spot_price - s.spot_mark) + s.short_quantity * (s.perp_mark - perp_price)
+    s.spot_mark, s.perp_mark = spot_price, perp_price
+
+
+@njit(cache=True, nogil=True)
+def _carry_funding(s: CarryRow, received: float, numbers: CarryNumbers) -> None:
+    """Funding goes through the short's margin and moves its liquidation price; it never takes more than is there."""
+    received = max(received, -s.margin)
+    s.margin += received
+    s.funding += received
+    s.liquidation_price = (s.short_price + s.margin / s.short_quantity) / (1.0 + numbers.maintenance_rate)
+
+
+@njit(cache=True, nogil=True)
+def _liquidate(s: CarryRow, price: float, numbers: CarryNumbers, perp: CostRates) -> None:
+    """The short is bought back by the venue; it loses its margin at most, and the spot leg is sold at the next open."""
+    quantity = s.short_quantity
+    fill = price * (1.0 + slippage_rate(quantity * price, s.perp_sigma, s.perp_quote_volume, perp))
+    fill = min(fill, s.short_price + s.margin / quantity)
+    reference = min(price, fill)
+    fee = min(quantity * fill * (perp.taker + numbers.liquidation_fee_rate), s.margin + quantity * (s.short_price - fill))
+    fee = max(fee, 0.0)
+    _close_short(s, fill, reference, fee)
+    s.liquidations += 1
+    s.pending = LEAVE
+
+
+@njit(cache=True, nogil=True)
+def _close_short(s: CarryRow, fill: float, reference: float, fee: float) -> None:
+    quantity = s.short_quantity
+    s.basis += quantity * (s.perp_mark - reference)
+    s.cash += max(s.margin + quantity * (s.short_price - fill) - fee, 0.0)
+    s.slippage += quantity * (fill - reference)
+    s.fees += fee
+    s.exit_perp = fill
+    s.short_quantity = 0.0
+    s.margin = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, row: CarryTradeRow) -> None:
+    """Both legs by market at the open; after a liquidation only the spot leg is left."""
+    reason = LIQUIDATION
+    if s.short_quantity > 0.0:
+        reason = DECISION
+        notional = s.short_quantity * bar.perp_open
+        fill = bar.perp_open * (1.0 + slippage_rate(notional, s.perp_sigma, s.perp_quote_volume, perp))
+        fill = min(fill, s.short_price + s.margin / s.short_quantity)
+        fee = s.short_quantity * fill * perp.taker
+        _close_short(s, fill, min(bar.perp_open, fill), fee)
+    price = bar.spot_open * (
+        1.0 - slippage_rate(s.quantity * bar.spot_open, s.spot_sigma, s.spot_quote_volume, spot)
+    )
+    fee = s.quantity * price * spot.taker
+    s.cash += s.quantity * price - fee
+    s.fees += fee
+    s.slippage += s.quantity * (bar.spot_open - price)
+    row.entry_bar = s.entry_bar
+    row.exit_bar = s.bar
+    row.quantity = s.quantity
+    row.spot_entry_price = s.entry_spot
+    row.perp_entry_price = s.entry_perp
+    row.spot_exit_price = price
+    row.perp_exit_price = s.exit_perp
+    row.fees = s.fees - s.fees_before
+    row.slippage = s.slippage - s.slippage_before
+    row.funding = s.funding - s.funding_before
+    row.settlements = s.settlements - s.settlements_before
+    row.pnl = s.cash - s.equity_before
+    row.reason = reason
+    s.exits += 1
+    s.quantity = 0.0
+    s.pending = HOLD
+
+
+@njit(cache=True, nogil=True)
+def _carry_enter(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates) -> None:
+    """Capital buys spot and backs the short: notional x (1 + 1 / leverage) and both fees, on the coarser lot."""
+    s.pending = HOLD
+    capital = s.cash * numbers.capital_fraction
+    rate_spot = slippage_rate(capital, s.spot_sigma, s.spot_quote_volume, spot)
+    rate_perp = slippage_rate(capital, s.perp_sigma, s.perp_quote_volume, perp)
+    spot_price, perp_price = bar.spot_open * (1.0 + rate_spot), bar.perp_open * (1.0 - rate_perp)
+    each = spot_price * (1.0 + spot.taker) + perp_price * (1.0 / numbers.leverage + perp.taker)
+    quantity = on_lot(capital / each, numbers.lots_per_base)
+    if quantity <= 0.0 or quantity * min(spot_price, perp_price) < numbers.min_notional:
+        s.refused += 1
+        return
+    s.equity_before, s.fees_before, s.slippage_before = s.cash, s.fees, s.slippage
+    s.funding_before, s.settlements_before = s.funding, s.settlements
+    fee = quantity * (spot_price * spot.taker + perp_price * perp.taker)
+    s.quantity, s.short_quantity = quantity, quantity
+    s.short_price = perp_price
+    s.margin = quantity * perp_price / numbers.leverage
+    s.cash -= quantity * spot_price + s.margin + fee
+    s.fees += fee
+    s.slippage += quantity * (spot_price - bar.spot_open + bar.perp_open - perp_price)
+    s.entry_bar, s.entry_spot, s.entry_perp = s.bar, spot_price, perp_price
+    s.entries += 1
+    _carry_funding(s, 0.0, numbers)
+
+
+@njit(cache=True, nogil=True)
+def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates) -> None:
+    """Liquidation against the bar's high, then funding inside; who is liquidated inside pays what was due, no more."""
+    s.settlements += bar.count_inside
+    if bar.perp_high >= s.liquidation_price:
+        price = max(s.liquidation_price, bar.perp_open)
+        if bar.funding_paid > 0.0:
+            _carry_funding(s, -s.short_quantity * bar.funding_paid, numbers)
+        _liquidate(s, price, numbers, perp)
+    elif bar.count_inside > 0:
+        _carry_funding(s, s.short_quantity * (bar.funding_earned - bar.funding_paid), numbers)
+
+
+@njit(cache=True, nogil=True)
+def _carry_equity(s: CarryRow, worst: float) -> None:
+    s.equity = s.cash + s.quantity * s.spot_mark
+    if s.short_quantity > 0.0:
+        s.equity += s.margin + s.short_quantity * (s.short_price - s.perp_mark)
+    worst = min(worst, s.equity)
+    if s.peak > 0.0 and 1.0 - worst / s.peak > s.worst_drawdown:
+        s.worst_drawdown = 1.0 - worst / s.peak
+    s.peak = max(s.peak, s.equity)
+
+
+@njit(cache=True, nogil=True)
+def _carry_decide(s: CarryRow, bar: CarryBar, numbers: CarryNumbers) -> None:
+    if s.pending == LEAVE or (s.pending == ENTER and s.quantity == 0.0):
+        return
+    basis_rate = bar.perp_close / bar.spot_close - 1.0
+    held = s.settlements - s.settlements_before
+    s.pending = carry_decision(s.quantity > 0.0, bar.expected_apr, basis_rate, held, numbers)
+    s.pending_wait = numbers.entry_delay_bars

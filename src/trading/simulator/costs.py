@@ -1,0 +1,128 @@
+"""What a fill costs, and the venue's rules that size it. Rates are fractions of notional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
+
+from trading.domain.errors import SettingsError
+from trading.domain.instrument import Instrument, coarser_lot
+
+
+class CostRates(NamedTuple):
+    """`Costs` as the kernels take them."""
+
+    taker: float
+    maker: float
+    half_spread: float
+    impact_k: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Fees and slippage of one market.
+
+    Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume of the bar before)`,
+    sigma the volatility of a bar. The square-root law with k near 1 is the literature's; it is used until k is fitted
+    to recorded books.
+
+    Raises:
+        SettingsError: a rate is negative, not finite, or 1 and more.
+
+    Source:
+        Tóth et al. (2011), Physical Review X 1, 021006.
+    """
+
+    taker_rate: float = 0.001
+    """Market orders, stops and liquidations; Binance spot's base tier."""
+    maker_rate: float = 0.001
+    """Resting take-profits."""
+    half_spread_rate: float = 0.00005
+    """Half of (ask - bid) / mid, paid by every market order."""
+    impact_k: float = 1.0
+    """The k of the square-root law, no unit."""
+
+    def __post_init__(self) -> None:
+        for name in ("taker_rate", "maker_rate", "half_spread_rate"):
+            value = getattr(self, name)
+            if not (isfinite(value) and 0.0 <= value < 1.0):
+                raise SettingsError(f"costs: {name}={value}: not a fraction from 0 to below 1; 0.001 is 0.1 %")
+        if not (isfinite(self.impact_k) and 0.0 <= self.impact_k <= 100.0):
+            raise SettingsError(f"costs: impact_k={self.impact_k}: outside 0..100; the square-root law's k is near 1")
+
+    def doubled(self) -> Costs:
+        """Everything twice, for the question whether an edge lives on cheap fills."""
+        return Costs(2 * self.taker_rate, 2 * self.maker_rate, 2 * self.half_spread_rate, 2 * self.impact_k)
+
+    def rates(self) -> CostRates:
+        """The four numbers, for a kernel."""
+        return CostRates(
+            float(self.taker_rate), float(self.maker_rate), float(self.half_spread_rate), float(self.impact_k)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CarryCosts:
+    """Each leg of a carry pays its own."""
+
+    spot: Costs = Costs()
+    perp: Costs = Costs(taker_rate=0.0005, maker_rate=0.0002)
+    """USD-M base tier."""
+
+    def doubled(self) -> CarryCosts:
+        """Everything twice, on both legs."""
+        return CarryCosts(self.spot.doubled(), self.perp.doubled())
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """What the venue asks of a price, a size and a margin.
+
+    Raises:
+        SettingsError: a step is not positive, or a rate is no fraction.
+    """
+
+    tick: float = 0.01
+    """Smallest price step, quote per base."""
+    lot: float = 0.00001
+    """Smallest quantity step, base."""
+    min_notional: float = 5.0
+    """Smallest order, quote."""
+    maintenance_rate: float = 0.004
+    """Maintenance margin as a fraction of notional, the first bracket's; perpetuals only."""
+    liquidation_fee_rate: float = 0.0125
+    """Charged on the notional of a liquidation; perpetuals only."""
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0.0):
+                raise SettingsError(f"market rules: {name}={value}: must be above 0; read it from the venue's filters")
+        for name in ("min_notional", "maintenance_rate", "liquidation_fee_rate"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value >= 0.0):
+                raise SettingsError(f"market rules: {name}={value}: must be 0 or more")
+
+
+def market_rules(instrument: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
+    """An instrument's filters as float64; the maintenance rate is the first bracket's, or 0.4 % where none is known."""
+    return MarketRules(
+        tick=float(instrument.tick),
+        lot=float(instrument.lot),
+        min_notional=float(instrument.min_notional),
+        maintenance_rate=instrument.brackets[0].maintenance_rate if instrument.brackets else 0.004,
+        liquidation_fee_rate=liquidation_fee_rate,
+    )
+
+
+def carry_rules(spot: Instrument, perp: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
+    """Rules that both legs obey: the coarser lot, the larger minimum, the perpetual's margin."""
+    margin = market_rules(perp, liquidation_fee_rate=liquidation_fee_rate)
+    return MarketRules(
+        tick=max(float(spot.tick), float(perp.tick)),
+        lot=float(coarser_lot(spot, perp)),
+        min_notional=max(float(spot.min_notional), float(perp.min_notional)),
+        maintenance_rate=margin.maintenance_rate,
+        liquidation_fee_rate=liquidation_fee_rate,
+    )

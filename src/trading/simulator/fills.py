@@ -1,0 +1,36 @@
+"""Pieces that price one fill, shared by `kernel.py` and `carry_kernel.py`. Kernels: no validation, no defaults.
+
+share   order notional over the quote volume of the bar before the fill; a bar without volume counts as wholly ours
+sigma   volatility of one bar, a fraction, known at the close before the fill
+"""
+
+from __future__ import annotations
+
+from math import floor, sqrt
+
+from numba import njit
+
+from trading.simulator.costs import CostRates
+
+MAX_SLIPPAGE_RATE = 0.5
+"""No price is made worse than this, so that prices stay prices."""
+
+
+@njit(cache=True, nogil=True)
+def slippage_rate(notional_quote: float, sigma: float, quote_volume: float, costs: CostRates) -> float:
+    """How much worse than the reference a market order fills, fraction of price (rule 12)."""
+    share = 1.0
+    if quote_volume > 0.0:
+        share = notional_quote / quote_volume
+    return min(costs.half_spread + costs.impact_k * sigma * sqrt(share), MAX_SLIPPAGE_RATE)
+
+
+@njit(cache=True, nogil=True)
+def on_lot(quantity_base: float, lots_per_base: float) -> float:
+    """A quantity rounded down to the lot (rule 10).
+
+    Divided by the count of lots in one base unit, not multiplied by the lot: 3 / 10 is the float nearest to 0.3, and
+    3 * 0.1 is not, which a later step to decimals would round down by a whole lot. The tolerance of a billionth of a
+    lot takes 0.3 / 0.1 = 2.9999999999999996 for the three lots it is.
+    """
+    return floor(quantity_base * lots_per_base + 1e-9) / lots_per_base

@@ -1,0 +1,85 @@
+"""Settled funding laid onto bars: what a position pays at a bar's open and inside it, and which rate rules may read.
+
+Stamps jitter around the full hour and are taken to the nearest minute. A settlement at a bar's open, or in a gap before
+it, meets the positions held into that bar; one later inside the bar meets whoever is in it by then (rule 13).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.market.tape import Funding
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settlements:
+    """Funding on m bars, (m,) each, read-only; amounts are quote per base unit (rate x mark price, else bar's open)."""
+
+    at_open: NDArray[np.float64]
+    """Net rate x price at or before the open; positive: longs pay."""
+    long_pays: NDArray[np.float64]
+    """Sum of the positive ones inside the bar."""
+    short_pays: NDArray[np.float64]
+    """Sum of the negative ones inside the bar, as positive numbers."""
+    last_rate: NDArray[np.float64]
+    """Last rate settled strictly before the close, fraction; nan before the first."""
+    count_open: NDArray[np.int64]
+    """Settlements in `at_open`."""
+    count_inside: NDArray[np.int64]
+    """Settlements inside the bar."""
+
+
+def on_minutes(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Settlement stamps on the minute they are meant for."""
+    return (time_ms + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
+
+
+def lay_settlements(
+    funding: Funding,
+    open_ms: NDArray[np.int64],
+    opens: NDArray[np.float64],
+    interval_ms: int,
+    *,
+    since_ms: int,
+    rate_before: float,
+) -> Settlements:
+    """Put settlements onto the next bars of a tape.
+
+    Args:
+        funding: Of the tape; settlements before `since_ms` only serve as the last known rate.
+        open_ms: (m,) open times of the bars.
+        opens: (m,) their first prices.
+        interval_ms: Length of a bar.
+        since_ms: Close of the bar before the first one; the first open when there is none.
+        rate_before: Last rate known at `since_ms`, nan: none; used where `funding` does not reach back.
+    """
+    times = on_minutes(funding.time_ms)
+    at_open, long_pays, short_pays = np.zeros(len(opens)), np.zeros(len(opens)), np.zeros(len(opens))
+    counts = np.zeros((2, len(opens)), dtype=np.int64)
+    bars = np.searchsorted(open_ms, times, side="left") - 1
+    for i in np.flatnonzero(times >= since_ms):
+        bar = int(bars[i])
+        is_inside = bar >= 0 and times[i] < open_ms[bar] + interval_ms
+        bar = bar if is_inside else bar + 1
+        if bar == len(opens):
+            break
+        mark = funding.mark_price[i]
+        due = float(funding.rate[i] * (opens[bar] if np.isnan(mark) else mark))
+        counts[int(is_inside), bar] += 1
+        if not is_inside:
+            at_open[bar] += due
+        elif due > 0.0:
+            long_pays[bar] += due
+        else:
+            short_pays[bar] -= due
+    known = np.searchsorted(times, open_ms + interval_ms, side="left") - 1
+    rates = np.append(funding.rate, rate_before)
+    last_rate = rates[np.where(known >= 0, known, len(rates) - 1)]
+    for column in (at_open, long_pays, short_pays, last_rate, counts):
+        column.flags.writeable = False
+    return Settlements(at_open, long_pays, short_pays, last_rate, counts[0], counts[1])

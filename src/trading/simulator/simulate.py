@@ -1,0 +1,234 @@
+"""One rule strategy over one tape, whole (`simulate`) or as the bars come (`Stepper`): one program, one step, one result.
+
+Everything is checked here; the kernels trust. Amounts are quote, prices quote per base, times UTC milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.domain.errors import SpecError
+from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS
+from trading.market.tape import Tape
+from trading.simulator.compile import Program, Signals
+from trading.simulator.costs import Costs, MarketRules
+from trading.simulator.feed import Feeder
+from trading.simulator.kernel import run
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Rules
+from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
+
+TRADE = np.dtype(
+    [
+        ("entry_bar", np.int64),
+        ("exit_bar", np.int64),
+        ("side", np.int64),  # +1 long, -1 short
+        ("quantity", np.float64),  # base
+        ("entry_price", np.float64),
+        ("exit_price", np.float64),
+        ("fees", np.float64),  # both fills, liquidation fee included
+        ("funding", np.float64),  # received minus paid
+        ("slippage", np.float64),  # both fills; already in the prices
+        ("pnl", np.float64),  # net: price move - fees + funding
+        ("reason", np.int64),  # of the exit, an `Acted`
+    ],
+    align=True,
+)
+"""One closed trade; bars are indices of the tape, amounts quote."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostSplit:
+    """Where money went between the prices and the wallet, quote, the open trade included."""
+
+    fees: float
+    slippage: float
+    funding: float
+    """Received minus paid: negative is a cost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What a strategy did on a tape. Arrays are read-only."""
+
+    trades: NDArray[np.void]
+    """(k,) of `TRADE`, closed ones, in order of their exits."""
+    equity: NDArray[np.float64]
+    """(n,) quote, marked at each close."""
+    returns: NDArray[np.float64]
+    """(n,) per bar, fractions; the first from the starting quote."""
+    costs: CostSplit
+    orders_refused: int
+    """Entries below the lot or the minimum notional."""
+    gaps_met: int
+    """Holes of the tape with a position open."""
+    worst_drawdown: float
+    """Against the highest close so far, at the worst mark inside a bar, fraction."""
+    open_quantity: float
+    """Base held at the end, signed by side; 0 when flat."""
+    starting_quote: float
+    interval: str
+    origin: str
+    """Of the tape; `synthetic` is said wherever the result is shown."""
+    rates: Costs
+    """What was charged."""
+    tape_hash: str
+    spec_hash: str
+
+
+def signals(tape: Tape, parameters: RuleParameters) -> Signals:
+    """What the rules say at each close of a tape.
+
+    Raises:
+        SpecError: a rule is no rule.
+    """
+    feeder = Feeder(Program(parameters))
+    return feeder.signals(tape)
+
+
+def simulate(
+    tape: Tape,
+    spec: StrategySpec,
+    *,
+    costs: Costs,
+    rules: MarketRules,
+    starting_quote: float = 10_000.0,
+    entry_delay_bars: int = 0,
+) -> Result:
+    """What would this strategy have done?
+
+    Args:
+        tape: Checked bars of the spec's market and interval.
+        spec: A rule strategy; `funding_carry` has `simulate_carry`.
+        costs: Of this market.
+        rules: The venue's, for sizes and margin.
+        starting_quote: Equity before the first bar.
+        entry_delay_bars: Entries act this many bars late, exits do not: what dies of one bar was fragile.
+
+    Raises:
+        SpecError: the spec does not fit the tape, or cannot be traded there.
+    """
+    numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
+    check_fit(tape, spec)
+    columns = Feeder(Program(_rule_parameters(spec))).columns(tape)
+    state = new_state(starting_quote)
+    equity = np.empty(len(tape))
+    parts: list[NDArray[np.void]] = []
+    done, room = 0, 4096
+    while done < len(tape):
+        trades = np.empty(room + FILLS_A_BAR, dtype=FILL)
+        done, written = run(state, columns, numbers, costs.rates(), equity, trades)
+        parts.append(trades[:written])
+        room *= 4
+    row = state[0]
+    return Result(
+        trades=as_trades(np.concatenate(parts)),
+        equity=_read_only(equity),
+        returns=_read_only(returns_of(equity, starting_quote)),
+        costs=CostSplit(float(row["fees"]), float(row["slippage"]), float(row["funding"])),
+        orders_refused=int(row["refused"]),
+        gaps_met=int(row["gaps"]),
+        worst_drawdown=float(row["worst_drawdown"]),
+        open_quantity=float(row["side"] * row["quantity"]),
+        starting_quote=starting_quote,
+        interval=tape.interval,
+        origin=tape.origin,
+        rates=costs,
+        tape_hash=tape.content_hash,
+        spec_hash=spec_sha256(spec),
+    )
+
+
+def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> Rules:
+    """A strategy's and a market's numbers as the kernel takes them.
+
+    Raises:
+        SpecError: a carry; a negative delay.
+    """
+    parameters = _rule_parameters(spec)
+    risk = parameters.risk
+    if entry_delay_bars < 0:
+        raise SpecError(f"strategy {spec.id}: entry_delay_bars={entry_delay_bars}: must be 0 or more")
+
+    def distance(value: float | None) -> float:
+        return float("nan") if value is None else float(value)
+
+    return Rules(
+        position_fraction=float(risk.position_fraction),
+        leverage=float(risk.leverage),
+        stop_atr=distance(risk.stop_loss_atr),
+        target_atr=distance(risk.take_profit_atr),
+        trail_atr=distance(risk.trailing_atr),
+        max_hold_bars=int(risk.max_hold_bars or 0),
+        entry_delay_bars=int(entry_delay_bars),
+        is_margined=int(spec.market.market is Market.PERP),
+        tick=float(rules.tick),
+        ticks_per_quote=1.0 / rules.tick,
+        lots_per_base=1.0 / rules.lot,
+        min_notional=float(rules.min_notional),
+        maintenance_rate=float(rules.maintenance_rate),
+        liquidation_fee_rate=float(rules.liquidation_fee_rate),
+        interval_ms=INTERVAL_MS[spec.market.timeframe],
+    )
+
+
+def check_fit(tape: Tape, spec: StrategySpec) -> None:
+    """Refuse a tape of another market.
+
+    Raises:
+        SpecError: market, symbol or interval differ.
+    """
+    wanted = (spec.market.market, spec.market.native_symbol, spec.market.timeframe)
+    given = (tape.market, tape.symbol, tape.interval)
+    if wanted != given:
+        raise SpecError(
+            f"strategy {spec.id} is for {' '.join(wanted)}, the tape is {' '.join(given)}: load the strategy's market"
+        )
+
+
+def new_state(starting_quote: float) -> NDArray[np.void]:
+    """A strategy before its first bar.
+
+    Raises:
+        SpecError: the starting quote is not a positive number.
+    """
+    if not (isfinite(starting_quote) and starting_quote > 0.0):
+        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
+    state = np.zeros(1, dtype=STATE)
+    for name in ("wallet", "equity", "peak"):
+        state[name] = starting_quote
+    return state
+
+
+def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:
+    """Closing fills as trades."""
+    trades = np.empty(len(closes), dtype=TRADE)
+    taken = {"exit_bar": "bar", "exit_price": "price", "fees": "trade_fees", "funding": "trade_funding"}
+    taken["slippage"] = "trade_slippage"
+    for name in TRADE.names or ():
+        trades[name] = closes[taken.get(name, name)]
+    trades.flags.writeable = False
+    return trades
+
+
+def returns_of(equity: NDArray[np.float64], starting_quote: float) -> NDArray[np.float64]:
+    """(n,) simple returns per bar; 0 from an equity of 0 on."""
+    before = np.concatenate(([starting_quote], equity[:-1]))
+    out = np.zeros(len(equity))
+    np.divide(equity - before, before, out=out, where=before > 0.0)
+    return out
+
+
+def _rule_parameters(spec: StrategySpec) -> RuleParameters:
+    if not isinstance(spec.parameters, RuleParameters):
+        raise SpecError(f"strategy {spec.id} is a {spec.type}: it has no rules; use simulate_carry")
+    return spec.parameters
+
+
+def _read_only(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array.flags.writeable = False
+    return array

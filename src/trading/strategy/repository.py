@@ -1,0 +1,240 @@
+"""The files of all strategies: one JSON file each, in the folder of its status, written whole or not at all.
+
+A move between folders writes the new file, then removes the old one. After a crash in between both exist: the one with
+the longer history wins, the other is its past and is removed. Many processes may use one folder; a writer that did
+not see another's change is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading.domain.errors import SpecError, StateFileError
+from trading.storage.files import set_aside, sync_folder, write_atomic
+from trading.storage.lock import waiting_lock
+from trading.strategy.lifecycle import Move, Stage, folder_of, status_of
+from trading.strategy.spec import StrategySpec, dump_spec, load_spec, spec_sha256
+
+FOLDERS = ("testing", "active", "retired")
+LISTED_IDS = 12
+"""Most ids an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A file as it was read."""
+
+    path: Path
+    spec: StrategySpec
+
+    @property
+    def is_at_home(self) -> bool:
+        return self.path.parent.name == folder_of(self.spec.status)
+
+
+class StrategyRepository:
+    """The strategies below one folder.
+
+    Args:
+        folder: `strategies/`; made on the first save.
+        repair: Set unreadable files aside and remove what a crash left behind; False: only look (a status page).
+    """
+
+    def __init__(self, folder: Path, *, repair: bool = True) -> None:
+        self._folder = folder
+        self._repair = repair
+        self._read: dict[Path, tuple[tuple[int, int, int], StrategySpec]] = {}
+        self._problems: dict[str, str] = {}
+        self._why_aside: dict[str, str] = {}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be read, one line a file: met by the last look, or set aside earlier and still lying there."""
+        aside = [path for name in FOLDERS for path in sorted((self._folder / name).glob("*.json.bad-*"))]
+        told = (self._why_aside.get(path.name, f"{path}: set aside, it could not be read; repair it") for path in aside)
+        return (*self._problems.values(), *told)
+
+    def all(self) -> list[StrategySpec]:
+        """Every strategy that can be read, by id; the rest is in `problems`."""
+        return self._in_folders(FOLDERS)
+
+    def by_stage(self, *stages: Stage) -> list[StrategySpec]:
+        """The strategies in these stages, by id. Retired ones are not even read unless they are asked for."""
+        folders = {folder_of(status_of(stage, is_approved=approved)) for stage in stages for approved in (False, True)}
+        return [spec for spec in self._in_folders(tuple(f for f in FOLDERS if f in folders)) if spec.stage in stages]
+
+    def get(self, id_or_prefix: str) -> StrategySpec:
+        """One strategy by its id, or by the beginning of it.
+
+        Raises:
+            SpecError: unknown, or the beginning of several; lists ids.
+        """
+        known = {spec.id: spec for spec in self.all()}
+        if id_or_prefix in known:
+            return known[id_or_prefix]
+        fitting = [name for name in known if id_or_prefix and name.startswith(id_or_prefix)]
+        if len(fitting) == 1:
+            return known[fitting[0]]
+        if fitting:
+            raise SpecError(f"strategy {id_or_prefix!r}: begins {_listed(fitting)}; write more of it")
+        unreadable = [line for line in self.problems if id_or_prefix and f"/{id_or_prefix}" in line]
+        if unreadable:
+            raise SpecError(f"strategy {id_or_prefix!r}: its file could not be read: {unreadable[0]}")
+        raise SpecError(f"strategy {id_or_prefix!r}: unknown; known: {_listed(list(known)) or 'none yet'}")
+
+    def save(self, spec: StrategySpec) -> Path:
+        """Write a strategy into the folder of its status and remove it from where it was.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            StateFileError: the stored file has moves or parameters that `spec` has not seen (load it again), cannot be
+                read, or cannot be written.
+            SpecError: the spec would not load again.
+        """
+        content = dump_spec(spec)
+        home = self._folder / folder_of(spec.status)
+        target = home / f"{spec.id}.json"
+        load_spec(content, where=str(target))
+        try:
+            for name in FOLDERS:
+                (self._folder / name).mkdir(parents=True, exist_ok=True)
+            with waiting_lock(self._folder / ".lock"):
+                self._replace(spec, target, content)
+        except OSError as error:
+            raise StateFileError(f"{target}: cannot be written: {error.strerror}; check its permissions") from error
+        return target
+
+    def _replace(self, spec: StrategySpec, target: Path, content: bytes) -> None:
+        try:
+            copies = [self._stored(path) for path in self._copies(spec.id)]
+        except SpecError as error:
+            raise StateFileError(f"{error}; {spec.id} was not saved") from error
+        for stored in copies:
+            _refuse_unseen(stored, spec)
+        write_atomic(target, content)
+        for stored in copies:
+            if stored.path != target:
+                _remove(stored.path)
+
+    def _in_folders(self, folders: tuple[str, ...]) -> list[StrategySpec]:
+        self._problems.clear()
+        names: dict[str, None] = {}
+        # The first folder twice: a file that moves there while the others are listed would be seen in neither.
+        for folder in (*folders, *folders[:1]):
+            names.update(dict.fromkeys(path.stem for path in sorted((self._folder / folder).glob("*.json"))))
+        chosen = [self._chosen(copies) for name in names if (copies := self._present(name))]
+        return sorted((spec for spec in chosen if spec is not None), key=lambda spec: spec.id)
+
+    def _present(self, name: str) -> list[_Stored]:
+        """Every copy of a strategy that can be read; the others become problems."""
+        found = []
+        # Twice: a file that moves to an earlier folder between two looks would be seen in neither.
+        for path in self._copies(name) or self._copies(name):
+            try:
+                found.append(self._stored(path))
+            except (SpecError, StateFileError) as error:
+                if path.exists():
+                    self._problems[str(path)] = str(error)
+            except FileNotFoundError:
+                continue  # moved to another folder while we looked
+        return found
+
+    def _stored(self, path: Path) -> _Stored:
+        """Read a file, or remember it where it has not changed.
+
+        Raises:
+            SpecError: not a strategy; it has been set aside.
+            StateFileError: the system does not let us read it.
+            FileNotFoundError: it is gone.
+        """
+        try:
+            facts = path.stat()
+            seen = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+            if (known := self._read.get(path)) is not None and known[0] == seen:
+                return _Stored(path, known[1])
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            self._read.pop(path, None)
+            raise
+        except OSError as error:
+            raise StateFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+        try:
+            spec = _named_by_its_id(load_spec(raw, where=str(path)), path)
+        except SpecError as error:
+            raise SpecError(self._aside(path, str(error))) from error
+        self._read[path] = (seen, spec)
+        return _Stored(path, spec)
+
+    def _aside(self, path: Path, why: str) -> str:
+        """Set a file aside if we may; what to tell of it."""
+        if not self._repair:
+            return why
+        try:
+            kept = set_aside(path)
+        except OSError as error:
+            return f"{why}; it could not be set aside: {error.strerror}"
+        self._why_aside[kept.name] = f"{why}; set aside as {kept.name}"
+        return self._why_aside[kept.name]
+
+    def _chosen(self, copies: list[_Stored]) -> StrategySpec | None:
+        """The present one of several copies; None where the only one lies in a folder that is not of its status."""
+        best = max(copies, key=lambda stored: (len(stored.spec.history), stored.is_at_home))
+        if not best.is_at_home:
+            home = folder_of(best.spec.status)
+            why = f"{best.path}: status={best.spec.status} belongs in {home}/; move the file there"
+            self._problems[str(best.path)] = why
+            return None
+        for stored in copies:
+            if stored is not best and self._repair:
+                self._tidy(stored, best)
+        return best.spec
+
+    def _tidy(self, loser: _Stored, winner: _Stored) -> None:
+        with waiting_lock(self._folder / ".lock"):
+            try:
+                now, then = self._stored(winner.path), self._stored(loser.path)
+            except (FileNotFoundError, SpecError, StateFileError):
+                return  # somebody else is at it
+            if _is_past_of(then.spec.history, now.spec.history):
+                _remove(then.path)
+            else:
+                self._aside(then.path, f"{then.path}: its history contradicts {now.path}; keep the right one")
+
+    def _copies(self, name: str) -> list[Path]:
+        return [path for folder in FOLDERS if (path := self._folder / folder / f"{name}.json").exists()]
+
+
+def _named_by_its_id(spec: StrategySpec, path: Path) -> StrategySpec:
+    if path.stem != spec.id:
+        raise SpecError(f"{path}: id={spec.id}: a strategy's file is named by its id; rename it {spec.id}.json")
+    return spec
+
+
+def _refuse_unseen(stored: _Stored, spec: StrategySpec) -> None:
+    if not _is_past_of(stored.spec.history, spec.history):
+        raise StateFileError(
+            f"{stored.path}: its {len(stored.spec.history)} moves, the last to {stored.spec.stage}, are not the past "
+            f"of the {len(spec.history)} to be saved: somebody else moved it; load it again"
+        )
+    if spec_sha256(stored.spec) != spec_sha256(spec) or stored.spec.created_at != spec.created_at:
+        raise StateFileError(
+            f"{stored.path}: another strategy, or its parameters were changed since it was loaded, and parameters of a "
+            "stored strategy do not change; load it again, or make a new one"
+        )
+
+
+def _is_past_of(earlier: tuple[Move, ...], later: tuple[Move, ...]) -> bool:
+    return later[: len(earlier)] == earlier
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED_IDS} more" if len(names) > LISTED_IDS else ""
+    return ", ".join(sorted(names)[:LISTED_IDS]) + more

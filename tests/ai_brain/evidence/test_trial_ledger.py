@@ -1,0 +1,172 @@
+"""The trial ledger and the graveyard: nothing is forgotten, nothing can be changed."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.trial_ledger import Trial, TrialLedger
+from ai_brain.learning_db import LearningDb
+from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
+from trading.storage.home import Home
+
+NOW_MS = 1_700_000_000_000
+TRIAL = Trial(
+    origin="evaluator",
+    family="momentum",
+    spec_id="mo-20240101-aaaaaa",
+    spec_sha256="a" * 64,
+    data_sha256="d" * 64,
+    stretch="search",
+    start_ms=0,
+    end_ms=3_600_000,
+    bars=5000,
+    bars_per_year=8760.0,
+    sharpe_bar=0.01,
+    skew=0.0,
+    kurtosis=3.0,
+    turnover=12.0,
+    net_return=0.03,
+    entries=40,
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(scale=1e-6, origin_ms=NOW_MS)
+
+
+@pytest.fixture
+def db(home: Home) -> Iterator[LearningDb]:
+    opened = LearningDb(home.learning_db)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger(db: LearningDb, clock: Clock) -> TrialLedger:
+    return TrialLedger(db, clock)
+
+
+def test_a_second_look_at_the_same_spec_is_a_look_but_no_new_idea(ledger: TrialLedger) -> None:
+    ledger.record([TRIAL, replace(TRIAL, stretch="validation", sharpe_bar=0.5)])
+    ledger.record([replace(TRIAL, spec_sha256="b" * 64)])
+    assert (ledger.count(), ledger.looks()) == (2, 3)
+
+
+def test_what_was_recorded_is_there_after_a_restart(home: Home, clock: Clock) -> None:
+    for expected in (1, 2):
+        db = LearningDb(home.learning_db)
+        TrialLedger(db, clock).record([replace(TRIAL, spec_sha256=str(expected) * 64)])
+        assert TrialLedger(db, clock).count() == expected
+        db.close()
+
+
+def test_a_trial_keeps_every_number_it_was_given(ledger: TrialLedger) -> None:
+    ledger.record([TRIAL])
+    (row,) = ledger.trials_of(TRIAL.spec_sha256)
+    assert row.pop("id") == 1
+    assert row.pop("at_ms") == NOW_MS
+    assert Trial(**row) == TRIAL  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("table", ["trials", "ideas", "graveyard"])
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET spec_sha256 = 'x'"])
+def test_the_file_itself_refuses_to_change_or_forget(
+    home: Home, ledger: TrialLedger, db: LearningDb, clock: Clock, table: str, statement: str
+) -> None:
+    ledger.record([TRIAL])
+    Graveyard(db, clock).bury(spec_sha256="a" * 64, spec_id="x", name="n", reason="R", detail="d")
+    with (
+        closing(sqlite3.connect(home.learning_db)) as other,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        other.execute(statement.format(table))
+
+
+def test_the_variance_is_of_first_looks_within_the_family_and_in_the_wanted_bars(ledger: TrialLedger) -> None:
+    sharpes = [-0.02, 0.01, 0.03]
+    for number, sharpe in enumerate(sharpes):
+        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=sharpe)])
+        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=9.0, stretch="validation")])
+    ledger.record([replace(TRIAL, spec_sha256="f" * 64, family="funding_carry", sharpe_bar=2.0)])
+    of_hours = ledger.sharpe_variance(bars_per_year=8760.0, family="momentum")
+    assert of_hours == pytest.approx(np.var(sharpes, ddof=1), rel=1e-12)
+    of_days = ledger.sharpe_variance(bars_per_year=365.0, family="momentum")
+    assert of_days == pytest.approx(24 * np.var(sharpes, ddof=1), rel=1e-12)
+    everything = ledger.sharpe_variance(bars_per_year=8760.0)
+    assert everything == pytest.approx(np.var([*sharpes, 2.0], ddof=1), rel=1e-12)
+
+
+def test_a_sharpe_of_minutes_and_one_of_hours_are_compared_by_the_year(ledger: TrialLedger) -> None:
+    ledger.record([replace(TRIAL, spec_sha256="1" * 64, sharpe_bar=1 / sqrt(8760))])
+    ledger.record([replace(TRIAL, spec_sha256="2" * 64, sharpe_bar=1 / sqrt(525_600), bars_per_year=525_600.0)])
+    assert ledger.sharpe_variance(bars_per_year=8760.0) == pytest.approx(0.0, abs=1e-20)
+
+
+def test_one_idea_has_no_variance(ledger: TrialLedger) -> None:
+    assert ledger.sharpe_variance(bars_per_year=8760.0) is None
+    ledger.record([TRIAL])
+    assert ledger.sharpe_variance(bars_per_year=8760.0) is None
+
+
+def test_many_writers_lose_nothing_and_count_each_idea_once(home: Home, ledger: TrialLedger, clock: Clock) -> None:
+    def write(writer: int) -> None:
+        db = LearningDb(home.learning_db)
+        for number in range(20):
+            TrialLedger(db, clock).record([replace(TRIAL, spec_sha256=f"{number}", origin=f"writer {writer}")])
+        db.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert (ledger.count(), ledger.looks()) == (20, 120)
+
+
+def test_a_writer_killed_in_the_middle_leaves_whole_trials(home: Home, ledger: TrialLedger) -> None:
+    program = (
+        "import os, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from ai_brain.learning_db import LearningDb; from ai_brain.evidence.trial_ledger import *\n"
+        "from trading.domain.clock import Clock\n"
+        "ledger = TrialLedger(LearningDb(Path(sys.argv[1])), Clock())\n"
+        f"trial = {TRIAL!r}\n"
+        "for n in range(5): ledger.record([replace(trial, spec_sha256=str(n)), replace(trial, spec_sha256=str(n))])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(home.learning_db)], check=False)
+    assert done.returncode == -9
+    assert (ledger.count(), ledger.looks()) == (5, 10)
+
+
+def test_a_trial_that_is_no_number_is_refused_and_nothing_of_its_batch_is_kept(ledger: TrialLedger) -> None:
+    with pytest.raises(StateFileError, match=r"ai_learning\.db"):
+        ledger.record([TRIAL, replace(TRIAL, spec_sha256="c" * 64, sharpe_bar=float("nan"))])
+    assert (ledger.count(), ledger.looks()) == (0, 0)
+
+
+def test_a_file_that_is_no_database_is_refused_by_name_and_left_as_it_is(home: Home) -> None:
+    home.learning_db.write_bytes(b"something a person wrote, longer than a header of SQLite would be" * 4)
+    with pytest.raises(StateFileError, match=r"ai_learning\.db: file is not a database"):
+        LearningDb(home.learning_db)
+    assert home.learning_db.read_bytes().startswith(b"something a person wrote")
+
+
+def test_the_graveyard_tells_why_and_counts(db: LearningDb, clock: Clock) -> None:
+    graveyard = Graveyard(db, clock)
+    assert graveyard.was_refused("a" * 64) is None
+    for name, reason in (("one", "NO_TRADES"), ("two", "COST"), ("three", "COST")):
+        graveyard.bury(spec_sha256=name, spec_id=f"mr-{name}", name=name, reason=reason, detail="0 < 30")
+    graveyard.bury(spec_sha256="one", spec_id="later", name="one", reason="COST", detail="x")
+    assert graveyard.was_refused("one") == "NO_TRADES: 0 < 30 (mr-one)"
+    assert graveyard.count_by_reason() == {"COST": 3, "NO_TRADES": 1}
+    assert graveyard.recent(2) == [("one", "COST", "x"), ("three", "COST", "0 < 30")]

@@ -1,0 +1,143 @@
+"""Headlines come from feeds or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ai_brain.senses.news_fetcher import MAX_BYTES, NewsFetcher, NewsSettings, read_feed
+from sandbox.news import NewsDesk
+from tests.loopback import serving
+from trading.domain.clock import Clock, Timeline
+from trading.domain.errors import DataProviderError
+
+START_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+
+
+class Site:
+    """A feed address that answers what it is told, and remembers what it was asked."""
+
+    def __init__(self, body: bytes, *, status: int = 200) -> None:
+        self.body, self.status = body, status
+        self.asked: list[dict[str, str]] = []
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/site.xml", self.answer)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(dict(request.headers))
+        return web.Response(body=self.body, status=self.status, headers={"ETag": '"1"'})
+
+
+class Counted(NewsDesk):
+    """The sandbox's feed, with a list of what it answered."""
+
+    def add_routes(self, app: web.Application) -> None:
+        super().add_routes(app)
+        self.statuses: list[int] = []
+
+        async def note(request: web.Request, response: web.StreamResponse) -> None:
+            self.statuses.append(response.status)
+
+        app.on_response_prepare.append(note)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(scale=1.0, origin_ms=START_MS)
+
+
+@pytest.fixture
+def feed_file(tmp_path: Path) -> Path:
+    path = tmp_path / "feed.json"
+    items = [
+        {"after_s": -3600, "title": "An hour <b>old</b> &amp; true"},
+        {"after_s": -72 * 3600, "title": "Three days old"},
+        {"after_s": 3600, "title": "Of tomorrow"},
+    ]
+    path.write_text(json.dumps(items))
+    return path
+
+
+def jump(clock: Clock, lab_s: float) -> None:
+    clock.follow(Timeline(clock.real_s(), clock.now_ms() + lab_s * 1000, 1.0))
+
+
+async def test_what_is_published_now_is_read_and_the_old_and_the_future_are_not(clock, feed_file):
+    async with serving(NewsDesk(clock, feed_file)) as url:
+        settings = NewsSettings(feeds=(f"{url}/feed.xml",))
+        async with NewsFetcher(settings, clock) as fetcher:
+            news = await fetcher.fetch()
+            assert [h.title for h in news.headlines] == ["An hour old & true"]
+            assert news.headlines[0].source == "Sandbox news"
+            assert news.headlines[0].published_ms == START_MS - HOUR_MS
+            jump(clock, 3700)
+            assert [h.title for h in (await fetcher.fetch()).headlines] == ["Of tomorrow", "An hour old & true"]
+
+
+async def test_an_unchanged_feed_is_not_sent_again_and_its_headlines_stay(clock, feed_file):
+    site = Counted(clock, feed_file)
+    async with serving(site) as url, NewsFetcher(NewsSettings(feeds=(f"{url}/feed.xml",)), clock) as fetcher:
+        first = await fetcher.fetch()
+        assert len(first.headlines) == 1
+        assert await fetcher.fetch() == first
+    assert site.statuses == [200, 304]
+
+
+async def test_one_failing_feed_is_a_reason_beside_the_headlines_of_the_other(clock, feed_file):
+    async with serving(NewsDesk(clock, feed_file)) as url:
+        feeds = (f"{url}/nowhere.xml", "http://127.0.0.1:9/feed.xml", f"{url}/feed.xml", "no address")
+        async with NewsFetcher(NewsSettings(feeds=feeds), clock) as fetcher:
+            news = await fetcher.fetch()
+    assert len(news.headlines) == 1
+    assert news.failures[feeds[0]] == "status 404"
+    assert list(news.failures) == [feeds[0], feeds[1], feeds[3]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"<html><body>Are you human?</body></html>", 200, "not a feed"),
+        (b"", 200, "not a feed"),
+        (b"x" * (MAX_BYTES + 1), 200, "larger than"),
+        (b"gone", 503, "status 503"),
+    ],
+)
+async def test_what_is_no_feed_gives_a_reason_and_no_headline(clock, body, status, reason):
+    site = Site(body, status=status)
+    async with serving(site) as url, NewsFetcher(NewsSettings(feeds=(f"{url}/site.xml",)), clock) as fetcher:
+        news = await fetcher.fetch()
+        assert news.headlines == ()
+        assert reason in news.failures[f"{url}/site.xml"]
+        await fetcher.fetch()
+    assert "If-None-Match" not in site.asked[1]  # what could not be read is asked for whole again
+
+
+async def test_a_headline_dated_in_the_future_is_not_known_yet(clock):
+    body = b"""<rss version="2.0"><channel><title>T</title>
+    <item><title>now</title><pubDate>Tue, 14 Nov 2023 22:13:20 GMT</pubDate></item>
+    <item><title>later</title><pubDate>Tue, 14 Nov 2023 22:14:20 GMT</pubDate></item></channel></rss>"""
+    async with serving(Site(body)) as url, NewsFetcher(NewsSettings(feeds=(f"{url}/site.xml",)), clock) as fetcher:
+        assert [h.title for h in (await fetcher.fetch()).headlines] == ["now"]
+
+
+def test_an_item_without_title_or_date_is_left_out():
+    body = b"""<rss version="2.0"><channel><title>T</title>
+    <item><title>no date</title></item><item><pubDate>Tue, 14 Nov 2023 22:13:20 GMT</pubDate></item>
+    <item><title>whole\x07 one</title><pubDate>Tue, 14 Nov 2023 22:13:20 GMT</pubDate></item></channel></rss>"""
+    assert [h.title for h in read_feed(body.replace(b"\x07", b""), feed="https://x.invalid/")] == ["whole one"]
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(body):
+    try:
+        headlines = read_feed(body, feed="https://x.invalid/")
+    except DataProviderError:
+        return
+    assert all(h.title for h in headlines)

@@ -1,0 +1,279 @@
+"""What the gate does with noise, with an edge, with traps, and with its own failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ai_brain.evidence import findings as gate
+from ai_brain.evidence import rehearse
+from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, trades_match
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.page import evidence_markdown
+from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.trial_ledger import TrialLedger
+from ai_brain.evidence.verdict import Finding, GateReason, Verdict
+from ai_brain.learning_db import LearningDb
+from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from tests.ai_brain.markets import (
+    HOUR_MS,
+    carry_spec,
+    funded_pair,
+    noise,
+    planted,
+    rule_spec,
+    tape_of,
+)
+from trading.domain.clock import Clock, parse_iso
+from trading.domain.errors import StateFileError
+from trading.simulator.costs import Costs, MarketRules
+from trading.storage.home import Home
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+CONDITIONS = Conditions(MarketRules())
+EDGE = 0.006
+"""Size of the planted rise that the gate finds without calling it a bug."""
+
+
+@pytest.fixture
+def bench(home: Home) -> Iterator[Bench]:
+    db, clock = LearningDb(home.learning_db), Clock(scale=1e-6, origin_ms=1_800_000_000_000)
+    yield Bench(TrialLedger(db, clock), Graveyard(db, clock), clock, GateSettings())
+    db.close()
+
+
+def on(tape_seed: int = 1, *, edge: float = EDGE, bars: int = 6000) -> Tapes:
+    return Tapes(planted(bars, tape_seed, edge=edge), CONDITIONS)
+
+
+def reasons(judgement: Judgement) -> set[GateReason]:
+    return {finding.reason for finding in judgement.evidence.findings if not finding.passed}
+
+
+def test_a_planted_edge_is_approved_with_every_number_on_the_page(bench: Bench) -> None:
+    judgement = evaluate(rule_spec(), on(), bench)
+    evidence = judgement.evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.APPROVED, None)
+    assert all(finding.passed for finding in evidence.findings)
+    assert evidence.statistics is not None
+    assert evidence.statistics.deflated_sharpe >= 0.95
+    assert evidence.statistics.trials == 1
+    page = evidence_markdown(evidence)
+    for words in ("Falls overshoot", evidence.data[0].content_hash, "costs doubled", "one bar late", "48 bars:"):
+        assert words in page
+
+
+def test_noise_is_refused(bench: Bench) -> None:
+    for seed in range(12):
+        judgement = evaluate(rule_spec(f"roc(1) < -{1.0 + seed / 50}"), Tapes(noise(6000, seed), CONDITIONS), bench)
+        assert judgement.evidence.verdict is Verdict.REJECTED
+    assert bench.ledger.count() == 12
+
+
+def test_every_number_shown_is_in_the_ledger_first(bench: Bench) -> None:
+    spec = rule_spec()
+    evidence = evaluate(spec, on(), bench).evidence
+    rows = bench.ledger.trials_of(spec_sha256(spec))
+    assert [row["stretch"] for row in rows] == ["search", "validation", "costs doubled", "one bar late"]
+    for row in rows:
+        told = evidence.stretch(str(row["stretch"]))
+        assert told is not None
+        assert (row["net_return"], row["bars"], row["start_ms"]) == (told.net_return, told.bars, told.start_ms)
+    assert rows[0]["data_sha256"] == evidence.data[0].content_hash
+
+
+def test_a_ledger_that_cannot_be_written_shows_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StateFileError("disk full")
+
+    monkeypatch.setattr(TrialLedger, "record", refuse)
+    with pytest.raises(StateFileError, match="disk full"):
+        evaluate(rule_spec(), on(), bench)
+
+
+def test_the_more_was_tried_the_less_the_same_result_is_worth(bench: Bench) -> None:
+    first = evaluate(rule_spec(), on(), bench).evidence
+    for number in range(40):
+        evaluate(rule_spec(f"roc(1) < -{0.8 + number / 100}", name="one of many"), on(edge=0.0, bars=3000), bench)
+    later = evaluate(rule_spec(), on(), bench).evidence
+    assert first.statistics is not None
+    assert later.statistics is not None
+    assert later.statistics.trials > 20
+    assert later.statistics.sharpe_bar == first.statistics.sharpe_bar
+    assert later.statistics.deflated_sharpe < first.statistics.deflated_sharpe - 0.1
+    assert later.verdict is Verdict.REJECTED
+    assert later.deciding is GateReason.DEFLATED_SHARPE_LOW
+
+
+def test_a_refused_idea_is_not_paid_for_again_even_under_another_name(bench: Bench) -> None:
+    tapes = Tapes(noise(6000, 1), CONDITIONS)
+    evaluate(rule_spec(), tapes, bench)
+    looks = bench.ledger.looks()
+    again = evaluate(rule_spec(name="A bright new idea"), tapes, bench)
+    assert again.evidence.deciding is GateReason.ALREADY_REFUSED
+    assert "LOST_ON_SEARCH" in again.evidence.findings[0].note
+    assert bench.ledger.looks() == looks
+    assert bench.graveyard.count_by_reason() == {"LOST_ON_SEARCH": 1}
+
+
+@pytest.mark.parametrize(
+    ("spec", "tapes", "reason"),
+    [
+        (rule_spec(), on(bars=400), GateReason.DATA_TOO_SHORT),
+        (
+            rule_spec(filters=tuple(f"close > sma({n})" for n in range(2, 10))),
+            on(),
+            GateReason.TOO_COMPLEX,
+        ),
+        (rule_spec("roc(1) < -3"), on(), GateReason.TOO_FEW_SIGNALS),
+        (rule_spec(), Tapes(noise(6000, 1, sigma=0.0001), CONDITIONS), GateReason.MOVE_BELOW_COST),
+        (carry_spec(), Tapes(funded_pair(2000, 1, rate=0.0001)[1], CONDITIONS), GateReason.DATA_MISSING),
+    ],
+)
+def test_a_cheap_refusal_costs_no_trial(bench: Bench, spec: StrategySpec, tapes: Tapes, reason: GateReason) -> None:
+    evidence = evaluate(spec, tapes, bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, reason)
+    assert (bench.ledger.looks(), bench.ledger.count()) == (0, 0)
+    assert evidence.stretches == ()
+
+
+def test_zero_trades_are_a_refusal(bench: Bench) -> None:
+    too_dear = replace(CONDITIONS, rules=MarketRules(min_notional=1e9))
+    evidence = evaluate(rule_spec(), replace(on(), conditions=too_dear), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.NO_TRADES)
+
+
+def test_an_error_of_the_test_is_a_refusal_and_buries_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong_market = tape_of(planted(6000, 1, edge=EDGE).close.copy())
+    evidence = evaluate(rule_spec(), Tapes(replace(wrong_market, symbol="ETHUSDT"), CONDITIONS), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.ERROR)
+    assert "ETHUSDT" in evidence.findings[-1].note
+
+    def broken(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs)  # type: ignore[arg-type]
+        equity = result.equity.copy()
+        equity[100] = np.nan
+        return replace(result, equity=equity)
+
+    original = rehearse.simulate
+    monkeypatch.setattr(rehearse, "simulate", broken)
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.ERROR)
+    assert "returns[100]=nan" in evidence.findings[-1].note
+    assert bench.graveyard.count_by_reason() == {}
+
+
+def test_books_that_are_off_by_two_cents_are_quarantined(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def off(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs)  # type: ignore[arg-type]
+        return replace(result, equity=result.equity + 0.02)
+
+    original = rehearse.simulate
+    monkeypatch.setattr(rehearse, "simulate", off)
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    assert (evidence.deciding, evidence.quarantined) == (GateReason.EQUITY_IDENTITY, True)
+
+
+def test_too_good_to_be_true_is_quarantined_with_its_three_largest_trades(bench: Bench) -> None:
+    evidence = evaluate(rule_spec(), on(edge=0.03), bench).evidence
+    assert evidence.verdict is Verdict.REJECTED
+    assert evidence.quarantined
+    assert {
+        GateReason.SHARPE_IMPLAUSIBLE,
+        GateReason.RETURN_IMPLAUSIBLE,
+        GateReason.DRAWDOWN_IMPLAUSIBLE,
+        GateReason.WIN_RATE_IMPLAUSIBLE,
+    } <= {finding.reason for finding in evidence.findings if not finding.passed}
+    assert len(evidence.suspicious) == 3
+    assert "bug until proven otherwise" in evidence_markdown(evidence)
+
+
+def test_costs_above_the_edge_refuse_it_and_doubling_them_is_asked(bench: Bench) -> None:
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    doubled, plain = evidence.stretch("costs doubled"), evidence.stretch("validation")
+    assert plain is not None
+    assert doubled is not None
+    assert doubled.net_return < plain.net_return - 0.05
+    dearer = replace(CONDITIONS, costs=Costs(taker_rate=0.0013))
+    evidence = evaluate(rule_spec(), replace(on(), conditions=dearer), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.LOST_AT_DOUBLE_COST)
+    far_dearer = replace(CONDITIONS, costs=Costs(taker_rate=0.004))
+    evidence = evaluate(rule_spec("roc(1) < -1.19"), replace(on(), conditions=far_dearer), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.LOST_ON_SEARCH)
+
+
+def test_the_judged_chain_is_told_part_by_part_and_adds_up(bench: Bench) -> None:
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    whole = evidence.stretch("validation")
+    pieces = [stretch for stretch in evidence.stretches if stretch.name.startswith("validation ")]
+    assert whole is not None
+    assert sum(piece.trades for piece in pieces) == whole.trades
+    assert sum(piece.bars for piece in pieces) == whole.bars
+    assert np.prod([1 + piece.net_return for piece in pieces]) == pytest.approx(1 + whole.net_return, rel=1e-12)
+    search = evidence.stretch("search")
+    assert search is not None
+    assert pieces[0].start_ms >= search.end_ms + 2 * HOUR_MS  # purged by the two bars a trade may last
+
+
+def test_a_trade_in_the_table_can_be_followed_to_its_bars(home: Home, bench: Bench) -> None:
+    tapes = on()
+    judgement = evaluate(rule_spec(), tapes, bench)
+    save_evidence(home, judgement)
+    loaded = load_evidence(home, judgement.evidence.spec_id)
+    assert loaded == judgement.evidence
+    assert trades_match(home, loaded)
+    header, first, *_ = judgement.trades_csv.decode().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    tape = tapes.main
+    entry, leave = (
+        int(np.searchsorted(tape.open_time_ms, parse_iso(row[name]))) for name in ("entry_bar", "exit_bar")
+    )
+    assert float(row["entry_price"]) == pytest.approx(tape.open[entry], rel=0.002)
+    assert float(row["exit_price"]) == pytest.approx(tape.open[leave], rel=0.002)
+    assert tape.close[entry - 1] / tape.close[entry - 2] - 1 < -0.012  # the decision bar before it
+    quantity = float(row["quantity_base"])
+    moved = quantity * (float(row["exit_price"]) - float(row["entry_price"]))
+    assert float(row["pnl_quote"]) == pytest.approx(moved - float(row["fees_quote"]), abs=1e-9)
+
+
+def test_the_same_inputs_give_the_same_evidence_to_the_bit(home: Home, bench: Bench) -> None:
+    one, two = evaluate(rule_spec(), on(), bench), evaluate(rule_spec(), on(), bench)
+    assert one.evidence.evidence_sha256 == two.evidence.evidence_sha256
+    assert one.trades_csv == two.trades_csv
+
+
+class TestTheOldTraps:
+    """Results that earlier systems believed."""
+
+    settings = GateSettings()
+
+    def found(self, run: rehearse.Run) -> set[GateReason]:
+        moments = gate.ReturnMoments(run.bars, 1.0)
+        asked: list[Finding] = [
+            *gate.of_sample(run, is_carry=False, settings=self.settings),
+            *gate.of_rule_plausibility(run, moments, exposure_fraction=1.0, leverage=1.0, settings=self.settings),
+        ]
+        return {finding.reason for finding in asked if not finding.passed}
+
+    def test_a_sharpe_of_fifteen_on_two_trades(self) -> None:
+        run = rehearse_rules(rule_spec(), noise(1000, 1), CONDITIONS)
+        lucky = replace(run, trades=run.trades[:2], equity=np.linspace(10_000.0, 11_000.0, run.bars))
+        assert {GateReason.TOO_FEW_TRADES, GateReason.SHARPE_IMPLAUSIBLE} <= self.found(lucky)
+
+    def test_ten_thousand_to_two_hundred_billion(self) -> None:
+        run = rehearse_rules(rule_spec(), noise(1000, 1), CONDITIONS)
+        wild = replace(run, equity=np.geomspace(1e4, 2.24e11, run.bars))
+        assert GateReason.RETURN_IMPLAUSIBLE in self.found(wild)
+
+    def test_buying_at_one_hundred_and_selling_at_fifty_loses_half(self) -> None:
+        close = np.concatenate((np.full(60, 100.0), [98.0], np.full(3, 100.0), [50.0], np.full(60, 50.0)))
+        spec = rule_spec("roc(1) < -1.5", filters=("close > 90",), max_hold_bars=4)
+        free = Conditions(MarketRules(), Costs(0.0, 0.0, 0.0, 0.0))
+        run = rehearse_rules(spec, tape_of(close), free)
+        assert [t.reason for t in run.trades] == ["MAX_HOLD"]
+        assert run.net_return == pytest.approx(50.0 / run.trades[0].entry_price - 1.0, abs=0.01)
+        assert GateReason.LOST_ON_VALIDATION in self.found(run)
