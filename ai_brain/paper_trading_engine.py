@@ -13,7 +13,8 @@ import structlog
 
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.paper.account import PaperAccount, load_account, save_account
-from ai_brain.paper.books import NOTHING_HELD, Book, BookStep, open_book
+from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
+from ai_brain.paper.books import open_book
 from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, tapes_of
 from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.review import ReviewDecision, ReviewReason, decide_review
@@ -129,9 +130,7 @@ class PaperEngine:
         if account.parked:
             return ReviewDecision(False, ReviewReason.PAPER_PARKED, 1.0, 0.0, f"Parked: {account.parked}.")
         evidence = load_evidence(self._home, spec.id)
-        return decide_review(
-            account.performance(), evidence, spec_sha256=spec_sha256(spec), settings=self._settings
-        )
+        return decide_review(account.performance(), evidence, spec_sha256=spec_sha256(spec), settings=self._settings)
 
     def positions(self) -> list[PaperPosition]:
         """Every account in `dry_run` since the first call, by id."""
@@ -168,6 +167,7 @@ class PaperEngine:
             return PaperOutcome(spec.id, PaperStatus.PARKED, 0, str(error))
         if account is None:
             account = self._new_account(spec)
+            save_account(self._home, account)
         self._accounts[spec.id] = account
         if not account.parked and account.spec_sha256 != spec_sha256(spec):
             self._park(account, "its parameters changed while it was on paper")
@@ -197,6 +197,8 @@ class PaperEngine:
         if not fresh:
             return PaperOutcome(spec.id, PaperStatus.NO_NEW_BAR, 0, "")
         book = self._books[spec.id]
+        if account.last_bar_ms is None and fresh[0] > tapes.main.start_ms:
+            book.warm_up(tapes.until(fresh[0]))
         for done, bar_ms in enumerate(fresh):
             if (why := self._hole_before(account, bar_ms)) is not None:
                 return PaperOutcome(spec.id, PaperStatus.BLOCKED, done, why)

@@ -62,6 +62,10 @@ class Service:
         self._notifier = notifier
         self._stop = stop
         self._wake = wake
+        self.is_open = False
+        """The market's history is here and the schedule runs."""
+        self.has_ended = False
+        """`run` is over, for whatever reason."""
         self.schedule = Schedule(
             rows_for(lab.settings.service.loop_s),
             {name: bound(job, lab) for name, job in JOBS.items()},
@@ -77,10 +81,11 @@ class Service:
             DataProviderError: no market at the start.
             BaseException: the bug of a job that touches money.
         """
-        await self.lab.market.open()
-        self.lab.tell("lab.started", {"market": self.lab.setting.market, "pid": os.getpid()})
-        await self._resume()
         try:
+            await self.lab.market.open()
+            self.lab.tell("lab.started", {"market": self.lab.setting.market, "pid": os.getpid()})
+            await self._resume()
+            self.is_open = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
                 group.create_task(self._messages(), name="messages")
@@ -93,6 +98,7 @@ class Service:
         except* TradingEngineError as errors:
             raise errors.exceptions[0] from errors
         finally:
+            self.has_ended = True
             log.info("lab.ended")
 
     async def _resume(self) -> None:

@@ -56,7 +56,8 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the price inside each bar, and of a synthetic market.")] = 7,
 ) -> None:
     """The whole lab on one machine: no key, no network, no money; a recorded market, faster than life."""
-    from ops.demo.play import DemoOptions, play_demo
+    from ops.demo.options import DemoOptions
+    from ops.demo.play import play_demo
 
     options = DemoOptions(tape, days, symbol.upper(), speed, keep, json_file, picture, seed)
     told(lambda: play_demo(options))

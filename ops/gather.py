@@ -108,7 +108,7 @@ def best(lab: Lab) -> Best | None:
         return None
     return Best(
         strategy_id=leader.spec_id,
-        name=leader.name,
+        name=lab.repository.get(leader.spec_id).name,
         net_return_fraction=shown.net_return,
         n=shown.results,
         n_of="settlements" if shown.settlements else "trades",

@@ -13,7 +13,7 @@ import getpass
 import hmac
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
@@ -38,6 +38,8 @@ PHRASES = ("CONFIRM", "I UNDERSTAND THE RISKS")
 CODE_LIFE_S = 300.0
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
+ReadCode = Callable[[], Awaitable[str]]
+"""Returns what the human typed from the Telegram chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,17 @@ async def _from_command_line() -> bool:
     try:
         async with open_notifier(environment, settings) as notifier:
             desk = Desk(home, settings, environment, venue, notifier, clock, getpass.getuser())
-            return await go_live(desk, ask=input, say=print)
+            return await go_live(desk, ask=input, say=print, read_code=code_from_keyboard)
     finally:
         await venue.close()
 
 
-async def go_live(desk: Desk, *, ask: Ask, say: Say) -> bool:
+async def code_from_keyboard() -> str:
+    """Ask at the terminal."""
+    return await asyncio.to_thread(input, "Type the six digits just sent to the Telegram chat: ")
+
+
+async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> bool:
     """Check, show, ask, arm.
 
     Returns:
@@ -97,7 +104,7 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say) -> bool:
         if ask(f"Type {phrase}: ").strip() != phrase:
             say("Not confirmed. Nothing was changed.")
             return False
-    if not await _code_matches(desk, spec, ask):
+    if not await _code_matches(desk, spec, read_code):
         say("The code is wrong or older than five minutes. Nothing was changed.")
         return False
     write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms())
@@ -179,12 +186,12 @@ def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:
     ]
 
 
-async def _code_matches(desk: Desk, spec: StrategySpec, ask: Ask) -> bool:
+async def _code_matches(desk: Desk, spec: StrategySpec, read_code: ReadCode) -> bool:
     code = f"{secrets.randbelow(10**6):06d}"
     until_s = desk.clock.real_s() + CODE_LIFE_S
     text = f"🔑 One-time code to take {spec.id} live: {code}\nSpec {spec_sha256(spec)[:16]}; five minutes."
     await desk.notifier.send(Message("code", text))
-    answer = ask("Type the six digits just sent to the Telegram chat: ").strip()
+    answer = (await read_code()).strip()
     return desk.clock.real_s() <= until_s and hmac.compare_digest(answer.encode(), code.encode())
 
 

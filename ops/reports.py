@@ -6,7 +6,7 @@ Rates carry n and an interval; under n = 30 they say "not enough data". A synthe
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ops.numbers import Account, Best, Numbers
 from trading.domain.clock import as_datetime, iso
@@ -104,7 +104,12 @@ def money(value: float) -> str:
 
 
 def equity_chart(
-    times_ms: Sequence[int], series: dict[str, Sequence[float]], *, title: str, is_synthetic: bool
+    times_ms: Sequence[int],
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    is_synthetic: bool,
+    unit: str = "equity, USDT",
 ) -> bytes:
     """Equity over time as PNG bytes, one line a series, drawn down from its own peak below.
 
@@ -113,6 +118,7 @@ def equity_chart(
         series: Name to (n,) equity in quote; nan where the account did not exist.
         title: Above the chart.
         is_synthetic: Stamps the picture.
+        unit: Of the upper axis.
 
     Raises:
         ValueError: a series has another length than the times.
@@ -130,7 +136,7 @@ def equity_chart(
         (line,) = top.plot(moments, values, label=name, linewidth=1.4)
         bottom.plot(moments, _drawdown_pct(values), color=line.get_color(), linewidth=1.0)
     top.set_title(title, loc="left")
-    top.set_ylabel("equity, USDT")
+    top.set_ylabel(unit)
     top.ticklabel_format(axis="y", useOffset=False)
     bottom.set_ylabel("from peak, %")
     for axes in (top, bottom):

@@ -91,11 +91,18 @@ class SandboxProcess:
         clock.follow(timeline_of(await self.ask("/sandbox/clock")))
 
     async def ask(self, path: str) -> dict[str, object]:
-        """A witness endpoint's answer: `/sandbox/seen`, `/sandbox/ledger`, `/sandbox/telegram`."""
+        """A witness endpoint's answer: `/sandbox/seen`, `/sandbox/ledger`, `/sandbox/clock`."""
         answer = await self._http.get(path)
         answer.raise_for_status()
         data: dict[str, object] = answer.json()
         return data
+
+    async def chat(self) -> list[dict[str, object]]:
+        """Every message that reached the Telegram chat, oldest first."""
+        answer = await self._http.get("/sandbox/telegram")
+        answer.raise_for_status()
+        messages: list[dict[str, object]] = answer.json()
+        return messages
 
     async def rss_mb(self) -> float:
         """Its resident memory at the highest, MB."""

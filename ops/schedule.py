@@ -102,6 +102,7 @@ class Schedule:
         self._publish = publish
         self._file = last_runs_file
         self._done_ms: dict[str, int] = {}
+        self._finished: set[str] = set()
         self._parked: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._bug: BaseException | None = None
@@ -121,6 +122,10 @@ class Schedule:
             name in self._parked or self._done_ms.get(name, 0) >= row.last_due_ms(at_ms)
             for name, row in self._rows.items()
         )
+
+    def has_run(self, name: str) -> bool:
+        """Whether a job has finished since the start, or was parked."""
+        return name in self._finished or name in self._parked
 
     def next_due(self) -> tuple[str, int]:
         """The next job and its lab time, UTC milliseconds."""
@@ -174,6 +179,7 @@ class Schedule:
         finally:
             self._running.pop(name, None)
         self._done_ms[name] = due_ms
+        self._finished.add(name)
         self._save()
         log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
 

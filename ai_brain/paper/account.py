@@ -31,6 +31,10 @@ class PaperTrade(BaseModel):
     quantity_base: float
     entry_price: float
     exit_price: float
+    """Fills, quote per base; of the spot leg for a carry."""
+    perp_entry_price: float | None = None
+    perp_exit_price: float | None = None
+    """Of a carry's other leg; None: there is none."""
     fees_quote: float
     funding_quote: float
     pnl_quote: float
@@ -150,9 +154,7 @@ def save_account(home: Home, account: PaperAccount) -> None:
     path = account_path(home, account.spec_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     r = account.returns
-    plain = {
-        name: getattr(account, name) for name in _AccountFile.model_fields if name not in ("returns", "trades")
-    }
+    plain = {name: getattr(account, name) for name in _AccountFile.model_fields if name not in ("returns", "trades")}
     plain["returns"] = (r.n, r.mean, r.squares, r.peak_quote, r.max_drawdown)
     plain["trades"] = [trade.model_dump() for trade in account.trades]
     write_json(path, plain, schema=ACCOUNT_SCHEMA)
@@ -168,7 +170,9 @@ def load_account(home: Home, spec_id: str) -> PaperAccount | None:
     data = read_json(path, schema=ACCOUNT_SCHEMA)
     if data is None:
         if any(path.parent.glob(f"{path.name}.bad-*")):
-            raise StateFileError(f"{path}: was set aside as broken; restore it from a backup, or remove {path.name}.bad-*")
+            raise StateFileError(
+                f"{path}: was set aside as broken; restore it from a backup, or remove {path.name}.bad-* to begin anew"
+            )
         return None
     try:
         kept = _AccountFile.model_validate(data)

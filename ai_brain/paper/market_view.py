@@ -12,7 +12,6 @@ from trading.market.tape import Tape
 from trading.simulator.costs import MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
 
-
 WARM_UP_FACTOR = 5
 """Bars of history before the first paper bar, in look-backs of the rules, so that recursive averages have settled."""
 CARRY_WARM_UP_MS = 30 * 86_400_000

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -101,6 +103,12 @@ class Screen:
         self._numbers = dict(values)
         self._lab_time = iso(lab_ms)
         self.refresh()
+
+    def save_picture(self, file: Path) -> None:
+        """Write the screen as it stands now as an SVG."""
+        console = Console(record=True, width=150, height=44, file=io.StringIO(), force_terminal=True)
+        console.print(self.draw())
+        console.save_svg(str(file), title="./lab demo")
 
     def refresh(self) -> None:
         """Redraw, where there is a terminal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ai_brain.evidence.filing import Judgement, save_evidence
+from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.strategy_evaluator import Tapes, evaluate
 from ops.lab import Lab
@@ -33,14 +34,15 @@ async def judge_one(lab: Lab, spec: StrategySpec) -> None:
 
 
 async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
-    """The recorded market a spec is judged on: its own, and the spot leg for a carry."""
+    """The recorded market a spec is judged on: its own, and the spot leg for a carry; with what trading there costs."""
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
     if isinstance(spec.parameters, CarryParameters):
         rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(main=perp, rules=rules, spot=spot)
+        return Tapes(perp, Conditions(rules=rules), spot)
     market = spec.market.market
-    return Tapes(main=await lab.history.tape(market, symbol, interval), rules=market_rules(lab.instruments[market]))
+    conditions = Conditions(rules=market_rules(lab.instruments[market]))
+    return Tapes(await lab.history.tape(market, symbol, interval), conditions)
 
 
 def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:

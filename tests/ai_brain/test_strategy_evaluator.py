@@ -229,9 +229,7 @@ def test_a_trade_in_the_table_can_be_followed_to_its_bars(home: Home, bench: Ben
     header, first, *_ = judgement.trades_csv.decode().splitlines()
     row = dict(zip(header.split(","), first.split(","), strict=True))
     tape = tapes.main
-    entry, leave = (
-        int(np.searchsorted(tape.open_time_ms, parse_iso(row[name]))) for name in ("entry_bar", "exit_bar")
-    )
+    entry, leave = (int(np.searchsorted(tape.open_time_ms, parse_iso(row[name]))) for name in ("entry_bar", "exit_bar"))
     assert float(row["entry_price"]) == pytest.approx(tape.open[entry], rel=0.002)
     assert float(row["exit_price"]) == pytest.approx(tape.open[leave], rel=0.002)
     assert tape.close[entry - 1] / tape.close[entry - 2] - 1 < -0.012  # the decision bar before it

@@ -23,95 +23,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
-from trading.domain.orders import Order, OrderState, OrderStatus, OrderType, Side
+from trading.domain.orders import Order, OrderState
+from trading.execution.intent_records import (
+    OF_VENUE,
+    PREFIX,
+    Intent,
+    IntentStatus,
+    OrderRecord,
+    Purpose,
+    parse_intent,
+    parse_order,
+    with_status,
+)
 from trading.storage.files import append_line, write_atomic
-
-PREFIX = "lab-"
-"""Every client id of the lab begins so; an order without it is foreign."""
-
-
-class Purpose(StrEnum):
-    """What a saga is for."""
-
-    OPEN = "open"
-    CLOSE = "close"
-    FLATTEN = "flatten"
-
-
-class IntentStatus(StrEnum):
-    """What is known of an order."""
-
-    MEANT = "meant"
-    OPEN = "open"
-    FILLED = "filled"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    UNKNOWN = "unknown"
-    ABSENT = "absent"
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing of it can fill any more, as far as the venue has said."""
-        return self not in (IntentStatus.MEANT, IntentStatus.OPEN, IntentStatus.UNKNOWN)
-
-
-_OF_VENUE = {
-    OrderStatus.OPEN: IntentStatus.OPEN,
-    OrderStatus.PARTIAL: IntentStatus.OPEN,
-    OrderStatus.FILLED: IntentStatus.FILLED,
-    OrderStatus.CANCELLED: IntentStatus.CANCELLED,
-    OrderStatus.REJECTED: IntentStatus.REJECTED,
-    OrderStatus.EXPIRED: IntentStatus.EXPIRED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What a saga wants, on both legs."""
-
-    id: str
-    """8 hexadecimal digits."""
-    position_id: str
-    purpose: Purpose
-    symbol: str
-    spot_base: Decimal
-    """Gross quantity of the spot leg, base."""
-    perp_base: Decimal
-    """Quantity of the perpetual leg, base, unsigned."""
-    leverage: int
-    at_ms: int
-    state: str = "meant"
-    """The saga's last state."""
-    outcome: str = ""
-    """How it ended; empty while it has not."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRecord:
-    """An order and all that is known of it."""
-
-    intent_id: str
-    order: Order
-    at_ms: int
-    """When it was written ahead, lab time."""
-    status: IntentStatus = IntentStatus.MEANT
-    filled_base: Decimal = Decimal(0)
-    average_price: Decimal | None = None
-    venue_id: str = ""
-    note: str = ""
-
-    @property
-    def signed_base(self) -> Decimal:
-        """What filled, base; a sell is negative."""
-        return self.filled_base * self.order.side.sign
 
 
 class Intents:
@@ -218,7 +148,7 @@ class Intents:
 
     def learned(self, client_id: str, state: OrderState, *, at_ms: int) -> OrderRecord:
         """The venue said what became of an order. What has filled never shrinks."""
-        return self._status(client_id, _OF_VENUE[state.status], at_ms=at_ms, state=state)
+        return self._status(client_id, OF_VENUE[state.status], at_ms=at_ms, state=state)
 
     def marked(self, client_id: str, status: IntentStatus, *, note: str, at_ms: int) -> OrderRecord:
         """No state from the venue: refused, in doubt, or never there."""
@@ -325,14 +255,14 @@ class Intents:
     def _take(self, entry: Mapping[str, object]) -> None:
         match entry["kind"]:
             case "intent":
-                intent = _intent(entry)
+                intent = parse_intent(entry)
                 self._intents[intent.id] = intent
             case "order":
-                record = _order(entry)
+                record = parse_order(entry)
                 self._orders[record.order.client_id] = record
             case "status":
                 client_id = str(entry["client_id"])
-                self._orders[client_id] = _with_status(self._orders[client_id], entry)
+                self._orders[client_id] = with_status(self._orders[client_id], entry)
             case "state":
                 self._intents[str(entry["intent"])] = replace(
                     self._intents[str(entry["intent"])], state=str(entry["state"])
@@ -372,42 +302,3 @@ class Intents:
         with self._path.open("r+b") as file:
             file.truncate(keep_bytes)
         self.notes = (f"a line torn by a crash was set aside as {target.name}; its order had not left",)
-
-
-def _intent(entry: Mapping[str, object]) -> Intent:
-    return Intent(
-        id=str(entry["id"]),
-        position_id=str(entry["position_id"]),
-        purpose=Purpose(str(entry["purpose"])),
-        symbol=str(entry["symbol"]),
-        spot_base=Decimal(str(entry["spot_base"])),
-        perp_base=Decimal(str(entry["perp_base"])),
-        leverage=int(str(entry["leverage"])),
-        at_ms=int(str(entry["at_ms"])),
-    )
-
-
-def _order(entry: Mapping[str, object]) -> OrderRecord:
-    order = Order(
-        client_id=str(entry["client_id"]),
-        market=Market(str(entry["market"])),
-        symbol=str(entry["symbol"]),
-        side=Side(str(entry["side"])),
-        type=OrderType(str(entry["type"])),
-        quantity_base=Decimal(str(entry["quantity_base"])),
-        price=None if entry["price"] is None else Decimal(str(entry["price"])),
-        reduce_only=entry["reduce_only"] is True,
-    )
-    return OrderRecord(str(entry["intent"]), order, int(str(entry["at_ms"])))
-
-
-def _with_status(record: OrderRecord, entry: Mapping[str, object]) -> OrderRecord:
-    price = entry["average_price"]
-    return replace(
-        record,
-        status=IntentStatus(str(entry["status"])),
-        filled_base=Decimal(str(entry["filled_base"])),
-        average_price=None if price is None else Decimal(str(price)),
-        venue_id=str(entry["venue_id"]),
-        note=str(entry["note"]),
-    )

@@ -1,26 +1,20 @@
-"""One cycle of the carry desk, stage by stage. The report grows as the stages learn; a cycle cut short keeps it."""
+"""One cycle of the carry desk, stage by stage: stops, what a crash left, books, risk, market, decision, execution."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Protocol
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.execution.flatten import flatten_all
 from trading.execution.intents import Purpose
-from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
 from trading.execution.saga_table import SagaState
-from trading.execution.two_legs import SagaReport, Tools, TwoLegs
+from trading.execution.two_legs import SagaReport, TwoLegs
 from trading.funding import moves
-from trading.funding.books import Performance, performance
 from trading.funding.carry import (
     CarryMarket,
-    CarrySettings,
     check_market,
     decide_entry,
     decide_exit,
@@ -28,15 +22,12 @@ from trading.funding.carry import (
     present_apr,
 )
 from trading.funding.carry import Held as HeldCarry
-from trading.funding.ledger import Pair, adopt_forced, book, check_identity, read_account
-from trading.funding.position import CarryPosition, PositionStatus, PositionStore
-from trading.funding.report import CycleReport
+from trading.funding.cycle_books import CycleBooks
+from trading.funding.ledger import Pair
+from trading.funding.position import CarryPosition, PositionStatus
 from trading.funding.settlements import check_settlements
 from trading.journal.audit import CycleStatus
-from trading.risk.counters import RiskCounters
-from trading.risk.guards import RiskBook, halting
 from trading.risk.kill_switch import Stop
-from trading.risk.limits import RiskLimits
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec
 
@@ -44,40 +35,8 @@ FLAT_REASONS = frozenset({Reason.DRAWDOWN_EXIT})
 """Halts that also close what is held."""
 
 
-class Tell(Protocol):
-    """Publishes an event and logs it."""
-
-    def __call__(self, name: str, facts: Mapping[str, object], severity: Severity) -> None:
-        """Name, facts and how loudly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What every cycle of a desk works with."""
-
-    tools: Tools
-    store: PositionStore
-    counters: RiskCounters
-    carry: CarrySettings
-    limits: RiskLimits
-    tell: Tell
-
-
-class Cycle:
+class Cycle(CycleBooks):
     """One pass; `report` is always fit to be shown."""
-
-    def __init__(self, room: Room) -> None:
-        self._room, self._tools = room, room.tools
-        nothing = Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0)
-        self.report = CycleReport(self._tools.clock.now_ms(), CycleStatus.NO_TRADE, nothing)
-        self._orders_before = len(self._tools.intents.orders())
-
-    def end(self, status: CycleStatus, decision: Decision) -> None:
-        """Close the report with a verdict and the orders that were sent."""
-        orders = self._tools.intents.orders()[self._orders_before :]
-        self.report = replace(
-            self.report, status=status, decision=decision, orders=orders, position=self._room.store.live
-        )
 
     async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop) -> None:
         """Every stage in order."""
@@ -135,8 +94,6 @@ class Cycle:
             await self._finish(pair, why.reason)
         self.end(status, why)
 
-    # What a crash left
-
     async def _resume(self) -> bool:
         for intent in self._tools.intents.unfinished():
             pair = await self._pair(intent.symbol)
@@ -189,123 +146,6 @@ class Cycle:
             return False
         return True
 
-    # Books
-
-    async def _books(self, pair: Pair) -> Decision | None:
-        live, tolerance = self._room.store.live, Decimal(str(self._room.carry.identity_tolerance_usdt))
-        if live is None:
-            return await self._books_flat(pair)
-        booking, account, held = await check_identity(self._tools, pair, live, tolerance_quote=tolerance)
-        position = self._room.store.save(booking.position)
-        self.report = replace(self.report, fills=booking.fills, funding_booked_quote=booking.funding_quote)
-        if booking.funding_quote:
-            facts = {"position": live.id, "funding_quote": float(booking.funding_quote)}
-            self._room.tell("carry.funding_booked", facts, Severity.INFO)
-        view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
-        self.report = replace(
-            self.report, account=account, performance=view, identity=held, cash_quote=cash, equity_quote=equity
-        )
-        truth = await self._reconcile(pair, view)
-        if any(difference.kind is DifferenceKind.PERP_MISSING for difference in truth.halting):
-            self._room.store.save(adopt_forced(position))
-        if truth.halting:
-            worst = truth.halting[0]
-            return Decision(False, Reason.RECONCILE_MISMATCH, float(worst.ours), float(worst.venue), worst.note)
-        if abs(held.error_quote) > tolerance:
-            note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
-            return Decision(False, Reason.EQUITY_IDENTITY, float(held.error_quote), float(tolerance), note)
-        return None
-
-    async def _books_flat(self, pair: Pair) -> Decision | None:
-        account = await read_account(self._tools, pair)
-        cash = account.spot_quote + account.futures_quote
-        moved = self._room.counters.flat(float(cash))
-        if moved:
-            self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
-        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=cash)
-        truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
-        self._note_differences(truth)
-        orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]
-        return Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, orphans[0].note) if orphans else None
-
-    async def _reconcile(self, pair: Pair, view: Performance) -> Reconciliation:
-        """Twice before a missing leg is believed: a position and its fill do not always appear together."""
-        held = Held(view.spot_base, view.perp_base)
-        truth = await reconcile(self._tools, pair.spot, pair.perp, held)
-        if truth.halting:
-            await self._tools.clock.sleep_s(self._tools.settings.poll_s)
-            truth = await reconcile(self._tools, pair.spot, pair.perp, held)
-        self._note_differences(truth)
-        return truth
-
-    def _note_differences(self, truth: Reconciliation) -> None:
-        self.report = replace(self.report, differences=truth.differences)
-        for difference in truth.differences:
-            if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
-                facts = {"kind": difference.kind.value, "note": difference.note}
-                self._room.tell("carry.difference", facts, Severity.ALERT)
-
-    async def _note_booking(self, pair: Pair, position: CarryPosition) -> CarryPosition:
-        booking = await book(self._tools, pair, position)
-        self.report = replace(
-            self.report,
-            fills=(*self.report.fills, *booking.fills),
-            funding_booked_quote=self.report.funding_booked_quote + booking.funding_quote,
-        )
-        return self._room.store.save(booking.position)
-
-    def _view(self, position: CarryPosition, *, price: Decimal | None, mark: Decimal | None = None) -> Performance:
-        zero = Decimal(0)
-        return performance(position.fills, position.income, spot_price=price or zero, mark_price=mark or zero)
-
-    # Risk
-
-    def risk_book(self, stop: Stop, spec_id: str) -> RiskBook:
-        """What the guards need, from this cycle's account."""
-        account, live, view = self.report.account, self._room.store.live, self.report.performance
-        equity = float(self.report.equity_quote or 0)
-        memory = self._room.counters.memory
-        held = float(abs(view.perp_base) * account.mark_price) if view and account else 0.0
-        open_loss = float(-view.profit_quote) if view else 0.0
-        leverage = live.parameters.leverage if live else 1
-        return RiskBook(
-            now_ms=self._tools.clock.now_ms(),
-            equity_quote=equity,
-            committed_quote=held * (1 + 1 / leverage),
-            pending_quote=sum(
-                float(r.order.quantity_base * (r.order.price or 0)) for r in self._tools.intents.unresolved()
-            ),
-            position_quote=held,
-            open_positions=int(live is not None),
-            strategy_loss_quote=max(0.0, open_loss - memory.strategy_quote.get(spec_id, 0.0)),
-            strategy_capital_quote=float(live.capital_quote)
-            if live
-            else equity * self._room.limits.first_live_pct / 100,
-            free_spot_quote=float(account.spot_quote) if account else 0.0,
-            free_futures_quote=float(account.futures_quote) if account else 0.0,
-            memory=memory,
-            stop=stop,
-        )
-
-    def _risk(self, stop: Stop) -> Decision | None:
-        """Mark equity, halt what has crossed its line; the strongest standing halt, or None."""
-        live, now_ms = self._room.store.live, self._tools.clock.now_ms()
-        self._room.counters.mark(float(self.report.equity_quote or 0), now_ms)
-        checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
-        self.report = replace(self.report, checks=checks)
-        for check in checks:
-            if check.allowed:
-                self._room.counters.recovered(check.reason)
-            elif self._room.counters.halt(check, now_ms):
-                facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
-                self._room.tell("risk.halted", facts, Severity.ALERT)
-        halts = self._room.counters.memory.halts
-        order = [check.reason for check in checks]
-        ranked = sorted(halts, key=lambda halt: order.index(halt.reason) if halt.reason in order else len(order))
-        return ranked[0].decision if ranked else None
-
     async def _halt(self, verdict: Decision, *, flat: bool) -> None:
         if self._room.counters.halt(verdict, self._tools.clock.now_ms()):
             facts = {
@@ -330,12 +170,6 @@ class Cycle:
         if spec is None:
             return Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "no carry has been approved")
         return None if armed else Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "run go_live.py")
-
-    # Market, decision, execution
-
-    async def _pair(self, symbol: str) -> Pair:
-        venue = self._tools.venue
-        return Pair(await venue.instrument(Market.SPOT, symbol), await venue.instrument(Market.PERP, symbol))
 
     async def _market(self, pair: Pair) -> CarryMarket:
         venue, symbol, now_ms = self._tools.venue, pair.symbol, self._tools.clock.now_ms()
@@ -460,37 +294,3 @@ class Cycle:
             facts = {"position": position.id, "reason": saga.outcome.value, "note": saga.note}
             self._room.tell("carry.close_incomplete", facts, Severity.ALERT)
         self.end(CycleStatus.EXECUTED, decision)
-
-    async def _refresh(self, pair: Pair) -> None:
-        position = self._room.store.live
-        if position is None:
-            return
-        account = await read_account(self._tools, pair)
-        view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
-        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=equity)
-
-    async def _finish(self, pair: Pair, reason: Reason) -> None:
-        """The live position is over: counted, told, and closed for good."""
-        position = self._room.store.live
-        if position is None:
-            return
-        account = await read_account(self._tools, pair)
-        view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=cash)
-        now_ms = self._tools.clock.now_ms()
-        if any(booked.is_ours for booked in position.fills):
-            self._room.counters.closed(position.spec_id, float(view.profit_quote), now_ms)
-            self._room.tell("carry.closed", moves.closed_facts(position, view, reason), Severity.NOTICE)
-        self._room.store.close(moves.closed_position(position, view, reason, now_ms), at_ms=now_ms)
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        started_s = self._tools.clock.real_s()
-        try:
-            yield
-        finally:
-            spent = {**self.report.stage_s, name: round(self._tools.clock.real_s() - started_s, 6)}
-            self.report = replace(self.report, stage_s=spent)

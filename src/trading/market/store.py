@@ -248,11 +248,13 @@ class TapeStore:
 def _by_month(tape: Tape) -> Iterator[tuple[str, Columns]]:
     names = np.array([as_datetime(float(ms)).strftime("%Y-%m") for ms in _month_starts(tape)])
     edges = [*np.searchsorted(tape.open_time_ms, _month_starts(tape)), len(tape)]
-    values = (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base)
+    values = (tape.open, tape.high, tape.low, tape.close, tape.volume_base)
     for i, name in enumerate(names):
         part = slice(int(edges[i]), int(edges[i + 1]))
         if part.stop > part.start:
-            yield str(name), {column: array[part] for column, array in zip(CANDLE, values, strict=True)}
+            columns: Columns = {"open_time": tape.open_time_ms[part]}
+            columns |= {column: array[part] for column, array in zip(CANDLE[1:], values, strict=True)}
+            yield str(name), columns
 
 
 def _month_starts(tape: Tape) -> list[int]:

@@ -8,13 +8,15 @@ a released drawdown halt may come again only after equity has recovered above it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from trading.domain.clock import as_datetime
 from trading.domain.decisions import Decision, Reason
-from trading.storage.files import read_json, write_json
+from trading.domain.errors import StateFileError
+from trading.storage.files import read_json, set_aside, write_json
 
 SCHEMA = 1
 
@@ -79,6 +81,9 @@ class Memory:
         return _loss(self.peak_quote, self.equity_quote)
 
 
+_MEMORY = TypeAdapter(Memory)
+
+
 class RiskCounters:
     """The counters with their file.
 
@@ -90,7 +95,15 @@ class RiskCounters:
     def __init__(self, path: Path) -> None:
         self._path = path
         stored = read_json(path, schema=SCHEMA)
-        self._memory = Memory() if stored is None else _from_json(stored)
+        try:
+            self._memory = Memory() if stored is None else _MEMORY.validate_python(stored)
+        except ValidationError as error:
+            kept, first = set_aside(path), error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise StateFileError(
+                f"{path}: {where}: {first['msg']} (found {first['input']!r}); set aside as {kept.name}, "
+                "restore it from a backup: without it the day's losses are not known"
+            ) from error
 
     @property
     def memory(self) -> Memory:
@@ -184,33 +197,10 @@ class RiskCounters:
 
     def _keep(self, memory: Memory) -> Memory:
         if memory != self._memory:
-            write_json(self._path, _to_json(memory), schema=SCHEMA)
+            write_json(self._path, _MEMORY.dump_python(memory, mode="json"), schema=SCHEMA)
             self._memory = memory
         return memory
 
 
 def _loss(start_quote: float, now_quote: float) -> float:
     return max(0.0, (start_quote - now_quote) / start_quote) if start_quote > 0 else 0.0
-
-
-_PLAIN = tuple(field.name for field in fields(Memory) if field.name not in ("strategy_quote", "halts", "released"))
-
-
-def _to_json(memory: Memory) -> dict[str, object]:
-    halts = [
-        {"reason": h.reason.value, "at_ms": h.at_ms, "value": h.value, "limit": h.limit, "note": h.note}
-        for h in memory.halts
-    ]
-    plain = {name: getattr(memory, name) for name in _PLAIN}
-    return {**plain, "strategy_quote": dict(memory.strategy_quote), "halts": halts, "released": list(memory.released)}
-
-
-def _from_json(stored: dict[str, object]) -> Memory:
-    halts = cast("list[dict[str, object]]", stored["halts"])
-    plain = {name: stored[name] for name in _PLAIN}
-    return Memory(
-        **plain,  # type: ignore[arg-type] # our own file, written by _to_json under this schema
-        strategy_quote=cast("dict[str, float]", stored["strategy_quote"]),
-        halts=tuple(Halt(**{**halt, "reason": Reason(str(halt["reason"]))}) for halt in halts),  # type: ignore[arg-type]
-        released=tuple(cast("list[str]", stored["released"])),
-    )

@@ -96,6 +96,7 @@ def carry_step(
     s: CarryRow = state[0]
     if s.quantity > 0.0 and bar.open_ms - s.last_open_ms > numbers.interval_ms:
         s.gaps += 1
+    decided = s.pending
     _carry_marks(s, bar.spot_open, bar.perp_open)
     if s.short_quantity > 0.0:
         s.settlements += bar.count_open
@@ -103,21 +104,20 @@ def carry_step(
         if bar.perp_open >= s.liquidation_price:
             _liquidate(s, bar.perp_open, numbers, perp)
     closed = 0
-    if s.quantity > 0.0 and s.pending == LEAVE:
+    if s.quantity > 0.0 and decided == LEAVE:
         _carry_leave(s, bar, spot, perp, trades[0])
         closed = 1
-    elif s.quantity == 0.0 and s.pending == ENTER:
+    elif s.quantity == 0.0 and decided == ENTER:
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
             _carry_enter(s, bar, numbers, spot, perp)
     if s.short_quantity > 0.0:
         _carry_inside(s, bar, numbers, perp)
-    worst = s.cash + s.quantity * bar.spot_low
-    if s.short_quantity > 0.0:
-        worst = s.cash + s.quantity * bar.spot_close + s.margin + s.short_quantity * (s.short_price - bar.perp_close)
+    # Hedged legs are worst at no bar's extreme in particular; a spot leg alone is, at its low.
+    worst = bar.spot_close if s.short_quantity > 0.0 else bar.spot_low
     _carry_marks(s, bar.spot_close, bar.perp_close)
-    _carry_equity(s, worst)
+    _carry_equity(s, s.quantity * (bar.spot_close - worst))
     _carry_decide(s, bar, numbers)
     s.spot_sigma, s.spot_quote_volume = bar.spot_sigma, bar.spot_quote_volume
     s.perp_sigma, s.perp_quote_volume = bar.perp_sigma, bar.perp_quote_volume
@@ -190,19 +190,19 @@ def _liquidate(s: CarryRow, price: float, numbers: CarryNumbers, perp: CostRates
     quantity = s.short_quantity
     fill = price * (1.0 + slippage_rate(quantity * price, s.perp_sigma, s.perp_quote_volume, perp))
     fill = min(fill, s.short_price + s.margin / quantity)
-    reference = min(price, fill)
-    fee = min(quantity * fill * (perp.taker + numbers.liquidation_fee_rate), s.margin + quantity * (s.short_price - fill))
-    fee = max(fee, 0.0)
-    _close_short(s, fill, reference, fee)
+    _close_short(s, fill, min(price, fill), quantity * fill * (perp.taker + numbers.liquidation_fee_rate))
     s.liquidations += 1
     s.pending = LEAVE
 
 
 @njit(cache=True, nogil=True)
 def _close_short(s: CarryRow, fill: float, reference: float, fee: float) -> None:
+    """Buy the short back; what its margin cannot pay is not charged."""
     quantity = s.short_quantity
+    left = max(s.margin + quantity * (s.short_price - fill), 0.0)
+    fee = min(fee, left)
+    s.cash += left - fee
     s.basis += quantity * (s.perp_mark - reference)
-    s.cash += max(s.margin + quantity * (s.short_price - fill) - fee, 0.0)
     s.slippage += quantity * (fill - reference)
     s.fees += fee
     s.exit_perp = fill
@@ -221,9 +221,7 @@ def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, r
         fill = min(fill, s.short_price + s.margin / s.short_quantity)
         fee = s.short_quantity * fill * perp.taker
         _close_short(s, fill, min(bar.perp_open, fill), fee)
-    price = bar.spot_open * (
-        1.0 - slippage_rate(s.quantity * bar.spot_open, s.spot_sigma, s.spot_quote_volume, spot)
-    )
+    price = bar.spot_open * (1.0 - slippage_rate(s.quantity * bar.spot_open, s.spot_sigma, s.spot_quote_volume, spot))
     fee = s.quantity * price * spot.taker
     s.cash += s.quantity * price - fee
     s.fees += fee
@@ -287,11 +285,12 @@ def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostR
 
 
 @njit(cache=True, nogil=True)
-def _carry_equity(s: CarryRow, worst: float) -> None:
+def _carry_equity(s: CarryRow, worse_inside: float) -> None:
+    """Equity at the close (rule 15), and the worst mark inside the bar, that much lower, against the peak so far."""
     s.equity = s.cash + s.quantity * s.spot_mark
     if s.short_quantity > 0.0:
         s.equity += s.margin + s.short_quantity * (s.short_price - s.perp_mark)
-    worst = min(worst, s.equity)
+    worst = s.equity - worse_inside
     if s.peak > 0.0 and 1.0 - worst / s.peak > s.worst_drawdown:
         s.worst_drawdown = 1.0 - worst / s.peak
     s.peak = max(s.peak, s.equity)

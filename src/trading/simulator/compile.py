@@ -122,7 +122,7 @@ class Program:
             case Number(value=number):
                 return lambda bars, _: np.full(len(bars.close), number)
             case Named(name=name):
-                return lambda bars, _: getattr(bars, name)  # type: ignore[no-any-return]  # a column of Chunk
+                return lambda bars, _: getattr(bars, name)
             case Indicator(name=name, arguments=arguments):
                 recipe = RECIPES[name](self.memory, *arguments)
                 return lambda bars, _: recipe(bars)

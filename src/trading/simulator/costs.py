@@ -23,8 +23,8 @@ class CostRates(NamedTuple):
 class Costs:
     """Fees and slippage of one market.
 
-    Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume of the bar before)`,
-    sigma the volatility of a bar. The square-root law with k near 1 is the literature's; it is used until k is fitted
+    Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume)`, sigma and the
+    quote volume those of the bar before. The square-root law with k near 1 is the literature's; it is used until k is fitted
     to recorded books.
 
     Raises:

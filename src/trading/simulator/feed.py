@@ -1,4 +1,4 @@
-"""From tape to kernel columns: the bars not seen yet, their signals, volatility and funding, in one pass over memory."""
+"""From tape to kernel columns: the bars not seen yet with their signals, volatility and funding."""
 
 from __future__ import annotations
 

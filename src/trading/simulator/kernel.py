@@ -165,7 +165,9 @@ def _enter(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArray
     if s.side == side:
         return made
     if s.side != 0:
-        _leave(s, bar.open, np.int64(OPPOSITE), rules, costs, fills[made])  # not a literal: one compiled version
+        s.pending_exit = OPPOSITE
+        _leave(s, bar.open, s.pending_exit, rules, costs, fills[made])
+        s.pending_exit = 0
         made += 1
     wanted = s.wallet * rules.position_fraction * rules.leverage
     affordable = s.wallet / (1.0 / rules.leverage + costs.taker)
@@ -263,9 +265,7 @@ def _inside(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArra
 
 
 @njit(cache=True, nogil=True)
-def _leave(
-    s: StateRow, price: float, reason: int, rules: Rules, costs: CostRates, row: FillRow
-) -> None:
+def _leave(s: StateRow, price: float, reason: int, rules: Rules, costs: CostRates, row: FillRow) -> None:
     """Close everything around a reference price; a margined position loses its margin at most (rule 14)."""
     fill = price
     rate = costs.maker

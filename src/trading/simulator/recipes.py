@@ -129,9 +129,7 @@ def true_range(memory: Memory) -> Recipe:
 
     def recipe(bars: Chunk) -> Column:
         close = before(bars.close)
-        return frozen(
-            np.maximum(bars.high - bars.low, np.maximum(np.abs(bars.high - close), np.abs(bars.low - close)))
-        )
+        return frozen(np.maximum(bars.high - bars.low, np.maximum(np.abs(bars.high - close), np.abs(bars.low - close))))
 
     return recipe
 

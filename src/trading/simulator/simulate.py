@@ -1,4 +1,4 @@
-"""One rule strategy over one tape, whole (`simulate`) or as the bars come (`Stepper`): one program, one step, one result.
+"""One rule strategy over one tape, whole; `stepper.py` does the same as the bars come, with the same step.
 
 Everything is checked here; the kernels trust. Amounts are quote, prices quote per base, times UTC milliseconds.
 """
@@ -57,6 +57,8 @@ class Result:
 
     trades: NDArray[np.void]
     """(k,) of `TRADE`, closed ones, in order of their exits."""
+    open_time_ms: NDArray[np.int64]
+    """(n,) of the tape."""
     equity: NDArray[np.float64]
     """(n,) quote, marked at each close."""
     returns: NDArray[np.float64]
@@ -114,7 +116,7 @@ def simulate(
     """
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
-    columns = Feeder(Program(_rule_parameters(spec))).columns(tape)
+    columns = Feeder(Program(rule_parameters(spec))).columns(tape)
     state = new_state(starting_quote)
     equity = np.empty(len(tape))
     parts: list[NDArray[np.void]] = []
@@ -127,6 +129,7 @@ def simulate(
     row = state[0]
     return Result(
         trades=as_trades(np.concatenate(parts)),
+        open_time_ms=tape.open_time_ms,
         equity=_read_only(equity),
         returns=_read_only(returns_of(equity, starting_quote)),
         costs=CostSplit(float(row["fees"]), float(row["slippage"]), float(row["funding"])),
@@ -149,7 +152,7 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
     Raises:
         SpecError: a carry; a negative delay.
     """
-    parameters = _rule_parameters(spec)
+    parameters = rule_parameters(spec)
     risk = parameters.risk
     if entry_delay_bars < 0:
         raise SpecError(f"strategy {spec.id}: entry_delay_bars={entry_delay_bars}: must be 0 or more")
@@ -196,12 +199,21 @@ def new_state(starting_quote: float) -> NDArray[np.void]:
     Raises:
         SpecError: the starting quote is not a positive number.
     """
-    if not (isfinite(starting_quote) and starting_quote > 0.0):
-        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
+    check_quote(starting_quote)
     state = np.zeros(1, dtype=STATE)
     for name in ("wallet", "equity", "peak"):
         state[name] = starting_quote
     return state
+
+
+def check_quote(starting_quote: float) -> None:
+    """Refuse a purse that is none.
+
+    Raises:
+        SpecError: the starting quote is not a positive number.
+    """
+    if not (isfinite(starting_quote) and starting_quote > 0.0):
+        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
 
 
 def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:
@@ -223,7 +235,12 @@ def returns_of(equity: NDArray[np.float64], starting_quote: float) -> NDArray[np
     return out
 
 
-def _rule_parameters(spec: StrategySpec) -> RuleParameters:
+def rule_parameters(spec: StrategySpec) -> RuleParameters:
+    """The rules of a rule strategy.
+
+    Raises:
+        SpecError: it is a carry.
+    """
     if not isinstance(spec.parameters, RuleParameters):
         raise SpecError(f"strategy {spec.id} is a {spec.type}: it has no rules; use simulate_carry")
     return spec.parameters

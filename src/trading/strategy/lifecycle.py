@@ -18,6 +18,7 @@ from trading.domain.clock import iso
 from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError
 from trading.strategy.spec_parts import UtcTime
+from trading.strategy.spec_reading import one_line
 
 if TYPE_CHECKING:
     from trading.strategy.spec import StrategySpec
@@ -117,10 +118,7 @@ def move(
         raise SpecError(f"{spec.id}: stage={spec.stage}: cannot move to {to}; possible from here: {legal}")
     if to in TRADING and spec.approved_at is None:
         raise SpecError(f"{spec.id}: stage={spec.stage}: not approved; python approve_strategy.py {spec.id}")
-    record = Move(
-        from_=spec.stage, to=to, at=iso(at_ms), by=by, why=why, evidence_sha256=evidence_sha256, signature=signature
-    )
-    return _with_record(spec, record)
+    return _with_record(spec, to=to, at_ms=at_ms, by=by, why=why, evidence_sha256=evidence_sha256, signature=signature)
 
 
 def approve(spec: StrategySpec, *, by: str, at_ms: int, evidence_sha256: str, signature: str) -> StrategySpec:
@@ -142,16 +140,15 @@ def approve(spec: StrategySpec, *, by: str, at_ms: int, evidence_sha256: str, si
         raise SpecError(f"{spec.id}: approved_at={spec.approved_at}: already approved")
     if not (evidence_sha256 and signature):
         raise SpecError(f"{spec.id}: an approval needs the hash of its evidence and a signature; see approval.sign")
-    record = Move(
-        from_=Stage.REVIEW,
+    return _with_record(
+        spec,
         to=Stage.REVIEW,
-        at=iso(at_ms),
+        at_ms=at_ms,
         by=by,
         why="approved",
         evidence_sha256=evidence_sha256,
         signature=signature,
     )
-    return _with_record(spec, record)
 
 
 def is_approval_valid(spec: StrategySpec, verify: Callable[[StrategySpec], Decision]) -> bool:
@@ -218,16 +215,17 @@ def history_problem(history: Sequence[Move], *, stage: Stage) -> str | None:
     return None if at is stage else f"stage={stage}, but the history ends in {at}"
 
 
-def _with_record(spec: StrategySpec, record: Move) -> StrategySpec:
-    history = (*spec.history, record)
-    standing = standing_approval(history)
-    changes: dict[str, object] = {
-        "history": history,
-        "stage": record.to,
-        "approved_at": standing.at if standing else None,
-        "status": status_of(record.to, is_approved=standing is not None),
-    }
+def _with_record(spec: StrategySpec, *, to: Stage, at_ms: int, **facts: str) -> StrategySpec:
     try:
+        record = Move.model_validate({"from": spec.stage, "to": to, "at": iso(at_ms), **facts})
+        history = (*spec.history, record)
+        standing = standing_approval(history)
+        changes: dict[str, object] = {
+            "history": history,
+            "stage": to,
+            "approved_at": standing.at if standing else None,
+            "status": status_of(to, is_approved=standing is not None),
+        }
         return type(spec).model_validate({**dict(spec), **changes})
     except ValidationError as error:
-        raise SpecError(f"{spec.id}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+        raise SpecError(one_line(error, Move, where=f"{spec.id}: move to {to}")) from error

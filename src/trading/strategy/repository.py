@@ -7,6 +7,8 @@ not see another's change is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +103,7 @@ class StrategyRepository:
         try:
             for name in FOLDERS:
                 (self._folder / name).mkdir(parents=True, exist_ok=True)
-            with waiting_lock(self._folder / ".lock"):
+            with self._locked():
                 self._replace(spec, target, content)
         except OSError as error:
             raise StateFileError(f"{target}: cannot be written: {error.strerror}; check its permissions") from error
@@ -120,26 +122,26 @@ class StrategyRepository:
                 _remove(stored.path)
 
     def _in_folders(self, folders: tuple[str, ...]) -> list[StrategySpec]:
-        self._problems.clear()
-        names: dict[str, None] = {}
-        # The first folder twice: a file that moves there while the others are listed would be seen in neither.
-        for folder in (*folders, *folders[:1]):
-            names.update(dict.fromkeys(path.stem for path in sorted((self._folder / folder).glob("*.json"))))
-        chosen = [self._chosen(copies) for name in names if (copies := self._present(name))]
+        # Under the lock: between two looks a file may move to the folder looked at first, and be seen in neither.
+        with self._locked() if self._repair and self._folder.is_dir() else nullcontext():
+            self._problems.clear()
+            names: dict[str, None] = {}
+            for folder in folders:
+                names.update(dict.fromkeys(path.stem for path in (self._folder / folder).glob("*.json")))
+            chosen = [self._chosen(copies) for name in sorted(names) if (copies := self._present(name))]
         return sorted((spec for spec in chosen if spec is not None), key=lambda spec: spec.id)
 
     def _present(self, name: str) -> list[_Stored]:
         """Every copy of a strategy that can be read; the others become problems."""
         found = []
-        # Twice: a file that moves to an earlier folder between two looks would be seen in neither.
-        for path in self._copies(name) or self._copies(name):
+        for path in self._copies(name):
             try:
                 found.append(self._stored(path))
             except (SpecError, StateFileError) as error:
                 if path.exists():
                     self._problems[str(path)] = str(error)
             except FileNotFoundError:
-                continue  # moved to another folder while we looked
+                continue  # moved meanwhile: who only looks does so without the lock
         return found
 
     def _stored(self, path: Path) -> _Stored:
@@ -193,15 +195,21 @@ class StrategyRepository:
         return best.spec
 
     def _tidy(self, loser: _Stored, winner: _Stored) -> None:
-        with waiting_lock(self._folder / ".lock"):
+        if _is_past_of(loser.spec.history, winner.spec.history):
+            _remove(loser.path)
+        else:
+            self._aside(loser.path, f"{loser.path}: its history contradicts {winner.path}; keep the right one")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with ExitStack() as stack:
             try:
-                now, then = self._stored(winner.path), self._stored(loser.path)
-            except (FileNotFoundError, SpecError, StateFileError):
-                return  # somebody else is at it
-            if _is_past_of(then.spec.history, now.spec.history):
-                _remove(then.path)
-            else:
-                self._aside(then.path, f"{then.path}: its history contradicts {now.path}; keep the right one")
+                stack.enter_context(waiting_lock(self._folder / ".lock"))
+            except OSError as error:
+                raise StateFileError(
+                    f"{self._folder}: cannot be locked: {error.strerror}; check permissions"
+                ) from error
+            yield
 
     def _copies(self, name: str) -> list[Path]:
         return [path for folder in FOLDERS if (path := self._folder / folder / f"{name}.json").exists()]

@@ -151,7 +151,7 @@ def parse_parameters(strategy_type: StrategyType, found: object, *, where: str) 
 
 def dump_spec(spec: StrategySpec) -> bytes:
     """The file of a strategy; loading it and dumping it again gives the same bytes."""
-    plain = spec.model_dump(mode="json", by_alias=True)
+    plain = spec.model_dump(mode="json", by_alias=True, warnings=False)
     if not spec.origin.refutation:
         plain["origin"].pop("refutation")
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"

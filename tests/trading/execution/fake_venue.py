@@ -176,6 +176,8 @@ class FakeVenue:
         with self._call("place", order=order) as kind:
             if kind == "reject" or order.market in self.refuse_market:
                 raise OrderRejectedError(f"order {order.client_id}: insufficient balance", code=-2010)
+            if order.market is Market.SPOT and order.side is Side.SELL and order.quantity_base > self.spot_base:
+                raise OrderRejectedError(f"order {order.client_id}: insufficient balance", code=-2010)
             return self._accept(order, half=kind == "half").state(self.clock.now_ms())
 
     async def find(self, market: Market, symbol: str, client_id: str) -> OrderState | None:

@@ -130,9 +130,7 @@ def test_each_rule_is_broken_by_what_it_names_and_by_nothing_just_inside_its_lim
 def test_a_stale_quote_may_be_researched_on_but_not_traded_on():
     verdict = quote(at_ms=NOW_MS - 75_000)
     assert (verdict.ok_for_orders, verdict.ok_for_research, verdict.quality) == (False, True, 70)
-    assert verdict.reasons == (
-        "perp BTCUSDT quote: the quote is old: 75 s, limit 60 s (QUOTE_AGE, block_orders)",
-    )
+    assert verdict.reasons == ("perp BTCUSDT quote: the quote is old: 75 s, limit 60 s (QUOTE_AGE, block_orders)",)
 
 
 def test_several_small_faults_add_up_to_too_low_a_quality():

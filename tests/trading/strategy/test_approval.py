@@ -83,6 +83,7 @@ def test_what_was_never_approved_or_stepped_back_is_not_approved(key: SecretByte
         assert (decision.allowed, decision.reason) == (False, Reason.APPROVAL_VOID)
         assert f"python approve_strategy.py {spec.id}" in decision.note
     assert not verify(moved(signed(key), Stage.RETIRED), key).allowed
+    assert not verify(signed(key).model_copy(update={"approved_at": None}), key).allowed
 
 
 def test_a_signature_of_one_strategy_does_not_fit_another(key: SecretBytes) -> None:

@@ -130,7 +130,7 @@ def test_a_retired_strategy_says_that_it_is_retired_for_good() -> None:
 
 
 def test_a_move_nobody_made_is_refused() -> None:
-    with pytest.raises(SpecError, match="by"):
+    with pytest.raises(SpecError, match=r'move to backtesting: by="": string should have at least 1 character'):
         move(rule_spec(), Stage.BACKTESTING, by="", why="", at_ms=AT_MS)
 
 

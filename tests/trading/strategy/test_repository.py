@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.trading.strategy.examples import AT_MS, approved, carry_spec, moved, rule_spec, rules
 from trading.domain.errors import SpecError, StateFileError
+from trading.storage.lock import waiting_lock
 from trading.strategy import repository as module
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
@@ -264,6 +266,19 @@ def test_a_change_by_hand_is_seen_by_a_reader_that_has_read_before(
     assert repository.all() == [renamed]
 
 
+def test_a_reader_waits_for_a_writer_so_that_it_never_looks_into_half_a_move(folder: Path) -> None:
+    reader = StrategyRepository(folder)
+    reader.save(rule_spec())
+    look = threading.Thread(target=reader.all)
+    with waiting_lock(folder / ".lock"):
+        look.start()
+        look.join(0.2)
+        assert look.is_alive()
+        assert StrategyRepository(folder, repair=False).all() == [rule_spec()]
+    look.join(10)
+    assert not look.is_alive()
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -293,10 +308,15 @@ def test_many_processes_lose_no_move_and_a_reader_never_misses_the_strategy(fold
     reader.save(start)
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(folder), name]) for name in ("a", "b", "c")]
     seen = 0
-    while any(writer.poll() is None for writer in writers):
-        (spec,) = reader.all()
-        assert len(spec.history) >= seen
-        seen = len(spec.history)
+    try:
+        while any(writer.poll() is None for writer in writers):
+            (spec,) = reader.all()
+            assert len(spec.history) >= seen
+            seen = len(spec.history)
+    finally:
+        for writer in writers:
+            writer.terminate()
+            writer.wait()
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     (spec,) = reader.all()
     assert len(spec.history) == 2 + 3 * 12

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.trading.strategy.strategies_of_rules import conditions
 from trading.domain.errors import SpecError
+from trading.strategy import rules
 from trading.strategy.rules import (
     COLUMNS,
     INDICATORS,
@@ -31,6 +32,7 @@ from trading.strategy.rules import (
 )
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "rule-language.md").read_text(encoding="utf-8")
+EXAMPLES = [line for block in re.findall(r"```rule\n(.*?)```", DOCUMENT, re.DOTALL) for line in block.splitlines()]
 REFUSED = re.findall(r"^\| `(.*?)` \| (rule \".*) \|$", DOCUMENT, re.MULTILINE)
 
 
@@ -122,7 +124,18 @@ def test_a_wrong_rule_gets_the_documented_line(rule: str, answer: str) -> None:
     assert refusal(rule) == answer
 
 
+@pytest.mark.parametrize("rule", EXAMPLES)
+def test_the_documented_examples_are_rules(rule: str) -> None:
+    assert render(parse_rule(rule)) == rule
+
+
+def test_the_document_has_the_grammar_of_the_parser() -> None:
+    grammar = re.findall(r"```ebnf\n(.*?)```", DOCUMENT, re.DOTALL)[0]
+    assert grammar in (rules.__doc__ or "")
+
+
 def test_the_document_shows_what_is_refused() -> None:
+    assert len(EXAMPLES) >= 6
     assert len(REFUSED) >= 20
 
 

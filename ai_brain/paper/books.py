@@ -1,0 +1,39 @@
+"""The stepper that fits a spec, new or going on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ai_brain.paper.account import PaperAccount
+from ai_brain.paper.book import Book
+from ai_brain.paper.carry_book import CarryBook
+from ai_brain.paper.rule_book import RuleBook
+from ai_brain.paper.settings import PaperSettings
+from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.strategy.spec import CarryParameters, StrategySpec
+
+
+def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings, rules: MarketRules) -> Book:
+    """Go on where the account stopped, or begin.
+
+    Args:
+        spec: The strategy.
+        account: Its account; an empty `book` begins anew.
+        settings: Fee and smallest order.
+        rules: The venue's; the larger minimum counts.
+
+    Raises:
+        StateFileError: the account's book is of other parameters, or damaged.
+    """
+    fee = settings.fee_rate
+    costs = Costs(taker_rate=fee, maker_rate=fee)
+    rules = replace(rules, min_notional=max(rules.min_notional, settings.min_order_usdt))
+    if isinstance(spec.parameters, CarryParameters):
+        return CarryBook(
+            spec,
+            costs=CarryCosts(spot=costs, perp=costs),
+            rules=rules,
+            starting_quote=account.starting_quote,
+            saved=account.book,
+        )
+    return RuleBook(spec, costs=costs, rules=rules, starting_quote=account.starting_quote, saved=account.book)

@@ -1,0 +1,119 @@
+"""The bookkeeping stages of a cycle: the venue's records, the identity, reconciliation, and what risk makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.events import Severity
+from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
+from trading.funding.books import Performance
+from trading.funding.cycle_base import CycleBase
+from trading.funding.ledger import Pair, adopt_forced, check_identity, read_account
+from trading.risk.guards import RiskBook, halting
+from trading.risk.kill_switch import Stop
+
+
+class CycleBooks(CycleBase):
+    """Stages that read and judge; nothing here sends an order but the cancelling of what should not rest."""
+
+    async def _books(self, pair: Pair) -> Decision | None:
+        live, tolerance = self._room.store.live, Decimal(str(self._room.carry.identity_tolerance_usdt))
+        if live is None:
+            return await self._books_flat(pair)
+        booking, account, held = await check_identity(self._tools, pair, live, tolerance_quote=tolerance)
+        position = self._room.store.save(booking.position)
+        self.report = replace(self.report, fills=booking.fills, funding_booked_quote=booking.funding_quote)
+        if booking.funding_quote:
+            facts = {"position": live.id, "funding_quote": float(booking.funding_quote)}
+            self._room.tell("carry.funding_booked", facts, Severity.INFO)
+        view = self._view(position, price=account.spot_price, mark=account.mark_price)
+        cash = account.spot_quote + account.futures_quote
+        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
+        self.report = replace(
+            self.report, account=account, performance=view, identity=held, cash_quote=cash, equity_quote=equity
+        )
+        truth = await self._reconcile(pair, view)
+        if any(difference.kind is DifferenceKind.PERP_MISSING for difference in truth.halting):
+            self._room.store.save(adopt_forced(position))
+        if truth.halting:
+            worst = truth.halting[0]
+            return Decision(False, Reason.RECONCILE_MISMATCH, float(worst.ours), float(worst.venue), worst.note)
+        if abs(held.error_quote) > tolerance:
+            note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
+            return Decision(False, Reason.EQUITY_IDENTITY, float(held.error_quote), float(tolerance), note)
+        return None
+
+    async def _books_flat(self, pair: Pair) -> Decision | None:
+        account = await read_account(self._tools, pair)
+        cash = account.spot_quote + account.futures_quote
+        moved = self._room.counters.flat(float(cash))
+        if moved:
+            self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
+        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=cash)
+        truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
+        self._note_differences(truth)
+        orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]
+        return Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, orphans[0].note) if orphans else None
+
+    async def _reconcile(self, pair: Pair, view: Performance) -> Reconciliation:
+        """Twice before a missing leg is believed: a position and its fill do not always appear together."""
+        held = Held(view.spot_base, view.perp_base)
+        truth = await reconcile(self._tools, pair.spot, pair.perp, held)
+        if truth.halting:
+            await self._tools.clock.sleep_s(self._tools.settings.poll_s)
+            truth = await reconcile(self._tools, pair.spot, pair.perp, held)
+        self._note_differences(truth)
+        return truth
+
+    def _note_differences(self, truth: Reconciliation) -> None:
+        self.report = replace(self.report, differences=truth.differences)
+        for difference in truth.differences:
+            if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
+                facts = {"kind": difference.kind.value, "note": difference.note}
+                self._room.tell("carry.difference", facts, Severity.ALERT)
+
+    def risk_book(self, stop: Stop, spec_id: str) -> RiskBook:
+        """What the guards need, from this cycle's account."""
+        account, live, view = self.report.account, self._room.store.live, self.report.performance
+        equity = float(self.report.equity_quote or 0)
+        memory = self._room.counters.memory
+        held = float(abs(view.perp_base) * account.mark_price) if view and account else 0.0
+        open_loss = float(-view.profit_quote) if view else 0.0
+        leverage = live.parameters.leverage if live else 1
+        return RiskBook(
+            now_ms=self._tools.clock.now_ms(),
+            equity_quote=equity,
+            committed_quote=held * (1 + 1 / leverage),
+            pending_quote=sum(
+                float(r.order.quantity_base * (r.order.price or 0)) for r in self._tools.intents.unresolved()
+            ),
+            position_quote=held,
+            open_positions=int(live is not None),
+            strategy_loss_quote=max(0.0, open_loss - memory.strategy_quote.get(spec_id, 0.0)),
+            strategy_capital_quote=float(live.capital_quote)
+            if live
+            else equity * self._room.limits.first_live_pct / 100,
+            free_spot_quote=float(account.spot_quote) if account else 0.0,
+            free_futures_quote=float(account.futures_quote) if account else 0.0,
+            memory=memory,
+            stop=stop,
+        )
+
+    def _risk(self, stop: Stop) -> Decision | None:
+        """Mark equity, halt what has crossed its line; the strongest standing halt, or None."""
+        live, now_ms = self._room.store.live, self._tools.clock.now_ms()
+        self._room.counters.mark(float(self.report.equity_quote or 0), now_ms)
+        checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
+        self.report = replace(self.report, checks=checks)
+        for check in checks:
+            if check.allowed:
+                self._room.counters.recovered(check.reason)
+            elif self._room.counters.halt(check, now_ms):
+                facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
+                self._room.tell("risk.halted", facts, Severity.ALERT)
+        halts = self._room.counters.memory.halts
+        order = [check.reason for check in checks]
+        ranked = sorted(halts, key=lambda halt: order.index(halt.reason) if halt.reason in order else len(order))
+        return ranked[0].decision if ranked else None

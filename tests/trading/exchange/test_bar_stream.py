@@ -1,0 +1,190 @@
+"""The stream over a wire of our own: sockets that tear, fall silent, skip and repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from trading.domain.clock import Clock
+from trading.domain.errors import NetworkDownError, RateLimitError
+from trading.domain.instrument import Market
+from trading.domain.market import Bar
+from trading.exchange import bar_stream
+from trading.exchange.bar_stream import BarStream, Wire
+
+MINUTE_MS = 60_000
+START_MS = 1_704_067_200_000
+KEY = (Market.SPOT, "BTCUSDT", "1m")
+
+
+def raw(minute: int, *, closed: bool) -> dict[str, object]:
+    return {
+        "t": START_MS + minute * MINUTE_MS, "s": "BTCUSDT", "i": "1m", "o": "1", "h": "2", "l": "0.5", "c": "1.5",
+        "v": "7", "x": closed,
+    }  # fmt: skip
+
+
+def listed(minute: int, *, closed: bool = True) -> Bar:
+    return Bar(*KEY, START_MS + minute * MINUTE_MS, 1.0, 2.0, 0.5, 1.5, 7.0, is_closed=closed, received_ms=0)
+
+
+@dataclass
+class Scripted:
+    """Connections as lists of candles, each ended by an error; REST knows every minute before `rest_until`."""
+
+    connections: list[list[dict[str, object]]]
+    rest_until: int = 1000
+    rest_lacks: tuple[int, ...] = ()
+    rest_fails: int = 0
+    rest_error: Exception = field(default_factory=lambda: NetworkDownError("rest is down"))
+    connects: int = 0
+    dropped: int = 0
+    pages: list[int] = field(default_factory=list)
+    clock: Clock = field(default_factory=lambda: Clock(scale=1.0, origin_ms=START_MS))
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
+    dropped_twice: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def watch(
+        self,
+        _market: Market,
+        _streams: Sequence[tuple[str, str]],
+        on_kline: Callable[[Mapping[str, object]], None],
+    ) -> None:
+        self.connects += 1
+        if not self.connections:
+            self.broken.clear()
+            await self.broken.wait()
+            raise NetworkDownError("dropped")
+        for kline in self.connections.pop(0):
+            on_kline(kline)
+            await asyncio.sleep(0)
+        raise NetworkDownError("torn")
+
+    def drop(self, _market: Market) -> None:
+        self.dropped += 1
+        if self.dropped == 2:
+            self.dropped_twice.set()
+        self.broken.set()
+
+    async def klines(self, _key: object, start_ms: int, limit: int) -> list[Bar]:
+        self.pages.append((start_ms - START_MS) // MINUTE_MS)
+        if self.rest_fails:
+            self.rest_fails -= 1
+            raise self.rest_error
+        first = (start_ms - START_MS) // MINUTE_MS
+        known = [m for m in range(first, self.rest_until) if m not in self.rest_lacks]
+        return [listed(minute) for minute in known[:limit]]
+
+    def stream(self) -> BarStream:
+        return BarStream(Wire(self.clock, self.watch, self.drop, self.klines), [KEY])
+
+
+async def closes(script: Scripted, count: int) -> list[int]:
+    """The minutes of the first so many closed candles."""
+    stream, found = script.stream(), []
+    async with asyncio.timeout(10):
+        bars = stream.bars()
+        async for bar in bars:
+            if bar.is_closed:
+                found.append((bar.open_time_ms - START_MS) // MINUTE_MS)
+            if len(found) == count:
+                break
+        await bars.aclose()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bar_stream, "_FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr(bar_stream, "_TICK_S", 0.01)
+
+
+async def test_closed_candles_pass_once_and_running_ones_in_between():
+    script = Scripted([[raw(0, closed=False), raw(0, closed=True), raw(0, closed=True), raw(1, closed=False)]])
+    stream = script.stream()
+    seen = []
+    async for bar in stream.bars():
+        seen.append(((bar.open_time_ms - START_MS) // MINUTE_MS, bar.is_closed))
+        if seen[-1] == (1, False):
+            break
+    assert [minute for minute, closed in seen if closed] == [0]
+    await stream.stop()
+
+
+async def test_what_was_missed_while_the_socket_was_down_is_fetched_in_order():
+    script = Scripted([[raw(0, closed=True)], [raw(5, closed=False), raw(5, closed=True)]], rest_until=6)
+    assert await closes(script, 6) == [0, 1, 2, 3, 4, 5]
+    assert script.connects >= 2
+
+
+async def test_a_closed_candle_that_reveals_a_gap_comes_after_the_gap_is_filled():
+    script = Scripted([[raw(0, closed=True), raw(4, closed=True)]], rest_until=4)
+    assert await closes(script, 5) == [0, 1, 2, 3, 4]
+
+
+async def test_a_gap_of_the_venue_itself_is_passed_over():
+    script = Scripted([[raw(0, closed=True), raw(4, closed=True)]], rest_lacks=(1, 2))
+    assert await closes(script, 3) == [0, 3, 4]
+
+
+async def test_nothing_later_passes_while_the_repair_fails():
+    script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_fails=3)
+    assert await closes(script, 4) == [0, 1, 2, 3]
+    assert script.pages == [1, 1, 1, 1]
+
+
+async def test_a_long_gap_is_fetched_page_by_page():
+    script = Scripted([[raw(0, closed=True), raw(2500, closed=True)]], rest_until=2500)
+    assert await closes(script, 2501) == list(range(2501))
+    assert script.pages == [1, 1001, 2001]
+
+
+async def test_a_close_that_never_comes_is_asked_for_when_it_is_overdue(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bar_stream, "OVERDUE_REAL_S", 0.03)
+    script = Scripted([], rest_until=3, clock=Clock(scale=1.0, origin_ms=START_MS + 4 * MINUTE_MS))
+    script.connections = [[raw(0, closed=True)]]
+    assert await closes(script, 3) == [0, 1, 2]
+
+
+async def test_a_silent_connection_is_dropped_and_made_anew(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bar_stream, "SILENT_S", 0.03)
+    script = Scripted([])
+    stream = script.stream()
+    bars = stream.bars()
+    reading = asyncio.ensure_future(anext(bars))
+    async with asyncio.timeout(5):
+        await script.dropped_twice.wait()
+    assert script.connects >= 2
+    await stream.stop()
+    with pytest.raises(StopAsyncIteration):
+        await reading
+
+
+async def test_an_unreadable_candle_is_passed_over():
+    broken = {**raw(1, closed=True), "c": "much"}
+    foreign = {**raw(1, closed=True), "s": "ETHUSDT"}
+    script = Scripted([[raw(0, closed=True), broken, foreign, raw(1, closed=True)]])
+    assert await closes(script, 2) == [0, 1]
+
+
+async def test_a_rate_limit_is_obeyed_before_the_repair_is_tried_again():
+    script = Scripted([[raw(0, closed=True), raw(2, closed=True)]], rest_fails=1)
+    script.rest_error = RateLimitError("slow down", retry_after_s=0.15)
+    began_s = asyncio.get_running_loop().time()
+    assert await closes(script, 3) == [0, 1, 2]
+    assert asyncio.get_running_loop().time() - began_s >= 0.15
+
+
+async def test_a_bug_in_a_connections_loop_is_raised_to_the_reader():
+    script = Scripted([])
+
+    async def buggy(*_: object) -> None:
+        raise ZeroDivisionError
+
+    stream = BarStream(Wire(script.clock, buggy, script.drop, script.klines), [KEY])
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(5):
+            await anext(stream.bars())
