@@ -6,8 +6,7 @@ restart at any line goes on with the next bar as if nothing had happened. Equity
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 
 import structlog
 
@@ -16,6 +15,7 @@ from ai_brain.paper.account import PaperAccount, load_account, save_account
 from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
 from ai_brain.paper.books import open_book
 from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, tapes_of
+from ai_brain.paper.outcome import PaperOutcome, PaperPosition, PaperStatus
 from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.review import ReviewDecision, ReviewReason, decide_review
 from ai_brain.paper.settings import PaperSettings
@@ -34,43 +34,6 @@ IDENTITY_TOLERANCE = 1e-9
 """Of equity: what cash and position may differ from it by rounding."""
 GAP_PATIENCE_MS = 6 * 3_600_000
 """How long missing bars are waited for; after that the venue had none, and the hole is taken as a gap."""
-
-
-class PaperStatus(StrEnum):
-    """What a call did for one strategy."""
-
-    STEPPED = "STEPPED"
-    NO_NEW_BAR = "NO_NEW_BAR"
-    BLOCKED = "BLOCKED"
-    PARKED = "PARKED"
-
-
-@dataclass(frozen=True, slots=True)
-class PaperOutcome:
-    """What a call did for one strategy, and why not more."""
-
-    spec_id: str
-    status: PaperStatus
-    bars: int
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class PaperPosition:
-    """One account as reports tell it; amounts in quote. Equity = cash + positions + unrealised."""
-
-    spec_id: str
-    equity_quote: float
-    cash_quote: float
-    positions_quote: float
-    """Worth of the spot held."""
-    unrealised_quote: float
-    """Of the perpetual held."""
-    fees_quote: float
-    funding_quote: float
-    starting_quote: float
-    holding: str
-    """What is held, one line; empty: nothing. A parked account tells why."""
 
 
 class PaperEngine:
@@ -206,8 +169,15 @@ class PaperEngine:
             self._note(account, book, step, bar_ms)
             if account.parked:
                 return PaperOutcome(spec.id, PaperStatus.PARKED, done + 1, account.parked)
-        self._repository.save(with_performance(spec, "dry_run", account.performance().to_block()))
+        self._write_performance(spec, account)
         return PaperOutcome(spec.id, PaperStatus.STEPPED, len(fresh), "")
+
+    def _write_performance(self, spec: StrategySpec, account: PaperAccount) -> None:
+        """Tell the strategy's file; when someone has moved the strategy meanwhile, the next bar tells it."""
+        try:
+            self._repository.save(with_performance(spec, "dry_run", account.performance().to_block()))
+        except StateFileError as error:
+            self._tell("paper.performance_not_saved", {"strategy_id": spec.id, "reason": str(error)})
 
     def _note(self, account: PaperAccount, book: Book, step: BookStep, bar_ms: int) -> None:
         """Book one bar: check the identity, write the account, then tell."""
@@ -299,5 +269,5 @@ class PaperEngine:
             facts = {"strategy_id": outcome.spec_id, "reason": note or "data is back"}
             self._tell("paper.blocked" if note else "paper.resumed", facts)
 
-    def _tell(self, name: str, facts: dict[str, object], severity: Severity = Severity.INFO) -> None:
+    def _tell(self, name: str, facts: Mapping[str, object], severity: Severity = Severity.INFO) -> None:
         self._publish(Event(self._clock.now_ms(), name, facts, severity))

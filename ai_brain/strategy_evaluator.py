@@ -16,7 +16,7 @@ from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.prediction import predicted_bands
-from ai_brain.evidence.rehearsal import Run, suspicious_trades, trades_csv
+from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import ReturnMoments, return_moments
@@ -67,6 +67,8 @@ class Bench:
     settings: GateSettings
     origin: str = "evaluator"
     """Who looks, for the ledger."""
+    again: bool = False
+    """Judge although it lies in the graveyard: a person asked. The looks count like any other."""
 
 
 def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
@@ -94,7 +96,8 @@ def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
         case.findings.append(findings.refusal(GateReason.ERROR, note))
     judgement = case.close()
     evidence = judgement.evidence
-    if evidence.verdict is Verdict.REJECTED and evidence.deciding not in NOT_THE_IDEAS_FAULT:
+    is_known = bench.graveyard.was_refused(case.sha256) is not None
+    if evidence.verdict is Verdict.REJECTED and evidence.deciding not in NOT_THE_IDEAS_FAULT and not is_known:
         deciding = next(f for f in evidence.findings if f.reason is evidence.deciding and not f.passed)
         bench.graveyard.bury(
             spec_sha256=case.sha256,
@@ -174,7 +177,7 @@ class _Case:
         verdict, deciding = judge(tuple(self.findings))
         trades = self.judged.trades if self.judged else ()
         quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
-        table = trades_csv(trades)
+        table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
         market = self.spec.market
         evidence = Evidence(
             spec_id=self.spec.id,
@@ -198,8 +201,9 @@ class _Case:
             settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),
             code_sha256=code_sha256(),
             trades_sha256=hashlib.sha256(table).hexdigest() if table else None,
+            settlements_sha256=hashlib.sha256(settled).hexdigest() if settled else None,
         )
-        return Judgement(evidence, table)
+        return Judgement(evidence, table, settled)
 
 
 def _examine(case: _Case) -> None:
@@ -241,7 +245,8 @@ def _examine(case: _Case) -> None:
 def _worth_a_look(case: _Case, search: Window) -> bool:
     """Everything that can be asked without computing a performance, cheapest first."""
     settings, tape, parameters = case.bench.settings, case.tapes.main, case.spec.parameters
-    if not case.ask(cheap_rejection.of_memory(case.bench.graveyard.was_refused(case.sha256))):
+    refused_before = None if case.bench.again else case.bench.graveyard.was_refused(case.sha256)
+    if not case.ask(cheap_rejection.of_memory(refused_before)):
         return False
     if not case.ask(cheap_rejection.of_length(len(tape), settings)):
         return False

@@ -11,7 +11,7 @@ import getpass
 import sys
 from collections.abc import Callable, Sequence
 
-from ai_brain.evidence.filing import load_evidence, trades_match
+from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.environment import find_home
@@ -105,8 +105,8 @@ def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
         raise SpecError(
             f"{spec.id}: the evidence is of another spec: parameters were changed since; let it be tested anew"
         )
-    if not trades_match(home, evidence):
-        raise SpecError(f"{spec.id}: its trades file is not the one it was judged on; let it be tested anew")
+    if not tables_match(home, evidence):
+        raise SpecError(f"{spec.id}: its tables of trades are not those it was judged on; let it be tested anew")
     if evidence.verdict is not Verdict.APPROVED:
         raise SpecError(f"{spec.id}: verdict={evidence.verdict}: it failed its gate and cannot be approved by anyone")
     return evidence

@@ -69,15 +69,22 @@ SCHEDULE = (
 
 
 class LabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
-    """Fires a row's due times of lab time; APScheduler is told the real moment."""
+    """Fires a row's due times of lab time, each once however the clock bends; APScheduler is told the real moment."""
 
     def __init__(self, row: Row, clock: Clock) -> None:
         self.row = row
         self.clock = clock
+        self._fired_ms = clock.now_ms()
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        """The real moment of the next due time; never before `now`."""
-        due_ms = self.row.next_due_ms(self.clock.now_ms())
+        """The real moment of the first due time that has not fired.
+
+        `previous` is None where only the mapping to real time is asked for anew; otherwise all that is due has fired
+        together, and the next one lies ahead.
+        """
+        if previous is not None:
+            self._fired_ms = max(self._fired_ms, self.row.last_due_ms(self.clock.now_ms()))
+        due_ms = self.row.next_due_ms(self._fired_ms)
         # A millisecond late rather than early: early would find the due time still ahead.
         return now + timedelta(seconds=self.clock.real_delay_s(due_ms) + 0.001)
 
@@ -181,6 +188,8 @@ class Schedule:
         self._done_ms[name] = due_ms
         self._finished.add(name)
         self._save()
+        if self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms and not self._stop.is_set():
+            self._fire_now(name)  # it fell due again while it ran
         log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
 
     def _judge_bug(self, name: str, error: Exception) -> None:

@@ -1,5 +1,6 @@
-"""Where evidence lies: `state/evidence/ID.json` for people and programs, `ID.trades.csv` to follow it to bars.
+"""Where evidence lies: `state/evidence/ID.json` for people and programs, beside it the tables to follow it to bars.
 
+`ID.trades.csv` holds the trades of the judged stretch, `ID.settlements.csv` a carry's funding.
 Evidence is never overwritten by other evidence: an older file of the same strategy moves to `ID.HASH.json`.
 """
 
@@ -25,7 +26,9 @@ class Judgement:
 
     evidence: Evidence
     trades_csv: bytes
-    """Every trade of the judged stretch; empty when there was none."""
+    """Every closed trade of the judged stretch; empty when there was none."""
+    settlements_csv: bytes = b""
+    """Every settlement a carry met on the judged stretch; empty when there was none."""
 
 
 def evidence_folder(home: Home) -> Path:
@@ -47,8 +50,9 @@ def save_evidence(home: Home, judgement: Judgement) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{evidence.spec_id}.json"
     _keep_older(path, evidence.evidence_sha256)
-    if judgement.trades_csv:
-        write_atomic(folder / f"{evidence.spec_id}.trades.csv", judgement.trades_csv)
+    for table, content in (("trades", judgement.trades_csv), ("settlements", judgement.settlements_csv)):
+        if content:
+            write_atomic(folder / f"{evidence.spec_id}.{table}.csv", content)
     write_json(path, evidence.to_json(), schema=EVIDENCE_SCHEMA)
     return path
 
@@ -62,12 +66,16 @@ def load_evidence(home: Home, spec_id: str) -> Evidence | None:
     return _read(evidence_folder(home) / f"{spec_id}.json")
 
 
-def trades_match(home: Home, evidence: Evidence) -> bool:
-    """Whether `ID.trades.csv` is still, byte for byte, what the evidence was judged on."""
-    path = evidence_folder(home) / f"{evidence.spec_id}.trades.csv"
-    if evidence.trades_sha256 is None:
-        return True
-    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == evidence.trades_sha256
+def tables_match(home: Home, evidence: Evidence) -> bool:
+    """Whether the tables beside the evidence are still, byte for byte, what it was judged on."""
+    folder = evidence_folder(home)
+    for table, expected in (("trades", evidence.trades_sha256), ("settlements", evidence.settlements_sha256)):
+        path = folder / f"{evidence.spec_id}.{table}.csv"
+        if expected is None:
+            continue
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            return False
+    return True
 
 
 def _read(path: Path) -> Evidence | None:
@@ -90,8 +98,8 @@ def _keep_older(path: Path, new_sha256: str) -> None:
     if older is None or older.evidence_sha256 == new_sha256:
         return
     stamp = older.evidence_sha256[:12]
-    trades = path.with_name(f"{path.stem}.trades.csv")
-    if trades.exists():
-        trades.rename(path.with_name(f"{path.stem}.{stamp}.trades.csv"))
+    for table in ("trades", "settlements"):
+        if (beside := path.with_name(f"{path.stem}.{table}.csv")).exists():
+            beside.rename(path.with_name(f"{path.stem}.{stamp}.{table}.csv"))
     path.rename(path.with_name(f"{path.stem}.{stamp}.json"))
     sync_folder(path.parent)

@@ -115,5 +115,6 @@ def _data(evidence: Evidence) -> list[str]:
         f"- spec sha256 {evidence.spec_sha256}",
         f"- settings sha256 {evidence.settings_sha256}, code sha256 {evidence.code_sha256}",
         f"- trades of the judged stretch: {evidence.spec_id}.trades.csv, sha256 {evidence.trades_sha256 or 'none'}",
+        f"- settlements met on it: {evidence.spec_id}.settlements.csv, sha256 {evidence.settlements_sha256 or 'none'}",
         f"- judged {iso(evidence.at_ms)}",
     ]

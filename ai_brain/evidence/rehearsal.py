@@ -27,8 +27,13 @@ TRADE_COLUMNS = (
     "funding_quote",
     "pnl_quote",
     "reason",
+    "perp_entry_price",
+    "perp_exit_price",
 )
-"""Of `ID.trades.csv`; bars are named by their open time, as in the tape."""
+"""Of `ID.trades.csv`; bars are named by their open time, as in the tape; the last two are of a carry's other leg."""
+
+SETTLEMENT_COLUMNS = ("number", "due", "bar", "rate", "price", "price_is_mark", "short_base", "funding_quote")
+"""Of `ID.settlements.csv`: `funding_quote = short_base x price x rate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,26 @@ class TradeLine:
     """Net of fees and funding; slippage is already in the prices."""
     reason: str
     """Why it was closed."""
+    perp_entry_price: float | None = None
+    perp_exit_price: float | None = None
+    """Of a carry's other leg; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLine:
+    """One funding settlement that a carry met with its short on."""
+
+    bar_ms: int
+    """Open time of the bar it is booked in."""
+    due_ms: int
+    rate: float
+    """Fraction of notional; positive: the short receives."""
+    price: float
+    """Of the notional, quote per base."""
+    is_mark: bool
+    """The price is the recorded mark; False: the bar's open, because no mark was recorded."""
+    short_base: float
+    funding_quote: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +92,8 @@ class Run:
     trades: tuple[TradeLine, ...]
     """Closed ones, oldest first."""
     entries: int
-    settled_ms: NDArray[np.int64]
-    """(k,) open times of bars at which funding was settled in position, one each; kept for carries only."""
+    settled: tuple[SettlementLine, ...]
+    """Settlements met in position, summed up from the tape; of carries only."""
     fees_quote: float
     slippage_quote: float
     funding_quote: float
@@ -89,7 +114,7 @@ class Run:
     @property
     def settlements(self) -> int:
         """Funding settlements while in position; 0 for a rule strategy, which does not live on them."""
-        return len(self.settled_ms)
+        return len(self.settled)
 
     @property
     def bars_per_year(self) -> float:
@@ -129,11 +154,12 @@ class Run:
         return sum(trade.pnl_quote > 0.0 for trade in self.trades) / len(self.trades) if self.trades else 0.0
 
     def part(self, window: Window) -> Run:
-        """Bars of this run as a run of its own; trades, fees, slippage and funding are of what was closed in it."""
+        """Bars of this run as a run of its own; fees and slippage are of the trades closed in it."""
         kept = slice(window.first, window.stop)
         times = self.open_time_ms[kept]
         trades = tuple(t for t in self.trades if t.exit_ms is not None and times[0] <= t.exit_ms <= times[-1])
-        funding = sum((t.funding_quote for t in trades), 0.0)
+        settled = tuple(line for line in self.settled if times[0] <= line.bar_ms <= times[-1])
+        funding = sum((line.funding_quote for line in settled or trades), 0.0)
         return replace(
             self,
             open_time_ms=times,
@@ -141,7 +167,7 @@ class Run:
             starting_quote=float(self.equity[window.first - 1]) if window.first else self.starting_quote,
             trades=trades,
             entries=sum(bool(times[0] <= t.entry_ms <= times[-1]) for t in self.trades),
-            settled_ms=self.settled_ms[(self.settled_ms >= times[0]) & (self.settled_ms <= times[-1])],
+            settled=settled,
             fees_quote=sum((t.fees_quote for t in trades), 0.0),
             slippage_quote=sum((t.slippage_quote for t in trades), 0.0),
             funding_quote=funding,
@@ -168,7 +194,21 @@ def trades_csv(trades: Sequence[TradeLine]) -> bytes:
         exit_price = "" if t.exit_price is None else repr(t.exit_price)
         amounts = (t.fees_quote, t.slippage_quote, t.funding_quote, t.pnl_quote)
         prices = (repr(t.quantity_base), repr(t.entry_price), exit_price)
-        table.writerow((number, iso(t.entry_ms), exit_bar, side, *prices, *map(repr, amounts), t.reason))
+        other_leg = ("" if p is None else repr(p) for p in (t.perp_entry_price, t.perp_exit_price))
+        table.writerow((number, iso(t.entry_ms), exit_bar, side, *prices, *map(repr, amounts), t.reason, *other_leg))
+    return out.getvalue().encode()
+
+
+def settlements_csv(lines: Sequence[SettlementLine]) -> bytes:
+    """Settlements as a table, numbers to the last bit. Empty: no bytes."""
+    if not lines:
+        return b""
+    out = io.StringIO(newline="")
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(SETTLEMENT_COLUMNS)
+    for number, line in enumerate(lines, start=1):
+        amounts = (repr(line.rate), repr(line.price), line.is_mark, repr(line.short_base), repr(line.funding_quote))
+        table.writerow((number, iso(line.due_ms), iso(line.bar_ms), *amounts))
     return out.getvalue().encode()
 
 

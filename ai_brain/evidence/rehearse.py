@@ -16,8 +16,6 @@ from trading.simulator.records import Acted
 from trading.simulator.simulate import Result, simulate
 from trading.strategy.spec import StrategySpec
 
-NO_SETTLEMENTS = np.empty(0, dtype=np.int64)
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -62,7 +60,7 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Ru
         starting_quote=conditions.starting_quote,
         trades=tuple(_line(tape, row) for row in t),
         entries=len(t) + int(result.open_quantity != 0.0),
-        settled_ms=NO_SETTLEMENTS,
+        settled=(),
         fees_quote=result.costs.fees,
         slippage_quote=result.costs.slippage,
         funding_quote=result.costs.funding,

@@ -1,8 +1,102 @@
-from ai_brain.evidence.rehearsal import Run
+"""The carry simulator's result in the gate's own words, its funding summed again from the tape."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
 from ai_brain.evidence.rehearse import Conditions
 from trading.market.tape import Tape
+from trading.simulator.carry import CarryResult, simulate_carry
+from trading.simulator.carry_records import CarryActed
 from trading.strategy.spec import StrategySpec
+
+MINUTE_MS = 60_000
 
 
 def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions) -> Run:
-    raise NotImplementedError
+    """A funding carry over a stretch, on the bars both legs have.
+
+    Raises:
+        SpecError: the tapes are not its two legs, or have no bar in common.
+    """
+    result = simulate_carry(
+        spot,
+        perp,
+        spec,
+        costs=conditions.carry_costs,
+        starting_quote=conditions.starting_quote,
+        rules=conditions.rules,
+        entry_delay_bars=conditions.entry_delay_bars,
+    )
+    t = result.trades
+    settled = _settled(result, perp)
+    prices = t["spot_entry_price"] + t["perp_entry_price"] + t["spot_exit_price"] + t["perp_exit_price"]
+    held = float(result.short_base[-1]) * float(perp.close[-1]) * 2.0
+    return Run(
+        open_time_ms=result.open_time_ms,
+        interval_ms=perp.interval_ms,
+        equity=result.equity,
+        starting_quote=result.starting_quote,
+        trades=tuple(_line(result, row) for row in t),
+        entries=result.entries,
+        settled=settled,
+        fees_quote=result.fees_quote,
+        slippage_quote=result.slippage_quote,
+        funding_quote=result.funding_quote,
+        expected_funding_quote=sum((line.funding_quote for line in settled), 0.0),
+        traded_quote=float((t["quantity"] * prices).sum()) + held,
+        liquidations=result.liquidations,
+        identity_error_quote=result.identity_error_quote(),
+    )
+
+
+def _settled(result: CarryResult, perp: Tape) -> tuple[SettlementLine, ...]:
+    """Every settlement met with the short on: rate times the notional held when it was due.
+
+    A settlement at a bar's open meets what was held at the close before, one inside a bar what is held at its close.
+    """
+    opens = result.open_time_ms
+    where = np.searchsorted(perp.open_time_ms, opens)
+    lines = []
+    for stamp, rate, mark in zip(perp.funding.time_ms, perp.funding.rate, perp.funding.mark_price, strict=True):
+        due_ms = round(int(stamp) / MINUTE_MS) * MINUTE_MS
+        bar = int(np.searchsorted(opens, due_ms, side="left"))
+        is_inside = bar > 0 and due_ms < opens[bar - 1] + perp.interval_ms
+        bar = bar - 1 if is_inside else bar
+        if bar >= len(opens) or (bar == 0 and not is_inside):
+            continue
+        held = float(result.short_base[bar if is_inside else bar - 1])
+        if held <= 0.0:
+            continue
+        price = float(perp.open[where[bar]]) if np.isnan(mark) else float(mark)
+        lines.append(
+            SettlementLine(
+                bar_ms=int(opens[bar]),
+                due_ms=due_ms,
+                rate=float(rate),
+                price=price,
+                is_mark=not np.isnan(mark),
+                short_base=held,
+                funding_quote=held * price * float(rate),
+            )
+        )
+    return tuple(lines)
+
+
+def _line(result: CarryResult, row: np.void) -> TradeLine:
+    return TradeLine(
+        entry_ms=int(result.open_time_ms[row["entry_bar"]]),
+        exit_ms=int(result.open_time_ms[row["exit_bar"]]),
+        side=0,
+        quantity_base=float(row["quantity"]),
+        entry_price=float(row["spot_entry_price"]),
+        exit_price=float(row["spot_exit_price"]),
+        fees_quote=float(row["fees"]),
+        slippage_quote=float(row["slippage"]),
+        funding_quote=float(row["funding"]),
+        pnl_quote=float(row["pnl"]),
+        reason=CarryActed(int(row["reason"])).name,
+        perp_entry_price=float(row["perp_entry_price"]),
+        perp_exit_price=float(row["perp_exit_price"]),
+    )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.return_moments import ReturnMoments, return_moments
-from ai_brain.evidence.verdict import DataUsed, Stretch
+from ai_brain.evidence.verdict import DataUsed, Evidence, Stretch
 from ai_brain.evidence.windows import Window, parts
 from trading.market.tape import Tape
 
@@ -62,3 +62,19 @@ def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
         return asdict(conditions.costs)
     legs = {"spot": conditions.carry_costs.spot, "perp": conditions.carry_costs.perp}
     return {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}
+
+
+def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
+    """Evidence as the `performance.backtest` block of the strategy's file; of the judged stretch."""
+    judged, s = evidence.stretch("validation"), evidence.statistics
+    block: dict[str, float | int | str | None] = {
+        "verdict": str(evidence.verdict),
+        "deciding": str(evidence.deciding or ""),
+        "evidence_sha256": evidence.evidence_sha256,
+    }
+    if judged is not None:
+        for name in ("bars", "trades", "settlements", "net_return", "sharpe_annual", "max_drawdown"):
+            block[name] = getattr(judged, name)
+    if s is not None:
+        block |= {"deflated_sharpe": s.deflated_sharpe, "trials": s.trials}
+    return block

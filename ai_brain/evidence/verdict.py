@@ -205,7 +205,9 @@ class Evidence(_Record):
     code_sha256: str
     """Over the sources of the simulator, the rule language and the gate."""
     trades_sha256: str | None
-    """Of `ID.trades.csv`; None: no trade was made."""
+    """Of `ID.trades.csv`; None: no trade was closed."""
+    settlements_sha256: str | None
+    """Of `ID.settlements.csv`; None: none was met, as by every rule strategy."""
 
     def stretch(self, name: str) -> Stretch | None:
         """The stretch of that name; None: it was never run."""

@@ -98,8 +98,8 @@ class CarryBook:
         if held is None:
             return NOTHING_HELD
         text = (
-            f"carry {self._spec.market.native_symbol}: long {held.quantity_base:g} spot, short {held.short_base:g} perp, "
-            f"{held.settlements} settlements, funding {self._stepper.split['funding_quote']:+.2f} since the start"
+            f"carry {self._spec.market.native_symbol}: long {held.quantity_base:g} spot, short {held.short_base:g} "
+            f"perp, {held.settlements} settlements, funding {self._stepper.split['funding_quote']:+.2f} since the start"
         )
         unrealised = held.short_base * (held.perp_entry_price - self._perp_close)
         return Holding(held.quantity_base * self._spot_close, unrealised, text)

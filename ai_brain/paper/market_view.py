@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from ai_brain.paper.account import PaperAccount
+from trading.domain.clock import iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
@@ -14,6 +17,10 @@ from trading.strategy.spec import CarryParameters, StrategySpec
 
 WARM_UP_FACTOR = 5
 """Bars of history before the first paper bar, in look-backs of the rules, so that recursive averages have settled."""
+RECENT_MS = 3 * 86_400_000
+"""Of history, once an account is under way: its stepper remembers the rest."""
+LONGEST_FUNDING_MS = 28_800_000
+"""Contracts settle at least every 8 h."""
 CARRY_WARM_UP_MS = 30 * 86_400_000
 """History of settled funding before a carry's first paper bar."""
 
@@ -66,6 +73,8 @@ def tapes_of(view: MarketView, spec: StrategySpec, *, start_ms: int) -> PaperTap
         tape = view.tape(market, symbol, interval, start_ms=start_ms)
         if tape is None:
             return f"{market} {symbol} {interval}: no closed bars yet"
+        if (why := _funding_overdue(tape, is_carry=isinstance(spec.parameters, CarryParameters))) is not None:
+            return f"{market} {symbol} {interval}: {why}"
         found.append(tape)
     if len(found) == 1:
         return PaperTapes(found[0])
@@ -76,7 +85,9 @@ def tapes_of(view: MarketView, spec: StrategySpec, *, start_ms: int) -> PaperTap
 
 
 def history_from_ms(spec: StrategySpec, account: PaperAccount) -> int:
-    """From where on a strategy needs bars: history to warm its indicators up, before the first bar that counts."""
+    """From where on a strategy needs bars: history to warm up before the first bar that counts, then the newest."""
+    if account.last_bar_ms is not None:
+        return account.last_bar_ms - RECENT_MS
     if isinstance(spec.parameters, CarryParameters):
         return account.started_ms - CARRY_WARM_UP_MS
     bars = spec.parameters.lookback_bars * WARM_UP_FACTOR + 2
@@ -89,3 +100,21 @@ def fresh_bars(account: PaperAccount, tapes: PaperTapes) -> list[int]:
     if account.last_bar_ms is not None:
         return [int(ms) for ms in times[times > account.last_bar_ms]]
     return [int(ms) for ms in times[times + interval_ms > account.started_ms]]
+
+
+def _funding_overdue(tape: Tape, *, is_carry: bool) -> str | None:
+    """Why a perpetual's bars must wait for its funding: a settlement before their end is not known yet.
+
+    A bar stepped without its settlement would never be paid or charged. A rule strategy's tape without any funding is
+    taken as it is.
+    """
+    times = tape.funding.time_ms
+    if tape.market is not Market.PERP or (len(times) == 0 and not is_carry):
+        return None
+    if len(times) == 0:
+        return "no settled funding yet"
+    seen_ms = float(np.median(np.diff(times[-10:]))) if len(times) > 1 else LONGEST_FUNDING_MS
+    interval_ms = min(LONGEST_FUNDING_MS, seen_ms)
+    if tape.end_ms - int(times[-1]) > interval_ms + 60_000:
+        return f"the funding due after {iso(int(times[-1]))} is not known yet"
+    return None

@@ -209,10 +209,13 @@ class Story:
 
     async def _until_review(self) -> str:
         """The first strategy that waits for the human; empty when the days are over before."""
-        while not (waiting := self._lab.repository.by_stage(Stage.REVIEW)):
-            if await self._hour() >= self._last_hour_ms() or not self._lab.repository.by_stage(Stage.DRY_RUN):
-                return ""
-        return waiting[0].id
+        repository = self._lab.repository
+        while await self._hour() < self._last_hour_ms():
+            if waiting := repository.by_stage(Stage.REVIEW):
+                return waiting[0].id
+            if not repository.by_stage(Stage.DRY_RUN):
+                break
+        return ""
 
     async def _approve(self, spec_id: str) -> None:
         await self._scene.conductor.walk()

@@ -14,16 +14,17 @@ import pytest
 
 from ai_brain.paper.account import account_path, load_account
 from ai_brain.paper.book import BookStep
+from ai_brain.paper.outcome import PaperStatus
 from ai_brain.paper.review import ReviewReason
 from ai_brain.paper.rule_book import RuleBook
 from ai_brain.paper.settings import PaperSettings
-from ai_brain.paper_trading_engine import PaperEngine, PaperStatus
+from ai_brain.paper_trading_engine import PaperEngine
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, funded_pair, planted, rule_spec
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event
 from trading.domain.instrument import Market
-from trading.market.tape import Tape, make_tape
+from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
@@ -115,15 +116,15 @@ def test_history_warms_the_indicators_up_but_is_never_traded(home: Home) -> None
     assert all(trade.entry_ms >= START_MS + HISTORY * HOUR_MS for trade in account.trades)
 
 
-def test_paper_trades_are_the_simulators_to_the_last_bit(home: Home) -> None:
+def test_bars_stepped_one_by_one_or_caught_up_at_once_end_in_the_same_bits(home: Home) -> None:
     lab = rule_lab(home)
     spec = lab.add(rule_spec())
-    lab.play(400)
+    lab.play(200)
     one_by_one = load_account(home, spec.id)
     other = rule_lab(Home(home.root / "other").make())
     other.add(rule_spec())
     other.engine.on_closed_bar(other.live)
-    other.live.shown += 400
+    other.live.shown += 200
     other.engine.on_closed_bar(other.live)
     at_once = load_account(other.home, spec.id)
     assert one_by_one is not None
@@ -313,7 +314,7 @@ def test_at_most_so_many_positions_are_open_over_all_accounts(home: Home) -> Non
         nonlocal most
         most = max(most, sum(bool(position.holding) for position in lab.engine.positions()))
 
-    lab.play(200, each=count)
+    lab.play(120, each=count)
     assert most == 2
     refused = lab.events("paper.entry_refused")
     assert refused
@@ -373,6 +374,32 @@ def test_a_carry_books_each_settlement_once_and_lives_on_them(home: Home) -> Non
     assert performance is not None
     assert performance.results == account.settlements
     assert performance.hours == pytest.approx(300, abs=0.01)
+
+
+def test_a_settlement_that_is_due_and_not_known_yet_is_waited_for(home: Home) -> None:
+    lab = carry_lab(home)
+    spec = lab.add(carry_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(150)
+    whole = lab.live.tapes[Market.PERP]
+    known = whole.funding.time_ms <= START_MS + lab.live.shown * HOUR_MS
+    late = Funding(whole.funding.time_ms[known], whole.funding.rate[known], whole.funding.mark_price[known])
+    lab.live.tapes[Market.PERP] = make_tape(replace(whole, funding=late))
+    statuses = []
+    for _ in range(12):
+        lab.live.shown += 1
+        (outcome,) = lab.engine.on_closed_bar(lab.live)
+        statuses.append(outcome.status)
+    assert PaperStatus.BLOCKED in statuses
+    assert "funding" in outcome.note
+    before = load_account(home, spec.id)
+    assert before is not None
+    lab.live.tapes[Market.PERP] = whole
+    (outcome,) = lab.engine.on_closed_bar(lab.live)
+    after = load_account(home, spec.id)
+    assert after is not None
+    assert (outcome.status, after.returns.n) == (PaperStatus.STEPPED, 162)
+    assert after.settlements > before.settlements
 
 
 def test_a_strategy_never_on_paper_is_not_reviewed(home: Home) -> None:

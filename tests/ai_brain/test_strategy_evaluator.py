@@ -10,11 +10,13 @@ import pytest
 
 from ai_brain.evidence import findings as gate
 from ai_brain.evidence import rehearse
-from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, trades_match
+from ai_brain.evidence import rehearse_carry as rehearse_carry_module
+from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.telling import backtest_block
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Finding, GateReason, Verdict
 from ai_brain.learning_db import LearningDb
@@ -28,11 +30,16 @@ from tests.ai_brain.markets import (
     rule_spec,
     tape_of,
 )
+from tests.conftest import DATA, needs_data
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import StateFileError
+from trading.domain.instrument import Market
+from trading.market.importers import import_recorded
+from trading.market.tape import Tape
+from trading.simulator.carry import CARRY_RULES
 from trading.simulator.costs import Costs, MarketRules
 from trading.storage.home import Home
-from trading.strategy.spec import StrategySpec, spec_sha256
+from trading.strategy.spec import StrategySpec, spec_sha256, with_performance
 
 CONDITIONS = Conditions(MarketRules())
 EDGE = 0.006
@@ -62,6 +69,9 @@ def test_a_planted_edge_is_approved_with_every_number_on_the_page(bench: Bench) 
     assert evidence.statistics is not None
     assert evidence.statistics.deflated_sharpe >= 0.95
     assert evidence.statistics.trials == 1
+    spec = with_performance(rule_spec(), "backtest", backtest_block(evidence))
+    assert spec.performance.backtest["evidence_sha256"] == evidence.evidence_sha256
+    assert spec.performance.backtest["trades"] == evidence.stretch("validation").trades  # type: ignore[union-attr]
     page = evidence_markdown(evidence)
     for words in ("Falls overshoot", evidence.data[0].content_hash, "costs doubled", "one bar late", "48 bars:"):
         assert words in page
@@ -117,6 +127,9 @@ def test_a_refused_idea_is_not_paid_for_again_even_under_another_name(bench: Ben
     assert again.evidence.deciding is GateReason.ALREADY_REFUSED
     assert "LOST_ON_SEARCH" in again.evidence.findings[0].note
     assert bench.ledger.looks() == looks
+    asked = evaluate(rule_spec(), tapes, replace(bench, again=True, origin="backtest"))
+    assert asked.evidence.deciding is GateReason.LOST_ON_SEARCH
+    assert (bench.ledger.looks(), bench.ledger.count()) == (looks + 1, 1)
     assert bench.graveyard.count_by_reason() == {"LOST_ON_SEARCH": 1}
 
 
@@ -225,7 +238,7 @@ def test_a_trade_in_the_table_can_be_followed_to_its_bars(home: Home, bench: Ben
     save_evidence(home, judgement)
     loaded = load_evidence(home, judgement.evidence.spec_id)
     assert loaded == judgement.evidence
-    assert trades_match(home, loaded)
+    assert tables_match(home, loaded)
     header, first, *_ = judgement.trades_csv.decode().splitlines()
     row = dict(zip(header.split(","), first.split(","), strict=True))
     tape = tapes.main
@@ -242,6 +255,78 @@ def test_the_same_inputs_give_the_same_evidence_to_the_bit(home: Home, bench: Be
     one, two = evaluate(rule_spec(), on(), bench), evaluate(rule_spec(), on(), bench)
     assert one.evidence.evidence_sha256 == two.evidence.evidence_sha256
     assert one.trades_csv == two.trades_csv
+
+
+def funded(seed: int = 1, *, rate: float = 0.0002, bars: int = 4000) -> Tapes:
+    spot, perp = funded_pair(bars, seed, rate=rate)
+    return Tapes(perp, CONDITIONS, spot)
+
+
+def test_a_carry_with_a_very_high_sharpe_is_judged_by_its_funding_not_refused_for_its_sharpe(
+    home: Home, bench: Bench
+) -> None:
+    judgement = evaluate(carry_spec(), funded(), bench)
+    evidence = judgement.evidence
+    judged = evidence.stretch("validation")
+    assert judged is not None
+    assert judged.sharpe_annual > 5
+    assert (evidence.verdict, evidence.quarantined) == (Verdict.APPROVED, False)
+    assert judged.settlements >= 30
+    header, *lines = judgement.settlements_csv.decode().splitlines()
+    rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    assert len(rows) == judged.settlements
+    assert sum(float(row["funding_quote"]) for row in rows) == pytest.approx(judged.funding_quote, rel=1e-9)
+    row = rows[7]
+    product = float(row["short_base"]) * float(row["price"]) * float(row["rate"])
+    assert float(row["funding_quote"]) == pytest.approx(product, rel=1e-12)
+    save_evidence(home, judgement)
+    assert tables_match(home, evidence)
+
+
+def test_funding_booked_that_the_tape_does_not_hold_is_quarantined(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generous(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs)  # type: ignore[arg-type]
+        extra = 0.05 * result.funding_quote
+        return replace(result, funding_quote=result.funding_quote + extra, equity=result.equity + extra)
+
+    original = rehearse_carry_module.simulate_carry
+    monkeypatch.setattr(rehearse_carry_module, "simulate_carry", generous)
+    evidence = evaluate(carry_spec(), funded(), bench).evidence
+    assert evidence.verdict is Verdict.REJECTED
+    assert evidence.quarantined
+    assert GateReason.FUNDING_MISMATCH in {finding.reason for finding in evidence.findings if not finding.passed}
+
+
+@pytest.mark.parametrize(
+    ("rate", "bars", "reason"),
+    [
+        (0.00001, 4000, GateReason.TOO_FEW_SIGNALS),
+        (0.0002, 560, GateReason.DATA_TOO_SHORT),
+    ],
+)
+def test_a_carry_that_cannot_be_shown_costs_no_trial(bench: Bench, rate: float, bars: int, reason: GateReason) -> None:
+    evidence = evaluate(carry_spec(entry_apr_pct=12.0), funded(rate=rate, bars=bars), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, reason)
+    assert bench.ledger.looks() == 0
+
+
+@needs_data
+def test_the_carry_on_recorded_bitcoin_is_paid_what_was_recorded(bench: Bench) -> None:
+    def recorded(market: Market) -> Tape:
+        return import_recorded(
+            DATA, market, "BTCUSDT", "1h", start_ms=parse_iso("2023-01-01"), end_ms=parse_iso("2025-01-01")
+        )
+
+    tapes = Tapes(recorded(Market.PERP), Conditions(CARRY_RULES), recorded(Market.SPOT))
+    evidence = evaluate(carry_spec(), tapes, bench).evidence
+    judged = evidence.stretch("validation")
+    assert judged is not None
+    assert judged.settlements > 500
+    assert judged.funding_quote > 200
+    assert GateReason.FUNDING_MISMATCH in {finding.reason for finding in evidence.findings if finding.passed}
+    assert {data.origin for data in evidence.data} == {"recorded"}
 
 
 class TestTheOldTraps:

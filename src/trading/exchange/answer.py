@@ -8,6 +8,8 @@ from decimal import Decimal, InvalidOperation
 
 from trading.domain.errors import DataProviderError
 
+LARGEST_EXPONENT = 40
+"""No price, quantity, time or id is beyond 1e40; arithmetic with what is would hang or overflow."""
 SHOWN = 80
 """Characters of a bad value that a message repeats."""
 
@@ -34,14 +36,14 @@ class Answer:
         return str(value)
 
     def decimal(self, name: str) -> Decimal:
-        """A finite decimal."""
+        """A finite decimal of a size that arithmetic can bear."""
         text = self.text(name)
         try:
             value = Decimal(text)
         except InvalidOperation as error:
             raise DataProviderError(f"{self.where}: {name}={text!r}: not a number") from error
-        if not value.is_finite():
-            raise DataProviderError(f"{self.where}: {name}={text!r}: not a finite number")
+        if not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
+            raise DataProviderError(f"{self.where}: {name}={text[:SHOWN]!r}: not a number of this world")
         return value
 
     def number(self, name: str) -> float:

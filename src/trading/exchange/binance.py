@@ -287,9 +287,8 @@ def _order_params(order: Order) -> dict[str, object]:
     if order.type is OrderType.MARKET:
         params["type"] = "MARKET"
     elif order.price is None:
-        raise OrderValidationError(
-            f"{order.market} {order.symbol} {order.client_id}: a {order.type} order needs a price"
-        )
+        name = f"{order.market} {order.symbol} {order.client_id}"
+        raise OrderValidationError(f"{name}: price=None: a {order.type} order needs one")
     else:
         params["price"] = f"{order.price:f}"
         params |= _LIMITS[order.market, order.type]

@@ -15,7 +15,7 @@ import ccxt.pro
 from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, RateLimitError
+from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.errors import is_clock_error, translate
@@ -121,14 +121,14 @@ class Line:
         """
         self._refuse_while_quiet(where)
         if not self._is_timed:
-            await self.read_time()
+            await self._time_first(writes=writes, where=where)
         try:
             return await self._send(endpoint, params)
         except BaseError as error:
-            if is_clock_error(error):
+            if is_clock_error(error) and not writes:
                 await self.read_time()
-                if not writes:
-                    return await self._again(endpoint, params, where)
+                return await self._again(endpoint, params, where)
+            self._is_timed = self._is_timed and not is_clock_error(error)
             raise self._told(error, writes=writes, where=where) from error
 
     async def read_time(self) -> int:
@@ -181,6 +181,15 @@ class Line:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    async def _time_first(self, *, writes: bool, where: str) -> None:
+        """Learn the venue's time before the first stamp; without it nothing that changes something is sent."""
+        try:
+            await self.read_time()
+        except DataProviderError as error:
+            if writes:
+                raise OrderRejectedError(f"{where}: not sent, the venue's clock cannot be read: {error}") from error
+            raise
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
         return await getattr(self._client, endpoint)(dict(params))

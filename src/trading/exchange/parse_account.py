@@ -54,13 +54,20 @@ def order_state(market: Market, answer: Answer) -> OrderState:
         client_id=answer.text("origClientOrderId" if answer.has("origClientOrderId") else "clientOrderId"),
         market=market,
         symbol=answer.text("symbol"),
-        side=Side(answer.text("side").lower()),
+        side=_side(answer),
         type=_order_type(answer),
         quantity_base=answer.decimal("origQty"),
         price=price if price > 0 else None,
         reduce_only=answer.fields.get("reduceOnly") is True,
     )
     return OrderState(order, answer.text("orderId"), status, filled, average, answer.whole(time_name))
+
+
+def _side(answer: Answer) -> Side:
+    word = answer.text("side")
+    if word not in ("BUY", "SELL"):
+        raise DataProviderError(f"{answer.where}: side={word!r}: neither BUY nor SELL")
+    return Side.BUY if word == "BUY" else Side.SELL
 
 
 def _order_type(answer: Answer) -> OrderType:
@@ -73,7 +80,7 @@ def _order_type(answer: Answer) -> OrderType:
 def fill(market: Market, answer: Answer) -> Fill:
     """A row of `myTrades` or `userTrades`."""
     is_spot = market is Market.SPOT
-    is_buy = answer.flag("isBuyer") if is_spot else answer.text("side") == "BUY"
+    is_buy = answer.flag("isBuyer") if is_spot else _side(answer) is Side.BUY
     return Fill(
         market,
         answer.text("symbol"),

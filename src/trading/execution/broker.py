@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from trading.domain.orders import Order
-from trading.execution.intents import OrderRecord
+from trading.execution.intent_records import OrderRecord
 
 
 class Broker(Protocol):

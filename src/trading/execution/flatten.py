@@ -16,9 +16,9 @@ import structlog
 from trading.domain.errors import DataProviderError, ExecutionError
 from trading.domain.instrument import Instrument, Market
 from trading.domain.orders import Order, OrderType, Side
-from trading.execution.intents import OrderRecord, Purpose
+from trading.execution.intent_records import OrderRecord, Purpose
 from trading.execution.legs import Leg
-from trading.execution.two_legs import Tools
+from trading.execution.saga_steps import Tools
 
 log = structlog.get_logger(__name__)
 

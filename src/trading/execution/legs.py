@@ -12,7 +12,7 @@ from decimal import ROUND_UP, Decimal
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Book
 from trading.domain.orders import Side
-from trading.execution.intents import OrderRecord, Purpose
+from trading.execution.intent_records import OrderRecord, Purpose
 
 
 @dataclass(frozen=True, slots=True)

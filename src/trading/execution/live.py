@@ -15,7 +15,8 @@ from trading.domain.errors import (
 )
 from trading.domain.orders import Order, OrderState
 from trading.domain.venue import Venue
-from trading.execution.intents import Intents, IntentStatus, OrderRecord
+from trading.execution.intent_records import IntentStatus, OrderRecord
+from trading.execution.intents import Intents
 from trading.execution.settings import ExecutionSettings
 
 log = structlog.get_logger(__name__)

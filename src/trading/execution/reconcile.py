@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from trading.domain.instrument import Instrument, Market
 from trading.domain.orders import OrderState
-from trading.execution.intents import PREFIX, IntentStatus, OrderRecord
-from trading.execution.two_legs import Tools
+from trading.execution.intent_records import PREFIX, IntentStatus, OrderRecord
+from trading.execution.saga_steps import Tools
 
 ASK_ABSENT_AGAIN_MS = 3_600_000
 """An order given up as absent is asked for again for an hour: what arrives late is found."""

@@ -17,7 +17,8 @@ from trading.domain.instrument import Instrument, Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.domain.venue import Venue
 from trading.execution.broker import Broker
-from trading.execution.intents import Intent, Intents, OrderRecord, Purpose
+from trading.execution.intent_records import Intent, OrderRecord, Purpose
+from trading.execution.intents import Intents
 from trading.execution.legs import Leg, pair
 from trading.execution.saga_table import SagaState
 from trading.execution.settings import ExecutionSettings
@@ -88,7 +89,7 @@ class SagaSteps:
         self._started_s = self._even_s = self._since_s = self._making_since_s = self._clock.monotonic_s()
 
     async def _sellable(self, ahead: Leg, excess: Decimal) -> Decimal:
-        """What can be given back of bought spot: the fee may have been taken in base, so less than was bought is there."""
+        """What can be given back of bought spot: a fee may have been taken in base, so less is there."""
         if ahead.market is not Market.SPOT or ahead.side is not Side.BUY:
             return excess
         balances = await self._tools.venue.balances(Market.SPOT)

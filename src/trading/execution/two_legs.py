@@ -21,13 +21,12 @@ from trading.domain.errors import (
     OutcomeUnknownError,
 )
 from trading.domain.instrument import Instrument, Market
-from trading.execution.intents import Intent, IntentStatus, Purpose
+from trading.execution.intent_records import Intent, IntentStatus, Purpose
 from trading.execution.legs import Leg, depth_within, pair
+from trading.execution.saga_steps import SagaReport, SagaSteps, TooLittleCashError, Tools
 from trading.execution.saga_table import ENDS, TABLE, SagaState
 
 log = structlog.get_logger(__name__)
-
-from trading.execution.saga_steps import SagaReport, SagaSteps, TooLittleCashError, Tools
 
 BOOK_DEPTH = 20
 

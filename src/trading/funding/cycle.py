@@ -9,9 +9,10 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.execution.flatten import flatten_all
-from trading.execution.intents import Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.saga_steps import SagaReport
 from trading.execution.saga_table import SagaState
-from trading.execution.two_legs import SagaReport, TwoLegs
+from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
 from trading.funding.carry import (
     CarryMarket,

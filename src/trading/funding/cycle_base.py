@@ -11,7 +11,7 @@ from typing import Protocol
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
-from trading.execution.two_legs import Tools
+from trading.execution.saga_steps import Tools
 from trading.funding import moves
 from trading.funding.books import Performance, performance
 from trading.funding.carry import (

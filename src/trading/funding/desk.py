@@ -27,10 +27,11 @@ from trading.domain.venue import Venue
 from trading.execution.flatten import FlattenReport, flatten_all
 from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
+from trading.execution.saga_steps import Tools
 from trading.execution.settings import ExecutionSettings
-from trading.execution.two_legs import Tools
 from trading.funding.carry import CarrySettings
-from trading.funding.cycle import Cycle, Room
+from trading.funding.cycle import Cycle
+from trading.funding.cycle_base import Room
 from trading.funding.position import PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus

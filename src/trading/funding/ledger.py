@@ -8,7 +8,7 @@ from decimal import Decimal
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Instrument, Market
 from trading.domain.orders import Fill, Income, IncomeKind, Side
-from trading.execution.two_legs import Tools
+from trading.execution.saga_steps import Tools
 from trading.funding.books import (
     Baseline,
     BookedFill,

@@ -10,7 +10,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import PortfolioUpdateError
 from trading.domain.instrument import coarser_lot
 from trading.execution.legs import gross_up
-from trading.execution.two_legs import SagaReport
+from trading.execution.saga_steps import SagaReport
 from trading.funding.books import Performance
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair, take_baseline
@@ -20,7 +20,7 @@ from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 if TYPE_CHECKING:
-    from trading.funding.cycle import Room
+    from trading.funding.cycle_base import Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
-from trading.execution.intents import OrderRecord
+from trading.execution.intent_records import OrderRecord
 from trading.execution.reconcile import Difference
 from trading.funding.books import BookedFill, Identity, Performance, VenueAccount
 from trading.funding.carry import Outlook

@@ -14,7 +14,7 @@ from trading.funding.carry import CarryMarket, CarrySettings
 from trading.funding.position import CarryPosition
 
 if TYPE_CHECKING:
-    from trading.funding.cycle import Tell
+    from trading.funding.cycle_base import Tell
 
 SAME_SETTLEMENT_MS = 600_000
 """An income record this near to a settlement belongs to it."""

@@ -153,7 +153,8 @@ def _tape(
     log_prices: NDArray[np.float64],
     volume_quote: NDArray[np.float64],
 ) -> Tape:
-    prices = np.maximum(np.round(np.exp(log_prices) / plan.tick) * plan.tick, plan.tick)
+    places = max(0, math.ceil(-math.log10(plan.tick)))  # so that 41456.2 is not 41456.200000000004
+    prices = np.round(np.maximum(np.round(np.exp(log_prices) / plan.tick), 1.0) * plan.tick, places)
     return make_tape(
         Tape(
             market,

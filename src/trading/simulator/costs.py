@@ -24,7 +24,7 @@ class Costs:
     """Fees and slippage of one market.
 
     Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume)`, sigma and the
-    quote volume those of the bar before. The square-root law with k near 1 is the literature's; it is used until k is fitted
+    quote volume those of the bar before. The square-root law with k near 1 is the literature's, used until k is fitted
     to recorded books.
 
     Raises:

@@ -75,4 +75,5 @@ def evidence() -> Evidence:
         settings_sha256="e" * 64,
         code_sha256="f" * 64,
         trades_sha256=None,
+        settlements_sha256=None,
     )

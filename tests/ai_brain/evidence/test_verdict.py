@@ -8,7 +8,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from ai_brain.evidence.filing import Judgement, evidence_folder, load_evidence, save_evidence, trades_match
+from ai_brain.evidence.filing import Judgement, evidence_folder, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown, headline
 from ai_brain.evidence.verdict import (
@@ -83,9 +83,9 @@ def test_a_trades_file_that_was_touched_no_longer_matches(home: Home, evidence: 
     table = b"entry_bar_ms\n1\n"
     judged = evidence.model_copy(update={"trades_sha256": hashlib.sha256(table).hexdigest()})
     save_evidence(home, Judgement(judged, table))
-    assert trades_match(home, judged)
+    assert tables_match(home, judged)
     (evidence_folder(home) / f"{judged.spec_id}.trades.csv").write_bytes(table + b"2\n")
-    assert not trades_match(home, judged)
+    assert not tables_match(home, judged)
 
 
 def test_evidence_never_given_is_none(home: Home) -> None:

@@ -60,6 +60,7 @@ def judged(family: str = "momentum", verdict: Verdict = Verdict.APPROVED) -> Evi
         settings_sha256="",
         code_sha256="",
         trades_sha256=None,
+        settlements_sha256=None,
     )
 
 

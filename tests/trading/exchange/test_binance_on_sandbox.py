@@ -63,7 +63,7 @@ class Sandbox:
         return Timeline(answer["anchor_s"], answer["origin_ms"], answer["scale"])
 
     def asked(self, what: str) -> int:
-        return int(self.http.get("/sandbox/seen").json()["counts"].get(what, 0))
+        return int(self.http.get("/sandbox/seen").json()["requests"].get(what, 0))
 
     def follow(self, clock: Clock, scale: float) -> None:
         clock.follow(self.speed(scale))
@@ -190,9 +190,8 @@ async def test_an_order_lives_its_life(venue: Binance, market: Market):
     again = await venue.cancel(market, SYMBOL, f"life-1-{market}")
     assert again is not None
     assert again.status is OrderStatus.FILLED, "a cancel that came too late tells the fill"
-    ioc = await venue.place(
-        order(f"life-3-{market}", market, Side.SELL, OrderType.LIMIT_IOC, await away(venue, market, 1.04))
-    )
+    far = order(f"life-3-{market}", market, Side.SELL, OrderType.LIMIT_IOC, await away(venue, market, 1.04))
+    ioc = await venue.place(replace(far, quantity_base=Decimal("0.005")))
     assert (ioc.status, ioc.filled_base) == (OrderStatus.EXPIRED, 0)
     fill = next(f for f in await venue.fills(market, SYMBOL, start_ms=START_MS) if f.venue_order_id == taken.venue_id)
     assert (fill.quantity_base, fill.is_maker, fill.side) == (Decimal("0.01"), False, Side.BUY)
@@ -281,6 +280,10 @@ async def test_a_time_stamp_that_was_refused_is_set_right_and_only_reads_are_rep
     with pytest.raises(OrderRejectedError) as told:
         await venue.place(order("late", Market.PERP, Side.BUY, OrderType.MARKET))
     assert told.value.code == -1021
+    sandbox.fault("GET /fapi/v1/time", "502")
+    with pytest.raises(OrderRejectedError, match="not sent, the venue's clock cannot be read"):
+        await venue.place(order("late", Market.PERP, Side.BUY, OrderType.MARKET))
+    assert sandbox.asked("POST /fapi/v1/order") <= 1
     assert await venue.find(Market.PERP, SYMBOL, "late") is None
 
 

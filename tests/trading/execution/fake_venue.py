@@ -328,6 +328,8 @@ class FakeVenue:
         closed = min(abs(signed), abs(self.quantity)) * (1 if self.quantity > 0 else -1)
         gain = closed * (price - self.entry)
         self.quantity += signed
+        if closed * self.quantity < 0:
+            self.entry = price
         return gain
 
     @contextmanager

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from tests.trading.execution.fake_venue import FakeVenue, spot_btc
 from trading.domain.clock import Clock
-from trading.execution.intents import Intent, Intents, Purpose
+from trading.execution.intent_records import Intent, Purpose
+from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
+from trading.execution.saga_steps import SagaReport, Tools
 from trading.execution.settings import ExecutionSettings
-from trading.execution.two_legs import SagaReport, Tools, TwoLegs
+from trading.execution.two_legs import TwoLegs
 from trading.risk.kill_switch import Stop
 
 START_MS = 1_700_000_000_000

@@ -15,7 +15,8 @@ from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.instrument import Market
 from trading.execution import intents as intents_module
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.storage.files import append_line
 
 D = Decimal

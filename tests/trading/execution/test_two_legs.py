@@ -12,7 +12,7 @@ from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.decisions import Reason
 from trading.domain.instrument import Market
 from trading.domain.orders import OrderType
-from trading.execution.intents import IntentStatus, Purpose
+from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_table import SagaState
 from trading.execution.settings import ExecutionSettings
 from trading.risk.kill_switch import Stop, StopKind

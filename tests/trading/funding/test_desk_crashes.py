@@ -1,4 +1,4 @@
-"""The desk dies, or is lied to, at every call of a cycle that opens, closes or flattens; the next cycles make it good."""
+"""The desk dies, or is lied to, at every call of a cycle that opens, closes or flattens; the next ones make it good."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,16 @@ def test_a_history_with_an_outage_blocks_orders_but_not_research():
 def test_the_longest_run_is_found_at_either_end():
     assert longest_run(tape([100.0]).close > 0) == 1
     assert longest_run(tape([100.0] * 4).close < 0) == 0
+
+
+def test_the_documents_table_of_rules_is_the_codes():
+    document = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    stops = {Action.WARN: "nothing, it is noted", Action.BLOCK_ORDERS: "orders"}
+    stops[Action.BLOCK_RESEARCH] = "research and orders"
+    lines = [line.split("|")[1:-1] for line in document.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip(" `") for cell in cells] for cells in lines if len(cells) == 5]
+    written = {row[0]: (row[3], row[4]) for row in rows}
+    assert written == {rule: (f"-{RULES[rule].penalty}", stops[RULES[rule].action]) for rule in RuleId}
 
 
 @needs_data

@@ -115,6 +115,11 @@ async def test_when_the_repair_fails_nothing_later_is_told_until_it_works(rig: R
 async def test_a_gap_of_the_venue_stays_a_gap():
     rig = Rig(drop=(50, 51))
     await rig.data.open()
+    rig.at_hour(52.1)
+    asked = len(rig.venue.asked)
+    for _ in range(3):
+        await rig.data.accept(replace(rig.bar(52), is_closed=False))
+    assert len(rig.venue.asked) == asked + 1, "the venue is asked for what it does not have once"
     rig.at_hour(53.1)
     await rig.data.accept(rig.bar(52))
     assert rig.hours() == [52]

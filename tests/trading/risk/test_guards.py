@@ -56,6 +56,7 @@ def test_the_smallest_limit_wins_and_all_are_told() -> None:
         ({}, {"free_futures_quote": 60}, Reason.INSUFFICIENT_BALANCE, 60.0),
         ({}, {"pending_quote": 650}, Reason.POSITION_SIZE, 50.0),
         ({}, {"committed_quote": 2400}, Reason.TOTAL_RISK, 50.0),
+        ({"position_pct": 100.0, "trade_pct": 100.0}, {"pending_quote": 2400}, Reason.TOTAL_RISK, 50.0),
     ],
 )
 def test_every_cap_can_be_the_smallest(

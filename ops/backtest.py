@@ -1,0 +1,183 @@
+"""`./lab backtest`: one strategy over history with every question of the gate. The look is counted as a trial.
+
+The evidence of a strategy that the lab has judged already is never replaced from here: it decides what a human may
+approve. Such a look, and one at a file that is not in `strategies/`, is filed beside, in `backtests/ID/HASH/`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai_brain.evidence.filing import EVIDENCE_SCHEMA, Judgement, evidence_folder, save_evidence
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.page import evidence_markdown
+from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.trial_ledger import TrialLedger
+from ai_brain.evidence.verdict import Verdict
+from ai_brain.learning_db import LearningDb
+from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ops.environment import find_home
+from ops.flags import span_of_days
+from ops.known_rules import rules_for
+from ops.settings import read_settings
+from ops.verify import verify
+from trading.domain.clock import Clock, iso
+from trading.domain.errors import DataProviderError, SettingsError, SpecError
+from trading.domain.instrument import Market
+from trading.market.importers import import_recorded
+from trading.market.store import TapeStore
+from trading.market.tape import Tape
+from trading.storage.files import write_atomic, write_json
+from trading.storage.home import Home
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import CarryParameters, StrategySpec, dump_spec, load_spec, spec_sha256
+
+ORIGIN = "command line"
+"""Who looked, in the trial ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which recorded market a backtest is to run on."""
+
+    folder: Path | None
+    """Of recorded files; None: the lab's own store."""
+    start_ms: int | None
+    """Open of the first bar; None: the first recorded one."""
+    end_ms: int | None
+    """Bars open before this; None: to the last recorded one."""
+
+
+def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | None) -> int:
+    """Backtest a strategy file or a strategy of the repository and print its page.
+
+    Returns:
+        0: APPROVED or CAUTION; 1: REJECTED.
+
+    Raises:
+        SettingsError: a flag is wrong, or the file is not there.
+        SpecError: not a strategy, or an unknown id.
+        DataProviderError: the market is not recorded.
+    """
+    home = find_home()
+    stretch = Stretch(tape, *span_of_days(start, end))
+    spec, is_ours = find_spec(home, wanted)
+    tapes = tapes_for(home, spec, stretch)
+    settings = read_settings(home.settings_file)
+    home.make()
+    database = LearningDb(home.learning_db)
+    try:
+        clock = Clock()
+        ledger, graveyard = TrialLedger(database, clock), AskedAnyway(database, clock)
+        if (before := Graveyard.was_refused(graveyard, spec_sha256(spec))) is not None:
+            print(f"lab: refused before, {before}; judged again because you ask", file=sys.stderr)
+        bench = Bench(ledger, graveyard, clock=clock, settings=settings.gate, origin=ORIGIN)
+        judgement = evaluate(spec, tapes, bench)
+    finally:
+        database.close()
+    print(evidence_markdown(judgement.evidence))
+    for line in file_it(home, spec, judgement, is_ours=is_ours):
+        print(line)
+    return 1 if judgement.evidence.verdict is Verdict.REJECTED else 0
+
+
+def run_verify(wanted: str) -> int:
+    """Derive a published verdict anew from its pinned tapes.
+
+    Returns:
+        0: the same, bit for bit; 1: something differs, and is named.
+
+    Raises:
+        SpecError: unknown strategy, or one without evidence.
+        DataProviderError: its market is not in the store any more.
+    """
+    home = find_home()
+    return verify(home, StrategyRepository(home.strategies, repair=False).get(wanted))
+
+
+class AskedAnyway(Graveyard):
+    """A person asks for this look: an earlier refusal does not stand in its way, and none is written from it.
+
+    The stretch may be any; only the lab's own tape buries an idea.
+    """
+
+    def was_refused(self, spec_sha256: str) -> str | None:
+        """Never: judge it."""
+        return None
+
+    def bury(self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str) -> None:
+        """Nothing is written."""
+
+
+def find_spec(home: Home, wanted: str) -> tuple[StrategySpec, bool]:
+    """A strategy by its file or id, and whether it is one of the repository's.
+
+    Raises:
+        SettingsError: the file cannot be read.
+        SpecError: not a strategy, or an unknown id.
+    """
+    path = Path(wanted)
+    if not (path.suffix == ".json" or "/" in wanted or path.is_file()):
+        return StrategyRepository(home.strategies, repair=False).get(wanted), True
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {error.strerror}; give a strategy file or an id of get_status.py"
+        ) from error
+    spec = load_spec(raw, where=str(path))
+    try:
+        ours = StrategyRepository(home.strategies, repair=False).get(spec.id)
+    except SpecError:
+        return spec, False
+    return spec, ours.id == spec.id and spec_sha256(ours) == spec_sha256(spec)
+
+
+def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
+    """The recorded market of a spec; of a carry both legs, cut to what both have.
+
+    Raises:
+        DataProviderError: it is not recorded.
+    """
+    conditions = Conditions(rules=rules_for(spec))
+    if not isinstance(spec.parameters, CarryParameters):
+        return Tapes(_tape(home, spec, spec.market.market, stretch), conditions)
+    spot, perp = (_tape(home, spec, market, stretch) for market in (Market.SPOT, Market.PERP))
+    first_ms, end_ms = max(spot.start_ms, perp.start_ms), min(spot.end_ms, perp.end_ms)
+    if first_ms >= end_ms:
+        raise DataProviderError(
+            f"{spec.id}: spot ends {iso(spot.end_ms)}, the perpetual begins {iso(perp.start_ms)}: no bar in common; "
+            "fetch both for one stretch"
+        )
+    return Tapes(perp.window(first_ms, end_ms), conditions, spot.window(first_ms, end_ms))
+
+
+def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bool) -> list[str]:
+    """Write the evidence and its tables; what to tell of where they are."""
+    evidence = judgement.evidence
+    if is_ours and not (evidence_folder(home) / f"{spec.id}.json").exists():
+        path = save_evidence(home, judgement)
+        return [f"Evidence: {path}", *(f"Trades: {path.with_suffix('.trades.csv')}" for _ in judgement.trades_csv[:1])]
+    folder = home.root / "backtests" / spec.id / evidence.evidence_sha256[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "spec.json": dump_spec(spec),
+        "page.md": evidence_markdown(evidence).encode(),
+        "trades.csv": judgement.trades_csv,
+        "settlements.csv": judgement.settlements_csv,
+    }
+    for name, content in contents.items():
+        if content:
+            write_atomic(folder / name, content)
+    write_json(folder / "evidence.json", evidence.to_json(), schema=EVIDENCE_SCHEMA)
+    told = [f"Evidence: {folder / 'evidence.json'}"]
+    return told + [f"Trades: {folder / 'trades.csv'}" for _ in judgement.trades_csv[:1]]
+
+
+def _tape(home: Home, spec: StrategySpec, market: Market, stretch: Stretch) -> Tape:
+    wanted = (market, spec.market.native_symbol, spec.market.timeframe, stretch.start_ms, stretch.end_ms)
+    if stretch.folder is not None:
+        return import_recorded(stretch.folder, *wanted)
+    return TapeStore(home.tapes).load(*wanted)

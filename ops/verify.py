@@ -1,0 +1,214 @@
+"""A published verdict, derived anew: the tapes it names by hash, its costs, today's code and settings; every number held against it.
+
+What the trial ledger said on the day is taken from the evidence, for it has grown since. Nothing is recorded: whoever
+sees the same numbers again has learned nothing new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ai_brain.evidence.code_version import code_sha256
+from ai_brain.evidence.filing import load_evidence, tables_match
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.trial_ledger import Trial, TrialLedger
+from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason, Statistics
+from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ops.known_rules import rules_for
+from ops.settings import read_settings
+from trading.domain.clock import Clock, iso
+from trading.domain.errors import DataProviderError, SpecError
+from trading.domain.instrument import Market
+from trading.market.store import TapeStore
+from trading.market.tape import Funding, Tape, make_tape
+from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.storage.home import Home
+from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
+
+TOLD = 20
+"""Most differing numbers that are printed."""
+_NO_NUMBER = ("at_ms", "code_sha256", "settings_sha256")
+_NUMBERS = (int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as published."""
+
+    kind: str
+    """`spec`, `data`, `code`, `settings`, `table` or `number`."""
+    what: str
+    published: object
+    found: object
+
+    def __str__(self) -> str:
+        return f"{self.kind:8}  {self.what}: published {self.published!r}, found {self.found!r}"
+
+
+def verify(home: Home, spec: StrategySpec) -> int:
+    """Hold a strategy's evidence against a derivation of today and print what came out.
+
+    Returns:
+        0: the same, bit for bit; 1: something differs.
+
+    Raises:
+        SpecError: it was never judged.
+        DataProviderError: its market is not in the store.
+    """
+    published = load_evidence(home, spec.id)
+    if published is None:
+        raise SpecError(f"{spec.id}: no evidence in {home.state / 'evidence'}: it was never judged; nothing to verify")
+    if published.deciding is GateReason.ALREADY_REFUSED:
+        print(f"{spec.id}: refused from memory without a look, so there is no number to derive")
+        return 0
+    tapes, differences = pinned_tapes(home, spec, published)
+    differences += inputs_of(home, spec, published)
+    found = derive(home, spec, tapes, published)
+    numbers = list(differing(published.to_json(), found.to_json()))
+    print(f"{spec.id}: {published.name}, published {iso(published.at_ms)} as {published.verdict}")
+    for used in published.data:
+        print(f"tape      {used.market} {used.symbol} {used.interval} {used.bars} bars, sha256 {used.content_hash}")
+    for difference in (*differences, *numbers[:TOLD]):
+        print(difference)
+    if len(numbers) > TOLD:
+        print(f"number    and {len(numbers) - TOLD} more")
+    count = sum(isinstance(value, _NUMBERS) for _, value in leaves(published.to_json()))
+    if not differences and not numbers:
+        print(f"same, bit for bit: {count} numbers, the tables of trades, data, code and settings")
+        return 0
+    kinds = ", ".join(dict.fromkeys(difference.kind for difference in (*differences, *numbers)))
+    print(f"differs: {kinds}" + ("" if numbers else f"; yet all {count} numbers came out the same, bit for bit"))
+    return 1
+
+
+def pinned_tapes(home: Home, spec: StrategySpec, published: Evidence) -> tuple[Tapes, list[Difference]]:
+    """The stretches the evidence names, out of the store, and those that are not what they were.
+
+    Raises:
+        DataProviderError: a stretch is not held any more, or the evidence names no tape of the spec's market.
+    """
+    conditions, differences, found = conditions_of(published, spec), list[Difference](), dict[str, Tape]()
+    for used in published.data:
+        tape = as_judged(
+            TapeStore(home.tapes).load(Market(used.market), used.symbol, used.interval, used.start_ms, used.end_ms),
+            used,
+        )
+        if tape.content_hash != used.content_hash:
+            name = f"{used.market} {used.symbol} {used.interval}"
+            differences.append(Difference("data", name, used.content_hash, tape.content_hash))
+        found[used.market] = tape
+    is_carry = isinstance(spec.parameters, CarryParameters)
+    own = str(Market.PERP if is_carry else spec.market.market)
+    if own not in found:
+        raise DataProviderError(f"{spec.id}: its evidence names no {own} tape; let it be judged anew")
+    return Tapes(found[own], conditions, found.get(str(Market.SPOT)) if is_carry else None), differences
+
+
+def as_judged(tape: Tape, used: DataUsed) -> Tape:
+    """A tape without the settlements the venue published only after the verdict: those at its very end."""
+    later = len(tape.funding.time_ms) - used.settlements
+    if tape.content_hash == used.content_hash or later <= 0:
+        return tape
+    f, kept = tape.funding, slice(0, used.settlements)
+    return make_tape(replace(tape, funding=Funding(f.time_ms[kept], f.rate[kept], f.mark_price[kept])))
+
+
+def conditions_of(published: Evidence, spec: StrategySpec) -> Conditions:
+    """Costs as published; the venue's steps as published, or the known ones where the evidence does not say."""
+    told = published.to_json().get("rules")
+    rules = MarketRules(**told) if isinstance(told, dict) and told else rules_for(spec)
+    costs = published.costs
+    if not isinstance(spec.parameters, CarryParameters):
+        return Conditions(rules=rules, costs=Costs(**costs), starting_quote=published.starting_quote)
+    spot, perp = ({name.removeprefix(leg): v for name, v in costs.items() if name.startswith(leg)} for leg in _LEGS)
+    carry_costs = CarryCosts(Costs(**spot), Costs(**perp))
+    return Conditions(rules=rules, carry_costs=carry_costs, starting_quote=published.starting_quote)
+
+
+_LEGS = ("spot_", "perp_")
+
+
+def inputs_of(home: Home, spec: StrategySpec, published: Evidence) -> list[Difference]:
+    """What else a verdict rests on, compared: spec, code, settings, tables, and the hash in the strategy's history."""
+    settings = read_settings(home.settings_file).gate
+    gate = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+    pairs = (
+        ("spec", "sha256 of its parameters", published.spec_sha256, spec_sha256(spec)),
+        ("code", "sha256 of simulator, rules and gate", published.code_sha256, code_sha256()),
+        ("settings", "sha256 of the gate's", published.settings_sha256, gate),
+    )
+    differences = [Difference(*pair) for pair in pairs if pair[2] != pair[3]]
+    if not tables_match(home, published):
+        differences.append(Difference("table", f"{spec.id}.*.csv", published.trades_sha256, "another or none"))
+    signed = [move.evidence_sha256 for move in spec.history if move.evidence_sha256]
+    if signed and published.evidence_sha256 not in signed:
+        differences.append(Difference("spec", "evidence hash in its history", signed[-1], published.evidence_sha256))
+    return differences
+
+
+def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) -> Evidence:
+    """The evidence as today's code makes it from the same tapes; nothing is written anywhere."""
+    clock = Clock()
+    bench = Bench(
+        LedgerOfTheDay(published.statistics),
+        NoMemory(),
+        clock=clock,
+        settings=read_settings(home.settings_file).gate,
+    )
+    return evaluate(spec, tapes, bench).evidence
+
+
+class LedgerOfTheDay(TrialLedger):
+    """Says what the ledger said when the verdict was published; records nothing."""
+
+    def __init__(self, statistics: Statistics | None) -> None:
+        self._statistics = statistics
+
+    def record(self, trials: Sequence[Trial]) -> None:
+        """The looks were counted on the day."""
+
+    def count(self) -> int:
+        """N as published; 1 where it never came to that."""
+        return self._statistics.trials if self._statistics else 1
+
+    def sharpe_variance(self, *, bars_per_year: float, family: str | None = None) -> float | None:
+        """Variance of the trials as published."""
+        return self._statistics.trial_sharpe_variance if self._statistics else None
+
+
+class NoMemory(Graveyard):
+    """Remembers no refusal and buries nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def was_refused(self, spec_sha256: str) -> str | None:
+        """Not as far as this one knows."""
+        return None
+
+    def bury(self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str) -> None:
+        """It lies there already."""
+
+
+def differing(published: Mapping[str, object], found: Mapping[str, object]) -> Iterator[Difference]:
+    """Every value of the evidence that came out otherwise, but for the time and the hashes told apart."""
+    old, new = dict(leaves(published)), dict(leaves(found))
+    for name in dict.fromkeys((*old, *new)):
+        if name not in _NO_NUMBER and (name not in old or name not in new or old[name] != new[name]):
+            yield Difference("number", name, old.get(name, "nothing"), new.get(name, "nothing"))
+
+
+def leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """`(path, value)` of everything in a JSON value that is no list and no object: `stretches.1.net_return`."""
+    if isinstance(value, dict):
+        items = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = [(str(number), item) for number, item in enumerate(value)]
+    else:
+        yield name, value
+        return
+    for key, item in items:
+        yield from leaves(item, f"{name}.{key}" if name else key)

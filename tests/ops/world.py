@@ -1,0 +1,123 @@
+"""A world for tests of the whole service: a made-up market, a sandbox, a home whose approved carry may trade."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from trading.domain.clock import parse_iso
+from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.risk.arming import approval_key, write_armed
+from trading.storage.home import Home
+from trading.strategy.approval import sign
+from trading.strategy.lifecycle import Stage, approve, move
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import StrategySpec, load_spec, spec_sha256
+
+HOURS = 24 * 200
+START_MS = parse_iso("2024-01-01")
+NOW_MS = START_MS + (HOURS - 24 * 3) * 3_600_000
+"""Three days before the tape ends."""
+
+CARRY = """{
+  "id": "fc-20240601-000000", "name": "Funding carry", "type": "funding_carry",
+  "market": {"exchange": "binance", "symbol": "BTC/USDT:USDT", "timeframe": "1h"},
+  "parameters": {"entry_apr_pct": 1, "exit_apr_pct": -5, "max_basis_bps": 200, "leverage": 1,
+                 "rebalance_delta_pct": 5, "min_hold_fundings": 3, "capital_pct": 90},
+  "performance": {"backtest": {}, "dry_run": {}, "live": {}}, "status": "testing", "stage": "generated",
+  "created_at": "2024-06-01T00:00:00Z", "approved_at": null,
+  "origin": {"author": "test", "thesis": "longs pay shorts"}, "history": []
+}"""
+
+
+@dataclass(slots=True)
+class World:
+    """A sandbox process and its address."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def ask(self, path: str) -> dict[str, object]:
+        """A witness endpoint."""
+        answer: dict[str, object] = httpx.get(self.url + path, timeout=10).json()
+        return answer
+
+    def close(self) -> None:
+        """End the sandbox."""
+        self.process.terminate()
+        self.process.wait(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def open_world(folder: Path, *, scale: float) -> World:
+    """Make a market and start a sandbox on it."""
+    made = synthetic_market(Plan(start_ms=START_MS, bars=HOURS, seed=11))
+    write_layout(folder, [made.spot, made.perp])
+    words = ["--tape", str(folder), "--symbol", "BTCUSDT", "--start", str(NOW_MS), "--scale", str(scale)]
+    process = subprocess.Popen([sys.executable, "-m", "sandbox", *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return World(process, json.loads(process.stdout.readline())["url"])
+
+
+def approved_carry(home: Home) -> StrategySpec:
+    """A carry that a human has signed and armed."""
+    spec = load_spec(CARRY.encode(), where="test")
+    for stage in (Stage.BACKTESTING, Stage.DRY_RUN, Stage.REVIEW):
+        spec = move(spec, stage, by="test", why="test", at_ms=NOW_MS - 3_600_000)
+    key = approval_key(home, create=True)
+    at_ms = NOW_MS - 1_800_000
+    signature = sign(key, spec_sha256=spec_sha256(spec), evidence_sha256="0" * 64, operator="test", at_ms=at_ms)
+    spec = approve(spec, by="test", at_ms=at_ms, evidence_sha256="0" * 64, signature=signature)
+    spec = move(spec, Stage.LIVE_TESTING, by="test", why="armed", at_ms=NOW_MS - 900_000)
+    StrategyRepository(home.strategies).save(spec)
+    write_armed(home, spec, operator="test", at_ms=NOW_MS - 900_000)
+    return spec
+
+
+def furnish(home: Home, url: str) -> None:
+    """Settings and keys that point at the sandbox."""
+    home.settings_file.write_text(
+        f"venue: {{base_url: '{url}', follow_sandbox_clock: true}}\n"
+        f"telegram: {{base_url: '{url}'}}\n"
+        f"news: {{feeds: ['{url}/feed.xml']}}\n"
+        "research: {history_days: 150, live_bars: 800}\n"
+        "execution: {maker_budget_s: 20}\n"
+    )
+    home.env_file.write_text("BINANCE_API_KEY=sandbox-key\nBINANCE_API_SECRET=sandbox-secret\nLIVE_TRADING=YES\n")
+    home.env_file.chmod(0o600)
+
+
+def start_service(home: Home) -> subprocess.Popen[bytes]:
+    """`./lab run` in that home."""
+    environment = {**os.environ, "LAB_HOME": str(home.root)}
+    out = (home.logs / "service.out").open("ab")
+    with out:
+        return subprocess.Popen([sys.executable, "-m", "ops.cli", "run"], env=environment, stdout=out, stderr=out)
+
+
+def wait_for_beat(home: Home, service: subprocess.Popen[bytes], *, after: float, limit_s: float = 60.0) -> None:
+    """Wait until the service has written a heartbeat after a real moment."""
+    until = time.time() + limit_s
+    while time.time() < until:
+        assert service.poll() is None, (home.logs / "service.out").read_text()[-2000:]
+        if home.heartbeat_file.exists() and home.heartbeat_file.stat().st_mtime > after:
+            return
+        time.sleep(0.05)
+    raise AssertionError((home.log_file.read_text() if home.log_file.exists() else "no log")[-3000:])
+
+
+def end(service: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> float:
+    """Signal the service and wait; the real seconds it took."""
+    began = time.monotonic()
+    service.send_signal(number)
+    service.wait(15)
+    return time.monotonic() - began
