@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ops.environment import find_home
 from ops.flags import interval_of, markets_of, span_of_days, symbol_of
@@ -70,11 +70,7 @@ async def fetch(home: Home, wanted: Wanted, *, now_ms: int, console: Console, ba
     for market in wanted.markets:
         want = Want(market, wanted.symbol, wanted.interval, wanted.start_ms, wanted.end_ms)
         with _bar(console) as bar:
-            task = bar.add_task(str(want), total=1.0)
-
-            def told(what: str, fraction: float, bar: Progress = bar, task: int = task) -> None:  # noqa: B008
-                bar.update(task, completed=fraction, description=what)  # type: ignore[arg-type]
-
+            told = _Told(bar, bar.add_task(str(want), total=1.0))
             tape = await fetch_archive(want, home.tapes / "archive", now_ms=now_ms, base_url=base_url, progress=told)
         saved = await asyncio.to_thread(store.save, tape)
         say(tape, saved, console.print)
@@ -119,6 +115,17 @@ def say(tape: Tape, saved: Saved, out: Callable[[str], None]) -> None:
             f"  {len(saved.revised)} bars came with other numbers than those held (the first at {first}); "
             "the held ones stay, see revisions.jsonl"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Moves one line of the bar."""
+
+    bar: Progress
+    task: TaskID
+
+    def __call__(self, what: str, fraction: float) -> None:
+        self.bar.update(self.task, completed=fraction, description=what)
 
 
 def _bar(console: Console) -> Progress:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ai_brain.paper_trading_engine import PaperPosition
+from ai_brain.paper.outcome import PaperPosition
 from ops.lab import Lab
 from ops.numbers import Account, Best, Holding, Numbers
 from ops.sandbox_process import peak_rss_mb
 from trading.funding.report import CycleReport
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec
+
+ON_PAPER = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
+"""Stages of a strategy that has a paper account worth telling of."""
 
 
 def gather(lab: Lab) -> Numbers:
@@ -27,7 +30,7 @@ def gather(lab: Lab) -> Numbers:
         accounts=tuple(accounts),
         holdings=tuple(holdings(lab, live)),
         stages={stage.value: count for stage, count in sorted(Counter(spec.stage for spec in specs).items())},
-        best=best(lab),
+        best=best(lab, specs),
         data_quality=lab.memory.quality,
         last=lab.memory.last,
         no_trade_reasons=dict(lab.memory.no_trade_reasons(now_ms)),
@@ -97,23 +100,21 @@ def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
             yield Holding(position.spec_id, f"on paper {position.holding}")
 
 
-def best(lab: Lab) -> Best | None:
-    """The paper account that is ahead, with what its rate is worth."""
-    positions = lab.paper.positions()
-    if not positions:
+def best(lab: Lab, specs: Sequence[StrategySpec]) -> Best | None:
+    """The paper account that is ahead, with what its rate is worth; a retired strategy leads nothing."""
+    shown = [(spec, lab.paper.performance(spec.id)) for spec in specs if spec.stage in ON_PAPER]
+    ranked = sorted(((p.net_return, spec.id, spec, p) for spec, p in shown if p is not None), reverse=True)
+    if not ranked:
         return None
-    leader = max(positions, key=lambda position: position.equity_quote / position.starting_quote)
-    shown = lab.paper.performance(leader.spec_id)
-    if shown is None:
-        return None
+    _, _, leader, performance = ranked[0]
     return Best(
-        strategy_id=leader.spec_id,
-        name=lab.repository.get(leader.spec_id).name,
-        net_return_fraction=shown.net_return,
-        n=shown.results,
-        n_of="settlements" if shown.settlements else "trades",
-        low_fraction=shown.mean_low,
-        high_fraction=shown.mean_high,
+        strategy_id=leader.id,
+        name=leader.name,
+        net_return_fraction=performance.net_return,
+        n=performance.results,
+        n_of="settlements" if performance.settlements else "trades",
+        low_fraction=performance.mean_low,
+        high_fraction=performance.mean_high,
     )
 
 

@@ -1,4 +1,4 @@
-"""A published verdict, derived anew: the tapes it names by hash, its costs, today's code and settings; every number held against it.
+"""A published verdict derived anew: the tapes it names by hash, its costs, today's code; every number compared.
 
 What the trial ledger said on the day is taken from the evidence, for it has grown since. Nothing is recorded: whoever
 sees the same numbers again has learned nothing new.
@@ -32,6 +32,7 @@ TOLD = 20
 """Most differing numbers that are printed."""
 _NO_NUMBER = ("at_ms", "code_sha256", "settings_sha256")
 _NUMBERS = (int, float)
+_LEGS = ("spot_", "perp_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,6 @@ def conditions_of(published: Evidence, spec: StrategySpec) -> Conditions:
     spot, perp = ({name.removeprefix(leg): v for name, v in costs.items() if name.startswith(leg)} for leg in _LEGS)
     carry_costs = CarryCosts(Costs(**spot), Costs(**perp))
     return Conditions(rules=rules, carry_costs=carry_costs, starting_quote=published.starting_quote)
-
-
-_LEGS = ("spot_", "perp_")
 
 
 def inputs_of(home: Home, spec: StrategySpec, published: Evidence) -> list[Difference]:

@@ -5,6 +5,7 @@ Values are Python floats, "no value" is None. Nothing here is imported by the pr
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -64,7 +65,7 @@ def wilder(values: Values, n: int) -> Values:
 
 
 def changes(values: Values) -> Values:
-    return [None, *(b - a for a, b in zip(values, values[1:], strict=False))]  # type: ignore[operator]
+    return [None, *(b - a for a, b in itertools.pairwise(values))]  # type: ignore[operator]
 
 
 def each(function, *columns: Values) -> Values:
@@ -171,7 +172,7 @@ def before(values: Values, n: int) -> Values:
 
 
 def log_changes(values: Values) -> Values:
-    return [None, *(math.log(b / a) for a, b in zip(values, values[1:], strict=False))]
+    return [None, *(math.log(b / a) for a, b in itertools.pairwise(values))]
 
 
 INDICATORS = {

@@ -219,7 +219,7 @@ class Story:
 
     async def _approve(self, spec_id: str) -> None:
         await self._scene.conductor.walk()
-        self._screen.message(await self._message("Strategy Approval Needed!"))
+        self._screen.message(await self._message(f"approve_strategy.py {spec_id}"))
         self._say("the demo plays the human: it reads the evidence and types yes")
         approve_strategy(
             self._lab.home,

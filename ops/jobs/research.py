@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ai_brain.hypothesis_generator import Question
-from ai_brain.ideas import Ideas
+from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import library_specs
 from ops.lab import Lab
 from trading.domain.instrument import Market
 from trading.strategy.spec import StrategySpec, spec_sha256
 
+NOT_ASKED = frozenset({IdeaReason.RATE_LIMITED, IdeaReason.UNAVAILABLE, IdeaReason.BUDGET_SPENT, IdeaReason.NO_FACTS})
+"""No answer came, so there was no idea to refuse."""
 REFUSED_SHOWN = 12
 """Latest refusals a prompt carries, so that the same idea is not paid for again."""
 
@@ -55,7 +57,11 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
 
 
 def _tell_refused(lab: Lab, ideas: Ideas) -> None:
+    """Ideas that were refused are counted; a question that was not asked is told, and is no idea."""
     for idea in ideas.rejected:
+        if idea.reason in NOT_ASKED:
+            lab.tell("ideas.not_asked", {"reason": str(idea.reason), "detail": idea.detail})
+            continue
         lab.memory.refused_ideas[str(idea.reason)] += 1
         lab.tell("idea.refused", {"name": idea.name, "reason": str(idea.reason), "detail": idea.detail})
 

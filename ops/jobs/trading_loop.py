@@ -108,7 +108,7 @@ def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
 
 
 def remember_live(lab: Lab, report: CycleReport) -> None:
-    """Keep the report for the next message; note the account's first equity on disk."""
+    """Keep the report for the next message; note on disk what the account was worth before its first position."""
     if report.equity_quote is None:
         return
     lab.memory.live = report
@@ -117,7 +117,8 @@ def remember_live(lab: Lab, report: CycleReport) -> None:
     path = lab.home.state / "live_start.json"
     kept = read_json(path, schema=LIVE_START_SCHEMA)
     if kept is None:
-        kept = {"equity_quote": float(report.equity_quote), "at_ms": report.at_ms}
+        profit = report.performance.profit_quote if report.performance is not None else 0
+        kept = {"equity_quote": float(report.equity_quote - profit), "at_ms": report.at_ms}
         write_json(path, kept, schema=LIVE_START_SCHEMA)
     lab.memory.live_start_quote = float(str(kept["equity_quote"]))
 

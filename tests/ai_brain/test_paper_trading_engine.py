@@ -169,6 +169,8 @@ def test_killed_between_the_bar_and_its_file_the_bar_is_stepped_again(
             lab.engine.on_closed_bar(lab.live)
     assert account_path(home, spec.id).read_bytes() == before
     lab.play(40)
+    told = [event.facts["bar_ms"] for event in lab.events("paper.equity")]
+    assert told == [START_MS + (HISTORY + n) * HOUR_MS for n in range(101)]  # each bar once, the failed one too
     other = rule_lab(Home(home.root / "other").make())
     other.add(rule_spec())
     other.play(101)

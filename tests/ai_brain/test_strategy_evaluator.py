@@ -16,6 +16,7 @@ from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.significance import significance
 from ai_brain.evidence.telling import backtest_block
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Finding, GateReason, Verdict
@@ -327,6 +328,33 @@ def test_the_carry_on_recorded_bitcoin_is_paid_what_was_recorded(bench: Bench) -
     assert judged.funding_quote > 200
     assert GateReason.FUNDING_MISMATCH in {finding.reason for finding in evidence.findings if finding.passed}
     assert {data.origin for data in evidence.data} == {"recorded"}
+
+
+def test_a_record_shorter_than_its_minimum_is_refused_with_both_lengths() -> None:
+    settings = GateSettings()
+    for bars, passes in ((2000, False), (4000, True)):
+        moments = gate.ReturnMoments(bars, 0.03)
+        told = significance(moments, trials=1, ledger_variance=None, confidence=settings.confidence)
+        length = gate.of_significance(told, settings)[0]
+        assert (length.reason, length.passed) == (GateReason.TRACK_RECORD_TOO_SHORT, passes)
+        assert length.value == pytest.approx(3008, abs=2)
+    hopeless = significance(gate.ReturnMoments(4000, -0.01), trials=1, ledger_variance=None, confidence=0.95)
+    assert not gate.of_significance(hopeless, settings)[0].passed
+
+
+def test_a_young_ledger_cannot_lower_the_hurdle_below_chance() -> None:
+    moments = gate.ReturnMoments(4001, 0.03)
+    for variance in (None, 0.0, 1e-9):
+        told = significance(moments, trials=50, ledger_variance=variance, confidence=0.95)
+        assert told.trial_sharpe_variance == 1 / 4000
+    assert significance(moments, trials=50, ledger_variance=0.01, confidence=0.95).trial_sharpe_variance == 0.01
+
+
+@pytest.mark.parametrize(("deflated", "passes"), [(0.96, True), (0.90, False), (0.70, False)])
+def test_a_deflated_sharpe_between_the_thresholds_asks_for_caution(deflated: float, passes: bool) -> None:
+    told = significance(gate.ReturnMoments(4000, 0.03), trials=1, ledger_variance=None, confidence=0.95)
+    finding = gate.of_significance(told.model_copy(update={"deflated_sharpe": deflated}), GateSettings())[1]
+    assert (finding.passed, finding.refuses) == (passes, deflated < 0.80)
 
 
 class TestTheOldTraps:

@@ -1,4 +1,4 @@
-"""Markets and strategies that the simulator's tests run on: random ones with everything that goes wrong, and hand-made."""
+"""Markets and strategies for the simulator's tests: random ones with everything that goes wrong, and hand-made."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def feed(name: str, arguments: tuple[float, ...], tape: Tape, *, pieces: list[in
     recipe = RECIPES[name](Memory(), *arguments)
     edges = [0, *sorted(pieces), len(tape)]
     with np.errstate(all="ignore"):
-        return np.concatenate([recipe(chunk(tape, a, b)) for a, b in zip(edges, edges[1:], strict=False)])
+        return np.concatenate([recipe(chunk(tape, a, b)) for a, b in itertools.pairwise(edges)])
 
 
 def short_arguments(name: str, data: st.DataObject) -> tuple[float, ...]:

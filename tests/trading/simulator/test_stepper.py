@@ -38,13 +38,17 @@ def restarted(stepper: Stepper) -> Stepper:
 def assert_same_trades(fills: list, result: Result, tape: Tape) -> None:
     closes = [f for f in fills if f.is_close]
     found = [
-        (f.entry_ms, f.open_ms, f.side, f.quantity_base, f.entry_price, f.price, f.trade_fees_quote)
-        + (f.trade_funding_quote, f.trade_slippage_quote, f.pnl_quote, int(f.reason))
+        (
+            *(f.entry_ms, f.open_ms, f.side, f.quantity_base, f.entry_price, f.price, f.trade_fees_quote),
+            *(f.trade_funding_quote, f.trade_slippage_quote, f.pnl_quote, int(f.reason)),
+        )
         for f in closes
     ]
     expected = [
-        (int(tape.open_time_ms[t["entry_bar"]]), int(tape.open_time_ms[t["exit_bar"]]))
-        + tuple(t[name].item() for name in t.dtype.names[2:])
+        (
+            *(int(tape.open_time_ms[t[bar]]) for bar in ("entry_bar", "exit_bar")),
+            *(t[name].item() for name in t.dtype.names[2:]),
+        )
         for t in result.trades
     ]
     assert found == expected

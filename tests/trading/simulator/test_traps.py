@@ -23,7 +23,7 @@ RULES = MarketRules(tick=0.01, lot=0.00001, min_notional=5.0)
 
 
 def test_a_rule_that_wins_by_looking_ahead_loses_about_its_costs_on_a_random_walk() -> None:
-    """Buying bars that closed up is +100s of percent when filled at their own open; at the next one there is nothing."""
+    """Bars that closed up are worth hundreds of percent at their own open, and nothing at the next one."""
     lists = {"entry_long": ("close > open",), "exit_long": ("close <= open",)}
     spec = rule_spec(lists=lists, position_pct=100.0)
     net, costs, cheating = [], [], []
@@ -122,10 +122,9 @@ def test_only_wins_have_a_finite_profit_factor() -> None:
 
 def test_the_price_level_does_not_matter() -> None:
     tape = random_tape(8, 300, wild=False, tick=1e-9)
-    dear = make_tape(
-        replace(tape, **{name: getattr(tape, name) * 1024.0 for name in ("open", "high", "low", "close")},
-                volume_base=tape.volume_base / 1024.0, funding=replace(tape.funding, mark_price=tape.funding.mark_price * 1024.0))
-    )  # fmt: skip
+    prices = {name: getattr(tape, name) * 1024.0 for name in ("open", "high", "low", "close")}
+    marks = replace(tape.funding, mark_price=tape.funding.mark_price * 1024.0)
+    dear = make_tape(replace(tape, **prices, volume_base=tape.volume_base / 1024.0, funding=marks))
     spec = rule_spec(stop_loss_atr=1.0, trailing_atr=2.0)
     fine = MarketRules(tick=1e-9, lot=1e-9, min_notional=0.0)
     a, b = (simulate(t, spec, costs=Costs(), rules=fine) for t in (tape, dear))
