@@ -165,15 +165,15 @@ def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bo
     contents = {
         "spec.json": dump_spec(spec),
         "page.md": evidence_markdown(evidence).encode(),
-        "trades.csv": judgement.trades_csv,
-        "settlements.csv": judgement.settlements_csv,
+        f"{spec.id}.trades.csv": judgement.trades_csv,
+        f"{spec.id}.settlements.csv": judgement.settlements_csv,
     }
     for name, content in contents.items():
         if content:
             write_atomic(folder / name, content)
     write_json(folder / "evidence.json", evidence.to_json(), schema=EVIDENCE_SCHEMA)
     told = [f"Evidence: {folder / 'evidence.json'}"]
-    return told + [f"Trades: {folder / 'trades.csv'}" for _ in judgement.trades_csv[:1]]
+    return told + [f"Trades: {folder / f'{spec.id}.trades.csv'}" for _ in judgement.trades_csv[:1]]
 
 
 def _tape(home: Home, spec: StrategySpec, market: Market, stretch: Stretch) -> Tape:

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 
 from trading.domain.clock import parse_iso
 from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.market.tape import Funding, make_tape
 from trading.risk.arming import approval_key, write_armed
 from trading.storage.home import Home
 from trading.strategy.approval import sign
@@ -24,6 +26,8 @@ from trading.strategy.spec import StrategySpec, load_spec, spec_sha256
 
 HOURS = 24 * 200
 START_MS = parse_iso("2024-01-01")
+FUNDING_RATE = 0.0003
+"""Of every settlement: enough for any carry to be worth opening."""
 NOW_MS = START_MS + (HOURS - 24 * 3) * 3_600_000
 """Three days before the tape ends."""
 
@@ -61,7 +65,9 @@ class World:
 def open_world(folder: Path, *, scale: float) -> World:
     """Make a market and start a sandbox on it."""
     made = synthetic_market(Plan(start_ms=START_MS, bars=HOURS, seed=11))
-    write_layout(folder, [made.spot, made.perp])
+    settled = made.perp.funding
+    paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
+    write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])
     words = ["--tape", str(folder), "--symbol", "BTCUSDT", "--start", str(NOW_MS), "--scale", str(scale)]
     process = subprocess.Popen([sys.executable, "-m", "sandbox", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

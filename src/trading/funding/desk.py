@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import (
@@ -41,8 +39,6 @@ from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 from trading.strategy.spec import StrategySpec
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +193,4 @@ class CarryDesk:
         self._last_refusal = refused
 
     def _tell(self, name: str, facts: Mapping[str, object], severity: Severity) -> None:
-        log.info(name, **facts)
         self._publish(Event(self._clock.now_ms(), name, facts, severity))

@@ -1,0 +1,171 @@
+"""What the lab wrote down of its live trading, read back for a person: audit lines, order ids, positions. Reads only.
+
+Nothing here sets a file aside or waits for a lock: the service may be writing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from trading.domain.errors import StateFileError
+from trading.domain.instrument import Market
+from trading.domain.orders import Side
+from trading.funding.position import CarryPosition, ClosedPosition
+from trading.storage.home import Home
+
+ZERO = Decimal(0)
+
+
+class _Read(BaseModel):
+    """The fields that are wanted; a line may hold more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FillLine(_Read):
+    """One fill as an audit line has it."""
+
+    venue_trade_id: str
+    venue_order_id: str
+    market: Market
+    side: Side
+    quantity_base: Decimal
+    price: Decimal
+    fee: Decimal
+    """In `fee_asset`."""
+    fee_asset: str
+    ours: bool
+    at_ms: int | None = None
+    """The venue's time of it; None: the line does not say."""
+    fee_quote: Decimal | None = None
+    """As it was booked; None: the line does not say."""
+
+    def fee_in_quote(self, quote: str) -> Decimal | None:
+        """The fee in quote: as booked, else as charged, else a base fee at the fill's own price; None: a third coin."""
+        if self.fee_quote is not None or self.fee_asset == quote:
+            return self.fee if self.fee_quote is None else self.fee_quote
+        return None if self.fee_asset in THIRD_COINS else self.fee * self.price
+
+
+THIRD_COINS = ("BNB",)
+"""Fees may be charged in these whatever is traded."""
+
+
+class EquityLine(_Read):
+    """The books of a cycle; None: flat, or not read."""
+
+    equity_quote: Decimal | None = None
+    funding_quote: Decimal | None = None
+    """Of the position, since it was opened."""
+    fees_quote: Decimal | None = None
+    perp_base: Decimal | None = None
+    settlements: int | None = None
+    identity_error_quote: Decimal | None = None
+
+
+class RiskLine(_Read):
+    """The rule that decided."""
+
+    reason: str = ""
+    value: float | str = 0.0
+    limit: float | str = 0.0
+    note: str = ""
+    checks: tuple[dict[str, JsonValue], ...] = ()
+
+
+class CycleLine(_Read):
+    """One line of the audit file."""
+
+    at_ms: int
+    mode: str
+    status: str
+    reason: str
+    data_quality: float
+    risk: RiskLine
+    fills: tuple[FillLine, ...]
+    intents: tuple[str, ...]
+    equity: EquityLine
+    note: str
+
+
+class Holdings(BaseModel):
+    """`state/current_positions.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    live: CarryPosition | None = None
+    closed: tuple[ClosedPosition, ...] = ()
+
+
+def read_cycles(path: Path) -> Iterator[CycleLine]:
+    """The lines of an audit file, oldest first; no file: none. A last line that is being written is left out.
+
+    Raises:
+        StateFileError: a line is not one of the audit file.
+    """
+    for number, raw in enumerate(_lines(path), start=1):
+        try:
+            yield CycleLine.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise StateFileError(
+                f"{path}: line {number}: {where + ': ' if where else ''}{first['msg']}; run ./lab verify-audit"
+            ) from error
+
+
+def client_ids(path: Path) -> dict[str, str]:
+    """Order id of the venue to the client id it was sent with, from the journal of intents.
+
+    Raises:
+        StateFileError: a line is not of the journal.
+    """
+    found: dict[str, str] = {}
+    for number, raw in enumerate(_lines(path), start=1):
+        try:
+            entry = json.loads(raw)
+            if entry["kind"] == "status" and entry["venue_id"]:
+                found[str(entry["venue_id"])] = str(entry["client_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateFileError(f"{path}: line {number} is not of the journal; restore it from a backup") from error
+    return found
+
+
+def read_holdings(home: Home) -> Holdings:
+    """What is held live and what was; no file: nothing.
+
+    Raises:
+        StateFileError: the file makes no sense.
+    """
+    try:
+        raw = home.positions_file.read_bytes()
+    except FileNotFoundError:
+        return Holdings()
+    except OSError as error:
+        raise StateFileError(f"{home.positions_file}: cannot be read: {error.strerror}") from error
+    try:
+        return _HOLDINGS.validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StateFileError(
+            f"{home.positions_file}: {where + ': ' if where else ''}{first['msg']}; restore it from a backup"
+        ) from error
+
+
+_HOLDINGS = TypeAdapter(Holdings)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error

@@ -1,0 +1,259 @@
+"""`./lab trace`: follow a number to the bars, fills or funding records it came from; `./lab verify-audit`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ai_brain.evidence.filing import evidence_folder, load_evidence
+from ai_brain.evidence.page import evidence_markdown
+from ai_brain.evidence.trial_ledger import TrialLedger
+from ai_brain.learning_db import LearningDb
+from ai_brain.paper.account import PaperAccount, account_path, load_account
+from ops.environment import find_home
+from ops.flags import interval_of, markets_of, symbol_of, time_of
+from ops.live_records import ZERO, CycleLine, client_ids, read_cycles, read_holdings
+from ops.trace_money import (
+    QUOTE,
+    fill_line,
+    fill_rows,
+    funding_line,
+    funding_rows,
+    plain,
+    reported_fees,
+    reported_funding,
+)
+from trading.domain.clock import Clock, as_datetime, iso
+from trading.domain.errors import DataProviderError, SettingsError
+from trading.domain.market import INTERVAL_MS
+from trading.journal.audit import verify_audit
+from trading.market.store import TapeStore
+from trading.storage.home import Home
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+FILL_HEAD = ("time", "market", "trade", "side", "base", "price", "fee", "fee USDT", "order", "client id")
+FUNDING_HEAD = (
+    "position",
+    "booked",
+    "settled",
+    "perp base",
+    "rate",
+    "mark",
+    "-base*mark*rate",
+    "booked",
+    "off",
+    "record",
+)
+TRADES_TOLD = 20
+"""Most paper trades that are listed."""
+
+
+def run_bars(at: str, symbol: str, market: str, interval: str) -> int:
+    """The recorded bar a moment falls in, with its file, its settlement, and the tapes of evidence it stands in.
+
+    Raises:
+        SettingsError: a flag is wrong.
+        DataProviderError: the bar is not in the store.
+    """
+    home, step_ms = find_home(), INTERVAL_MS[interval_of(interval)]
+    start_ms = time_of("time", at) // step_ms * step_ms
+    (side,) = markets_of(market)[:1]
+    store = TapeStore(home.tapes)
+    tape = store.load(side, symbol_of(symbol), interval, start_ms, start_ms + step_ms)
+    if tape.start_ms != start_ms:
+        raise DataProviderError(f"store {side} {symbol} {interval}: no bar at {iso(start_ms)}: it lies in a gap")
+    print(f"{side} {symbol} {interval} {iso(start_ms)}, {tape.origin}")
+    for name in ("open", "high", "low", "close", "volume_base"):
+        print(f"  {name:12} {float(getattr(tape, name)[0])!r}")
+    for ms, rate, mark in zip(tape.funding.time_ms, tape.funding.rate, tape.funding.mark_price, strict=True):
+        print(f"  settled      {iso(int(ms))} rate {float(rate)!r} mark {float(mark)!r}")
+    print(f"  this bar     sha256 {tape.content_hash}")
+    month = as_datetime(start_ms).strftime("%Y-%m")
+    files = sorted((home.tapes / side / symbol / interval).glob(f"{month}-*.parquet"))
+    print(f"  file         {files[0] if files else 'made of shorter bars'}")
+    for line in _evidence_of_bar(home, (str(side), symbol, interval), start_ms):
+        print(f"  stands in    {line}")
+    return 0
+
+
+def run_fills() -> int:
+    """Every live fill, and whether their fees are the ones the reports tell; 1 where they are not.
+
+    Raises:
+        StateFileError: a file of state makes no sense.
+    """
+    home = find_home()
+    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file)))
+    print_table(FILL_HEAD, [fill_line(*row) for row in rows])
+    fees = [fill.fee_in_quote(QUOTE) for _, fill, _ in rows if fill.ours]
+    unknown = sum(fee is None for fee in fees)
+    total, told = sum((fee for fee in fees if fee is not None), ZERO), reported_fees(read_holdings(home))
+    if unknown:
+        print(
+            f"{unknown} fees were charged in another coin and are not in the sum; the positions file has them in USDT"
+        )
+    return _sums("fees of our fills", total, "fees the reports tell", told)
+
+
+def run_funding() -> int:
+    """Every funding booking beside the recorded settlement, and whether they are what the reports tell; 1 if not.
+
+    Raises:
+        StateFileError: a file of state makes no sense.
+    """
+    home = find_home()
+    held = read_holdings(home)
+    rows = list(funding_rows(home, list(read_cycles(home.audit_file)), held))
+    print_table(FUNDING_HEAD, [funding_line(row) for row in rows])
+    total = sum((row.amount_quote for row in rows), ZERO)
+    if any(not row.settled for row in rows):
+        print("settlements not in the store: fetch them with ./lab history fetch, or history import")
+    return _sums("funding booked", total, "funding the reports tell", reported_funding(held))
+
+
+def run_strategy(wanted: str) -> int:
+    """The life of one strategy: moves, evidence, paper account, trials.
+
+    Raises:
+        SpecError: unknown.
+        StateFileError: a file of it makes no sense.
+    """
+    home = find_home()
+    spec = StrategyRepository(home.strategies, repair=False).get(wanted)
+    print(
+        f"{spec.id}: {spec.name}; {spec.type}, {spec.market.symbol} {spec.market.timeframe}, {spec.status}/{spec.stage}"
+    )
+    print(f"spec sha256 {spec_sha256(spec)}, by {spec.origin.author}")
+    print("\nMoves")
+    moves = [
+        (m.at, str(m.from_), str(m.to), m.by, m.why, m.evidence_sha256[:12] or "-", "signed" if m.signature else "")
+        for m in spec.history
+    ]
+    print_table(("at", "from", "to", "by", "why", "evidence", ""), moves)
+    for block in (_evidence_lines(home, spec), _paper_lines(home, spec), _trial_lines(home, spec)):
+        print("\n" + "\n".join(block))
+    return 0
+
+
+def run_decisions(last: int) -> int:
+    """The newest cycles: what was decided, by which rule, with both numbers.
+
+    Raises:
+        StateFileError: a line of the audit file makes no sense.
+    """
+    home = find_home()
+    newest = deque(read_cycles(home.audit_file), maxlen=last)
+    if not newest:
+        print(f"no cycle yet: {home.audit_file} has no line")
+    for cycle in newest:
+        print("\n".join(_cycle_lines(cycle)))
+    return 0
+
+
+def run_verify_audit(file: Path | None) -> int:
+    """Check the hash chain of an audit file; 1 where it is broken.
+
+    Raises:
+        SettingsError: there is no such file.
+        StateFileError: it cannot be read.
+    """
+    path = find_home().audit_file if file is None else file
+    if file is not None and not file.is_file():
+        raise SettingsError(f"{file}: no such file; give an audit file such as state/audit.jsonl")
+    check = verify_audit(path)
+    if check.ok:
+        print(f"{path}: {check.lines} lines, the chain is whole; head {check.head_hash}")
+        return 0
+    print(f"{path}: line {check.first_bad_line}: {check.why}; the lines before it are whole, head {check.head_hash}")
+    return 1
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they need to be."""
+    if not rows:
+        print("none")
+        return
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _sums(name: str, found: object, told_name: str, told: object) -> int:
+    same = found == told
+    print(f"{name}: {found} USDT; {told_name}: {told} USDT; {'the same' if same else 'THEY DIFFER'}")
+    return 0 if same else 1
+
+
+def _evidence_of_bar(home: Home, market: tuple[str, str, str], start_ms: int) -> Iterator[str]:
+    for path in sorted(evidence_folder(home).glob("*.json")):
+        if "." in path.stem:
+            continue  # an older one of the same strategy
+        evidence = load_evidence(home, path.stem)
+        for used in evidence.data if evidence else ():
+            if (used.market, used.symbol, used.interval) == market and used.start_ms <= start_ms < used.end_ms:
+                yield f"tape {used.content_hash} of {path.stem}"
+
+
+def _evidence_lines(home: Home, spec: StrategySpec) -> list[str]:
+    evidence = load_evidence(home, spec.id)
+    if evidence is None:
+        return ["Evidence: none; it was never judged"]
+    path = evidence_folder(home) / f"{spec.id}.json"
+    return [f"Evidence: {path}, sha256 {evidence.evidence_sha256}", *evidence_markdown(evidence).splitlines()]
+
+
+def _paper_lines(home: Home, spec: StrategySpec) -> list[str]:
+    account = load_account(home, spec.id)
+    if account is None:
+        return ["Paper: no account"]
+    shown = account.performance()
+    lines = [
+        f"Paper: {account_path(home, spec.id)}, since {iso(account.started_ms)}",
+        f"  equity {account.equity_quote!r} = start {account.starting_quote!r} {shown.net_return:+.4%}",
+        f"  funding {account.funding_quote!r} over {account.settlements} settlements, fees {account.fees_quote!r}, "
+        f"slippage {account.slippage_quote!r} (inside the prices)",
+        f"  {len(account.trades)} trades closed" + (f"; parked: {account.parked}" if account.parked else ""),
+    ]
+    return lines + list(_paper_trades(account))
+
+
+def _paper_trades(account: PaperAccount) -> Iterator[str]:
+    for trade in account.trades[-TRADES_TOLD:]:
+        yield (
+            f"  {iso(trade.entry_ms)} at {trade.entry_price!r} to {iso(trade.exit_ms)} at {trade.exit_price!r}, "
+            f"{trade.quantity_base!r}, net {trade.pnl_quote!r} ({trade.reason})"
+        )
+
+
+def _trial_lines(home: Home, spec: StrategySpec) -> list[str]:
+    if not home.learning_db.exists():
+        return ["Trials: no ledger yet"]
+    database = LearningDb(home.learning_db)
+    try:
+        ledger = TrialLedger(database, Clock())
+        looks, ideas = ledger.trials_of(spec_sha256(spec)), ledger.count()
+    finally:
+        database.close()
+    lines = [f"Trials: {len(looks)} looks at it, {ideas} ideas tried in all"]
+    for look in looks:
+        stamps = [iso(int(str(look[name]))) for name in ("at_ms", "start_ms", "end_ms")]
+        lines.append(
+            f"  {stamps[0]} {look['origin']}: {look['stretch']}, {stamps[1]} to {stamps[2]}, net "
+            f"{float(str(look['net_return'])):+.6f}, {look['entries']} entries"
+        )
+    return lines
+
+
+def _cycle_lines(cycle: CycleLine) -> list[str]:
+    risk, books = cycle.risk, cycle.equity
+    equity = "equity not read" if books.equity_quote is None else f"equity {plain(books.equity_quote)}"
+    lines = [
+        f"{iso(cycle.at_ms)} {cycle.mode} {cycle.status} {cycle.reason}: {risk.value} against {risk.limit}"
+        f"{' (' + risk.note + ')' if risk.note else ''}; {equity}, data quality {cycle.data_quality:.0f}"
+    ]
+    for check in risk.checks:
+        if check.get("allowed") is False:
+            lines.append(f"    {check.get('reason')}: {check.get('value')} against {check.get('limit')}")
+    return lines

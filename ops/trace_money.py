@@ -1,0 +1,177 @@
+"""Where live fees and funding come from, line by line: the venue's own records beside what the market said."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ops.live_records import ZERO, CycleLine, FillLine, Holdings
+from trading.domain.clock import iso
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Market
+from trading.domain.market import FundingRate
+from trading.domain.orders import IncomeKind
+from trading.funding.position import CarryPosition
+from trading.funding.settlements import expected_quote
+from trading.market.store import TapeStore
+from trading.market.tape import Funding
+from trading.storage.home import Home
+
+QUOTE = "USDT"
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """One booking of funding: what was received, and what the recorded settlement says it should have been."""
+
+    position: str
+    at_ms: int
+    """The venue's time of the record; of a closed position, of the cycle that booked it."""
+    amount_quote: Decimal
+    perp_base: Decimal
+    """Held at the settlement; short is negative."""
+    settled: tuple[FundingRate, ...]
+    """The recorded settlements it answers; empty: not in the store."""
+    record: str
+    """The venue's id of the record; empty: the position is closed, and only its steps in the audit file remain."""
+
+    @property
+    def expected_quote(self) -> Decimal | None:
+        """-quantity x mark x rate; None: a settlement or its mark is not in the store."""
+        if not self.settled or any(rate.mark_price is None for rate in self.settled):
+            return None
+        return sum((expected_quote(rate, self.perp_base, mark=ZERO) for rate in self.settled), ZERO)
+
+
+def fill_rows(cycles: Iterable[CycleLine], orders: dict[str, str]) -> Iterator[tuple[CycleLine, FillLine, str]]:
+    """Every fill once, with the cycle that booked it and the client id its order was sent with."""
+    seen: set[tuple[Market, str]] = set()
+    for cycle in cycles:
+        for fill in cycle.fills:
+            if (fill.market, fill.venue_trade_id) not in seen:
+                seen.add((fill.market, fill.venue_trade_id))
+                yield cycle, fill, orders.get(fill.venue_order_id, "foreign" if not fill.ours else "?")
+
+
+def reported_fees(held: Holdings) -> Decimal:
+    """Fees of every live position as the reports tell them, quote."""
+    live = [booked.fee_quote for booked in held.live.fills if booked.is_ours] if held.live else []
+    return sum((*live, *(position.fees_quote for position in held.closed)), ZERO)
+
+
+def reported_funding(held: Holdings) -> Decimal:
+    """Funding of every live position as the reports tell it, quote."""
+    live = [r.amount_quote for r in held.live.income if r.kind is IncomeKind.FUNDING_FEE] if held.live else []
+    return sum((*live, *(position.funding_quote for position in held.closed)), ZERO)
+
+
+def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Iterator[Booked]:
+    """Every booking of funding, oldest first: of closed positions the steps of the audit file, then the live records."""
+    for position in held.closed:
+        span = [cycle for cycle in cycles if position.opened_ms <= cycle.at_ms <= position.closed_ms + _LAST_CYCLE_MS]
+        yield from _steps(position.id, span, recorded(home, position.symbol, position.opened_ms))
+    if held.live is not None:
+        yield from _records(held.live, recorded(home, held.live.symbol, held.live.opened_ms))
+
+
+_LAST_CYCLE_MS = 1_000
+"""The cycle that closes a position writes its line a moment after."""
+
+
+def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
+    """Settlements of the store since a moment, oldest first; none where nothing is held."""
+    store = TapeStore(home.tapes)
+    held = [h for h in store.holdings() if h.market is Market.PERP and h.symbol == symbol]
+    for holding in held:
+        try:
+            funding: Funding = store.load(Market.PERP, symbol, holding.interval, after_ms - _DAY_MS).funding
+        except DataProviderError:
+            continue  # this interval has no bar since then; another may
+        return [
+            FundingRate(symbol, int(ms), float(rate), None if mark != mark else float(mark))
+            for ms, rate, mark in zip(funding.time_ms, funding.rate, funding.mark_price, strict=True)
+            if ms > after_ms
+        ]
+    return []
+
+
+_DAY_MS = 86_400_000
+
+
+def _steps(position: str, cycles: Sequence[CycleLine], rates: Sequence[FundingRate]) -> Iterator[Booked]:
+    count, funding, base = 0, ZERO, ZERO
+    for cycle in cycles:
+        view = cycle.equity
+        if view.settlements is None or view.funding_quote is None:
+            continue
+        if view.settlements > count:
+            settled = _last(rates, cycle.at_ms, view.settlements - count)
+            yield Booked(position, cycle.at_ms, view.funding_quote - funding, base, settled, record="")
+            count, funding = view.settlements, view.funding_quote
+        base = view.perp_base or ZERO
+
+
+def _records(live: CarryPosition, rates: Sequence[FundingRate]) -> Iterator[Booked]:
+    perps = [booked.fill for booked in live.fills if booked.is_ours and booked.fill.market is Market.PERP]
+    for record in live.income:
+        if record.kind is not IncomeKind.FUNDING_FEE:
+            continue
+        base = sum((fill.quantity_base * fill.side.sign for fill in perps if fill.at_ms < record.at_ms), ZERO)
+        settled = _last(rates, record.at_ms + _JITTER_MS, 1)
+        yield Booked(live.id, record.at_ms, record.amount_quote, base, settled, record.venue_id)
+
+
+_JITTER_MS = 60_000
+"""The venue stamps a settlement and its records some milliseconds apart, in either order."""
+_LATE_MS = 3_600_000
+"""A record later than this after a settlement belongs to one that is not in the store."""
+
+
+def _last(rates: Sequence[FundingRate], at_ms: int, count: int) -> tuple[FundingRate, ...]:
+    """The newest `count` settlements up to a moment; none where the newest is too old to be meant."""
+    found = rates[: bisect_right(rates, at_ms, key=lambda rate: rate.time_ms)][-count:]
+    fresh = len(found) == count and at_ms - found[-1].time_ms <= _LATE_MS
+    return tuple(found) if fresh else ()
+
+
+def plain(value: Decimal) -> str:
+    """Without exponent and trailing zeros."""
+    return format(value.normalize(), "f") if value else "0"
+
+
+def fill_line(cycle: CycleLine, fill: FillLine, client_id: str) -> tuple[str, ...]:
+    """One fill as a row of the table."""
+    fee_quote = fill.fee_in_quote(QUOTE)
+    return (
+        iso(cycle.at_ms if fill.at_ms is None else fill.at_ms),
+        fill.market.value,
+        fill.venue_trade_id,
+        fill.side.value,
+        plain(fill.quantity_base),
+        plain(fill.price),
+        f"{plain(fill.fee)} {fill.fee_asset}",
+        "?" if fee_quote is None else plain(fee_quote),
+        fill.venue_order_id,
+        client_id,
+    )
+
+
+def funding_line(row: Booked) -> tuple[str, ...]:
+    """One booking as a row of the table."""
+    rates = " ".join(f"{rate.rate:.8f}" for rate in row.settled) or "not in store"
+    marks = " ".join("none" if rate.mark_price is None else f"{rate.mark_price:.8f}" for rate in row.settled) or "-"
+    expected = row.expected_quote
+    return (
+        row.position,
+        iso(row.at_ms),
+        iso(row.settled[-1].time_ms) if row.settled else "-",
+        plain(row.perp_base),
+        rates,
+        marks,
+        "-" if expected is None else f"{expected:+.8f}",
+        f"{row.amount_quote:+.8f}",
+        "-" if expected is None else f"{row.amount_quote - expected:+.8f}",
+        row.record or "audit step",
+    )
