@@ -73,7 +73,7 @@ async def fetch(home: Home, wanted: Wanted, *, now_ms: int, console: Console, ba
             told = _Told(bar, bar.add_task(str(want), total=1.0))
             tape = await fetch_archive(want, home.tapes / "archive", now_ms=now_ms, base_url=base_url, progress=told)
         saved = await asyncio.to_thread(store.save, tape)
-        say(tape, saved, console.print)
+        say(tape, saved, print)
 
 
 def run_import(folder: Path, symbol: str, interval: str) -> int:
@@ -86,14 +86,14 @@ def run_import(folder: Path, symbol: str, interval: str) -> int:
     symbol, interval = symbol_of(symbol), interval_of(interval)
     if not folder.is_dir():
         raise DataProviderError(f"{folder}: no such folder; give one with spot_{symbol}_{interval}.parquet")
-    store, console = TapeStore(find_home().tapes), Console()
+    store = TapeStore(find_home().tapes)
     there = [market for market in Market if any(folder.glob(f"{market}_{symbol}_*.parquet"))]
     for market in there or [Market.SPOT]:
         tape = import_recorded(folder, market, symbol, interval)
-        say(tape, store.save(tape), console.print)
+        say(tape, store.save(tape), print)
     for market in Market:
         if market not in there:
-            console.print(f"{market} {symbol}: no file in {folder}", highlight=False)
+            print(f"{market} {symbol}: no file in {folder}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from ops.reports import SYNTHETIC_LINE
 from trading.domain.clock import Clock, iso
@@ -88,8 +89,35 @@ def notice(event: Event) -> str:
     return f"🔔 {sentence(event)}"
 
 
+WORDS = {
+    "carry.opened": "Carry opened on {symbol}: spot {spot_base}, perpetual {perp_base}, fees {fees_quote:.4f} USDT, "
+    "apart for at most {max_unhedged_s:.1f} s. {why}",
+    "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
+    "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
+    "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
+    "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
+    "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
+    "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
+    "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
+    "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",
+}
+"""Events told in words of their own; the others are told as they stand in the journal."""
+
+
 def sentence(event: Event) -> str:
-    """An event in one line: its name, then its facts, as they stand in the journal."""
+    """An event in one line, for a person."""
+    words = WORDS.get(event.name)
+    if words is not None:
+        facts = {key: float(value) if isinstance(value, Decimal) else value for key, value in event.facts.items()}
+        try:
+            return words.format(**facts)
+        except (KeyError, ValueError, TypeError):
+            pass  # a fact is missing or of another kind: told as it stands, below
+    return as_it_stands(event)
+
+
+def as_it_stands(event: Event) -> str:
+    """An event's name, then its facts, as the journal has them."""
     told = ", ".join(f"{key} {_value(value)}" for key, value in event.facts.items() if key != "alert_key")
     return f"{event.name} at {iso(event.at_ms)[11:16]} UTC" + (f": {told}" if told else "")
 

@@ -56,16 +56,16 @@ class Row:
 SCHEDULE = (
     Row("loop", 60, touches_money=True, at_start=True),
     Row("news", 15 * 60, at_start=True),
-    Row("hypothesis", 30 * 60, 30, at_start=True),
-    Row("crazy_idea", 4 * 3600, 45),
-    Row("evaluation", 3600, 60, at_start=True),
-    Row("hourly_report", 3600, 15),
-    Row("heartbeat", 6 * 3600, 20),
-    Row("insights", 2 * 3600, 90),
-    Row("daily_summary", DAY_S, 120),
-    Row("weekly_backup", 7 * DAY_S, SUNDAY_S + 180),
+    Row("hypothesis", 30 * 60, at_start=True),
+    Row("crazy_idea", 4 * 3600),
+    Row("evaluation", 3600, at_start=True),
+    Row("hourly_report", 3600),
+    Row("heartbeat", 6 * 3600),
+    Row("insights", 2 * 3600),
+    Row("daily_summary", DAY_S),
+    Row("weekly_backup", 7 * DAY_S, SUNDAY_S),
 )
-"""Wall clock, UTC. A few seconds' offset keeps what reads behind what writes at the full hour."""
+"""Wall clock, UTC. What reports on a cycle waits for it (`ops/jobs/reports.py`), not for a few seconds to pass."""
 
 
 class LabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types

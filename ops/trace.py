@@ -46,6 +46,8 @@ FUNDING_HEAD = (
     "off",
     "record",
 )
+NAMED = 3
+"""Most strategies that are named for one tape."""
 TRADES_TOLD = 20
 """Most paper trades that are listed."""
 
@@ -187,13 +189,16 @@ def _sums(name: str, found: object, told_name: str, told: object) -> int:
 
 
 def _evidence_of_bar(home: Home, market: tuple[str, str, str], start_ms: int) -> Iterator[str]:
+    found: dict[str, list[str]] = {}
     for path in sorted(evidence_folder(home).glob("*.json")):
-        if "." in path.stem:
-            continue  # an older one of the same strategy
-        evidence = load_evidence(home, path.stem)
+        # ID.HASH.json is an older one of the same strategy
+        evidence = None if "." in path.stem else load_evidence(home, path.stem)
         for used in evidence.data if evidence else ():
             if (used.market, used.symbol, used.interval) == market and used.start_ms <= start_ms < used.end_ms:
-                yield f"tape {used.content_hash} of {path.stem}"
+                found.setdefault(used.content_hash, []).append(path.stem)
+    for content_hash, names in found.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"tape {content_hash}, evidence of {', '.join(names[:NAMED])}{more}"
 
 
 def _evidence_lines(home: Home, spec: StrategySpec) -> list[str]:
@@ -249,11 +254,9 @@ def _trial_lines(home: Home, spec: StrategySpec) -> list[str]:
 def _cycle_lines(cycle: CycleLine) -> list[str]:
     risk, books = cycle.risk, cycle.equity
     equity = "equity not read" if books.equity_quote is None else f"equity {plain(books.equity_quote)}"
-    lines = [
+    refused = [check for check in risk.checks if check.get("allowed") is False]
+    return [
         f"{iso(cycle.at_ms)} {cycle.mode} {cycle.status} {cycle.reason}: {risk.value} against {risk.limit}"
-        f"{' (' + risk.note + ')' if risk.note else ''}; {equity}, data quality {cycle.data_quality:.0f}"
+        f"{' (' + risk.note + ')' if risk.note else ''}; {equity}, data quality {cycle.data_quality:.0f}",
+        *(f"    {check.get('reason')}: {check.get('value')} against {check.get('limit')}" for check in refused),
     ]
-    for check in risk.checks:
-        if check.get("allowed") is False:
-            lines.append(f"    {check.get('reason')}: {check.get('value')} against {check.get('limit')}")
-    return lines

@@ -68,7 +68,7 @@ def reported_funding(held: Holdings) -> Decimal:
 
 
 def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Iterator[Booked]:
-    """Every booking of funding, oldest first: of closed positions the steps of the audit file, then the live records."""
+    """Every booking of funding: of closed positions the steps of the audit file, then the live one's records."""
     for position in held.closed:
         span = [cycle for cycle in cycles if position.opened_ms <= cycle.at_ms <= position.closed_ms + _LAST_CYCLE_MS]
         yield from _steps(position.id, span, recorded(home, position.symbol, position.opened_ms))

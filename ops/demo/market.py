@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trading.domain.clock import iso
@@ -19,6 +19,10 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 RESEARCH_DAYS = 730
 """History before the played stretch that research runs on, where there is as much."""
+SYNTHETIC_FUNDING_RATE = 0.0003
+"""What a made-up settlement pays on average: a market of eager longs, so that the story has something to show."""
+SYNTHETIC_LAST_PRICE = 60_000.0
+"""Where a made-up market ends, quote per base."""
 MIN_RESEARCH_DAYS = 60
 
 
@@ -74,7 +78,11 @@ async def choose_market(
         say("SYNTHETIC MARKET: made up by a generator, because there is neither a tape nor a network")
         hours = (RESEARCH_DAYS + days) * 24
         start_ms = now_ms // DAY_MS * DAY_MS - hours * HOUR_MS
-        made = synthetic_market(Plan(symbol=symbol, start_ms=start_ms, bars=hours, seed=seed))
+        plan = Plan(symbol=symbol, start_ms=start_ms, bars=hours, seed=seed, funding_mean_rate=SYNTHETIC_FUNDING_RATE)
+        made = synthetic_market(plan)
+        # The same seed at another starting price is the same path: it should end where the limits allow a position.
+        price = plan.price * SYNTHETIC_LAST_PRICE / float(made.spot.close[-1])
+        made = synthetic_market(replace(plan, price=price))
         tapes = [made.spot, made.perp]
         origin = "synthetic"
     folder = workplace / "tape"

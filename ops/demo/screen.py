@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +97,12 @@ class Screen:
             for line in text.splitlines():
                 self._line(f"    │ {line}", "cyan")
         self.refresh()
+
+    def report(self, messages: Sequence[Mapping[str, object]]) -> None:
+        """The newest message of the chat, on a live screen only: plain lines would drown in them."""
+        if messages and self._is_live:
+            self._message = str(messages[-1]["text"])
+            self.refresh()
 
     def numbers(self, values: Mapping[str, str], *, lab_ms: int) -> None:
         """The figures beside the acts."""

@@ -14,9 +14,9 @@ from ops.approve_strategy import approve_strategy
 from ops.demo.conductor import Conductor
 from ops.demo.market import DemoMarket
 from ops.demo.screen import ActState, Screen
+from ops.demo.words import on_screen
 from ops.go_live import Desk, go_live
 from ops.lab import Lab
-from ops.messages import sentence
 from ops.sandbox_process import SandboxProcess
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
@@ -39,6 +39,8 @@ OPERATOR = "demo (plays the human)"
 SHOWN = {"idea.written", "idea.refused", "strategy.judged", "paper.trade_opened", "paper.settlement", "data.blocked"}
 """Quiet events that the demo shows too; notices and alerts are always shown."""
 HOUR_MS = 3_600_000
+REPORT_HOURS = 6
+"""The chat on the screen is renewed so often."""
 LAST_HOURS = 2
 """Left on the tape when the kill file appears, so that there is a market to close in."""
 ENTRY_HOURS = 24
@@ -148,7 +150,7 @@ class Story:
         elif event.name in ("paper.trade_closed", "paper.settlement"):
             seen.paper_trades += 1
         if event.severity is not Severity.INFO or event.name in SHOWN:
-            self._screen.event(event.at_ms, sentence(event))
+            self._screen.event(event.at_ms, on_screen(event))
 
     @contextmanager
     def _act(self, name: str) -> Iterator[None]:
@@ -170,6 +172,8 @@ class Story:
         """One more hour of the lab's life; what there is to see is noted."""
         hour_ms = await self._scene.conductor.next_hour(is_trading=is_trading)
         self._note(hour_ms)
+        if hour_ms // HOUR_MS % REPORT_HOURS == 0:
+            self._screen.report((await self._scene.sandbox.chat())[-1:])
         return hour_ms
 
     def _note(self, at_ms: int) -> None:
@@ -242,7 +246,7 @@ class Story:
             lab.clock,
             OPERATOR,
         )
-        armed = await go_live(desk, ask=self._answer, say=lambda _line: None, read_code=self._code)
+        armed = await go_live(desk, ask=self._answer, say=self._say_what_is_bad, read_code=self._code)
         if not armed:
             raise DataProviderError("demo: going live was not confirmed")
 
@@ -313,6 +317,12 @@ class Story:
 
     def _say(self, text: str) -> None:
         self._screen.event(self._lab.clock.now_ms(), text)
+
+    def _say_what_is_bad(self, text: str) -> None:
+        """Of what a human would read at the terminal, what stands in the way."""
+        for line in text.splitlines():
+            if line.startswith("BAD"):
+                self._say(line)
 
     def _alive(self) -> None:
         if self._scene.service.has_ended:

@@ -6,9 +6,15 @@ from ops import reports
 from ops.gather import gather
 from ops.lab import Lab
 
+HOUR_MS = 3_600_000
+CYCLE_PATIENCE_S = 45.0
+"""How long a report waits for the cycle of its own hour, lab seconds."""
+POLL_S = 0.25
+
 
 async def hourly(lab: Lab) -> None:
-    """`📊 Hourly Report` at every full hour."""
+    """`📊 Hourly Report` at every full hour, after that hour's cycle."""
+    await _after_the_cycle(lab)
     numbers = gather(lab)
     lab.messenger.tell("report", reports.hourly_report(numbers), dedup_key=f"hourly:{numbers.at_ms // 3_600_000}")
 
@@ -31,3 +37,11 @@ async def daily(lab: Lab) -> None:
     numbers = gather(lab)
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {lab.audit.head_hash[:16]}"
     lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+
+
+async def _after_the_cycle(lab: Lab) -> None:
+    """Wait until the loop has decided in this hour; a loop that hangs does not silence the report."""
+    hour_ms = lab.clock.now_ms() // HOUR_MS * HOUR_MS
+    until_ms = lab.clock.now_ms() + CYCLE_PATIENCE_S * 1000
+    while lab.clock.now_ms() < until_ms and (lab.memory.last is None or lab.memory.last.at_ms < hour_ms):
+        await lab.clock.sleep_s(POLL_S)

@@ -89,9 +89,11 @@ class BarStream:
                 while self._closed and not self._stopped.is_set():
                     for bar in await self._in_order(self._closed.popleft()):
                         yield bar
-                for key in [key for key in self._keys if key in self._running]:
-                    for bar in await self._in_order(self._running.pop(key)):
-                        yield bar
+                for key in self._keys:
+                    # Taken one by one: while the listener digests a candle, the next one's close may replace it.
+                    if (running := self._running.pop(key, None)) is not None:
+                        for bar in await self._in_order(running):
+                            yield bar
                 for key in self._overdue():
                     for bar in await self._repaired(key, before_ms=None):
                         yield bar

@@ -28,7 +28,7 @@ _SWITCH_DAYS = (12.0, 4.0)  # mean stay in each
 _SHOCK, _MEMORY = 0.08, 0.90  # how much of yesterday's surprise, and of yesterday's variance, stays
 _TAIL_DF = 5.0
 _BASIS_SD, _BASIS_HALF_LIFE_H = 0.0004, 12.0
-_FUNDING_MEAN, _FUNDING_CAP = 0.0001, 0.003
+_FUNDING_CAP = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Plan:
     tick: float = 0.1
     """Prices are rounded to it, quote per base."""
     volume_quote_per_day: float = 1.5e9
+    funding_mean_rate: float = 0.0001
+    """What a settlement pays on average, fraction of notional."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def synthetic_market(plan: Plan) -> SyntheticMarket:
     volume = plan.volume_quote_per_day / bars_a_day * busy
     spot = _tape(plan, Market.SPOT, times, spot_log, volume)
     perp = _tape(plan, Market.PERP, times, perp_log, volume * 4.0)
-    return SyntheticMarket(spot, _with_funding(perp, basis, random))
+    return SyntheticMarket(spot, _with_funding(perp, basis, random, mean_rate=plan.funding_mean_rate))
 
 
 def write_layout(folder: Path, tapes: list[Tape]) -> list[Path]:
@@ -134,14 +136,14 @@ def _basis(random: np.random.Generator, bars: int, span_ms: int) -> NDArray[np.f
     return found
 
 
-def _with_funding(perp: Tape, basis: NDArray[np.float64], random: np.random.Generator) -> Tape:
-    """Settle every 8 h: the mean premium since the last settlement around the usual 1 bp, capped."""
+def _with_funding(perp: Tape, basis: NDArray[np.float64], random: np.random.Generator, *, mean_rate: float) -> Tape:
+    """Settle every 8 h: the mean premium since the last settlement around the usual rate, capped."""
     first = -(-(perp.start_ms + 1) // FUNDING_MS) * FUNDING_MS
     times = np.arange(first, perp.end_ms + 1, FUNDING_MS, dtype=np.int64)
     ends = ((times - perp.start_ms) // perp.interval_ms).astype(np.int64)
     width = max(1, FUNDING_MS // perp.interval_ms)
     premium = np.array([basis[max(0, end - width) : end + 1].mean() for end in ends])
-    rates = np.clip(_FUNDING_MEAN + premium + random.normal(0.0, 0.00003, len(times)), -_FUNDING_CAP, _FUNDING_CAP)
+    rates = np.clip(mean_rate + premium + random.normal(0.0, 0.00003, len(times)), -_FUNDING_CAP, _FUNDING_CAP)
     marks = perp.close[np.clip(ends - 1, 0, len(perp) - 1)]
     return make_tape(replace(perp, funding=Funding(times, np.round(rates, 8), marks)))
 

@@ -20,6 +20,7 @@ from trading.simulator.carry_feed import NOTHING_SEEN_MS, CarryFeeder
 from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryActed, CarryBar, CarryNumbers
 from trading.simulator.costs import CarryCosts, MarketRules
+from trading.simulator.settlements import funding_from_json, funding_to_json
 from trading.simulator.simulate import check_quote, returns_of
 from trading.simulator.snapshot import (
     arrays_to_json,
@@ -382,6 +383,7 @@ class CarryStepper:
             "last_open_ms": feeder.last_open_ms,
             "state": record_to_json(self._state),
             "memory": arrays_to_json((feeder.spot_sigma, feeder.perp_sigma)),
+            "ahead": funding_to_json(feeder.ahead),
             "settled": [[int(t), float(r)] for t, r in zip(feeder.settled_ms, feeder.settled_rate, strict=True)],
         }
 
@@ -402,5 +404,6 @@ class CarryStepper:
         feeder = stepper._feeder
         fill_arrays((feeder.spot_sigma, feeder.perp_sigma), fields.get("memory"), where=f"{where}: memory")
         feeder.last_open_ms = int(number(fields, "last_open_ms", where=where))
+        feeder.ahead = funding_from_json(fields.get("ahead"), where=f"{where}: ahead")
         feeder.remember(fields.get("settled"), where=f"{where}: settled")
         return stepper

@@ -18,7 +18,7 @@ from trading.simulator.carry_kernel import expected_aprs
 from trading.simulator.carry_records import CarryColumns
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.recipes import frozen
-from trading.simulator.settlements import lay_settlements, on_minutes
+from trading.simulator.settlements import joined, lay_settlements, not_before, on_minutes
 
 DAY_MS = 86_400_000
 LOOKBACK_MS = 3 * DAY_MS
@@ -33,6 +33,8 @@ class CarryFeeder:
     def __init__(self) -> None:
         self.last_open_ms = NOTHING_SEEN_MS
         """Open time of the last joined bar; -1: none yet."""
+        self.ahead = Funding.none()
+        """Settlements seen at or after that bar's close, which meet the next bar."""
         self.spot_sigma, self.perp_sigma = np.zeros(2), np.zeros(2)
         self.settled_ms: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         """Recent settlements on the minute, as far back as the expectation needs them."""
@@ -45,13 +47,12 @@ class CarryFeeder:
         )
         fresh = common > self.last_open_ms
         open_ms, s, p = _frozen(common[fresh]), in_spot[fresh], in_perp[fresh]
-        times, rates = self._learn(perp.funding)
+        funding = joined(self.ahead, perp.funding)
+        times, rates = self._learn(funding)
         seen = self.last_open_ms != NOTHING_SEEN_MS
         since_ms = self.last_open_ms + perp.interval_ms if seen or not len(open_ms) else int(open_ms[0])
         perp_open = frozen(perp.open[p])
-        settled = lay_settlements(
-            perp.funding, open_ms, perp_open, perp.interval_ms, since_ms=since_ms, rate_before=nan
-        )
+        settled = lay_settlements(funding, open_ms, perp_open, perp.interval_ms, since_ms=since_ms, rate_before=nan)
         spot_open, spot_close, perp_close = frozen(spot.open[s]), frozen(spot.close[s]), frozen(perp.close[p])
         columns = CarryColumns(
             open_ms,
@@ -74,6 +75,7 @@ class CarryFeeder:
         )
         if len(open_ms):
             self.last_open_ms = int(open_ms[-1])
+            self.ahead = not_before(funding, self.last_open_ms + perp.interval_ms)
             self._forget()
         return columns
 

@@ -7,12 +7,12 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.market.tape import Tape
+from trading.market.tape import Funding, Tape
 from trading.simulator.compile import Program, Signals
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.recipes import Chunk, frozen
 from trading.simulator.records import Columns
-from trading.simulator.settlements import lay_settlements
+from trading.simulator.settlements import joined, lay_settlements, not_before
 
 NOTHING_SEEN_MS = -1
 
@@ -26,6 +26,8 @@ class Feeder:
         """Open time of the last bar fed; -1: none yet."""
         self.last_rate = nan
         """Funding rate known at that bar's close; nan: none."""
+        self.ahead = Funding.none()
+        """Settlements seen at or after that close, which meet the next bar."""
         self._sigma_state = program.memory.new(2, 0.0)
 
     def fresh(self, tape: Tape) -> int:
@@ -50,8 +52,9 @@ class Feeder:
             opens = tape.open[first:]
             seen = self.last_open_ms != NOTHING_SEEN_MS
             since_ms = self.last_open_ms + tape.interval_ms if seen else int(open_ms[0])
+        funding = joined(self.ahead, tape.funding)
         settled = lay_settlements(
-            tape.funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
+            funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
         )
         bars = Chunk(
             opens,
@@ -79,6 +82,7 @@ class Feeder:
         if len(open_ms):
             self.last_open_ms = int(open_ms[-1])
             self.last_rate = float(settled.last_rate[-1])
+            self.ahead = not_before(funding, self.last_open_ms + tape.interval_ms)
         return answer, columns
 
 

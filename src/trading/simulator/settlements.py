@@ -7,10 +7,13 @@ it, meets the positions held into that bar; one later inside the bar meets whoev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
+from trading.domain.errors import StateFileError
 from trading.market.tape import Funding
 
 MINUTE_MS = 60_000
@@ -83,3 +86,42 @@ def lay_settlements(
     for column in (at_open, long_pays, short_pays, last_rate, counts):
         column.flags.writeable = False
     return Settlements(at_open, long_pays, short_pays, last_rate, counts[0], counts[1])
+
+
+def joined(kept: Funding, told: Funding) -> Funding:
+    """Settlements kept from an earlier tape with those of the next; one known to both counts once."""
+    if len(kept.time_ms) == 0:
+        return told
+    new = ~np.isin(on_minutes(kept.time_ms), on_minutes(told.time_ms))
+    times = np.concatenate((kept.time_ms[new], told.time_ms))
+    order = np.argsort(times, kind="stable")
+    return Funding(
+        times[order],
+        np.concatenate((kept.rate[new], told.rate))[order],
+        np.concatenate((kept.mark_price[new], told.mark_price))[order],
+    )
+
+
+def not_before(funding: Funding, time_ms: int) -> Funding:
+    """Settlements from a time on: those at a tape's end meet the next bar, and the next tape may begin after them."""
+    kept = on_minutes(funding.time_ms) >= time_ms
+    return Funding(funding.time_ms[kept], funding.rate[kept], funding.mark_price[kept])
+
+
+def funding_to_json(funding: Funding) -> JsonValue:
+    """Rows of time, rate and mark; an unknown mark is null."""
+    rows = zip(funding.time_ms.tolist(), funding.rate.tolist(), funding.mark_price.tolist(), strict=True)
+    return [[time_ms, rate, None if isnan(mark) else mark] for time_ms, rate, mark in rows]
+
+
+def funding_from_json(plain: JsonValue, *, where: str) -> Funding:
+    """The rows again.
+
+    Raises:
+        StateFileError: not a list of such rows.
+    """
+    try:
+        table = np.array(plain, dtype=np.float64).reshape(-1, 3)
+    except (TypeError, ValueError) as error:
+        raise StateFileError(f"{where}: not rows of time, rate and mark; restore it from a backup") from error
+    return Funding(table[:, 0].astype(np.int64), table[:, 1].copy(), table[:, 2].copy())

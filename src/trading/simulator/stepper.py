@@ -18,6 +18,7 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import NOTHING_SEEN_MS, Feeder
 from trading.simulator.kernel import step
 from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Bar
+from trading.simulator.settlements import funding_from_json, funding_to_json
 from trading.simulator.simulate import CostSplit, check_fit, kernel_rules, new_state, rule_parameters
 from trading.simulator.snapshot import (
     arrays_to_json,
@@ -197,6 +198,7 @@ class Stepper:
             "starting_quote": self.starting_quote,
             "last_open_ms": self._feeder.last_open_ms,
             "last_rate": None if np.isnan(rate) else rate,
+            "ahead": funding_to_json(self._feeder.ahead),
             "entry_ms": self._entry_ms,
             "close": self._close,
             "state": record_to_json(self._state),
@@ -218,6 +220,7 @@ class Stepper:
         fill_arrays(stepper._feeder.program.memory.arrays, fields.get("memory"), where=f"{where}: memory")
         stepper._feeder.last_open_ms = int(number(fields, "last_open_ms", where=where))
         stepper._feeder.last_rate = number(fields, "last_rate", where=where)
+        stepper._feeder.ahead = funding_from_json(fields.get("ahead"), where=f"{where}: ahead")
         stepper._entry_ms = int(number(fields, "entry_ms", where=where))
         stepper._close = number(fields, "close", where=where)
         return stepper

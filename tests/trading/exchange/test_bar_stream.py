@@ -114,6 +114,32 @@ async def test_closed_candles_pass_once_and_running_ones_in_between():
     await stream.stop()
 
 
+async def test_a_close_may_overtake_the_running_candle_of_another_symbol_while_the_listener_digests():
+    keys = [KEY, (Market.SPOT, "ETHUSDT", "1m")]
+    connected = asyncio.Event()
+    hear: list[Callable[[Mapping[str, object]], None]] = []
+
+    async def watch(
+        _market: Market, _streams: Sequence[tuple[str, str]], on_kline: Callable[[Mapping[str, object]], None]
+    ) -> None:
+        hear.append(on_kline)
+        connected.set()
+        await asyncio.Event().wait()
+
+    script = Scripted([])
+    stream = BarStream(Wire(script.clock, watch, script.drop, script.klines), keys)
+    bars, seen = stream.bars(), []
+    first = asyncio.ensure_future(anext(bars))
+    await asyncio.wait_for(connected.wait(), 5)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        hear[0](raw(0, closed=False) | {"s": symbol})
+    seen.append(await asyncio.wait_for(first, 5))
+    hear[0](raw(0, closed=True) | {"s": "ETHUSDT"})
+    seen.append(await asyncio.wait_for(anext(bars), 5))
+    assert [(bar.symbol, bar.is_closed) for bar in seen] == [("BTCUSDT", False), ("ETHUSDT", True)]
+    await bars.aclose()
+
+
 async def test_what_was_missed_while_the_socket_was_down_is_fetched_in_order():
     script = Scripted([[raw(0, closed=True)], [raw(5, closed=False), raw(5, closed=True)]], rest_until=6)
     assert await closes(script, 6) == [0, 1, 2, 3, 4, 5]

@@ -149,6 +149,12 @@ def test_a_touched_stop_is_a_market_order_at_its_price_and_counts_from_the_entry
     assert trade.exit_price == pytest.approx(102.0 - 2.0 * atr)
 
 
+def test_a_stop_that_is_only_touched_is_hit() -> None:
+    # Bars 0 to 19 have a range of 2 and bar 20 one of 2: the ATR is exactly 2.
+    assert only_trade(bought([(102.0, 103.0, 98.0, 99.0)], stop_loss_atr=2.0)).exit_price == 98.0
+    assert len(bought([(102.0, 103.0, 98.01, 99.0)], stop_loss_atr=2.0).trades) == 0
+
+
 def test_an_open_beyond_the_stop_fills_at_the_open() -> None:
     trade = only_trade(bought([(102.0, 103.0, 101.0, 102.0), (90.0, 91.0, 89.0, 90.0)], stop_loss_atr=2.0))
     assert (trade.why, trade.exit_bar, trade.exit_price) == (Acted.STOP, ENTRY_BAR + 1, 90.0)

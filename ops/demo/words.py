@@ -1,0 +1,24 @@
+"""Events as the demo's screen tells them: short, one line each."""
+
+from __future__ import annotations
+
+from ops.messages import sentence
+from trading.domain.events import Event
+
+WORDS = {
+    "idea.written": "idea: {name} ({author})",
+    "idea.refused": "no idea: {name} {reason}: {detail}",
+    "paper.trade_opened": "paper: {strategy_id} opens",
+    "paper.settlement": "paper: {strategy_id} settles funding, {funding_quote:+.4f} USDT",
+    "data.blocked": "data blocked: {market} {symbol}: {reasons}",
+    "strategy.review": "paper has shown enough: {name} waits for the human",
+}
+
+
+def on_screen(event: Event) -> str:
+    """One line of the demo's screen."""
+    if event.name == "strategy.judged":
+        passed = event.facts["verdict"] == "APPROVED"
+        return f"gate: {event.facts['name']}: " + ("APPROVED, goes to paper" if passed else str(event.facts["reason"]))
+    words = WORDS.get(event.name)
+    return words.format(**event.facts) if words is not None else sentence(event)

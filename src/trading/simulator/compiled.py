@@ -1,0 +1,50 @@
+"""Compile every kernel before it is needed, so that no live cycle waits for a compiler.
+
+With numba's cache on disk (`NUMBA_CACHE_DIR`) this is loading, not compiling, from the second start on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trading.simulator.carry_feed import LOOKBACK_MS
+from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step, expected_aprs
+from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
+from trading.simulator.costs import Costs
+from trading.simulator.indicators import bar_sigma
+from trading.simulator.kernel import run, step
+from trading.simulator.recipes import RECIPES, Chunk, Memory, frozen
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Bar, Columns, Rules
+
+SMALLEST = {"macd": (2, 3), "macd_signal": (2, 3, 2), "macd_hist": (2, 3, 2), "stoch_k": (2, 2), "stoch_d": (2, 2, 2)}
+WITH_FACTOR = ("bb_upper", "bb_lower", "kc_upper", "kc_lower")
+
+
+def compile_kernels() -> None:
+    """Call every kernel once on one bar, with the types that the simulator calls it with."""
+    price = frozen(np.full(1, 100.0))
+    zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
+    when.flags.writeable = False
+    bars = Chunk(price, price, price, price, price, zero)
+    with np.errstate(all="ignore"):
+        for name, recipe in RECIPES.items():
+            arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name == "obv" else (2,))
+            recipe(Memory(), *arguments)(bars)
+    bar_sigma(price, price, np.zeros(2))
+    rates = Costs().rates()
+
+    columns = Columns(when, price, price, price, price, price, zero, zero, when, zero, zero, zero)
+    rules = Rules(0.1, 1.0, 1.0, 1.0, 1.0, 1, 0, 1, 0.01, 100.0, 1000.0, 5.0, 0.004, 0.0125, 1)
+    state, fills = np.zeros(1, dtype=STATE), np.empty(FILLS_A_BAR, dtype=FILL)
+    run(state, columns, rules, rates, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
+    step(state, Bar(*(column[0].item() for column in columns)), rules, rates, fills)
+
+    aprs = frozen(expected_aprs(when, zero, when, LOOKBACK_MS))
+    legs = CarryColumns(
+        when, price, price, price, price, zero, price, price, price, price, zero, aprs, zero, zero, zero, when, when
+    )
+    numbers = CarryNumbers(0.1, 0.0, 0.01, 1, 0.5, 1.0, 0, 1000.0, 5.0, 0.004, 0.0125, 1)
+    carried, closed = np.zeros(1, dtype=CARRY_STATE), np.empty(1, dtype=CARRY_TRADE)
+    carry_run(carried, legs, numbers, rates, rates, np.empty(1), np.empty(1), closed)
+    carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, closed)
+    carry_decision(False, 0.0, 0.0, 0, numbers)

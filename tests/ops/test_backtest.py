@@ -1,0 +1,266 @@
+"""`./lab backtest` and `./lab verify` over a made-up market: what is shown, counted, filed, and found out again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ops.verify
+import sandbox.exchange.instruments as witness
+from ai_brain.evidence.filing import evidence_folder
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
+from ai_brain.learning_db import LearningDb
+from ops.backtest import run_backtest, run_verify
+from ops.known_rules import known_rules
+from tests.ops.world import CARRY
+from trading.domain.clock import Clock, parse_iso
+from trading.domain.errors import DataProviderError, SettingsError, SpecError
+from trading.domain.instrument import Market
+from trading.market.importers import import_recorded
+from trading.market.store import TapeStore
+from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.market.tape import Funding, make_tape
+from trading.storage.home import Home
+from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import StrategySpec, load_spec
+
+START_MS = parse_iso("2024-01-01")
+HOURS = 24 * 120
+RULES = """{
+  "id": "mr-20240601-000000", "name": "Dips", "type": "mean_reversion",
+  "market": {"exchange": "binance", "symbol": "BTC/USDT:USDT", "timeframe": "1h"},
+  "parameters": {"entry_long": ["rsi(14) < 35"], "entry_short": [], "exit_long": ["rsi(14) > 50"], "exit_short": [],
+    "filters": [], "risk": {"position_pct": 20, "leverage": 1, "stop_loss_atr": 2, "take_profit_atr": 3,
+    "trailing_atr": null, "max_hold_bars": 24}},
+  "performance": {"backtest": {}, "dry_run": {}, "live": {}}, "status": "testing", "stage": "generated",
+  "created_at": "2024-06-01T00:00:00Z", "approved_at": null,
+  "origin": {"author": "test", "thesis": "panic passes"}, "history": []
+}"""
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("market")
+    made = synthetic_market(Plan(start_ms=START_MS, bars=HOURS, seed=11))
+    write_layout(folder, [made.spot, made.perp])
+    return folder
+
+
+@pytest.fixture
+def lab(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    return home
+
+
+@pytest.fixture
+def stocked(lab: Home, market: Path) -> Home:
+    for side in Market:
+        TapeStore(lab.tapes).save(import_recorded(market, side, "BTCUSDT", "1h"))
+    return lab
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.json"
+    path.write_text(text)
+    return str(path)
+
+
+def kept(home: Home, text: str = CARRY) -> StrategySpec:
+    spec = load_spec(text.encode(), where="test")
+    StrategyRepository(home.strategies).save(spec)
+    return spec
+
+
+def ledger_of(home: Home) -> tuple[int, int, set[str]]:
+    """Ideas, looks, and who looked."""
+    database = LearningDb(home.learning_db)
+    try:
+        ledger = TrialLedger(database, Clock())
+        with database.reading() as connection:
+            origins = {row[0] for row in connection.execute(TRIALS.select().with_only_columns(TRIALS.c.origin))}
+        return ledger.count(), ledger.looks(), origins
+    finally:
+        database.close()
+
+
+def test_a_file_of_ones_own_is_judged_and_filed_beside_not_among_the_labs_evidence(
+    lab: Home, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_backtest(written(tmp_path, RULES), market, None, None)
+    shown = capsys.readouterr().out
+    assert code == 1, "a rule on a market without memory has no edge"
+    assert shown.startswith("# REJECTED: Dips (mr-20240601-000000)")
+    assert "## What was asked" in shown
+    assert not evidence_folder(lab).exists()
+    (filed,) = (lab.root / "backtests" / "mr-20240601-000000").glob("*/evidence.json")
+    assert str(filed) in shown
+    assert json.loads(filed.read_text())["verdict"] == "REJECTED"
+    assert load_spec((filed.parent / "spec.json").read_bytes(), where="filed").id == "mr-20240601-000000"
+    assert StrategyRepository(lab.strategies).all() == []
+
+
+def test_every_look_is_in_the_ledger_and_the_same_idea_counts_once(
+    lab: Home, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, CARRY)
+    run_backtest(path, market, None, None)
+    ideas, looks, origins = ledger_of(lab)
+    assert (ideas, origins) == (1, {"command line"})
+    assert looks >= 1
+    run_backtest(path, market, None, None)
+    assert ledger_of(lab) == (1, 2 * looks, {"command line"})
+    capsys.readouterr()
+
+
+def test_what_was_refused_before_is_judged_again_when_asked_and_nothing_is_buried(
+    lab: Home, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = load_spec(RULES.encode(), where="test")
+    database = LearningDb(lab.learning_db)
+    yard = Graveyard(database, Clock())
+    sha = ops.verify.spec_sha256(spec)
+    yard.bury(spec_sha256=sha, spec_id=spec.id, name=spec.name, reason="NO_TRADES", detail="0 trades")
+    run_backtest(written(tmp_path, RULES), market, None, None)
+    told = capsys.readouterr()
+    assert "refused before, NO_TRADES: 0 trades" in told.err
+    assert "ALREADY_REFUSED" not in told.out
+    assert "## Stretches" in told.out
+    assert yard.count_by_reason() == {"NO_TRADES": 1}
+    database.close()
+
+
+def test_the_first_evidence_of_a_kept_strategy_is_its_evidence_and_a_later_look_never_replaces_it(
+    stocked: Home, market: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = kept(stocked)
+    run_backtest("fc-2024", None, None, None)
+    path = evidence_folder(stocked) / f"{spec.id}.json"
+    before = path.read_bytes()
+    assert f"Evidence: {path}" in capsys.readouterr().out
+    run_backtest(spec.id, market, "2024-01-10", "2024-04-01")
+    assert path.read_bytes() == before
+    (beside,) = (stocked.root / "backtests" / spec.id).glob("*/evidence.json")
+    stretch = json.loads(beside.read_text())["data"][0]
+    assert (stretch["start_ms"], stretch["end_ms"]) == (parse_iso("2024-01-10"), parse_iso("2024-04-01"))
+    assert StrategyRepository(stocked.strategies).get(spec.id) == spec, "the strategy itself is not touched"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("yesterday", None, r"--from 'yesterday': not a date; write it like 2024-01-31"),
+        (None, "2024-13-01", r"--to '2024-13-01': not a date"),
+        ("2024-02-01", "2024-01-01", r"--to 2024-01-01T00:00:00Z: not after --from 2024-02-01"),
+    ],
+)
+def test_a_wrong_date_is_named_before_anything_is_counted(
+    lab: Home, market: Path, tmp_path: Path, start: str | None, end: str | None, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        run_backtest(written(tmp_path, CARRY), market, start, end)
+    assert not lab.learning_db.exists()
+
+
+def test_an_unknown_strategy_a_missing_file_and_a_market_that_is_not_held_are_named(lab: Home, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="'fc-99': unknown; known: none yet"):
+        run_backtest("fc-99", None, None, None)
+    with pytest.raises(SettingsError, match=r"none\.json: cannot be read: No such file"):
+        run_backtest(str(tmp_path / "none.json"), None, None, None)
+    with pytest.raises(DataProviderError, match=r"not held in .*history fetch"):
+        run_backtest(written(tmp_path, CARRY), None, None, None)
+    assert not lab.learning_db.exists()
+
+
+def test_a_carry_whose_legs_have_no_bar_in_common_is_refused(lab: Home, tmp_path: Path) -> None:
+    made = synthetic_market(Plan(start_ms=START_MS, bars=600, seed=3))
+    cut_ms = START_MS + 300 * 3_600_000
+    write_layout(tmp_path, [made.spot.window(START_MS, cut_ms), made.perp.window(cut_ms, made.perp.end_ms)])
+    with pytest.raises(DataProviderError, match="no bar in common"):
+        run_backtest(written(tmp_path, CARRY), tmp_path, None, None)
+
+
+@pytest.mark.parametrize("text", [CARRY, RULES])
+def test_published_evidence_is_derived_again_bit_for_bit_and_no_trial_is_counted(
+    stocked: Home, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    spec = kept(stocked, text)
+    run_backtest(spec.id, None, None, None)
+    counted = ledger_of(stocked)
+    capsys.readouterr()
+    assert run_verify(spec.id) == 0
+    assert "same, bit for bit" in capsys.readouterr().out
+    assert ledger_of(stocked) == counted
+
+
+def test_verify_still_finds_it_the_same_after_newer_bars_and_a_late_settlement_have_come(
+    lab: Home, market: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spot, perp = (import_recorded(market, side, "BTCUSDT", "1h") for side in Market)
+    end_ms = START_MS + 24 * 100 * 3_600_000
+    store, early = TapeStore(lab.tapes), perp.window(START_MS, end_ms)
+    assert early.funding.time_ms[-1] == end_ms
+    f = early.funding
+    unsettled = make_tape(replace(early, funding=Funding(f.time_ms[:-1], f.rate[:-1], f.mark_price[:-1])))
+    store.save(unsettled)
+    store.save(spot.window(START_MS, end_ms))
+    spec = kept(lab)
+    run_backtest(spec.id, None, None, None)
+    store.save(perp)
+    store.save(spot)
+    assert run_verify(spec.id) == 0
+    assert unsettled.content_hash in capsys.readouterr().out
+
+
+def damage(home: Home, spec_id: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change one thing a verdict rests on."""
+    path = evidence_folder(home) / f"{spec_id}.json"
+    if what == "number":
+        data = json.loads(path.read_text())
+        data["stretches"][0]["net_return"] = float(np.nextafter(data["stretches"][0]["net_return"], 1.0))
+        path.write_text(json.dumps(data))
+    elif what == "data":
+        data = json.loads(path.read_text())
+        data["data"][0]["content_hash"] = "0" * 64
+        path.write_text(json.dumps(data))
+    elif what == "table":
+        path.with_suffix(".settlements.csv").write_bytes(b"made up\n")
+    elif what == "settings":
+        home.settings_file.write_text("gate: {min_bars: 501}\n")
+    elif what == "code":
+        monkeypatch.setattr(ops.verify, "code_sha256", lambda: "f" * 64)
+
+
+@pytest.mark.parametrize("what", ["number", "data", "table", "settings", "code"])
+def test_verify_says_which_of_number_data_table_settings_and_code_differs(
+    stocked: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    spec = kept(stocked)
+    run_backtest(spec.id, None, None, None)
+    damage(stocked, spec.id, what, monkeypatch)
+    capsys.readouterr()
+    assert run_verify(spec.id) == 1
+    shown = capsys.readouterr().out
+    differs = shown.splitlines()[-1]
+    assert differs.startswith("differs: ")
+    assert what in differs
+    assert any(line.startswith(what) and "published" in line for line in shown.splitlines())
+
+
+def test_a_strategy_that_was_never_judged_has_nothing_to_verify(lab: Home) -> None:
+    spec = kept(lab)
+    with pytest.raises(SpecError, match=f"{spec.id}: no evidence in .*never judged"):
+        run_verify(spec.id)
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT"])
+@pytest.mark.parametrize("side", list(Market))
+def test_the_known_steps_of_the_venue_are_those_the_sandbox_asks_for(side: Market, symbol: str) -> None:
+    theirs, ours = witness.instrument(witness.Market(side.value), symbol), known_rules(side, symbol)
+    assert [Decimal(str(number)) for number in (ours.tick, ours.lot)] == [theirs.tick, theirs.lot]
+    assert ours.min_notional == float(theirs.min_notional)

@@ -1,0 +1,102 @@
+"""`./lab history fetch` and `import`: onto the shelf, nothing twice, gaps told."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ops.fetch import Wanted, fetch, run_fetch, run_import
+from tests.trading.market.samples import START_MS, tape
+from tests.trading.market.test_history import SPOT, archive_with, csv_of
+from trading.domain.errors import DataProviderError, SettingsError
+from trading.domain.instrument import Market
+from trading.market.store import TapeStore
+from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.storage.home import Home
+
+HOUR_MS, JANUARY_H = 3_600_000, 31 * 24
+END_MS = START_MS + JANUARY_H * HOUR_MS
+
+
+@pytest.fixture
+def lab(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    return home
+
+
+async def test_a_month_from_the_archive_is_on_the_shelf_with_its_gap_told_and_is_not_fetched_twice(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = csv_of(START_MS, JANUARY_H).splitlines(keepends=True)
+    wanted = Wanted("BTCUSDT", "1h", [Market.SPOT], START_MS, END_MS)
+    async with archive_with(START_MS, JANUARY_H) as archive:
+        archive.add(SPOT.format("monthly", "2024-01"), "".join(lines[:10] + lines[13:]))
+        at = {"now_ms": END_MS + 40 * 24 * HOUR_MS, "base_url": archive.url}
+        screen = io.StringIO()
+        await fetch(home, wanted, console=Console(file=screen, width=200), **at)
+        asked = sum(archive.seen.values())
+        shown = capsys.readouterr().out
+        assert f"{JANUARY_H - 3} bars: {JANUARY_H - 3} new, 0 known" in shown
+        assert "3 bars missing in 1 gaps" in shown
+        assert "2024-01-01T10:00:00Z: 3 bars" in shown
+        await fetch(home, wanted, console=Console(file=screen, width=200), **at)
+        assert sum(archive.seen.values()) == asked
+        assert f"0 new, {JANUARY_H - 3} known" in capsys.readouterr().out
+    held = TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h")
+    assert (len(held), held.origin) == (JANUARY_H - 3, "downloaded")
+
+
+def test_recorded_files_of_both_markets_are_imported_and_a_second_time_changes_nothing(
+    lab: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = synthetic_market(Plan(start_ms=START_MS, bars=300, seed=2))
+    write_layout(tmp_path, [made.spot, made.perp])
+    assert run_import(tmp_path, "BTCUSDT", "1h") == 0
+    shown = capsys.readouterr().out
+    assert "spot BTCUSDT 1h: 2024-01-01T00:00:00Z to 2024-01-13T12:00:00Z, 300 bars: 300 new, 0 known" in shown
+    assert "300 new, 0 known; 37 new settlements" in shown
+    run_import(tmp_path, "BTCUSDT", "1h")
+    assert capsys.readouterr().out.count("0 new, 300 known; 0 new settlements") == 2
+    assert TapeStore(lab.tapes).load(Market.PERP, "BTCUSDT", "1h").content_hash == made.perp.content_hash
+
+
+def test_a_folder_with_one_market_imports_that_one_and_a_bar_that_comes_changed_is_told(
+    lab: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_layout(tmp_path, [tape([100.0, 101.0, 102.0])])
+    run_import(tmp_path, "BTCUSDT", "1h")
+    assert "perp BTCUSDT: no file in" in capsys.readouterr().out
+    write_layout(tmp_path, [tape([100.0, 101.0, 103.0])])
+    run_import(tmp_path, "BTCUSDT", "1h")
+    assert "1 bars came with other numbers than those held (the first at 2024-01-01T02" in capsys.readouterr().out
+    assert TapeStore(lab.tapes).load(Market.SPOT, "BTCUSDT", "1h").close.tolist() == [100.0, 101.0, 102.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("BTCUSDT", "soon", None, "1h", "spot"), r"--from 'soon': not a date"),
+        (("BTCUSDT", "2024-01-01", None, "7m", "spot"), r"--interval '7m': unknown; use one of 1m, 3m"),
+        (("BTCUSDT", "2024-01-01", None, "1h", "options"), r"--market 'options': unknown; use spot or perp"),
+        (("../../ETC", "2024-01-01", None, "1h", "spot"), r"symbol '../../ETC': not an exchange's name"),
+        (("BTCUSDT", "2150-01-01", None, "1h", "spot"), r"--from 2150-01-01: in the future"),
+    ],
+)
+def test_a_wrong_flag_is_named_before_anybody_is_asked(
+    lab: Home, words: tuple[str, str, str | None, str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        run_fetch(*words)
+    assert not lab.tapes.exists()
+
+
+def test_a_folder_without_the_symbol_is_refused_with_what_it_has(lab: Home, tmp_path: Path) -> None:
+    with pytest.raises(DataProviderError, match="no such folder"):
+        run_import(tmp_path / "none", "BTCUSDT", "1h")
+    write_layout(tmp_path, [tape([100.0, 101.0])])
+    with pytest.raises(DataProviderError, match=r"no file for it .*the folder has spot_BTCUSDT_1h"):
+        run_import(tmp_path, "ETHUSDT", "1h")
+    assert not lab.tapes.exists()

@@ -1,0 +1,52 @@
+"""What is compiled at the start is all that a cycle calls."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import inspect
+from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
+from trading.domain.instrument import Market
+from trading.simulator import carry_kernel, fills, indicators, kernel
+from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.compiled import compile_kernels
+from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.simulate import simulate
+from trading.simulator.stepper import Stepper
+
+def versions():
+    return {
+        name: len(kernel_.signatures)
+        for module in (kernel, fills, carry_kernel, indicators)
+        for name, kernel_ in inspect.getmembers(module)
+        if hasattr(kernel_, "signatures")
+    }
+
+compile_kernels()
+before = versions()
+spot, perp = random_tape(1, 150, market=Market.SPOT), random_tape(2, 150)
+for lists in RULE_LISTS:
+    spec = rule_spec(lists=lists, stop_loss_atr=1.0)
+    simulate(perp, spec, costs=Costs(), rules=MarketRules())
+    Stepper(spec, costs=Costs(), rules=MarketRules()).advance(perp)
+simulate_carry(spot, perp, carry_spec(), costs=CarryCosts())
+CarryStepper(carry_spec(), costs=CarryCosts()).advance(spot, perp)
+assert versions() == before, (before, versions())
+assert max(before.values()) == 1, before
+"""
+
+
+def test_after_the_start_nothing_is_compiled_in_a_cycle() -> None:
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
