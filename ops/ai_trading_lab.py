@@ -15,7 +15,9 @@ import structlog
 
 from ops.jobs import backup, evaluation, news, reports, research, trading_loop
 from ops.lab import Lab, Setting
+from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, Job, Row, Schedule
+from ops.stop_trading import release_request
 from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -23,15 +25,19 @@ from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
-from trading.risk.kill_switch import read_stop
+from trading.risk.kill_switch import Stop, read_stop
 from trading.storage.lock import only_one
 
 log = structlog.get_logger(__name__)
 
 WATCH_S = 0.2
 """Real seconds between two looks at the kill file."""
+FLAT_AGAIN_S = 2.0
+"""Real seconds until what is not flat is tried again."""
 OUTBOX_S = 15.0
 """Real seconds after which waiting messages are tried again."""
+LAST_WORDS_S = 1.0
+"""Real seconds that messages get when the service ends; what was not taken by then waits on disk."""
 JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
@@ -112,45 +118,79 @@ class Service:
 
     async def _messages(self) -> None:
         """Deliver what waits; try again after a while when something stayed."""
-        while True:
-            stopping = self._stop.is_set()
+        while not self._stop.is_set():
             self._wake.clear()
-            await self.lab.outbox.drain(self._notifier, self.lab.clock)
-            if stopping:
-                return
+            await self._drain()
             try:
                 async with asyncio.timeout(OUTBOX_S):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Deliver what waits. Once the service ends, a Telegram that does not answer is not waited for."""
+        drain = asyncio.ensure_future(self.lab.outbox.drain(self._notifier, self.lab.clock))
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            if not self._stop.is_set():
+                await asyncio.wait({drain, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({drain}, timeout=LAST_WORDS_S)
+        finally:
+            stop.cancel()
+            drain.cancel()
+        await asyncio.gather(drain, stop, return_exceptions=True)
+        if not drain.cancelled():
+            drain.result()
 
     async def _watch(self) -> None:
         """Notice a stop within a fraction of a second, whatever the schedule does, and make everything flat."""
-        was_flat_for = ""
+        seen, flat_for = Stop(), ""
+        if not read_stop(self.lab.home, self.lab.setting.switches).blocks_entries:
+            for alert_key in STOP_ALERTS:  # of an earlier life of the lab
+                self.lab.messenger.resolve(alert_key)
         while not self._stop.is_set():
-            stop = read_stop(self.lab.home, os.environ)
-            if stop.demands_flat and stop.source != was_flat_for:
-                was_flat_for = stop.source
-                await self._go_flat(stop.decision)
-            elif not stop.demands_flat:
-                was_flat_for = ""
+            stop, wait_s = read_stop(self.lab.home, self.lab.setting.switches), WATCH_S
+            if seen.blocks_entries and not stop.blocks_entries:
+                self.lab.tell("stop.released", {"source": seen.source}, Severity.NOTICE)
+            seen = stop
+            self._release_halts()
+            if not stop.demands_flat:
+                flat_for = ""
+            elif stop.source != flat_for:
+                if await self._go_flat(stop.decision):
+                    flat_for = stop.source
+                else:
+                    wait_s = FLAT_AGAIN_S
             try:
-                async with asyncio.timeout(WATCH_S):
+                async with asyncio.timeout(wait_s):
                     await self._stop.wait()
             except TimeoutError:
                 continue
 
-    async def _go_flat(self, why: Decision) -> None:
+    def _release_halts(self) -> None:
+        """A human asked for it: `stop_trading.py --release`."""
+        request = release_request(self.lab.home)
+        if self.lab.desk is not None and request.exists():
+            self.lab.desk.release_halts()
+            request.unlink()
+
+    async def _go_flat(self, why: Decision) -> bool:
+        """Close everything; whether it is closed."""
         self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         if self.lab.desk is None:
-            return
+            return True
         async with self.lab.trading:
             report = await self.lab.desk.flatten(Decision(False, Reason.KILL_SWITCH, 1.0, 0.0, why.note))
         trading_loop.write_audit(self.lab, report, {})
         trading_loop.remember_live(self.lab, report)
         trading_loop.write_heartbeat(self.lab)
-        facts = {"flat": report.position is None, "seconds": report.flat_s, "note": report.decision.note}
-        self.lab.tell("stop.flat" if report.position is None else "stop.not_flat", facts, Severity.NOTICE)
+        facts = {"seconds": report.flat_s or 0.0, "note": report.decision.note}
+        if report.position is not None:
+            self.lab.tell("stop.not_flat", facts, Severity.ALERT)
+            return False
+        self.lab.tell("stop.flat", facts, Severity.NOTICE)
+        return True
 
 
 def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import getpass
 import hmac
+import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
 from ops.environment import Environment, find_home, read_environment
 from ops.settings import LabSettings, read_settings
-from ops.wiring import make_venue, open_notifier
+from ops.wiring import lab_clock, make_venue, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError, TradingEngineError
@@ -28,6 +29,7 @@ from trading.domain.venue import Venue
 from trading.notify.message import Message, Notifier
 from trading.risk.arming import approval_key, write_armed
 from trading.risk.guards import feasible
+from trading.risk.kill_switch import read_stop
 from trading.storage.home import Home
 from trading.strategy.approval import verify
 from trading.strategy.lifecycle import Stage, move
@@ -70,8 +72,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 async def _from_command_line() -> bool:
-    home, clock = find_home(), Clock()
+    home = find_home()
     environment, settings = read_environment(home), read_settings(home.settings_file)
+    clock = lab_clock(settings)
     venue = make_venue(settings, environment, clock)
     try:
         async with open_notifier(environment, settings) as notifier:
@@ -117,7 +120,7 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> boo
 
 
 def approved_strategy(desk: Desk) -> StrategySpec:
-    """The one strategy that is approved and validly signed.
+    """The carry that was approved last, validly signed.
 
     Raises:
         SpecError: none is, or the signature does not stand.
@@ -127,12 +130,14 @@ def approved_strategy(desk: Desk) -> StrategySpec:
     approved = [spec for spec in repository.by_stage(*stages) if spec.approved_at is not None]
     if not approved:
         raise SpecError("no approved strategy; see python get_status.py --pending, then python approve_strategy.py ID")
-    spec = approved[-1]
+    carries = [spec for spec in approved if isinstance(spec.parameters, CarryParameters)]
+    if not carries:
+        spec = approved[-1]
+        raise SpecError(f"{spec.id}: type={spec.type}: only a funding carry can trade live; this one stays on paper")
+    spec = max(carries, key=lambda carry: (carry.approved_at or "", carry.id))
     verdict = verify(spec, approval_key(desk.home, create=False))
     if not verdict.allowed:
         raise SpecError(verdict.note)
-    if not isinstance(spec.parameters, CarryParameters):
-        raise SpecError(f"{spec.id}: type={spec.type}: only a funding carry can trade live; this one stays on paper")
     return spec
 
 
@@ -143,6 +148,10 @@ async def check_everything(desk: Desk, say: Say) -> None:
         TradingEngineError: something is not as it must be; the screen was shown.
     """
     environment = desk.environment
+    stop = read_stop(desk.home, os.environ)
+    if environment.kill or stop.blocks_entries:
+        source = stop.source or "KILL=1 in .env"
+        raise TradingEngineError(f"{source}: a stop is in force; take it back first: python stop_trading.py --release")
     if not environment.live_trading:
         raise TradingEngineError("LIVE_TRADING is not YES: the first gate is shut; set LIVE_TRADING=YES in .env")
     if environment.binance_api_key is None:

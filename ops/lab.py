@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ class Setting:
     config_hash: str
     market: Origin
     """Where bars come from: `live`, `recorded`, `downloaded` or `synthetic`."""
+
+    @property
+    def switches(self) -> Mapping[str, str]:
+        """The environment as the kill switch reads it: `KILL=1` of `.env` counts like that of the process."""
+        return {**os.environ, "KILL": "1"} if self.environment.kill else os.environ
 
 
 @dataclass(slots=True)

@@ -13,6 +13,19 @@ from trading.notify.outbox import Outbox
 
 APPROVAL = "strategy.review"
 """The event that asks the human."""
+STOP_ALERTS = ("stop", "stop.not_flat")
+ENDS: Mapping[str, tuple[str, ...]] = {
+    "lab.started": ("job.parked", "job.ended_service", "state.set_aside"),
+    "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
+    "stop.flat": ("stop.not_flat", "risk.not_flat"),
+    "risk.flat": ("risk.not_flat",),
+    "risk.released": ("risk.halted", "risk.flat", "carry.books_disagree", "carry.difference"),
+    "carry.resumed": ("carry.in_doubt",),
+    "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
+    "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
+    "carry.closed": ("carry.close_incomplete", "carry.in_doubt", "carry.funding_missing", "carry.funding_differs"),
+}
+"""Event -> alerts that it ends: what they told of is no longer so, and they are repeated no more."""
 
 
 class Messenger:
@@ -30,9 +43,13 @@ class Messenger:
         self._clock = clock
         self._is_synthetic = is_synthetic
         self._wake = wake
+        self._open = set(outbox.open_alerts())
+        """Keys of the alerts that are repeated now; those of an earlier life of the lab too."""
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
+        for alert_key in self._open.intersection(ENDS.get(event.name, ())):
+            self.resolve(alert_key)
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
@@ -55,12 +72,16 @@ class Messenger:
         """Queue one message; when this returns it is on disk."""
         if self._is_synthetic and SYNTHETIC_LINE not in text:
             text = f"{text}\n{SYNTHETIC_LINE}"
+        if severity is Severity.ALERT:
+            self._open.add(dedup_key)
         if self._outbox.put(Message(kind, text, photo, dedup_key, severity), self._clock):
             self._wake()
 
     def resolve(self, alert_key: str) -> None:
         """The state an alert told of has changed: it is repeated no more."""
-        self._outbox.resolve(alert_key)
+        if alert_key in self._open:
+            self._open.discard(alert_key)
+            self._outbox.resolve(alert_key)
 
 
 def approval_request(facts: Mapping[str, object]) -> str:
@@ -97,6 +118,7 @@ WORDS = {
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
+    "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",

@@ -6,18 +6,15 @@ import asyncio
 import warnings
 from contextlib import AsyncExitStack
 
-import httpx
-
 from ops import doctor
 from ops.ai_trading_lab import serve
 from ops.environment import Environment, find_home, read_environment
 from ops.lab import Setting
 from ops.logs import set_up_logs
-from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings, config_hash, read_settings
-from ops.wiring import make_venue
+from ops.wiring import lab_clock, make_venue
 from trading.domain.clock import Clock
-from trading.domain.errors import NetworkDownError, SettingsError
+from trading.domain.errors import SettingsError
 from trading.storage.home import Home
 
 
@@ -29,9 +26,7 @@ def run_service() -> int:
     """
     home = find_home().make()
     environment, settings = read_all(home)
-    clock = Clock()
-    if settings.venue.follow_sandbox_clock:
-        clock = sandbox_clock(settings)
+    clock = lab_clock(settings)
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     market = "recorded" if settings.venue.base_url else "live"
     setting = Setting(home, settings, environment, config_hash(settings), market)  # type: ignore[arg-type]
@@ -56,31 +51,13 @@ def read_all(home: Home) -> tuple[Environment, LabSettings]:
     return environment, settings
 
 
-def sandbox_clock(settings: LabSettings) -> Clock:
-    """A clock on the sandbox's present line.
-
-    Raises:
-        NetworkDownError: there is no sandbox at `venue.base_url`.
-    """
-    try:
-        answer = httpx.get(f"{settings.venue.base_url}/sandbox/clock", timeout=5.0)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise NetworkDownError(
-            f"venue.base_url={settings.venue.base_url}: no sandbox answers there: {error}"
-        ) from error
-    clock = Clock()
-    clock.follow(timeline_of(answer.json()))
-    return clock
-
-
 def run_doctor(*, offline: bool) -> int:
     """Show the doctor's screen; 0 when nothing is bad, 1 when something is."""
-    home, clock = find_home(), Clock()
+    home = find_home()
     environment, settings = read_all(home)
-    checks = doctor.machine_checks(home) + doctor.settings_checks(home, environment, clock)
+    checks = doctor.machine_checks(home) + doctor.settings_checks(home, environment, Clock())
     if not offline:
-        checks += asyncio.run(_outside(environment, settings, clock))
+        checks += asyncio.run(_outside(environment, settings, lab_clock(settings)))
     print(doctor.screen(checks))
     return 0 if doctor.is_green(checks) else 1
 

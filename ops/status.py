@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.environment import read_environment
 from trading.domain.clock import Clock
+from trading.domain.errors import SettingsError
+from trading.risk.kill_switch import Stop, StopKind, read_stop
 from trading.storage.home import Home
 
 ALIVE_S = 300.0
@@ -65,13 +69,13 @@ def read_status(home: Home, clock: Clock) -> Status:
     """Read every file that tells something; what cannot be read is a problem line, never an exception."""
     problems: list[str] = []
     heartbeat = _read(home.heartbeat_file, problems)
-    pid = _running_pid(home)
+    pid, stop = _running_pid(home), _stop(home, problems)
     return Status(
         at_ms=clock.now_ms(),
         pid=pid,
         heartbeat_age_s=_age_s(home.heartbeat_file, clock),
-        stop=_stop(home),
-        paused=home.pause_file.exists(),
+        stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
+        paused=stop.kind is StopKind.PAUSED,
         heartbeat=heartbeat,
         strategies=tuple(_strategies(home, problems)),
         problems=tuple(problems),
@@ -116,6 +120,8 @@ def _running_pid(home: Home) -> int | None:
     try:
         pid = int(home.lock_file.read_text())
         os.kill(pid, 0)
+    except PermissionError:
+        return pid  # it runs, as another user
     except (OSError, ValueError):
         return None
     return pid
@@ -129,8 +135,17 @@ def _age_s(path: Path, clock: Clock) -> float | None:
         return None
 
 
-def _stop(home: Home) -> str | None:
-    for path in (home.stopped_file, *home.kill_files):
-        if path.exists():
-            return f"{path.relative_to(home.root)} is there"
-    return "KILL=1" if os.environ.get("KILL") == "1" else None
+def _stop(home: Home, problems: list[str]) -> Stop:
+    """As the lab itself reads it; `KILL=1` in `.env` too."""
+    kill = os.environ.get("KILL", "")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            kill = "1" if read_environment(home).kill else kill
+    except (SettingsError, OSError) as error:
+        problems.append(str(error))
+    return read_stop(home, {"KILL": kill})
+
+
+def _in_words(stop: Stop) -> str:
+    kept = ", positions are kept" if stop.keep_positions else ""
+    return stop.source if "=" in stop.source else f"{stop.source} is there{kept}"

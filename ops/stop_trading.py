@@ -1,7 +1,8 @@
 """Stops everything, also when the lab is dead: `python stop_trading.py [--keep-positions] [--release]`.
 
 Writes the stop first, then cancels all orders, closes both legs reduce-only, asks the exchange until it is flat, and
-says how many seconds that took. Stopped stays stopped over restarts until `--release`.
+says how many seconds that took. A lab that is frozen while it holds the account is ended. Stopped stays stopped over
+restarts until `--release`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,29 @@ import argparse
 import asyncio
 import getpass
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from ops.environment import Environment, find_home, read_environment
 from ops.settings import LabSettings, read_settings
+from ops.status import ALIVE_S
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.venue import Venue
 from trading.risk.arming import disarm
 from trading.risk.kill_switch import release_stop, stop_trading
+from trading.storage.files import write_atomic
 from trading.storage.home import Home
 
-LOCK_TRIES = 100
-LOCK_WAIT_S = 0.2
+LOCK_POLL_S = 0.2
+"""Real seconds between two tries to get hold of the account."""
+FROZEN_PATIENCE_S = 3.0
+"""Real seconds that a stopped process, or one without a heartbeat, may go on holding the account."""
+BUSY_PATIENCE_S = 150.0
+"""The same for a lab that works: it has seen the stop and has its own budget for making everything flat."""
 Say = Callable[[str], None]
 
 
@@ -35,42 +45,60 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--why", default="stop_trading.py", help="goes into the file")
     options = parser.parse_args(words)
     try:
-        home, clock = find_home().make(), Clock()
+        home = find_home().make()
+    except TradingEngineError as error:
+        print(f"stop_trading.py: {error}", file=sys.stderr)
+        return 2
+    try:
         if options.release:
             return release(home, print)
         stop_trading(
             home,
             by=getpass.getuser(),
             why=options.why,
-            at_ms=clock.now_ms(),
+            at_ms=Clock().now_ms(),
             keep_positions=options.keep_positions,
         )
         print(f"stopped: {home.stopped_file.relative_to(home.root)} is written; nothing new will be opened")
         if options.keep_positions:
             return 0
         environment, settings = read_environment(home), read_settings(home.settings_file)
-        return asyncio.run(_flat(home, environment, settings, clock))
+        return asyncio.run(_flat(home, environment, settings))
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
+        if home.stopped_file.exists() and not options.release:
+            print("stop_trading.py: the stop stands, but what is open may still be open: run it again", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstop_trading.py: the stop stands, but nobody has seen everything flat: run it again", file=sys.stderr)
+        return 1
 
 
 def release(home: Home, say: Say) -> int:
     """Take every stop back; live trading must be armed anew by a human."""
     found = release_stop(home)
     armed = disarm(home)
-    say(f"released: {', '.join(found) or 'nothing was stopped'}")
+    write_atomic(release_request(home), b"asked for by stop_trading.py --release\n")
+    say(f"released: {', '.join(found) or 'nothing was stopped'}; halts are released at the lab's next look")
+    if os.environ.get("KILL", "").strip() not in ("", "0"):
+        say("KILL is still set in the environment: that stop is in force until it is unset")
     if armed:
         say("live trading is no longer armed; python go_live.py arms it again")
     return 0
 
 
-async def _flat(home: Home, environment: Environment, settings: LabSettings, clock: Clock) -> int:
-    from ops.wiring import make_venue  # seconds of imports, after the stop is on disk
+def release_request(home: Home) -> Path:
+    """There while a human's wish to release every halt has not been fulfilled; the service removes it."""
+    return home.state / "RELEASE_HALTS"
+
+
+async def _flat(home: Home, environment: Environment, settings: LabSettings) -> int:
+    from ops.wiring import lab_clock, make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
         print("no trading keys here: nothing of this lab's can be open on the exchange")
         return 0
+    clock = lab_clock(settings)
     venue = make_venue(settings, environment, clock)
     try:
         return await make_flat(home, venue, settings, clock, print)
@@ -82,20 +110,20 @@ async def make_flat(home: Home, venue: Venue, settings: LabSettings, clock: Cloc
     """Close all that is ours and ask until flat; 0 when it is.
 
     Raises:
-        StateFileError: the journal cannot be read, or the service holds the account for too long.
+        StateFileError: the journal cannot be read, or a process that is not this home's lab holds the account.
     """
     from trading.funding.desk import flatten_home, trading_tools
 
     tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=os.environ)
-    for attempt in range(LOCK_TRIES):
+    holder = _Holder(home, say)
+    while True:
         try:
             reports = await flatten_home(tools, home, why="stop_trading.py")
             break
         except StateFileError as error:
             # The running lab has seen the stop and is making everything flat itself: wait for its result.
-            if "already runs" not in str(error) or attempt == LOCK_TRIES - 1:
+            if "already runs" not in str(error) or not await holder.waited():
                 raise
-            await clock.sleep_s(LOCK_WAIT_S)
     for report in reports:
         state = "flat" if report.is_flat else "NOT FLAT"
         dust = f", dust {report.dust_base} base" if report.dust_base else ""
@@ -103,8 +131,53 @@ async def make_flat(home: Home, venue: Venue, settings: LabSettings, clock: Cloc
         for line in report.errors:
             say(f"  {line}")
     if not reports:
-        say("nothing of this lab's was open")
+        say("nothing of this lab's is open" + (": the running lab has closed it" if holder.pid else ""))
     return 0 if all(report.is_flat for report in reports) else 1
+
+
+class _Holder:
+    """Whoever holds the account while the stop script wants it. All times are real."""
+
+    def __init__(self, home: Home, say: Say) -> None:
+        self._home, self._say, self._clock = home, say, Clock()
+        self._since_s = self._clock.real_s()
+        self._was_ended = False
+        self.pid = 0
+        """0: nobody held it."""
+
+    async def waited(self) -> bool:
+        """Wait a little; end the lab when it does not let go. False: nothing more can be done."""
+        known, self.pid = self.pid, _pid_in(self._home.state / "trading.lock") or self.pid
+        if self.pid != known:
+            self._say(f"process {self.pid} works on the account: waiting for it")
+        spent_s = self._clock.real_s() - self._since_s
+        patience_s = FROZEN_PATIENCE_S if self._is_frozen() else BUSY_PATIENCE_S
+        if spent_s > patience_s:
+            is_our_lab = self.pid == _pid_in(self._home.lock_file) != os.getpid()
+            if self._was_ended or not is_our_lab:
+                return False
+            self._say(f"process {self.pid} does not let go after {spent_s:.0f} s: it is ended; its journal goes on")
+            self._was_ended, self._since_s = True, self._clock.real_s()
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        await self._clock.sleep_s(LOCK_POLL_S)
+        return True
+
+    def _is_frozen(self) -> bool:
+        """Stopped by a signal, or without a heartbeat for minutes."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            age_s = self._clock.system_ms() / 1000.0 - self._home.heartbeat_file.stat().st_mtime
+        except OSError:
+            return False
+        return state in "Tt" or age_s > ALIVE_S
+
+
+def _pid_in(lock: Path) -> int:
+    try:
+        return int(lock.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 if __name__ == "__main__":

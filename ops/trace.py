@@ -87,11 +87,12 @@ def run_fills() -> int:
         StateFileError: a file of state makes no sense.
     """
     home = find_home()
-    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file)))
+    held = read_holdings(home)
+    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.live))
     print_table(FILL_HEAD, [fill_line(*row) for row in rows])
-    fees = [fill.fee_in_quote(QUOTE) for _, fill, _ in rows if fill.ours]
+    fees = [fill.fee_in_quote(QUOTE) for fill, _ in rows if fill.ours]
     unknown = sum(fee is None for fee in fees)
-    total, told = sum((fee for fee in fees if fee is not None), ZERO), reported_fees(read_holdings(home))
+    total, told = sum((fee for fee in fees if fee is not None), ZERO), reported_fees(held)
     if unknown:
         print(
             f"{unknown} fees were charged in another coin and are not in the sum; the positions file has them in USDT"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +13,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import IncomeKind
+from trading.funding.books import BookedFill
 from trading.funding.position import CarryPosition
 from trading.funding.settlements import expected_quote
 from trading.market.store import TapeStore
@@ -45,14 +46,44 @@ class Booked:
         return sum((expected_quote(rate, self.perp_base, mark=ZERO) for rate in self.settled), ZERO)
 
 
-def fill_rows(cycles: Iterable[CycleLine], orders: dict[str, str]) -> Iterator[tuple[CycleLine, FillLine, str]]:
-    """Every fill once, with the cycle that booked it and the client id its order was sent with."""
+def fill_rows(
+    cycles: Iterable[CycleLine], orders: dict[str, str], live: CarryPosition | None
+) -> Iterator[tuple[FillLine, str]]:
+    """Every fill once, with the client id its order was sent with.
+
+    Those of the audit file, told as exactly as the position that is held has them; then those that only the position
+    has, because a crash came before the cycle's line.
+    """
+    booked = {(b.fill.market, b.fill.venue_trade_id): as_line(b) for b in (live.fills if live else ())}
     seen: set[tuple[Market, str]] = set()
-    for cycle in cycles:
-        for fill in cycle.fills:
-            if (fill.market, fill.venue_trade_id) not in seen:
-                seen.add((fill.market, fill.venue_trade_id))
-                yield cycle, fill, orders.get(fill.venue_order_id, "foreign" if not fill.ours else "?")
+    audited = (
+        fill if fill.at_ms is not None else fill.model_copy(update={"at_ms": cycle.at_ms})
+        for cycle in cycles
+        for fill in cycle.fills
+    )
+    for fill in (*audited, *booked.values()):
+        key = (fill.market, fill.venue_trade_id)
+        if key not in seen:
+            seen.add(key)
+            yield booked.get(key, fill), orders.get(fill.venue_order_id, "?" if fill.ours else "foreign")
+
+
+def as_line(booked: BookedFill) -> FillLine:
+    """A fill of a position as an audit line would have it."""
+    fill = booked.fill
+    return FillLine(
+        venue_trade_id=fill.venue_trade_id,
+        venue_order_id=fill.venue_order_id,
+        market=fill.market,
+        side=fill.side,
+        quantity_base=fill.quantity_base,
+        price=fill.price,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        ours=booked.is_ours,
+        at_ms=fill.at_ms,
+        fee_quote=booked.fee_quote,
+    )
 
 
 def reported_fees(held: Holdings) -> Decimal:
@@ -70,14 +101,13 @@ def reported_funding(held: Holdings) -> Decimal:
 def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Iterator[Booked]:
     """Every booking of funding: of closed positions the steps of the audit file, then the live one's records."""
     for position in held.closed:
-        span = [cycle for cycle in cycles if position.opened_ms <= cycle.at_ms <= position.closed_ms + _LAST_CYCLE_MS]
-        yield from _steps(position.id, span, recorded(home, position.symbol, position.opened_ms))
+        first = bisect_left(cycles, position.opened_ms, key=lambda cycle: cycle.at_ms)
+        # the cycle that closes a position writes its line a moment after
+        last = bisect_left(cycles, position.closed_ms, key=lambda cycle: cycle.at_ms)
+        rates = recorded(home, position.symbol, position.opened_ms)
+        yield from _steps(position.id, cycles[first : last + 1], rates)
     if held.live is not None:
         yield from _records(held.live, recorded(home, held.live.symbol, held.live.opened_ms))
-
-
-_LAST_CYCLE_MS = 1_000
-"""The cycle that closes a position writes its line a moment after."""
 
 
 def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
@@ -141,11 +171,11 @@ def plain(value: Decimal) -> str:
     return format(value.normalize(), "f") if value else "0"
 
 
-def fill_line(cycle: CycleLine, fill: FillLine, client_id: str) -> tuple[str, ...]:
+def fill_line(fill: FillLine, client_id: str) -> tuple[str, ...]:
     """One fill as a row of the table."""
     fee_quote = fill.fee_in_quote(QUOTE)
     return (
-        iso(cycle.at_ms if fill.at_ms is None else fill.at_ms),
+        "?" if fill.at_ms is None else iso(fill.at_ms),
         fill.market.value,
         fill.venue_trade_id,
         fill.side.value,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx
 import structlog
 
 from ai_brain.evidence.graveyard import Graveyard
@@ -22,8 +22,10 @@ from ops.environment import Environment
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
 from ops.messages import Messenger
+from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
+from trading.domain.errors import NetworkDownError
 from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.exchange.binance import Binance
@@ -99,6 +101,26 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         )
 
 
+def lab_clock(settings: LabSettings) -> Clock:
+    """The lab's time: the system's, or where the settings say so the sandbox's present line.
+
+    Raises:
+        NetworkDownError: there is no sandbox at `venue.base_url`.
+    """
+    clock = Clock()
+    if not settings.venue.follow_sandbox_clock:
+        return clock
+    try:
+        answer = httpx.get(f"{settings.venue.base_url}/sandbox/clock", timeout=5.0)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise NetworkDownError(
+            f"venue.base_url={settings.venue.base_url}: no sandbox answers there: {error}"
+        ) from error
+    clock.follow(timeline_of(answer.json()))
+    return clock
+
+
 def make_venue(settings: LabSettings, environment: Environment, clock: Clock) -> Binance:
     """The exchange, with keys where there are any."""
     return Binance(
@@ -134,7 +156,9 @@ def make_desk(setting: Setting, venue: Binance, clock: Clock, bus: Bus) -> Carry
     if setting.environment.binance_api_key is None:
         return None
     settings = DeskSettings(setting.settings.carry, setting.settings.risk, setting.settings.execution)
-    return CarryDesk(setting.home, venue, settings=settings, publish=bus.publish, clock=clock, environment=os.environ)
+    return CarryDesk(
+        setting.home, venue, settings=settings, publish=bus.publish, clock=clock, environment=setting.switches
+    )
 
 
 @asynccontextmanager

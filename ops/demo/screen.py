@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -20,7 +21,7 @@ from trading.domain.clock import iso
 
 SYNTHETIC = "SYNTHETIC MARKET"
 EVENTS_SHOWN = 14
-MESSAGE_LINES = 16
+MESSAGE_LINES = 20
 
 
 class ActState(StrEnum):
@@ -89,9 +90,9 @@ class Screen:
             self._line(f"    {iso(at_ms)} {text}", "")
         self.refresh()
 
-    def message(self, text: str) -> None:
-        """What stands in the Telegram chat now."""
-        self._message = text
+    def message(self, text: str, *, below: bool = False) -> None:
+        """What stands in the Telegram chat now; `below` what stood there, or in its place."""
+        self._message = f"{self._message}\n\n{text}" if below else text
         if not self._is_live:
             self._line("    ┌ Telegram (the sandbox's)", "cyan")
             for line in text.splitlines():
@@ -114,7 +115,9 @@ class Screen:
         """Write the screen as it stands now as an SVG."""
         console = Console(record=True, width=150, height=44, file=io.StringIO(), force_terminal=True)
         console.print(self.draw())
-        console.save_svg(str(file), title="./lab demo")
+        # Without the address of a font on somebody's server: the picture needs nothing from outside.
+        svg = re.sub(r"@font-face\s*\{.*?\}\s*", "", console.export_svg(title="./lab demo"), flags=re.DOTALL)
+        file.write_text(svg, encoding="utf-8")
 
     def refresh(self) -> None:
         """Redraw, where there is a terminal."""

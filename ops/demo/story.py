@@ -31,7 +31,7 @@ MARKET, IDEAS, GATE, PAPER, ASK, LIVE, CARRY, FUNDING, REPORT, KILL = ACTS = (
     "A human is asked",
     "Going live, on the sandbox",
     "A delta-neutral carry opens",
-    "Recorded funding is paid",
+    "Funding is paid",
     "The hourly report arrives",
     "The kill file: everything flat",
 )
@@ -292,7 +292,7 @@ class Story:
         if lab.memory.live is not None:
             self.seen.flat_s = lab.memory.live.flat_s
         self._note(lab.clock.now_ms())
-        self._screen.message(await self._message("stop."))
+        self._screen.message(await self._message("Everything is flat"), below=True)
 
     async def _is_flat(self) -> bool:
         """What the exchange itself says, and the lab's own books."""

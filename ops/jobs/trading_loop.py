@@ -68,7 +68,10 @@ async def _due_bars(lab: Lab) -> None:
         if all(closed_ms is not None and closed_ms >= due_ms for closed_ms in held):
             break
         await lab.clock.sleep_s(BAR_POLL_S)
-    lab.memory.quality = min(lab.market.verdict(market, symbol, interval).quality for market in Market)
+    verdicts = [lab.market.verdict(market, symbol, interval) for market in Market]
+    lab.memory.quality = min(verdict.quality for verdict in verdicts)
+    if all(verdict.ok_for_orders for verdict in verdicts):
+        lab.messenger.resolve("data.failing")
 
 
 async def _paper(lab: Lab) -> None:
@@ -86,7 +89,7 @@ async def _live(lab: Lab) -> CycleReport | None:
     """One cycle of the carry desk; None without trading keys."""
     if lab.desk is None:
         return None
-    stop = read_stop(lab.home, os.environ)
+    stop = read_stop(lab.home, lab.setting.switches)
     spec, armed = chosen(lab)
     async with lab.trading:
         report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop)
@@ -101,10 +104,10 @@ def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
     live = lab.repository.by_stage(Stage.LIVE_TESTING, Stage.SCALING)
     if not live:
         return None, Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "nothing is approved for live trading")
-    spec = live[0]
     if not lab.setting.environment.live_trading:
-        return spec, Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
-    return spec, read_armed(lab.home, spec)
+        return live[0], Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
+    verdicts = [(spec, read_armed(lab.home, spec)) for spec in live]
+    return next((pair for pair in verdicts if pair[1].allowed), verdicts[0])
 
 
 def remember_live(lab: Lab, report: CycleReport) -> None:
@@ -167,7 +170,7 @@ def write_heartbeat(lab: Lab) -> None:
 
 
 def _paper_only(lab: Lab) -> Decision:
-    stop = read_stop(lab.home, os.environ)
+    stop = read_stop(lab.home, lab.setting.switches)
     if stop.blocks_entries:
         return stop.decision
     return Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "paper only: no trading keys")
