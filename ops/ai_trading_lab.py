@@ -104,6 +104,8 @@ class Service:
         except* TradingEngineError as errors:
             raise errors.exceptions[0] from errors
         finally:
+            self._stop.set()
+            await self._last_words()
             self.has_ended = True
             log.info("lab.ended")
 
@@ -126,7 +128,13 @@ class Service:
                     await self._wake.wait()
             except TimeoutError:
                 continue
-        await self._drain()
+
+    async def _last_words(self) -> None:
+        """What was told while ending, be it of a bug; here, because a bug cancels every task beside it."""
+        try:
+            await self._drain()
+        except TradingEngineError as error:
+            log.warning("messages.kept", error=str(error))
 
     async def _drain(self) -> None:
         """Deliver what waits. Once the service ends, a Telegram that does not answer is not waited for."""

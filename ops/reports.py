@@ -19,7 +19,7 @@ SYNTHETIC_LINE = "⚠️ SYNTHETIC MARKET: made up by a generator, not by people
 def hourly_report(n: Numbers) -> str:
     """The message of every full hour: equity first, then why nothing, or what, was done."""
     lines = [f"📊 Hourly Report - {as_datetime(n.at_ms):%H:%M} UTC", *_market_line(n)]
-    lines += [account_line(account) for account in n.accounts]
+    lines += [account_line(account) for account in n.accounts] or ["Equity: no account yet, live or on paper"]
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))

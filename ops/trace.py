@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from ai_brain.evidence.filing import evidence_folder, load_evidence
@@ -16,6 +17,7 @@ from ops.flags import interval_of, markets_of, symbol_of, time_of
 from ops.live_records import ZERO, CycleLine, client_ids, read_cycles, read_holdings
 from ops.trace_money import (
     QUOTE,
+    cash_moved,
     fill_line,
     fill_rows,
     funding_line,
@@ -97,6 +99,11 @@ def run_fills() -> int:
         print(
             f"{unknown} fees were charged in another coin and are not in the sum; the positions file has them in USDT"
         )
+    spot, realised, quote_fees = cash_moved([fill for fill, _ in rows])
+    print(
+        f"cash moved by our fills: {plain(spot + realised + quote_fees)} USDT = spot {plain(spot)} + realised by the "
+        f"perpetual {plain(realised)} + fees in USDT {plain(quote_fees)}"
+    )
     return _sums("fees of our fills", total, "fees the reports tell", told)
 
 
@@ -183,9 +190,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _sums(name: str, found: object, told_name: str, told: object) -> int:
+def _sums(name: str, found: Decimal, told_name: str, told: Decimal) -> int:
     same = found == told
-    print(f"{name}: {found} USDT; {told_name}: {told} USDT; {'the same' if same else 'THEY DIFFER'}")
+    verdict = "the same" if same else "THEY DIFFER"
+    print(f"{name}: {plain(found)} USDT; {told_name}: {plain(told)} USDT; {verdict}")
     return 0 if same else 1
 
 

@@ -13,7 +13,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import IncomeKind
-from trading.funding.books import BookedFill
+from trading.funding.books import BookedFill, Perp
 from trading.funding.position import CarryPosition
 from trading.funding.settlements import expected_quote
 from trading.market.store import TapeStore
@@ -164,6 +164,21 @@ def _last(rates: Sequence[FundingRate], at_ms: int, count: int) -> tuple[Funding
     found = rates[: bisect_right(rates, at_ms, key=lambda rate: rate.time_ms)][-count:]
     fresh = len(found) == count and at_ms - found[-1].time_ms <= _LATE_MS
     return tuple(found) if fresh else ()
+
+
+def cash_moved(fills: Sequence[FillLine]) -> tuple[Decimal, Decimal, Decimal]:
+    """What our fills did to the cash: by the spot leg, realised by the perpetual, and fees taken in quote."""
+    spot, fees, perp = ZERO, ZERO, Perp()
+    for fill in fills:
+        if not fill.ours:
+            continue
+        signed = fill.quantity_base * fill.side.sign
+        fees -= fill.fee if fill.fee_asset == QUOTE else ZERO
+        if fill.market is Market.SPOT:
+            spot -= signed * fill.price
+        else:
+            perp = perp.after(signed, fill.price)
+    return spot, perp.realised_quote, fees
 
 
 def plain(value: Decimal) -> str:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import sqlite3
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from ops import reports
@@ -16,6 +22,8 @@ from trading.storage.home import Home
 KEPT = 8
 """Archives; older ones are removed."""
 PARTS = (".env", "lab.yaml", "strategies", "state", "logs")
+LEFT_OUT = (".lock", ".tmp", ".db-wal", ".db-shm")
+"""Ends of names that mean nothing elsewhere: locks, half-written files, and what the copy of a database contains."""
 
 
 async def weekly(lab: Lab) -> None:
@@ -35,14 +43,44 @@ def back_up(home: Home, day: str) -> Path:
     archive, temporary = folder / f"lab-{day}.tar.gz", folder / f".lab-{day}.tmp"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        with tarfile.open(temporary, "w:gz") as tar:
-            for part in PARTS:
-                if (home.root / part).exists():
-                    tar.add(home.root / part, arcname=part)
-        temporary.chmod(0o600)
+        temporary.unlink(missing_ok=True)
+        # Keys are in it: never readable by others, not even while it is written.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w:gz") as tar:
+                for path in _files(home):
+                    _add(tar, path, str(path.relative_to(home.root)))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(archive)
         for old in sorted(folder.glob("lab-*.tar.gz"))[:-KEPT]:
             old.unlink()
-    except OSError as error:
-        raise StateFileError(f"{archive}: cannot be written: {error.strerror}; check space and permissions") from error
+    except (OSError, sqlite3.Error) as error:
+        raise StateFileError(f"{archive}: cannot be written: {error}; check space and permissions") from error
     return archive
+
+
+def _files(home: Home) -> Iterator[Path]:
+    for part in PARTS:
+        path = home.root / part
+        for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if found.is_file() and not found.name.endswith(LEFT_OUT):
+                yield found
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """One file as it is at one moment; the lab goes on writing, and files come and go."""
+    with suppress(FileNotFoundError):
+        info = tar.gettarinfo(path, name)
+        content = _copy_of_database(path) if path.suffix == ".db" else path.read_bytes()
+        info.size, info.type, info.linkname = len(content), tarfile.REGTYPE, ""  # a link's content, not the link
+        tar.addfile(info, io.BytesIO(content))
+
+
+def _copy_of_database(path: Path) -> bytes:
+    """A database in use, as of its last transaction: part of it may still lie in the file beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy.read_bytes()

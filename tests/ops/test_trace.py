@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.backtest import run_backtest
+from ops.cli import app, history_app, trace_app
 from ops.trace import run_bars, run_decisions, run_fills, run_funding, run_strategy, run_verify_audit
 from tests.ops.world import CARRY
 from trading.domain.clock import iso, parse_iso
@@ -134,11 +136,22 @@ def test_every_fill_is_listed_with_its_order_and_the_fees_add_up_to_the_reports(
     a_life(lab, perp)
     assert run_fills() == 0
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 1 + 4 + 1
+    assert len(shown) == 1 + 4 + 2
     assert shown[1].split()[:6] == [iso(OPENED_MS), "spot", "t-1", "buy", "0.002", "94000.5"]
     assert shown[1].split()[-1].startswith("lab-")
     assert shown[1].split()[-1].endswith("-s0-a1")
     assert shown[-1] == "fees of our fills: 0.76 USDT; fees the reports tell: 0.76 USDT; the same"
+
+
+def test_what_the_fills_did_to_the_cash_is_told_leg_by_leg(lab: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    bought = replace(fill(1, Market.SPOT, Side.BUY, OPENED_MS, base=Decimal(2)), price=Decimal(100))
+    sold = replace(fill(2, Market.SPOT, Side.SELL, OPENED_MS, base=Decimal(2)), price=Decimal(97))
+    short = replace(fill(3, Market.PERP, Side.SELL, OPENED_MS, base=Decimal(2)), price=Decimal(101))
+    covered = replace(fill(4, Market.PERP, Side.BUY, OPENED_MS, base=Decimal(2)), price=Decimal(98))
+    AuditLog(lab.audit_file).append(cycle(OPENED_MS, bought, sold, short, covered))
+    run_fills()
+    expected = "cash moved by our fills: -0.76 USDT = spot -6 + realised by the perpetual 6 + fees in USDT -0.76"
+    assert expected in capsys.readouterr().out
 
 
 def test_a_fill_that_was_told_twice_is_counted_once_and_a_foreign_one_costs_us_nothing(
@@ -163,7 +176,30 @@ def test_a_fee_in_the_coin_itself_is_told_in_quote_at_the_price_of_its_fill(
     assert run_fills() == 1, "no position in the file bears this fee"
     shown = capsys.readouterr().out
     assert "0.000002 BTC" in shown
-    assert "fees of our fills: 0.1880010 USDT; fees the reports tell: 0 USDT; THEY DIFFER" in shown
+    assert "fees of our fills: 0.188001 USDT; fees the reports tell: 0 USDT; THEY DIFFER" in shown
+
+
+def test_fills_of_the_living_position_are_told_as_it_has_them_even_when_a_crash_kept_them_from_the_audit_file(
+    lab: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spot, perp = (
+        fill(1, Market.SPOT, Side.BUY, OPENED_MS, fee="0.0003"),
+        fill(2, Market.PERP, Side.SELL, OPENED_MS + 900),
+    )
+    spot = replace(spot, fee_asset="BNB")
+    AuditLog(lab.audit_file).append(cycle(OPENED_MS + 60_000, spot))
+    store = PositionStore(lab.positions_file, Intents(lab.intents_file))
+    booked = (
+        BookedFill(spot, is_ours=True, fee_quote=Decimal("0.2")),
+        BookedFill(perp, is_ours=True, fee_quote=perp.fee),
+    )
+    store.open(replace(live_position(OPENED_MS), fills=booked))
+    assert run_fills() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines[1:3]] == ["t-1", "t-2"]
+    assert lines[1].startswith(iso(OPENED_MS)), "the venue's time, not the cycle's"
+    assert "0.0003 BNB  0.2 " in lines[1]
+    assert lines[-1].startswith("fees of our fills: 0.39 USDT; fees the reports tell: 0.39 USDT")
 
 
 def test_funding_of_a_closed_position_is_followed_step_by_step_to_rate_mark_and_quantity(
@@ -314,3 +350,13 @@ def test_a_line_of_rubbish_is_named_and_a_line_being_written_is_left_alone(lab: 
     assert lab.audit_file.read_bytes() == whole + b"rubbish\n"
     with pytest.raises(SettingsError, match="no such file"):
         run_verify_audit(tmp_path / "none.jsonl")
+
+
+def test_every_command_of_the_page_on_tracing_is_one_the_lab_knows() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "trace.md").read_text()
+    top = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known = top | {f"trace {command.name}" for command in trace_app.registered_commands}
+    known |= {f"history {command.name}" for command in history_app.registered_commands}
+    used = {" ".join(words.split()) for words in re.findall(r"\./lab ((?:trace|history) \w+|[\w-]+)", page)}
+    assert {"trace fills", "trace funding", "verify", "verify-audit", "backtest"} <= used
+    assert used <= known

@@ -1,0 +1,203 @@
+"""From events to messages: which are told, in which words, how often, and what ends an alert."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from ops.messages import APPROVAL, ENDS, WORDS, Messenger, alert, approval_request, as_it_stands, notice
+from ops.reports import SYNTHETIC_LINE
+from trading.domain.clock import Clock, parse_iso
+from trading.domain.events import Event, Severity
+from trading.notify.message import MAX_TEXT, Message, parts, units
+from trading.notify.outbox import Outbox
+from trading.storage.home import Home
+
+AT_MS = parse_iso("2026-01-21T09:14:03Z")
+REVIEW = {
+    "id": "fc-20260121-7f3a9c",
+    "name": "Funding carry",
+    "thesis": "longs pay shorts",
+    "backtest": "+3.20% net over 8760 bars, n = 1095 settlements",
+    "walk_forward": "+1.10% net over 3504 bars, n = 438 settlements; deflated Sharpe 0.981 against the best of 118 tries",
+    "paper": "+0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%",
+    "refutation": "ninety settlements below zero",
+}
+
+
+class Chat:
+    """A notifier that remembers."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def send(self, message: Message) -> None:
+        self.texts.append(message.text)
+
+
+class Rig:
+    """A messenger with its outbox and a clock that is set by hand."""
+
+    def __init__(self, home: Home, *, is_synthetic: bool = False) -> None:
+        self.home, self.clock, self.chat, self.woken = home, Clock(scale=1e-6, origin_ms=AT_MS), Chat(), 0
+        self.outbox = Outbox(home.outbox)
+        self.messenger = Messenger(self.outbox, self.clock, is_synthetic=is_synthetic, wake=self.wake)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def hear(self, name: str, severity: Severity = Severity.INFO, **facts: object) -> None:
+        self.messenger.hear(Event(self.clock.now_ms(), name, facts, severity))
+
+    async def told(self) -> list[str]:
+        """What reached the chat since the last time."""
+        self.chat.texts.clear()
+        await self.outbox.drain(self.chat, self.clock)
+        return list(self.chat.texts)
+
+    def pass_s(self, seconds: float) -> None:
+        self.clock = Clock(scale=1e-6, origin_ms=self.clock.now_ms() + int(seconds * 1000))
+
+
+def test_the_approval_request_word_for_word() -> None:
+    assert approval_request(REVIEW).splitlines() == [
+        "🎯 Strategy Approval Needed!",
+        "Funding carry (fc-20260121-7f3a9c)",
+        "Thesis: longs pay shorts",
+        f"Backtest: {REVIEW['backtest']}",
+        f"Walk-forward: {REVIEW['walk_forward']}",
+        f"Paper: {REVIEW['paper']}",
+        "Would refute it: ninety settlements below zero",
+        "To read and decide: python approve_strategy.py fc-20260121-7f3a9c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "text"),
+    [
+        (
+            "stop.seen",
+            {"source": "KILL_SWITCH", "alert_key": "stop"},
+            "🚨 Stop seen (KILL_SWITCH): nothing new is opened, everything is being closed",
+        ),
+        (
+            "stop.not_flat",
+            {"seconds": 120.0, "note": "the exchange does not answer"},
+            "🚨 NOT FLAT after 120.0 s: the exchange does not answer. Look at the exchange now",
+        ),
+        (
+            "risk.halted",
+            {"reason": "DAILY_LOSS", "value": 0.0312, "limit": 0.03},
+            "🚨 risk.halted at 09:14 UTC: reason DAILY_LOSS, value 0.0312, limit 0.03",
+        ),
+        (
+            "job.parked",
+            {"job": "news", "error": "KeyError: 'x'"},
+            "🚨 The job news had a bug and is set aside: KeyError: 'x'. The others go on; restart after mending it",
+        ),
+    ],
+)
+def test_alerts_word_for_word(name: str, facts: dict[str, object], text: str) -> None:
+    assert alert(Event(AT_MS, name, facts, Severity.ALERT)) == text
+
+
+def test_notices_word_for_word() -> None:
+    facts = {
+        "symbol": "BTCUSDT",
+        "spot_base": Decimal("0.006"),
+        "perp_base": Decimal("-0.006"),
+        "fees_quote": Decimal("0.38"),
+        "max_unhedged_s": 1.25,
+        "why": "12 % a year pays for it",
+    }
+    assert notice(Event(AT_MS, "carry.opened", facts)) == (
+        "🔔 Carry opened on BTCUSDT: spot 0.006, perpetual -0.006, fees 0.3800 USDT, apart for at most 1.2 s. "
+        "12 % a year pays for it"
+    )
+    flat = Event(AT_MS, "stop.flat", {"seconds": 0.812, "note": "KILL_SWITCH"})
+    assert notice(flat) == "🔔 Everything is flat, the exchange says so after 0.8 s (KILL_SWITCH)"
+
+
+@pytest.mark.parametrize("name", sorted(WORDS))
+def test_an_event_with_facts_missing_is_told_as_it_stands_and_never_lost(name: str) -> None:
+    event = Event(AT_MS, name, {"only": "this"})
+    assert notice(event) == f"🔔 {as_it_stands(event)}"
+
+
+async def test_quiet_events_are_not_told(home: Home) -> None:
+    rig = Rig(home)
+    rig.hear("carry.refused", reason="FUNDING_TOO_LOW")
+    assert await rig.told() == []
+    assert rig.woken == 0
+
+
+async def test_a_notice_is_told_each_time_and_wakes_who_delivers(home: Home) -> None:
+    rig = Rig(home)
+    rig.hear("carry.money_moved", Severity.NOTICE, quote=5.0)
+    rig.hear("carry.money_moved", Severity.NOTICE, quote=5.0)
+    assert rig.woken == 2
+    assert len(await rig.told()) == 2
+
+
+async def test_the_human_is_asked_once_for_each_strategy(home: Home) -> None:
+    rig = Rig(home)
+    for strategy_id in ("fc-1", "fc-1", "fc-2"):
+        rig.hear(APPROVAL, Severity.NOTICE, **(REVIEW | {"id": strategy_id}))
+    assert [text.splitlines()[-1][-4:] for text in await rig.told()] == ["fc-1", "fc-2"]
+
+
+async def test_an_alert_is_repeated_with_growing_gaps_until_its_state_changes(home: Home) -> None:
+    rig = Rig(home)
+    rig.hear("stop.seen", Severity.ALERT, source="KILL_SWITCH", alert_key="stop")
+    rig.hear("stop.seen", Severity.ALERT, source="KILL_SWITCH", alert_key="stop")
+    assert len(await rig.told()) == 1
+    rig.pass_s(301)
+    (again,) = await rig.told()
+    assert "again: since 2026-01-21T09:14:03Z, raised 2 times" in again
+    rig.hear("stop.released", source="KILL_SWITCH")
+    rig.pass_s(10 * 86_400)
+    assert await rig.told() == []
+
+
+async def test_an_alert_that_ended_is_told_anew_when_it_comes_back(home: Home) -> None:
+    rig = Rig(home)
+    for _ in range(2):
+        rig.hear("carry.funding_missing", Severity.ALERT, position="c-1")
+        assert len(await rig.told()) == 1
+        rig.hear("carry.funding_booked")
+
+
+async def test_a_restarted_lab_ends_the_alerts_of_its_earlier_life(home: Home) -> None:
+    Rig(home).hear("job.parked", Severity.ALERT, job="news", error="KeyError")
+    rig = Rig(home)
+    assert set(rig.outbox.open_alerts()) == {"job.parked"}
+    rig.hear("lab.started")
+    assert rig.outbox.open_alerts() == {}
+
+
+@pytest.mark.parametrize("event_name", sorted(ENDS))
+async def test_every_event_of_the_table_ends_its_alerts_and_no_others(home: Home, event_name: str) -> None:
+    rig = Rig(home)
+    for key in (*ENDS[event_name], "another"):
+        rig.hear("some.alert", Severity.ALERT, alert_key=key)
+    rig.hear(event_name)
+    assert set(rig.outbox.open_alerts()) == {"another"}
+
+
+async def test_a_made_up_market_is_said_once_on_every_message(home: Home) -> None:
+    rig = Rig(home, is_synthetic=True)
+    rig.hear("carry.opened", Severity.NOTICE, symbol="BTCUSDT")
+    rig.hear("risk.halted", Severity.ALERT, reason="DAILY_LOSS")
+    rig.hear(APPROVAL, Severity.NOTICE, **REVIEW)
+    rig.messenger.tell("report", f"📊 Hourly Report\n{SYNTHETIC_LINE}\nmore")
+    told = await rig.told()
+    assert len(told) == 4
+    assert [text.count(SYNTHETIC_LINE) for text in told] == [1, 1, 1, 1]
+
+
+def test_the_longest_approval_request_still_fits_when_cut_on_lines() -> None:
+    text = approval_request(REVIEW | {"thesis": "long " * 1000, "paper": "also long " * 400})
+    pieces = parts(Message("approval", text))
+    assert len(pieces) > 1
+    assert all(units(piece.text) <= MAX_TEXT for piece in pieces)

@@ -1,0 +1,184 @@
+"""What a person reads, word for word; and what must never be read: a rate without its n, equity that is only cash."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import pytest
+
+from ops import reports
+from ops.numbers import Account, Best, Holding, LastDecision, Numbers
+from ops.reports import SYNTHETIC_LINE, equity_chart
+from trading.domain.clock import parse_iso
+
+AT_MS = parse_iso("2026-01-21T09:00:00Z")
+LIVE = Account(
+    kind="live",
+    equity_quote=1012.5,
+    cash_quote=812.25,
+    positions_quote=200.5,
+    unrealised_quote=-0.25,
+    funding_quote=0.3125,
+    fees_quote=0.4321,
+    start_quote=1000.0,
+)
+PAPER = replace(LIVE, kind="paper fc-1", equity_quote=9_990.0, cash_quote=9_990.0, positions_quote=0.0, start_quote=1e4)
+BEST = Best("fc-1", "Funding carry", 0.0123, 42, "settlements", 0.0001, 0.0005)
+FULL = Numbers(
+    at_ms=AT_MS,
+    market="live",
+    accounts=(LIVE, PAPER),
+    holdings=(Holding("fc-1", "carry BTCUSDT: spot 0.006, perpetual -0.006"),),
+    stages={"dry_run": 2, "retired": 9},
+    best=BEST,
+    data_quality=97.4,
+    last=LastDecision(AT_MS - 60_000, "NO_TRADE", "FUNDING_TOO_LOW", 2.5, 8.0, "2.5 % a year against 8 %"),
+    no_trade_reasons={"HOLDING": 3, "FUNDING_TOO_LOW": 51},
+    next_action="the next live cycle",
+    waiting_for_human=("mr-2",),
+    uptime_s=2 * 86_400 + 3 * 3600 + 4 * 60 + 5,
+    ideas_tried=118,
+    rss_mb=312.4,
+)
+EMPTY = replace(
+    FULL,
+    accounts=(),
+    holdings=(),
+    stages={},
+    best=None,
+    last=None,
+    no_trade_reasons={},
+    waiting_for_human=(),
+)
+EQUITY_LIVE = (
+    "Equity (live) 1,012.50 USDT = cash 812.25 + positions 200.50 + unrealised -0.25; "
+    "since start +1.250%, funding +0.3125, fees −0.4321"
+)
+EQUITY_PAPER = (
+    "Equity (paper fc-1) 9,990.00 USDT = cash 9,990.00 + positions 0.00 + unrealised -0.25; "
+    "since start -0.100%, funding +0.3125, fees −0.4321"
+)
+LEADER = "Best: Funding carry (fc-1) +1.230% net, n = 42 settlements, 95 % of each +0.0100% to +0.0500%"
+
+
+def test_the_hourly_report_word_for_word() -> None:
+    assert reports.hourly_report(FULL).splitlines() == [
+        "📊 Hourly Report - 09:00 UTC",
+        EQUITY_LIVE,
+        EQUITY_PAPER,
+        "Holds carry BTCUSDT: spot 0.006, perpetual -0.006",
+        "Strategies: 2 dry_run, 9 retired",
+        LEADER,
+        "Data quality 97/100, ideas ever tried 118",
+        "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); most often today: FUNDING_TOO_LOW 51×",
+        "Next: the next live cycle",
+        "Waits for you: python approve_strategy.py mr-2",
+    ]
+
+
+def test_the_hourly_report_of_a_lab_that_has_nothing_yet() -> None:
+    assert reports.hourly_report(EMPTY).splitlines() == [
+        "📊 Hourly Report - 09:00 UTC",
+        "Equity: no account yet, live or on paper",
+        "Holds nothing",
+        "Strategies: none yet",
+        "Best: none on paper yet",
+        "Data quality 97/100, ideas ever tried 118",
+        "Last decision: none yet",
+        "Next: the next live cycle",
+    ]
+
+
+def test_the_heartbeat_word_for_word() -> None:
+    assert reports.heartbeat(FULL).splitlines() == [
+        "💚 AI Trading Lab Heartbeat",
+        "Up 2 d 3 h 4 min, 118 ideas tried, 312 MB",
+        EQUITY_LIVE,
+        EQUITY_PAPER,
+    ]
+
+
+@pytest.mark.parametrize("title", ["Daily summary", "Weekly summary"])
+def test_the_summaries_word_for_word(title: str) -> None:
+    assert reports.summary(FULL, title=title).splitlines() == [
+        f"📅 {title} - 2026-01-21",
+        EQUITY_LIVE,
+        EQUITY_PAPER,
+        "Strategies: 2 dry_run, 9 retired",
+        LEADER,
+        "Why nothing traded: FUNDING_TOO_LOW 51×, HOLDING 3×",
+    ]
+
+
+def test_the_insights_word_for_word() -> None:
+    assert reports.insights(FULL, [("LOST_ON_SEARCH", 7), ("TOO_FEW_TRADES", 2)]).splitlines() == [
+        "💡 Insights",
+        "Ideas refused because: LOST_ON_SEARCH 7×, TOO_FEW_TRADES 2×",
+        LEADER,
+    ]
+
+
+@pytest.mark.parametrize("n", [0, 1, 29])
+def test_under_thirty_no_rate_is_told(n: int) -> None:
+    line = reports.best_line(replace(BEST, n=n))
+    assert line == f"Best: Funding carry (fc-1): not enough data, n = {n} settlements"
+
+
+def test_from_thirty_on_a_rate_comes_with_n_and_interval() -> None:
+    line = reports.best_line(replace(BEST, n=30, n_of="trades"))
+    assert "n = 30 trades" in line
+    assert "95 % of each +0.0100% to +0.0500%" in line
+
+
+@pytest.mark.parametrize("numbers", [FULL, EMPTY])
+def test_a_made_up_market_is_said_on_every_text_and_a_real_one_on_none(numbers: Numbers) -> None:
+    for market, said in (("synthetic", True), ("live", False), ("recorded", False), ("downloaded", False)):
+        n = replace(numbers, market=market)
+        texts = [
+            reports.hourly_report(n),
+            reports.heartbeat(n),
+            reports.summary(n, title="Daily summary"),
+            reports.insights(n, []),
+        ]
+        assert [SYNTHETIC_LINE in text for text in texts] == [said] * 4
+
+
+def test_equity_is_told_as_the_sum_of_its_parts_and_first_of_all() -> None:
+    lines = reports.hourly_report(FULL).splitlines()
+    assert lines[1].startswith("Equity (live) 1,012.50")
+    assert LIVE.cash_quote + LIVE.positions_quote + LIVE.unrealised_quote == LIVE.equity_quote
+
+
+def test_an_account_that_began_with_nothing_has_changed_by_nothing() -> None:
+    assert replace(LIVE, start_quote=0.0).change_fraction == 0.0
+
+
+def chart(*, is_synthetic: bool = False, points: int = 48) -> bytes:
+    times = [AT_MS + hour * 3_600_000 for hour in range(points)]
+    values = [1000.0 + hour % 7 for hour in range(points)]
+    late = [float("nan")] * (points // 2) + values[points // 2 :]
+    return equity_chart(times, {"live": values, "paper": late}, title="accounts", is_synthetic=is_synthetic)
+
+
+def test_the_chart_is_a_png_of_the_size_a_phone_shows_well() -> None:
+    png = chart()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", png[16:24]) == (990, 550)
+    assert 5_000 < len(png) < 300_000
+
+
+def test_the_chart_of_a_made_up_market_is_stamped() -> None:
+    assert chart(is_synthetic=True) != chart()
+
+
+def test_a_series_of_another_length_than_its_times_is_refused() -> None:
+    with pytest.raises(ValueError, match="live has 2 values for 1 times"):
+        equity_chart([AT_MS], {"live": [1.0, 2.0]}, title="", is_synthetic=False)
+
+
+def test_a_fall_is_measured_from_the_peak_before_it() -> None:
+    falls = reports._drawdown_pct([100.0, 110.0, 99.0, float("nan"), 110.0])
+    assert falls[:3] == pytest.approx([0.0, 0.0, -10.0])
+    assert falls[3] != falls[3]
+    assert falls[4] == 0.0

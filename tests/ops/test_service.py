@@ -1,0 +1,326 @@
+"""The service in this process against the sandbox: cycles, bugs, stops, a Telegram that is away, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import httpx
+import pytest
+import sandbox.telegram
+from pydantic import SecretStr
+
+from ops import ai_trading_lab
+from ops import stop_trading as script
+from ops.ai_trading_lab import JOBS, Service
+from ops.approve_strategy import approve_strategy
+from ops.demo.story import is_flat
+from ops.environment import Environment, read_environment
+from ops.jobs.trading_loop import chosen
+from ops.lab import Lab, Setting
+from ops.settings import config_hash, read_settings
+from ops.wiring import lab_clock, open_lab, open_notifier
+from tests.ops.papers import Human, put_in_review
+from tests.ops.test_stop_trading import hold
+from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.journal.audit import verify_audit
+from trading.journal.bus import Bus
+from trading.risk.arming import write_armed
+from trading.risk.counters import RiskCounters
+from trading.risk.kill_switch import stop_trading
+from trading.storage.home import Home
+from trading.strategy.lifecycle import Stage, move
+from trading.strategy.repository import StrategyRepository
+
+SCALE = 60.0
+Work = Callable[[Lab], Awaitable[None]]
+LOOP: Mapping[str, Work] = {"loop": JOBS["loop"]}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=SCALE)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home that points at the sandbox; nothing of its own is open there when the test is over."""
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    yield home
+    httpx.delete(f"{world.url}/sandbox/faults")
+    if not is_flat(world.ask("/sandbox/ledger")):
+        assert script.main([]) == 0
+
+
+def with_telegram(home: Home) -> Environment:
+    """The home's keys and the sandbox's Telegram."""
+    token = SecretStr(sandbox.telegram.TOKEN)
+    return replace(read_environment(home), telegram_token=token, telegram_chat_id="42")
+
+
+@asynccontextmanager
+async def running(
+    home: Home, *, jobs: Mapping[str, Work] = LOOP, environment: Environment | None = None
+) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
+    """A service with these jobs; ended, and its end awaited, with the block."""
+    settings = read_settings(home.settings_file)
+    environment = environment or read_environment(home)
+    setting = Setting(home, settings, environment, config_hash(settings), "synthetic")
+    stop, wake = asyncio.Event(), asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ai_trading_lab, "JOBS", jobs)
+        async with (
+            open_lab(setting, lab_clock(settings), Bus(), wake=wake) as lab,
+            open_notifier(environment, settings) as notifier,
+        ):
+            service = Service(lab, notifier, stop=stop, wake=wake)
+            task = asyncio.create_task(service.run())
+            try:
+                yield service, task
+            finally:
+                stop.set()
+                await asyncio.wait({task})
+                if not task.cancelled():
+                    task.exception()
+
+
+async def until(what: Callable[[], bool], task: asyncio.Task[None] | None = None, *, limit_s: float = 20.0) -> None:
+    """Wait for something to become true."""
+    end_s = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < end_s, "it never came"
+        assert task is None or not task.done(), task.exception() if task else ""
+        await asyncio.sleep(0.02)
+
+
+def audit_lines(home: Home) -> list[dict[str, object]]:
+    return [json.loads(line) for line in home.audit_file.read_text().splitlines()] if home.audit_file.exists() else []
+
+
+def chat(world: World) -> list[str]:
+    return [str(message["text"]) for message in httpx.get(f"{world.url}/sandbox/telegram").json()]
+
+
+def holds_carry(service: Service) -> bool:
+    live = service.lab.memory.live
+    return live is not None and live.position is not None and live.performance is not None
+
+
+async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: Home) -> None:
+    approved_carry(lab_home)
+    lab_home.armed_file.unlink()
+    began_s = time.monotonic()
+    async with running(lab_home) as (service, task):
+        await until(lambda: service.schedule.has_run("loop"), task)
+        took_s = time.monotonic() - began_s
+    beat = json.loads(lab_home.heartbeat_file.read_text())
+    assert beat["data_quality"] > 0
+    assert beat["accounts"][0]["kind"] == "live (sandbox)"
+    assert abs(beat["accounts"][0]["equity_quote"] - 20_000) < 500
+    (first, *_) = audit_lines(lab_home)
+    assert first["status"] == "NO_TRADE"
+    assert first["reason"] == "NOT_ARMED"
+    for name in ("config_sha256", "data_sha256", "data_quality", "stage_s", "equity"):
+        assert first[name], name
+    assert verify_audit(lab_home.audit_file).ok
+    assert took_s < 8.0
+
+
+async def test_without_keys_the_lab_is_paper_only_and_never_asks_for_the_account(lab_home: Home, world: World) -> None:
+    httpx.post(f"{world.url}/sandbox/reset-seen")
+    no_keys = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
+    approved_carry(lab_home)
+    async with running(lab_home, environment=no_keys) as (service, task):
+        await until(lambda: service.schedule.has_run("loop"), task)
+    line = audit_lines(lab_home)[0]
+    assert (line["mode"], line["status"], line["reason"]) == ("paper", "NO_TRADE", "NOT_ARMED")
+    asked = world.ask("/sandbox/seen")["requests"]
+    assert isinstance(asked, dict)
+    assert not any("account" in path or "/order" in path for path in asked)
+
+
+async def test_a_bug_in_a_job_that_only_thinks_parks_it_with_an_alert(lab_home: Home, world: World) -> None:
+    async def buggy(_: Lab) -> None:
+        raise ZeroDivisionError("a bug that thinks")
+
+    jobs = {**LOOP, "news": buggy}
+    async with running(lab_home, jobs=jobs, environment=with_telegram(lab_home)) as (service, task):
+        await until(lambda: "news" in service.schedule.parked, task)
+        lines = len(audit_lines(lab_home))
+        await until(lambda: len(audit_lines(lab_home)) > lines, task)
+        await until(lambda: any("a bug that thinks" in text for text in chat(world)), task)
+    assert any(text.startswith("🚨") and "a bug that thinks" in text for text in chat(world))
+
+
+async def test_a_bug_where_money_is_touched_ends_the_service_and_is_told(lab_home: Home, world: World) -> None:
+    async def buggy(_: Lab) -> None:
+        raise ZeroDivisionError("a bug with money")
+
+    async with running(lab_home, jobs={"loop": buggy}, environment=with_telegram(lab_home)) as (service, task):
+        await until(task.done)
+        assert service.has_ended
+    bug = task.exception()
+    assert isinstance(bug, BaseExceptionGroup)
+    assert bug.subgroup(ZeroDivisionError) is not None
+    assert any("a bug with money" in text for text in chat(world)), "the last words did not leave"
+
+
+async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(lab_home: Home, world: World) -> None:
+    approved_carry(lab_home)
+    async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
+        await until(lambda: holds_carry(service), task)
+        lab_home.kill_files[0].write_text("")
+        began_s = time.monotonic()
+        await until(lambda: not holds_carry(service) and is_flat(world.ask("/sandbox/ledger")), task)
+        took_s = time.monotonic() - began_s
+        await until(lambda: any(text.startswith("🚨 Stop seen (KILL_SWITCH)") for text in chat(world)), task)
+        lines = len(audit_lines(lab_home))
+        await until(lambda: len(audit_lines(lab_home)) > lines, task)
+    assert took_s < 3.0
+    assert audit_lines(lab_home)[-1]["reason"] == "KILL_SWITCH"
+    assert audit_lines(lab_home)[-1]["status"] == "HALTED"
+    assert world.ask("/sandbox/seen")["duplicate_orders"] == []
+    assert json.loads(lab_home.heartbeat_file.read_text())["holdings"] == []
+
+
+async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
+    lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ai_trading_lab, "FLAT_AGAIN_S", 0.2)
+    approved_carry(lab_home)
+    jobs = {"loop": JOBS["loop"]}
+    async with running(lab_home, jobs=jobs) as (service, task):
+        await until(lambda: holds_carry(service), task)
+        async with service.lab.trading:  # between two cycles
+            other = hold(lab_home, lock="other.lock", seconds=1.0)
+            lab_home.kill_files[1].write_text("")
+        try:
+            await until(lambda: "stop.not_flat" in service.lab.outbox.open_alerts(), task)
+            await until(lambda: not holds_carry(service), task)
+            assert is_flat(world.ask("/sandbox/ledger"))
+            await until(lambda: "stop.not_flat" not in service.lab.outbox.open_alerts(), task)
+        finally:
+            other.kill()
+            other.wait(5)
+            if other.stdout is not None:
+                other.stdout.close()
+
+
+async def test_stopped_stays_stopped_over_a_restart(lab_home: Home, world: World) -> None:
+    approved_carry(lab_home)
+    stop_trading(lab_home, by="ada", why="test", at_ms=NOW_MS, keep_positions=False)
+    before = len(cast("list[object]", world.ask("/sandbox/seen")["orders"]))
+    for _ in range(2):
+        async with running(lab_home) as (service, task):
+            await until(lambda service=service: service.schedule.has_run("loop"), task)  # type: ignore[misc]
+    assert {line["reason"] for line in audit_lines(lab_home)} <= {"STOPPED_BY_HUMAN", "KILL_SWITCH"}
+    assert {line["status"] for line in audit_lines(lab_home)} == {"HALTED"}
+    assert len(cast("list[object]", world.ask("/sandbox/seen")["orders"])) == before
+
+
+async def test_kill_in_the_env_file_counts_as_the_kill_file(lab_home: Home, world: World) -> None:
+    approved_carry(lab_home)
+    before = len(cast("list[object]", world.ask("/sandbox/seen")["orders"]))
+    killed = replace(read_environment(lab_home), kill=True)
+    async with running(lab_home, environment=killed) as (service, task):
+        await until(lambda: service.schedule.has_run("loop"), task)
+    assert {line["reason"] for line in audit_lines(lab_home)} == {"KILL_SWITCH"}
+    assert len(cast("list[object]", world.ask("/sandbox/seen")["orders"])) == before
+
+
+async def test_a_release_ends_the_alert_and_every_halt(lab_home: Home) -> None:
+    counters = RiskCounters(lab_home.state / "risk_counters.json")
+    counters.halt(Decision(False, Reason.LOSS_STREAK, 5.0, 5.0), NOW_MS)
+    stop_trading(lab_home, by="ada", why="test", at_ms=NOW_MS, keep_positions=False)
+    async with running(lab_home) as (service, task):
+        await until(lambda: "stop" in service.lab.outbox.open_alerts(), task)
+        script.release(lab_home, lambda _: None)
+        await until(lambda: "stop" not in service.lab.outbox.open_alerts(), task)
+        await until(lambda: not script.release_request(lab_home).exists(), task)
+        assert service.lab.desk is not None
+        assert service.lab.desk.counters.memory.halts == ()
+    assert RiskCounters(lab_home.state / "risk_counters.json").memory.halts == ()
+
+
+async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
+    lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ai_trading_lab, "OUTBOX_S", 0.2)
+    fault = {"match": "POST /bot*", "kind": "drop_socket", "times": 1000}
+    httpx.post(f"{world.url}/sandbox/faults", json=[fault]).raise_for_status()
+    async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
+        await until(lambda: service.is_open, task)
+        for number in range(3):
+            service.lab.messenger.tell("notice", f"waiting message {number}")
+        await until(lambda: service.schedule.has_run("loop"), task)
+        assert service.lab.outbox.waiting >= 3
+        assert not any("waiting message" in text for text in chat(world))
+        httpx.delete(f"{world.url}/sandbox/faults")
+        await until(lambda: service.lab.outbox.waiting == 0, task)
+    told = [text.splitlines()[0] for text in chat(world) if "waiting message" in text]
+    assert told == [f"waiting message {number}" for number in range(3)]
+    assert all("SYNTHETIC MARKET" in text for text in chat(world) if "waiting message" in text)
+
+
+async def test_the_service_ends_in_time_although_telegram_never_answers(lab_home: Home, world: World) -> None:
+    fault = {"match": "POST /bot*", "kind": "timeout_before", "times": 1000}
+    httpx.post(f"{world.url}/sandbox/faults", json=[fault]).raise_for_status()
+    async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
+        await until(lambda: service.is_open, task)
+        service.lab.messenger.tell("notice", "nobody takes this")
+        await until(lambda: service.schedule.has_run("loop"), task)
+        began_s = time.monotonic()
+        service._stop.set()
+        await until(task.done)
+        took_s = time.monotonic() - began_s
+    assert task.exception() is None
+    assert took_s < 5.0
+    assert service.lab.outbox.waiting >= 1, "what was not taken waits on disk"
+
+
+def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -> None:
+    older = approved_carry(home)
+    waiting, human = put_in_review(home, number=0xA1), Human(["yes"])
+    clock = Clock(origin_ms=NOW_MS)
+    signed = approve_strategy(home, waiting.id, ask=human.ask, say=human.say, clock=clock, operator="ada")
+    assert signed is not None
+    newer = move(signed, Stage.LIVE_TESTING, by="ada", why="armed", at_ms=NOW_MS + 1000)
+    repository = StrategyRepository(home.strategies)
+    repository.save(newer)
+    write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000)
+    environment = Environment(None, None, None, None, None, binance_testnet=False, live_trading=True, kill=False)
+    lab = SimpleNamespace(home=home, repository=repository, setting=SimpleNamespace(environment=environment))
+    assert [spec.id for spec in repository.by_stage(Stage.LIVE_TESTING)] == [older.id, newer.id]
+    spec, decision = chosen(cast("Lab", lab))
+    assert decision.allowed
+    assert spec == newer
+
+
+def test_no_network_is_one_line_and_exit_code_3(home: Home) -> None:
+    home.settings_file.write_text("venue: {base_url: 'http://127.0.0.1:9'}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "run"],
+        env={"LAB_HOME": str(home.root), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "./lab demo" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,286 @@
+"""The stop with no lab to help it: a carry is open on the exchange, the lab is dead, frozen or busy, and it must end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ops import stop_trading as script
+from ops.demo.story import is_flat
+from ops.environment import read_environment
+from ops.settings import read_settings
+from ops.wiring import lab_clock, make_venue
+from tests.ops.world import World, approved_carry, furnish, open_world
+from trading.domain.instrument import Market
+from trading.domain.orders import Order, OrderType, Side
+from trading.funding.carry import CarrySettings
+from trading.funding.desk import CarryDesk, DeskSettings
+from trading.funding.report import CycleReport
+from trading.journal.audit import CycleStatus
+from trading.risk.counters import RiskCounters
+from trading.risk.kill_switch import Stop, StopKind, read_stop
+from trading.storage.home import Home
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from trading.storage.lock import only_one
+state = Path(sys.argv[1])
+with only_one(state / sys.argv[2], what="the lab"), only_one(state / "trading.lock", what="trading"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[3]))
+"""
+"""A process that holds the account, and the lab's own lock or another."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=60.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def carrying(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose lab opened a carry and died; flat again when the test is over, whatever it did."""
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    opened = asyncio.run(one_cycle(home, Stop()))
+    assert opened.status is CycleStatus.EXECUTED, opened.decision
+    assert opened.position is not None
+    yield home
+    httpx.delete(f"{world.url}/sandbox/faults")
+    if not is_flat(world.ask("/sandbox/ledger")):
+        furnish(home, world.url)
+        assert script.main([]) == 0
+
+
+async def one_cycle(home: Home, stop: Stop) -> CycleReport:
+    """What the service's loop does with the armed carry."""
+    settings, environment = read_settings(home.settings_file), read_environment(home)
+    clock = lab_clock(settings)
+    venue = make_venue(settings, environment, clock)
+    rooms = DeskSettings(CarrySettings(), settings.risk, settings.execution)
+    try:
+        desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=clock, environment={})
+        return await desk.cycle(approved_carry(home), armed=True, stop=stop)
+    finally:
+        await venue.close()
+
+
+async def leave_an_order(home: Home, world: World) -> None:
+    """A bid far below the market, resting."""
+    settings, environment = read_settings(home.settings_file), read_environment(home)
+    venue = make_venue(settings, environment, lab_clock(settings))
+    price = (await venue.quote(Market.SPOT, "BTCUSDT")).bid * 0.8
+    bid = Decimal(f"{price:.1f}")
+    order = Order(
+        "left-over-1", Market.SPOT, "BTCUSDT", Side.BUY, OrderType.POST_ONLY, Decimal("0.001"), bid, reduce_only=False
+    )
+    try:
+        await venue.place(order)
+    finally:
+        await venue.close()
+    assert len(world.ask("/sandbox/ledger")["open_orders"]) == 1  # type: ignore[arg-type]
+
+
+def hold(home: Home, *, lock: str = "lab.lock", seconds: float = 60.0) -> subprocess.Popen[str]:
+    """Another process takes the account."""
+    words = [sys.executable, "-c", HOLDER, str(home.state), lock, str(seconds)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(5)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def test_with_a_dead_lab_both_legs_are_closed_and_the_exchange_says_so(
+    carrying: Home, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(leave_an_order(carrying, world))
+    assert script.main(["--why", "drill"]) == 0
+    out = capsys.readouterr().out
+    assert "TRADING_STOPPED.json is written" in out
+    assert "flat after" in out
+    ledger = world.ask("/sandbox/ledger")
+    assert is_flat(ledger)
+    assert ledger["open_orders"] == []
+    assert ledger["equity"]["adds_up"] is True  # type: ignore[index]
+    assert world.ask("/sandbox/seen")["duplicate_orders"] == []
+    kept = json.loads(carrying.stopped_file.read_text())
+    assert (kept["why"], kept["keep_positions"]) == ("drill", False)
+    perp = [order for order in world.ask("/sandbox/seen")["orders"] if order["market"] == "perp"]  # type: ignore[attr-defined]
+    assert perp[-1]["side"] == "BUY"
+    assert perp[-1]["reduce_only"] is True
+
+
+def test_asked_again_it_finds_nothing_to_do_and_the_next_lab_books_what_was_closed(
+    carrying: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.main([]) == 0
+    assert script.main([]) == 0
+    stop = read_stop(carrying, {})
+    assert stop.kind is StopKind.STOPPED
+    report = asyncio.run(one_cycle(carrying, stop))
+    assert report.status is CycleStatus.HALTED
+    assert report.position is None
+    capsys.readouterr()
+    assert script.main([]) == 0
+    assert "nothing of this lab's is open" in capsys.readouterr().out
+
+
+def test_keep_positions_leaves_the_hedge_and_opens_nothing_new(carrying: Home, world: World) -> None:
+    before = world.ask("/sandbox/ledger")["positions"]
+    orders = len(world.ask("/sandbox/seen")["orders"])  # type: ignore[arg-type]
+    assert script.main(["--keep-positions"]) == 0
+    stop = read_stop(carrying, {})
+    assert stop.blocks_entries
+    assert not stop.demands_flat
+    report = asyncio.run(one_cycle(carrying, stop))
+    assert report.position is not None
+    after = world.ask("/sandbox/ledger")["positions"]
+    assert [row["quantity"] for row in after] == [row["quantity"] for row in before]  # type: ignore[attr-defined]
+    assert len(world.ask("/sandbox/seen")["orders"]) == orders  # type: ignore[arg-type]
+
+
+def test_an_exchange_in_trouble_is_asked_until_it_is_flat(carrying: Home, world: World) -> None:
+    faults = [
+        {"match": "POST /api/v3/order", "kind": "lost_answer"},
+        {"match": "POST /fapi/v1/order", "kind": "503"},
+        {"match": "DELETE /api/v3/openOrders", "kind": "drop_socket"},
+    ]
+    httpx.post(f"{world.url}/sandbox/faults", json=faults).raise_for_status()
+    assert script.main([]) == 0
+    assert is_flat(world.ask("/sandbox/ledger"))
+    assert world.ask("/sandbox/seen")["duplicate_orders"] == []
+
+
+def test_a_frozen_lab_that_holds_the_account_is_ended(
+    carrying: Home, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "FROZEN_PATIENCE_S", 0.5)
+    carrying.heartbeat_file.write_text("{}")
+    lab = hold(carrying)
+    try:
+        os.kill(lab.pid, signal.SIGSTOP)
+        assert script.main([]) == 0
+        assert lab.wait(5) == -signal.SIGKILL
+    finally:
+        end(lab)
+    assert f"process {lab.pid} does not let go" in capsys.readouterr().out
+    assert is_flat(world.ask("/sandbox/ledger"))
+
+
+def test_a_lab_without_a_heartbeat_for_minutes_counts_as_frozen(
+    carrying: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "FROZEN_PATIENCE_S", 0.5)
+    carrying.heartbeat_file.write_text("{}")
+    old = time.time() - 3600
+    os.utime(carrying.heartbeat_file, (old, old))
+    lab = hold(carrying)
+    try:
+        assert script.main([]) == 0
+    finally:
+        end(lab)
+    assert is_flat(world.ask("/sandbox/ledger"))
+
+
+def test_a_lab_that_works_on_the_account_is_waited_for(
+    carrying: Home, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = hold(carrying, seconds=1.0)
+    try:
+        assert script.main([]) == 0
+        assert lab.wait(5) == 0, "it was ended although it worked"
+    finally:
+        end(lab)
+    assert f"process {lab.pid} works on the account" in capsys.readouterr().out
+    assert is_flat(world.ask("/sandbox/ledger"))
+
+
+def test_a_process_that_is_not_the_lab_is_named_and_left_alone(
+    carrying: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "BUSY_PATIENCE_S", 0.5)
+    other = hold(carrying, lock="other.lock")
+    try:
+        assert script.main([]) == 2
+        assert other.poll() is None
+    finally:
+        end(other)
+    err = capsys.readouterr().err
+    assert f"already runs as process {other.pid}" in err
+    assert "run it again" in err
+
+
+def test_a_broken_setting_never_keeps_the_stop_from_being_written(
+    carrying: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carrying.settings_file.write_text("venue: [")
+    assert script.main([]) == 2
+    assert read_stop(carrying, {}).demands_flat
+    assert "what is open may still be open" in capsys.readouterr().err
+
+
+def test_an_exchange_that_is_gone_leaves_the_stop_and_says_what_to_do(
+    carrying: Home, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carrying.settings_file.write_text(carrying.settings_file.read_text().replace(world.url, "http://127.0.0.1:9"))
+    assert script.main([]) == 2
+    assert carrying.stopped_file.exists()
+    assert "run it again" in capsys.readouterr().err
+
+
+def test_without_keys_the_stop_is_all_there_is_to_do(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert script.main([]) == 0
+    assert home.stopped_file.exists()
+    assert "no trading keys" in capsys.readouterr().out
+
+
+def test_release_takes_every_stop_back_and_asks_for_the_halts(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    approved_carry(home)
+    assert script.main(["--keep-positions"]) == 0
+    for path in (*home.kill_files, home.pause_file):
+        path.write_text("any content")
+    assert script.main(["--release"]) == 0
+    assert read_stop(home, {}).kind is StopKind.NONE
+    assert not home.armed_file.exists()
+    assert script.release_request(home).exists()
+    out = capsys.readouterr().out
+    for words in ("TRADING_STOPPED.json", "KILL_SWITCH", ".kill", "PAUSED", "no longer armed"):
+        assert words in out
+    assert RiskCounters(home.state / "risk_counters.json").memory.halts == ()
+
+
+def test_release_says_that_a_kill_in_the_environment_still_stands(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    monkeypatch.setenv("KILL", "1")
+    assert script.main(["--release"]) == 0
+    assert "KILL is still set" in capsys.readouterr().out
