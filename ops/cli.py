@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 the answer is no, 2 something you gave is wrong, 3 no netw
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from trading.domain.errors import NetworkDownError, TradingEngineError
 
@@ -188,8 +190,18 @@ def trace_decisions(
 
 
 def main() -> None:
-    """The console entry."""
-    app()
+    """The console entry: what typer would draw a box around is one line here."""
+    try:
+        code = app(standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        print(error.format_message())
+        code = 2
+    except ClickException as error:
+        print(f"lab {shlex.join(sys.argv[1:])}: {error.format_message().rstrip('.')}; see --help", file=sys.stderr)
+        code = 2
+    except typer.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

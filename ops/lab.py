@@ -68,6 +68,8 @@ class Memory:
     """Ideas refused since the start, by reason: unparsable, duplicate, failed the gate."""
     errors: int = 0
     """Cycles that ended with an error of any kind."""
+    bad_cycles: Counter[str] = field(default_factory=Counter)
+    """Cycles in a row that were bad in some way, by alert name."""
     executed: int = 0
 
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:

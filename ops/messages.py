@@ -120,6 +120,8 @@ WORDS = {
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
+    "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
+    "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",
 }

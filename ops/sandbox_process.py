@@ -73,6 +73,7 @@ class SandboxProcess:
             line = b""
         if not line:
             said = (await process.stderr.read()).decode(errors="replace").strip().splitlines()
+            await process.wait()
             raise DataProviderError(f"sandbox did not start: {said[-1] if said else 'no word'}")
         return cls(process, str(json.loads(line)["url"]))
 

@@ -66,8 +66,8 @@ class ResearchSettings(_Section):
 class ServiceSettings(_Section):
     """The service itself."""
 
-    loop_s: Annotated[int, Field(ge=5, le=3600)] = 60
-    """Between two trading cycles, lab seconds; it must divide an hour or be one."""
+    loop_s: Annotated[int, Field(ge=5, le=240)] = 60
+    """Between two trading cycles, lab seconds; the watchman takes a heartbeat of 300 s for a frozen lab."""
     grace_s: Annotated[float, Field(gt=0, le=4.5)] = 3.0
     """What running jobs get when the service is told to end, real seconds."""
     bar_patience_s: Annotated[float, Field(ge=0, le=50)] = 20.0

@@ -18,9 +18,6 @@ TIME_CALLS = {
     ("time", name)
     for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep", "gmtime")
 } | {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("asyncio", "sleep")}
-REAL_TIME_ON_PURPOSE = {
-    "ops/demo/conductor.py",  # the demo's pace is real time; the lab's time is what waits
-}
 
 
 def name(path: Path) -> str:
@@ -48,7 +45,7 @@ def calls(tree: ast.AST) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_nothing_but_the_clock_asks_the_system_for_the_time(path: Path) -> None:
-    if name(path) in CLOCKS | REAL_TIME_ON_PURPOSE or name(path).startswith("benchmarks/"):
+    if name(path) in CLOCKS or name(path).startswith("benchmarks/"):
         return
     assert calls(ast.parse(path.read_text())) & TIME_CALLS == set()
 

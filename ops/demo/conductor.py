@@ -5,7 +5,6 @@ That is why data is never older than it would be in real life, however slow the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,5 +79,5 @@ class Conductor:
         while not self._digested(hour_ms):
             if self._clock.real_s() - started_s > self._patience_s:
                 raise DataProviderError(f"demo: the hour {hour_ms} was not digested in {self._patience_s:.0f} s")
-            await asyncio.sleep(POLL_S)  # noqa: TID251  # real time on purpose: the lab's time is what waits
+            await self._clock.real_sleep_s(POLL_S)  # the lab's time is what waits
         return hour_ms

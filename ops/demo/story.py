@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -58,7 +57,11 @@ class Happened:
     ideas: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     paper_trades: int = 0
-    """Paper trades closed, and settlements of paper carries."""
+    """Closed on paper."""
+    paper_settlements: int = 0
+    """Booked by paper carries."""
+    errors: int = 0
+    """Jobs that failed, were parked or ended the service."""
     settlements: int = 0
     """Booked live."""
     funding_quote: float = 0.0
@@ -105,7 +108,7 @@ class Story:
         """Wait until the lab has its market."""
         while not self._scene.service.is_open:
             self._alive()
-            await asyncio.sleep(0.02)  # noqa: TID251  # the demo watches in real time
+            await self._lab.clock.real_sleep_s(0.02)
 
     async def play(self) -> Happened:
         """All acts, or as many as the days allow.
@@ -120,7 +123,7 @@ class Story:
         with self._act(PAPER):
             spec_id = await self._until_review()
         if not spec_id:
-            return self._early(ASK, "nothing on paper has shown enough in these days; give it more --days")
+            return await self._early(ASK, "nothing on paper has shown enough in these days; give it more --days")
         with self._act(ASK):
             await self._approve(spec_id)
         with self._act(LIVE):
@@ -128,7 +131,7 @@ class Story:
         with self._act(CARRY):
             await self._until_carry()
         if not self.seen.carry_opened:
-            return self._early(FUNDING, "the carry found no entry that pays for its costs in these days")
+            return await self._early(FUNDING, "the carry found no entry that pays for its costs in these days")
         with self._act(FUNDING):
             await self._until_last_hours()
         with self._act(REPORT):
@@ -147,8 +150,12 @@ class Story:
             seen.refused[str(event.facts["reason"])] += 1
         elif event.name == "strategy.judged" and event.facts["verdict"] != "APPROVED":
             seen.refused[str(event.facts["reason"])] += 1
-        elif event.name in ("paper.trade_closed", "paper.settlement"):
+        elif event.name == "paper.trade_closed":
             seen.paper_trades += 1
+        elif event.name == "paper.settlement":
+            seen.paper_settlements += 1
+        elif event.name in ("job.failed", "job.parked", "job.ended_service", "cycle.failed"):
+            seen.errors += 1
         if event.severity is not Severity.INFO or event.name in SHOWN:
             self._screen.event(event.at_ms, on_screen(event))
 
@@ -162,10 +169,10 @@ class Story:
             raise
         self._screen.act(name, ActState.DONE)
 
-    def _early(self, act: str, why: str) -> Happened:
+    async def _early(self, act: str, why: str) -> Happened:
         self._screen.act(act, ActState.FAILED, why)
         self.seen.note = why
-        self.seen.is_flat = True
+        self.seen.is_flat = is_flat(await self._scene.sandbox.ask("/sandbox/ledger"))
         return self.seen
 
     async def _hour(self, *, is_trading: bool = False) -> int:
@@ -203,7 +210,7 @@ class Story:
         """Wait, in real time, until a job has run for the first time."""
         while not self._scene.service.schedule.has_run(job):
             self._alive()
-            await asyncio.sleep(0.02)  # noqa: TID251  # the demo watches in real time
+            await self._lab.clock.real_sleep_s(0.02)
         self._note(self._lab.clock.now_ms())
 
     async def _until_judged(self) -> None:
@@ -286,7 +293,7 @@ class Story:
         while not self.seen.is_flat:
             if lab.clock.real_s() - started_s > FLAT_PATIENCE_S:
                 raise DataProviderError(f"demo: not flat {FLAT_PATIENCE_S:.0f} s after the kill file")
-            await asyncio.sleep(0.1)  # noqa: TID251  # the demo watches in real time
+            await self._lab.clock.real_sleep_s(0.1)
             self._alive()
             self.seen.is_flat = await self._is_flat()
         if lab.memory.live is not None:
@@ -308,7 +315,7 @@ class Story:
             texts = [str(message["text"]) for message in await self._scene.sandbox.chat()]
             if found := [text for text in texts if words in text]:
                 return found[-1]
-            await asyncio.sleep(0.05)  # noqa: TID251  # delivery is real time
+            await self._lab.clock.real_sleep_s(0.05)
         raise DataProviderError(f"demo: no message with {words!r} reached the sandbox's Telegram")
 
     def _typed(self, question: str, answer: str) -> str:

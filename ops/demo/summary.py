@@ -50,6 +50,7 @@ async def summarise(
         "ideas": seen.ideas,
         "refused": dict(seen.refused),
         "paper_trades": seen.paper_trades,
+        "paper_settlements": seen.paper_settlements,
         "approved": 1 if seen.approved else 0,
         "carry_opened": seen.carry_opened,
         "settlements_booked": seen.settlements,
@@ -63,7 +64,7 @@ async def summarise(
         "audit_lines": audit.lines,
         "audit_ok": audit.ok,
         "messages_sent": len(await sandbox.chat()),
-        "errors": lab.memory.errors,
+        "errors": seen.errors,
     }
     chart = draw(seen, lab.home.root / "equity.png", market)
     files = {"strategies": lab.home.strategies, "audit": lab.home.audit_file, "chart": chart, "log": lab.home.log_file}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.verdict import Verdict
+from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, Evidence, GateReason, Verdict
 from ai_brain.strategy_evaluator import Tapes, evaluate
 from ops.lab import Lab
+from ops.thinking import think
+from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.simulator.costs import carry_rules, market_rules
 from trading.strategy.lifecycle import Stage, move
@@ -18,7 +18,10 @@ from trading.strategy.spec import CarryParameters, StrategySpec
 async def run(lab: Lab) -> None:
     """Judge all that is `generated` or was interrupted while `backtesting`."""
     for spec in lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING):
-        await judge_one(lab, spec)
+        try:
+            await judge_one(lab, spec)
+        except DataProviderError as error:
+            lab.failed(f"evaluation of {spec.id}", error)  # it waits for data; the others need not
 
 
 async def judge_one(lab: Lab, spec: StrategySpec) -> None:
@@ -27,8 +30,8 @@ async def judge_one(lab: Lab, spec: StrategySpec) -> None:
     if spec.stage is Stage.GENERATED:
         spec = move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
         lab.repository.save(spec)
-    # Numba and a year of bars: a worker thread, so that the loop never stalls.
-    judgement = await asyncio.to_thread(evaluate, spec, tapes, lab.bench)
+    # Numba and a year of bars: another thread, so that the loop never stalls.
+    judgement = await think(evaluate, spec, tapes, lab.bench)
     save_evidence(lab.home, judgement)
     _move_on(lab, spec, judgement)
 
@@ -47,6 +50,9 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
 
 def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
     evidence = judgement.evidence
+    if evidence.deciding in NOT_THE_IDEAS_FAULT and evidence.deciding is not GateReason.ALREADY_REFUSED:
+        _wait(lab, spec, evidence)
+        return
     passed = evidence.verdict is Verdict.APPROVED
     why = f"{evidence.verdict}: " + (str(evidence.deciding) if evidence.deciding else "every question of the gate")
     moved = move(
@@ -62,3 +68,10 @@ def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
         lab.memory.refused_ideas[str(evidence.deciding)] += 1
     facts = {"id": spec.id, "name": spec.name, "verdict": str(evidence.verdict), "reason": str(evidence.deciding)}
     lab.tell("strategy.judged", facts)
+
+
+def _wait(lab: Lab, spec: StrategySpec, evidence: Evidence) -> None:
+    """What is not the idea's fault (too little data, an error of the test) does not retire it: it is judged again."""
+    why = f"not judged: {evidence.deciding}; waits for the next evaluation"
+    lab.repository.save(move(spec, Stage.GENERATED, by="gate", why=why, at_ms=lab.clock.now_ms()))
+    lab.tell("strategy.not_judged", {"id": spec.id, "name": spec.name, "reason": str(evidence.deciding)})

@@ -14,6 +14,7 @@ from ops.numbers import LastDecision
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
+from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.funding.report import CycleReport
@@ -26,6 +27,8 @@ from trading.strategy.spec import StrategySpec
 
 HEARTBEAT_SCHEMA = 1
 LIVE_START_SCHEMA = 1
+FAILURES_IN_ROW = 5
+"""More than so many cycles without an answer, or on old data, are told to the human."""
 BAR_POLL_S = 0.5
 """Lab seconds between two looks for a candle that is due."""
 
@@ -41,6 +44,8 @@ async def run(lab: Lab) -> None:
     watch.mark("live")
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
+    _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)
+    _alert_when_it_lasts(lab, "data.stale", lab.memory.quality == 0)
 
 
 class StageWatch:
@@ -68,10 +73,25 @@ async def _due_bars(lab: Lab) -> None:
         if all(closed_ms is not None and closed_ms >= due_ms for closed_ms in held):
             break
         await lab.clock.sleep_s(BAR_POLL_S)
+    else:
+        # The candle that is due is not here: what is here is old, however well it looked when it came.
+        lab.memory.quality = 0.0
+        return
     verdicts = [lab.market.verdict(market, symbol, interval) for market in Market]
     lab.memory.quality = min(verdict.quality for verdict in verdicts)
     if all(verdict.ok_for_orders for verdict in verdicts):
         lab.messenger.resolve("data.failing")
+
+
+def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
+    """More than five cycles in a row are an alert of their own; the first good one ends it."""
+    in_row = lab.memory.bad_cycles[name] = lab.memory.bad_cycles[name] + 1 if is_bad else 0
+    if in_row > FAILURES_IN_ROW:
+        last = lab.memory.last
+        facts = {"cycles": in_row, "reason": last.reason if last else "", "note": last.note if last else ""}
+        lab.tell(name, facts, Severity.ALERT)
+    elif not is_bad:
+        lab.messenger.resolve(name)
 
 
 async def _paper(lab: Lab) -> None:
@@ -91,8 +111,14 @@ async def _live(lab: Lab) -> CycleReport | None:
         return None
     stop = read_stop(lab.home, lab.setting.switches)
     spec, armed = chosen(lab)
-    async with lab.trading:
-        report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop)
+    try:
+        async with lab.trading:
+            report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop)
+    except TradingEngineError as error:
+        # A file of state that cannot be written, say: nothing was sent, and the line and the heartbeat are written.
+        lab.failed("live", error)
+        verdict = Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, f"{type(error).__name__}: {error}")
+        return CycleReport(lab.clock.now_ms(), CycleStatus.DEGRADED, verdict)
     if spec is not None and not armed.allowed and report.status is CycleStatus.NO_TRADE:
         lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
     remember_live(lab, report)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.verdict import Evidence, Finding, GateReason, Verdict
-from tests.ops.world import CARRY, NOW_MS
+from tests.ops.world import CARRY, NOW_MS, World
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.repository import StrategyRepository
@@ -86,6 +88,16 @@ def put_in_review(home: Home, *, verdict: Verdict = Verdict.APPROVED, number: in
     StrategyRepository(home.strategies).save(spec)
     save_evidence(home, Judgement(evidence_of(spec, verdict), TABLE))
     return spec
+
+
+def put(world: World, path: str, body: object) -> None:
+    """Tell the sandbox: what its key may do, which faults strike, what to forget."""
+    httpx.post(world.url + path, json=body).raise_for_status()
+
+
+def no_faults(world: World) -> None:
+    """The sandbox behaves again."""
+    httpx.delete(f"{world.url}/sandbox/faults").raise_for_status()
 
 
 def file_of(home: Home, spec: StrategySpec) -> Path:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-import sandbox.telegram
 from pydantic import SecretStr
 
+import sandbox.telegram
 from ai_brain.evidence.verdict import Verdict
 from ops import go_live as gate
 from ops.approve_strategy import approve_strategy
@@ -25,7 +25,7 @@ from ops.go_live import PHRASES, Desk, go_live
 from ops.settings import LabSettings, TelegramSettings, VenueSettings
 from ops.stop_trading import release
 from ops.wiring import make_venue, open_notifier
-from tests.ops.papers import Human, carry_in, evidence_of, file_of, put_in_review
+from tests.ops.papers import Human, carry_in, evidence_of, file_of, no_faults, put, put_in_review
 from tests.ops.world import NOW_MS, World, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
@@ -171,7 +171,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def key_as_it_should_be(world: World) -> Iterator[None]:
     yield
-    httpx.post(f"{world.url}/sandbox/key", json={"withdrawals": False, "ip_restricted": True})
+    put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
 
 
 KEYS = Environment(
@@ -236,7 +236,14 @@ async def test_right_answers_arm_exactly_the_approved_spec(home: Home, world: Wo
     assert live.stage is Stage.LIVE_TESTING
     assert read_armed(home, live).allowed
     assert [question.removeprefix("Type ").removesuffix(": ") for question in human.asked] == RIGHT
-    for words in ("1,000 USDT", "10 % of equity", "25 %", "leverage 1", "KILL_SWITCH", "trade only, bound to an address"):
+    for words in (
+        "1,000 USDT",
+        "10 % of equity",
+        "25 %",
+        "leverage 1",
+        "KILL_SWITCH",
+        "trade only, bound to an address",
+    ):
         assert words in human.page
     path = file_of(home, spec)
     path.write_text(path.read_text().replace('"capital_pct": 90', '"capital_pct": 91'))
@@ -283,7 +290,7 @@ async def test_of_two_approved_strategies_the_one_signed_last_is_armed(home: Hom
 async def test_nothing_approved_is_refused_with_what_to_do(home: Home, world: World) -> None:
     put_in_review(home)
     async with desk_in(home, world) as desk:
-        with pytest.raises(SpecError, match="no approved strategy.*approve_strategy.py"):
+        with pytest.raises(SpecError, match=r"no approved strategy.*approve_strategy\.py"):
             await ask_to_go_live(desk, world, Human(RIGHT))
 
 
@@ -328,7 +335,7 @@ async def test_a_key_that_may_too_much_is_refused(
 ) -> None:
     spec = put_in_review(home)
     approved(home, spec)
-    httpx.post(f"{world.url}/sandbox/key", json=rights).raise_for_status()
+    put(world, "/sandbox/key", rights)
     human = Human(RIGHT)
     async with desk_in(home, world) as desk:
         with pytest.raises(TradingEngineError, match="the doctor is not green"):
@@ -366,7 +373,7 @@ async def test_nobody_goes_live_while_a_stop_is_in_force(home: Home, world: Worl
     approved(home, spec)
     stop_trading(home, by="ada", why="test", at_ms=NOW_MS, keep_positions=True)
     async with desk_in(home, world) as desk:
-        with pytest.raises(TradingEngineError, match="stop_trading.py --release"):
+        with pytest.raises(TradingEngineError, match=r"stop_trading\.py --release"):
             await ask_to_go_live(desk, world, Human(RIGHT))
     assert nothing_armed(home)
 
@@ -419,11 +426,11 @@ async def test_a_telegram_that_does_not_take_the_code_ends_it(home: Home, world:
     spec = put_in_review(home)
     approved(home, spec)
     fault = {"match": "POST /bot*/sendMessage", "kind": "502", "times": 9}
-    httpx.post(f"{world.url}/sandbox/faults", json=[fault]).raise_for_status()
+    put(world, "/sandbox/faults", [fault])
     try:
         async with desk_in(home, world) as desk:
             with pytest.raises(NotifierError):
                 await ask_to_go_live(desk, world, Human(RIGHT))
     finally:
-        httpx.delete(f"{world.url}/sandbox/faults")
+        no_faults(world)
     assert nothing_armed(home)

@@ -12,9 +12,9 @@ import pytest
 from ai_brain.learning_db import LearningDb
 from ops.jobs.backup import KEPT, back_up
 from tests.ops.papers import put_in_review
+from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus, verify_audit
-from trading.domain.decisions import Reason
 from trading.storage.files import write_json
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository

@@ -20,7 +20,7 @@ REVIEW = {
     "name": "Funding carry",
     "thesis": "longs pay shorts",
     "backtest": "+3.20% net over 8760 bars, n = 1095 settlements",
-    "walk_forward": "+1.10% net over 3504 bars, n = 438 settlements; deflated Sharpe 0.981 against the best of 118 tries",
+    "walk_forward": "+1.10% net over 3504 bars, n = 438 settlements; deflated Sharpe 0.981 against 118 tries",
     "paper": "+0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%",
     "refutation": "ninety settlements below zero",
 }
@@ -47,7 +47,7 @@ class Rig:
     def wake(self) -> None:
         self.woken += 1
 
-    def hear(self, name: str, severity: Severity = Severity.INFO, **facts: object) -> None:
+    def hear(self, name: str, severity: Severity = Severity.INFO, /, **facts: object) -> None:
         self.messenger.hear(Event(self.clock.now_ms(), name, facts, severity))
 
     async def told(self) -> list[str]:

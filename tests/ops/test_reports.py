@@ -71,7 +71,8 @@ def test_the_hourly_report_word_for_word() -> None:
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
         "Data quality 97/100, ideas ever tried 118",
-        "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); most often today: FUNDING_TOO_LOW 51×",
+        "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); "
+        "most often today: FUNDING_TOO_LOW 51×",
         "Next: the next live cycle",
         "Waits for you: python approve_strategy.py mr-2",
     ]

@@ -16,9 +16,9 @@ from typing import cast
 
 import httpx
 import pytest
-import sandbox.telegram
 from pydantic import SecretStr
 
+import sandbox.telegram
 from ops import ai_trading_lab
 from ops import stop_trading as script
 from ops.ai_trading_lab import JOBS, Service
@@ -29,7 +29,7 @@ from ops.jobs.trading_loop import chosen
 from ops.lab import Lab, Setting
 from ops.settings import config_hash, read_settings
 from ops.wiring import lab_clock, open_lab, open_notifier
-from tests.ops.papers import Human, put_in_review
+from tests.ops.papers import Human, no_faults, put, put_in_review
 from tests.ops.test_stop_trading import hold
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
@@ -62,7 +62,7 @@ def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> I
     furnish(home, world.url)
     monkeypatch.setenv("LAB_HOME", str(home.root))
     yield home
-    httpx.delete(f"{world.url}/sandbox/faults")
+    no_faults(world)
     if not is_flat(world.ask("/sandbox/ledger")):
         assert script.main([]) == 0
 
@@ -142,7 +142,7 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
 
 
 async def test_without_keys_the_lab_is_paper_only_and_never_asks_for_the_account(lab_home: Home, world: World) -> None:
-    httpx.post(f"{world.url}/sandbox/reset-seen")
+    put(world, "/sandbox/reset-seen", {})
     no_keys = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
     approved_carry(lab_home)
     async with running(lab_home, environment=no_keys) as (service, task):
@@ -262,7 +262,7 @@ async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
 ) -> None:
     monkeypatch.setattr(ai_trading_lab, "OUTBOX_S", 0.2)
     fault = {"match": "POST /bot*", "kind": "drop_socket", "times": 1000}
-    httpx.post(f"{world.url}/sandbox/faults", json=[fault]).raise_for_status()
+    put(world, "/sandbox/faults", [fault])
     async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
         await until(lambda: service.is_open, task)
         for number in range(3):
@@ -270,7 +270,7 @@ async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
         await until(lambda: service.schedule.has_run("loop"), task)
         assert service.lab.outbox.waiting >= 3
         assert not any("waiting message" in text for text in chat(world))
-        httpx.delete(f"{world.url}/sandbox/faults")
+        no_faults(world)
         await until(lambda: service.lab.outbox.waiting == 0, task)
     told = [text.splitlines()[0] for text in chat(world) if "waiting message" in text]
     assert told == [f"waiting message {number}" for number in range(3)]
@@ -279,7 +279,7 @@ async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
 
 async def test_the_service_ends_in_time_although_telegram_never_answers(lab_home: Home, world: World) -> None:
     fault = {"match": "POST /bot*", "kind": "timeout_before", "times": 1000}
-    httpx.post(f"{world.url}/sandbox/faults", json=[fault]).raise_for_status()
+    put(world, "/sandbox/faults", [fault])
     async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
         await until(lambda: service.is_open, task)
         service.lab.messenger.tell("notice", "nobody takes this")

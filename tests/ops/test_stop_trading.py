@@ -1,4 +1,4 @@
-"""The stop with no lab to help it: a carry is open on the exchange, the lab is dead, frozen or busy, and it must end."""
+"""The stop with no lab to help it: a carry is open, the lab is dead, frozen or busy, and it must end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ops import stop_trading as script
@@ -21,6 +20,7 @@ from ops.demo.story import is_flat
 from ops.environment import read_environment
 from ops.settings import read_settings
 from ops.wiring import lab_clock, make_venue
+from tests.ops.papers import no_faults, put
 from tests.ops.world import World, approved_carry, furnish, open_world
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
@@ -61,7 +61,7 @@ def carrying(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> I
     assert opened.status is CycleStatus.EXECUTED, opened.decision
     assert opened.position is not None
     yield home
-    httpx.delete(f"{world.url}/sandbox/faults")
+    no_faults(world)
     if not is_flat(world.ask("/sandbox/ledger")):
         furnish(home, world.url)
         assert script.main([]) == 0
@@ -167,7 +167,7 @@ def test_an_exchange_in_trouble_is_asked_until_it_is_flat(carrying: Home, world:
         {"match": "POST /fapi/v1/order", "kind": "503"},
         {"match": "DELETE /api/v3/openOrders", "kind": "drop_socket"},
     ]
-    httpx.post(f"{world.url}/sandbox/faults", json=faults).raise_for_status()
+    put(world, "/sandbox/faults", faults)
     assert script.main([]) == 0
     assert is_flat(world.ask("/sandbox/ledger"))
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []

@@ -122,6 +122,10 @@ class Clock:
     def _now_ms(self) -> float:
         return time.time() * 1000.0 if self._timeline is None else self._timeline.lab_ms(time.monotonic())
 
+    async def real_sleep_s(self, real_s: float) -> None:
+        """Sleep for real seconds, whatever the lab's time does; for what watches the machine, never for a decision."""
+        await asyncio.sleep(real_s)
+
     async def sleep_s(self, lab_s: float) -> None:
         """Sleep for lab seconds, following every change of speed."""
         await self.sleep_until_ms(self._now_ms() + lab_s * 1000.0)

@@ -1,0 +1,160 @@
+"""The doctor: each check with what was found and, where it is not good, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from pydantic import SecretStr
+
+import sandbox.telegram
+from ops import doctor
+from ops.doctor import Check, Health, is_green, limits_check, screen
+from ops.environment import Environment
+from ops.settings import LabSettings, VenueSettings
+from ops.wiring import make_venue
+from tests.ops.papers import put
+from tests.ops.world import World, open_world
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.exchange.binance import Binance
+from trading.notify.telegram import Telegram
+from trading.risk.kill_switch import stop_trading
+from trading.storage.home import Home
+
+NOTHING = Environment(None, None, None, None, None, binance_testnet=False, live_trading=False, kill=False)
+KEYS = replace(NOTHING, binance_api_key=SecretStr("sandbox-key"), binance_api_secret=SecretStr("sandbox-secret"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def venue_of(world: World, *, off_ms: int = 0, url: str = "") -> AsyncIterator[tuple[Binance, Clock]]:
+    """The exchange as the lab sees it, with a clock that is off by so much."""
+    clock = Clock(origin_ms=int(str(world.ask("/sandbox/clock")["now_ms"])) + off_ms)
+    venue = make_venue(LabSettings(venue=VenueSettings(base_url=url or world.url)), KEYS, clock)
+    try:
+        yield venue, clock
+    finally:
+        await venue.close()
+
+
+def named(checks: list[Check], name: str) -> Check:
+    (found,) = [check for check in checks if check.name == name]
+    return found
+
+
+def test_a_healthy_machine_is_green(home: Home) -> None:
+    checks = doctor.machine_checks(home)
+    assert {check.name for check in checks} == {"python", "disk", "memory", "folders"}
+    assert is_green([check for check in checks if check.name != "memory"])
+
+
+def test_a_full_disk_and_a_folder_of_somebody_else_are_bad(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1.5e9))
+    monkeypatch.setattr(os, "access", lambda path, _: path != home.state)
+    checks = doctor.machine_checks(home)
+    assert named(checks, "disk") == Check("disk", Health.BAD, "1.5 GB free", "free at least 2 GB")
+    assert named(checks, "folders").found == f"{home.state} cannot be written to"
+    assert not is_green(checks)
+
+
+def test_what_is_not_configured_is_a_warning_with_its_name(home: Home) -> None:
+    checks = doctor.settings_checks(home, NOTHING, Clock())
+    assert is_green(checks)
+    assert named(checks, "telegram").remedy == "TELEGRAM_TOKEN and TELEGRAM_CHAT_ID in .env"
+    assert named(checks, ".env").remedy == "cp .env.example .env; chmod 600 .env"
+    assert {check.health for check in checks} == {Health.WARNING}
+
+
+def test_a_stop_and_a_torn_file_are_shown_with_what_to_do(home: Home) -> None:
+    stop_trading(home, by="ada", why="test", at_ms=0, keep_positions=False)
+    (home.strategies / "testing" / "mr-1.json").write_text("{torn")
+    checks = doctor.settings_checks(home, NOTHING, Clock())
+    assert named(checks, "stop").found == "TRADING_STOPPED.json is there"
+    assert "--release" in named(checks, "stop").remedy
+    assert named(checks, "files").health is Health.BAD
+    assert "mr-1.json" in named(checks, "files").found
+
+
+async def test_an_exchange_that_answers_with_a_right_clock_and_a_right_key_is_green(world: World) -> None:
+    async with venue_of(world) as (venue, clock):
+        checks = await doctor.venue_checks(venue, clock, with_keys=True)
+    assert [check.name for check in checks] == ["exchange answers", "clock", "key rights"]
+    assert is_green(checks)
+    assert named(checks, "key rights").found == "trade only, bound to an address"
+
+
+@pytest.mark.parametrize("off_ms", [-30_000, 30_000])
+async def test_a_clock_that_is_off_is_bad(world: World, off_ms: int) -> None:
+    async with venue_of(world, off_ms=off_ms) as (venue, clock):
+        checks = await doctor.venue_checks(venue, clock, with_keys=False)
+    assert named(checks, "clock").health is Health.BAD
+    assert "timedatectl" in named(checks, "clock").remedy
+
+
+async def test_an_exchange_that_does_not_answer_is_one_bad_line(world: World) -> None:
+    async with venue_of(world, url="http://127.0.0.1:9") as (venue, clock):
+        (check,) = await doctor.venue_checks(venue, clock, with_keys=True)
+    assert (check.name, check.health) == ("exchange answers", Health.BAD)
+    assert "./lab demo" in check.remedy
+
+
+async def test_each_right_too_many_or_too_few_is_named(world: World) -> None:
+    put(world, "/sandbox/key", {"withdrawals": True, "ip_restricted": False})
+    try:
+        async with venue_of(world) as (venue, _):
+            (check,) = await doctor.key_checks(venue)
+    finally:
+        put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
+    assert check.health is Health.BAD
+    assert "may withdraw" in check.found
+    assert "not bound to an address" in check.found
+
+
+async def test_telegram_says_which_bot_it_is_or_what_is_wrong(world: World) -> None:
+    assert (await doctor.telegram_check(None)).health is Health.WARNING
+    for token, health in ((sandbox.telegram.TOKEN, Health.GOOD), ("1:another", Health.BAD)):
+        async with Telegram(SecretStr(token), "42", base_url=world.url) as telegram:
+            check = await doctor.telegram_check(telegram)
+        assert check.health is health
+        assert token not in check.found
+
+
+def test_limits_that_exclude_each_other_are_bad() -> None:
+    assert limits_check(Decision(True, Reason.OK, 100.0, 5.0)).health is Health.GOOD
+    check = limits_check(Decision(False, Reason.LIMITS_CONTRADICT, 4.0, 5.0, "trade_pct allows 4"))
+    assert (check.health, check.found) == (Health.BAD, "LIMITS_CONTRADICT: trade_pct allows 4")
+
+
+def test_the_screen_shows_remedies_only_where_something_is_to_do() -> None:
+    lines = screen(
+        [Check("python", Health.GOOD, "3.11.9", "install another"), Check("disk", Health.BAD, "1 GB", "free 2 GB")]
+    ).splitlines()
+    assert lines == ["ok    python             3.11.9", "BAD   disk               1 GB", f"{'':25}-> free 2 GB"]
+
+
+def test_the_command_needs_no_network_when_told_so(home: Home) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "doctor", "--offline"],
+        env={**os.environ, "LAB_HOME": str(home.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert "python" in done.stdout
+    assert "exchange answers" not in done.stdout
