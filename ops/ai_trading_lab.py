@@ -18,6 +18,7 @@ from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, Job, Row, Schedule
 from ops.stop_trading import release_request
+from ops.thinking import think
 from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -26,6 +27,7 @@ from trading.domain.events import Severity
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
 from trading.risk.kill_switch import Stop, read_stop
+from trading.simulator.compiled import compile_kernels
 from trading.storage.lock import only_one
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,8 @@ WATCH_S = 0.2
 """Real seconds between two looks at the kill file."""
 FLAT_AGAIN_S = 2.0
 """Real seconds until what is not flat is tried again."""
+QUIET_TRIES = 3
+"""So often somebody else may hold the account before the human hears that nothing is flat."""
 OUTBOX_S = 15.0
 """Real seconds after which waiting messages are tried again."""
 LAST_WORDS_S = 1.0
@@ -88,7 +92,9 @@ class Service:
             BaseException: the bug of a job that touches money.
         """
         try:
-            await self.lab.market.open()
+            await self._open()
+            if self._stop.is_set():
+                return
             self.lab.tell("lab.started", {"market": self.lab.setting.market, "pid": os.getpid()})
             await self._resume()
             self.is_open = True
@@ -108,6 +114,25 @@ class Service:
             await self._last_words()
             self.has_ended = True
             log.info("lab.ended")
+
+    async def _open(self) -> None:
+        """History and compiled kernels, side by side; a stop meanwhile is not kept waiting."""
+
+        async def open_both() -> None:
+            await asyncio.gather(self.lab.market.open(), think(compile_kernels))
+
+        async def be_stopped() -> None:
+            await self._stop.wait()
+
+        opening, stopping = asyncio.create_task(open_both()), asyncio.create_task(be_stopped())
+        try:
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not opening.done():
+                opening.cancel()
+        if not opening.cancelled() and not self._stop.is_set():
+            await opening
 
     async def _resume(self) -> None:
         """After a crash: finish or unwind what was under way, before anything new is thought of."""
@@ -153,7 +178,7 @@ class Service:
 
     async def _watch(self) -> None:
         """Notice a stop within a fraction of a second, whatever the schedule does, and make everything flat."""
-        seen, flat_for = Stop(), ""
+        seen, flat_for, tries = Stop(), "", 0
         if not read_stop(self.lab.home, self.lab.setting.switches).blocks_entries:
             for alert_key in STOP_ALERTS:  # of an earlier life of the lab
                 self.lab.messenger.resolve(alert_key)
@@ -166,8 +191,9 @@ class Service:
             if not stop.demands_flat:
                 flat_for = ""
             elif stop.source != flat_for:
-                if await self._go_flat(stop.decision):
-                    flat_for = stop.source
+                tries += 1
+                if await self._go_flat(stop.decision, is_last_hope=tries >= QUIET_TRIES):
+                    flat_for, tries = stop.source, 0
                 else:
                     wait_s = FLAT_AGAIN_S
             try:
@@ -183,8 +209,8 @@ class Service:
             self.lab.desk.release_halts()
             request.unlink()
 
-    async def _go_flat(self, why: Decision) -> bool:
-        """Close everything; whether it is closed."""
+    async def _go_flat(self, why: Decision, *, is_last_hope: bool) -> bool:
+        """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
         self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         if self.lab.desk is None:
             return True
@@ -195,7 +221,8 @@ class Service:
         trading_loop.write_heartbeat(self.lab)
         facts = {"seconds": report.flat_s or 0.0, "note": report.decision.note}
         if report.position is not None:
-            self.lab.tell("stop.not_flat", facts, Severity.ALERT)
+            if is_last_hope or report.flat_s is not None:
+                self.lab.tell("stop.not_flat", facts, Severity.ALERT)
             return False
         self.lab.tell("stop.flat", facts, Severity.NOTICE)
         return True

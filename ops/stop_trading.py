@@ -24,6 +24,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.venue import Venue
 from trading.risk.arming import disarm
+from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import release_stop, stop_trading
 from trading.storage.files import write_atomic
 from trading.storage.home import Home
@@ -75,11 +76,17 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def release(home: Home, say: Say) -> int:
-    """Take every stop back; live trading must be armed anew by a human."""
+    """Take every stop and every halt back; live trading must be armed anew by a human.
+
+    Raises:
+        StateFileError: the counters of risk cannot be read; the stops are released all the same.
+    """
     found = release_stop(home)
     armed = disarm(home)
-    write_atomic(release_request(home), b"asked for by stop_trading.py --release\n")
-    say(f"released: {', '.join(found) or 'nothing was stopped'}; halts are released at the lab's next look")
+    say(f"released: {', '.join(found) or 'nothing was stopped'}")
+    if halts := RiskCounters(home.state / "risk_counters.json").memory.halts:
+        write_atomic(release_request(home), b"asked for by stop_trading.py --release\n")
+        say(f"halts, released at the lab's next look: {', '.join(halt.reason for halt in halts)}")
     if os.environ.get("KILL", "").strip() not in ("", "0"):
         say("KILL is still set in the environment: that stop is in force until it is unset")
     if armed:

@@ -26,7 +26,7 @@ from ops.settings import LabSettings, TelegramSettings, VenueSettings
 from ops.stop_trading import release
 from ops.wiring import make_venue, open_notifier
 from tests.ops.papers import Human, carry_in, evidence_of, file_of, no_faults, put, put_in_review
-from tests.ops.world import NOW_MS, World, open_world
+from tests.ops.world import NOW_MS, World, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import NotifierError, SpecError, TradingEngineError
@@ -249,6 +249,27 @@ async def test_right_answers_arm_exactly_the_approved_spec(home: Home, world: Wo
     path.write_text(path.read_text().replace('"capital_pct": 90', '"capital_pct": 91'))
     changed = read_armed(home, StrategyRepository(home.strategies).get(spec.id))
     assert (changed.allowed, changed.reason) == (False, Reason.APPROVAL_VOID)
+
+
+def test_the_command_asks_at_the_terminal_and_goes_by_the_sandbox_clock(
+    home: Home, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+    furnish(home, world.url)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert gate.main([]) == 2
+    assert "no TELEGRAM_TOKEN" in capsys.readouterr().err
+    keys = home.env_file.read_text() + f"TELEGRAM_TOKEN={sandbox.telegram.TOKEN}\nTELEGRAM_CHAT_ID=42\n"
+    home.env_file.write_text(keys)
+    answers = iter(RIGHT)
+    monkeypatch.setattr("builtins.input", lambda _: next(answers, None) or code_in_chat(world))
+    assert gate.main([]) == 0
+    assert read_armed(home, StrategyRepository(home.strategies).get(spec.id)).allowed
+    out = capsys.readouterr().out
+    assert f"{spec.id} is live" in out
+    assert sandbox.telegram.TOKEN not in out
+    assert code_in_chat(world) not in out
 
 
 async def test_an_arming_written_by_hand_is_void(home: Home, world: World) -> None:

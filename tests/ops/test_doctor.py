@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox.telegram
-from ops import doctor
+from ops import doctor, send_test_notification
 from ops.doctor import Check, Health, is_green, limits_check, screen
 from ops.environment import Environment
 from ops.settings import LabSettings, VenueSettings
@@ -131,6 +131,32 @@ async def test_telegram_says_which_bot_it_is_or_what_is_wrong(world: World) -> N
             check = await doctor.telegram_check(telegram)
         assert check.health is health
         assert token not in check.found
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "words"),
+    [
+        (f"TELEGRAM_TOKEN={sandbox.telegram.TOKEN}\nTELEGRAM_CHAT_ID=42\n", 0, "Telegram took it"),
+        ("TELEGRAM_TOKEN=1:another\nTELEGRAM_CHAT_ID=42\n", 1, "TELEGRAM_TOKEN is not accepted"),
+        ("", 2, "no TELEGRAM_TOKEN"),
+    ],
+)
+def test_the_test_notification_says_by_its_status_whether_telegram_took_it(
+    home: Home,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    env: str,
+    code: int,
+    words: str,
+) -> None:
+    home.env_file.write_text(env)
+    home.env_file.chmod(0o600)
+    home.settings_file.write_text(f"telegram: {{base_url: '{world.url}'}}\n")
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert send_test_notification.main([]) == code
+    told = capsys.readouterr()
+    assert words in told.out + told.err
 
 
 def test_limits_that_exclude_each_other_are_bad() -> None:

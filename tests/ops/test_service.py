@@ -207,7 +207,7 @@ async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
     async with running(lab_home, jobs=jobs) as (service, task):
         await until(lambda: holds_carry(service), task)
         async with service.lab.trading:  # between two cycles
-            other = hold(lab_home, lock="other.lock", seconds=1.0)
+            other = hold(lab_home, lock="other.lock", seconds=1.5)
             lab_home.kill_files[1].write_text("")
         try:
             await until(lambda: "stop.not_flat" in service.lab.outbox.open_alerts(), task)

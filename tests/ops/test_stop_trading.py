@@ -21,11 +21,14 @@ from ops.environment import read_environment
 from ops.settings import read_settings
 from ops.wiring import lab_clock, make_venue
 from tests.ops.papers import no_faults, put
-from tests.ops.world import World, approved_carry, furnish, open_world
+from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world, start_service, wait_for_beat
+from tests.ops.world import end as end_service
+from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.funding.carry import CarrySettings
-from trading.funding.desk import CarryDesk, DeskSettings
+from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
 from trading.risk.counters import RiskCounters
@@ -110,6 +113,19 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait(5)
     if process.stdout is not None:
         process.stdout.close()
+
+
+def freeze_between_cycles(home: Home, pid: int) -> None:
+    """Freeze the service while it does not hold the account, so that it may wake up again."""
+    for _ in range(400):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with trading_lock(home):
+                return
+        except StateFileError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+    raise AssertionError("the service never let go of the account")
 
 
 def test_with_a_dead_lab_both_legs_are_closed_and_the_exchange_says_so(
@@ -250,6 +266,39 @@ def test_an_exchange_that_is_gone_leaves_the_stop_and_says_what_to_do(
     assert "run it again" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(90)
+def test_a_real_service_that_is_frozen_finds_itself_stopped_when_it_wakes(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    approved_carry(home)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    service = start_service(home)
+    try:
+        until_s = time.monotonic() + 40
+        while not (home.positions_file.exists() and '"status": "open"' in home.positions_file.read_text().lower()):
+            assert time.monotonic() < until_s, home.log_file.read_text()[-2000:]
+            assert service.poll() is None
+            time.sleep(0.05)
+        freeze_between_cycles(home, service.pid)
+        assert script.main([]) == 0
+        assert is_flat(world.ask("/sandbox/ledger"))
+        orders = len(world.ask("/sandbox/seen")["orders"])  # type: ignore[arg-type]
+        os.kill(service.pid, signal.SIGCONT)
+        wait_for_beat(home, service, after=time.time())
+        wait_for_beat(home, service, after=time.time())
+        assert end_service(service) < 5.0
+    finally:
+        if service.poll() is None:
+            service.kill()
+            service.wait(5)
+    assert len(world.ask("/sandbox/seen")["orders"]) == orders  # type: ignore[arg-type]
+    assert is_flat(world.ask("/sandbox/ledger"))
+    positions = json.loads(home.positions_file.read_text())
+    assert positions["live"] is None, "the woken lab has not booked what was closed"
+
+
 def test_without_keys_the_stop_is_all_there_is_to_do(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +313,8 @@ def test_release_takes_every_stop_back_and_asks_for_the_halts(
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(home.root))
     approved_carry(home)
+    counters = RiskCounters(home.state / "risk_counters.json")
+    counters.halt(Decision(False, Reason.LOSS_STREAK, 5.0, 5.0), NOW_MS)
     assert script.main(["--keep-positions"]) == 0
     for path in (*home.kill_files, home.pause_file):
         path.write_text("any content")
@@ -272,9 +323,17 @@ def test_release_takes_every_stop_back_and_asks_for_the_halts(
     assert not home.armed_file.exists()
     assert script.release_request(home).exists()
     out = capsys.readouterr().out
-    for words in ("TRADING_STOPPED.json", "KILL_SWITCH", ".kill", "PAUSED", "no longer armed"):
+    for words in ("TRADING_STOPPED.json", "KILL_SWITCH", ".kill", "PAUSED", "LOSS_STREAK", "no longer armed"):
         assert words in out
-    assert RiskCounters(home.state / "risk_counters.json").memory.halts == ()
+
+
+def test_release_without_a_halt_leaves_no_wish_for_a_halt_to_come(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert script.main(["--release"]) == 0
+    assert not script.release_request(home).exists()
+    assert capsys.readouterr().out == "released: nothing was stopped\n"
 
 
 def test_release_says_that_a_kill_in_the_environment_still_stands(
