@@ -9,10 +9,13 @@ from ai_brain.paper.outcome import PaperPosition
 from ops.lab import Lab
 from ops.numbers import Account, Best, Holding, Numbers
 from ops.sandbox_process import peak_rss_mb
+from trading.domain.clock import iso
 from trading.funding.report import CycleReport
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec
 
+STALE_CYCLES = 3
+"""Cycles after which the live account's last reading is told as old."""
 ON_PAPER = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
 """Stages of a strategy that has a paper account worth telling of."""
 
@@ -48,8 +51,12 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
     equity, cash = float(report.equity_quote or 0), float(report.cash_quote or 0)
     unrealised = float(report.account.unrealised_quote) if report.account is not None else 0.0
     funding, fees = live_totals(lab, report)
+    kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
+    age_ms = lab.clock.now_ms() - report.at_ms
+    if age_ms > STALE_CYCLES * lab.settings.service.loop_s * 1000:
+        kind += f", STALE, as of {iso(report.at_ms)[11:16]}"
     return Account(
-        kind="live" if lab.settings.venue.base_url is None else "live (sandbox)",
+        kind=kind,
         equity_quote=equity,
         cash_quote=cash,
         positions_quote=equity - cash - unrealised,

@@ -13,6 +13,10 @@ from trading.notify.outbox import Outbox
 
 APPROVAL = "strategy.review"
 """The event that asks the human."""
+TELLING_APART = ("reason", "kind", "job", "strategy_id", "id", "market")
+"""Facts that make one alert another one than its namesake."""
+LASTING = ("cycle.degraded", "data.stale", "data.failing")
+"""Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
     "lab.started": ("job.parked", "job.ended_service", "state.set_aside"),
@@ -48,15 +52,15 @@ class Messenger:
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
-        for alert_key in self._open.intersection(ENDS.get(event.name, ())):
+        ended = ENDS.get(event.name, ())
+        for alert_key in [key for key in self._open if key.partition(":")[0] in ended]:
             self.resolve(alert_key)
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
             self.tell("approval", approval_request(event.facts), dedup_key=f"approval:{event.facts['id']}")
         elif event.severity is Severity.ALERT:
-            key = str(event.facts.get("alert_key", event.name))
-            self.tell("alert", alert(event), dedup_key=key, severity=Severity.ALERT)
+            self.tell("alert", alert(event), dedup_key=alert_key_of(event), severity=Severity.ALERT)
         else:
             self.tell("notice", notice(event))
 
@@ -82,6 +86,16 @@ class Messenger:
         if alert_key in self._open:
             self._open.discard(alert_key)
             self._outbox.resolve(alert_key)
+
+
+def alert_key_of(event: Event) -> str:
+    """What an alert is about: its event, and which reason, job or strategy of it; two halts are two alerts."""
+    if event.name in LASTING:
+        return event.name
+    if "alert_key" in event.facts:
+        return str(event.facts["alert_key"])
+    which = next((str(event.facts[name]) for name in TELLING_APART if name in event.facts), "")
+    return f"{event.name}:{which}" if which else event.name
 
 
 def approval_request(facts: Mapping[str, object]) -> str:

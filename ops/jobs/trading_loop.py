@@ -179,6 +179,7 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
                 {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
                 for position in lab.paper.positions()
             ],
+            proposals=proposals(lab),
             risk=live.risk_json(),
             intents=sorted({record.intent_id for record in live.orders}),
             orders=live.orders_json(),
@@ -187,6 +188,14 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
             note=f"market: {lab.setting.market}",
         )
     )
+
+
+def proposals(lab: Lab) -> list[dict[str, object]]:
+    """What would like to trade live, and where the idea came from."""
+    return [
+        {"strategy_id": spec.id, "type": str(spec.type), "origin": spec.origin.author}
+        for spec in lab.repository.by_stage(Stage.LIVE_TESTING, Stage.SCALING)
+    ]
 
 
 def write_heartbeat(lab: Lab) -> None:

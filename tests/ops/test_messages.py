@@ -171,7 +171,7 @@ async def test_an_alert_that_ended_is_told_anew_when_it_comes_back(home: Home) -
 async def test_a_restarted_lab_ends_the_alerts_of_its_earlier_life(home: Home) -> None:
     Rig(home).hear("job.parked", Severity.ALERT, job="news", error="KeyError")
     rig = Rig(home)
-    assert set(rig.outbox.open_alerts()) == {"job.parked"}
+    assert set(rig.outbox.open_alerts()) == {"job.parked:news"}
     rig.hear("lab.started")
     assert rig.outbox.open_alerts() == {}
 
@@ -201,3 +201,15 @@ def test_the_longest_approval_request_still_fits_when_cut_on_lines() -> None:
     pieces = parts(Message("approval", text))
     assert len(pieces) > 1
     assert all(units(piece.text) <= MAX_TEXT for piece in pieces)
+
+
+def test_two_halts_for_different_reasons_are_two_alerts(home: Home) -> None:
+    clock = Clock()
+    outbox = Outbox(home.outbox)
+    messenger = Messenger(outbox, clock, is_synthetic=False, wake=lambda: None)
+    for reason in ("DRAWDOWN_REVIEW", "DRAWDOWN_EXIT", "DRAWDOWN_REVIEW"):
+        messenger.hear(Event(clock.now_ms(), "risk.halted", {"reason": reason}, Severity.ALERT))
+    assert set(outbox.open_alerts()) == {"risk.halted:DRAWDOWN_REVIEW", "risk.halted:DRAWDOWN_EXIT"}
+    assert outbox.waiting == 2
+    messenger.hear(Event(clock.now_ms(), "risk.released", {}))
+    assert outbox.open_alerts() == {}
