@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.page import evidence_markdown
@@ -93,9 +93,7 @@ def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
         SpecError: what stands against it, with what to do.
     """
     if spec.stage is not Stage.REVIEW:
-        raise SpecError(
-            f"{spec.id}: stage={spec.stage}: only a strategy in review can be approved; it is not there yet"
-        )
+        raise SpecError(f"{spec.id}: stage={spec.stage}: only a strategy in review can be approved")
     if spec.approved_at is not None:
         raise SpecError(f"{spec.id}: approved_at={spec.approved_at}: already approved; go on with python go_live.py")
     evidence = load_evidence(home, spec.id)
@@ -112,6 +110,17 @@ def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
     return evidence
 
 
+def paper_in_words(shown: Mapping[str, object]) -> str:
+    """The paper account's block as one line; rates with their n."""
+    if not shown:
+        return "nothing"
+    net, low, high = (float(str(shown[key])) for key in ("net_return", "mean_low", "mean_high"))
+    return (
+        f"{net:+.3%} net in {float(str(shown['hours'])) / 24:.1f} days, n = {shown['results']} "
+        f"({shown['trades']} trades, {shown['settlements']} settlements), 95 % of each {low:+.4%} to {high:+.4%}"
+    )
+
+
 def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
     """Everything a human should read before signing."""
     return [
@@ -121,7 +130,7 @@ def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
         "",
         *evidence_markdown(evidence).splitlines(),
         "",
-        f"Paper so far: {spec.performance.dry_run or 'nothing'}",
+        f"Paper so far: {paper_in_words(spec.performance.dry_run)}",
         "Risks: a backtest is no promise; funding can turn; a perpetual can be liquidated; a venue can fail.",
         "Not acted on yet: rebalance_delta_pct. Both legs are opened equal and closed together.",
         f"Hash of the spec: {spec_sha256(spec)}",

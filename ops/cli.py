@@ -192,7 +192,7 @@ def trace_decisions(
 def main() -> None:
     """The console entry: what typer would draw a box around is one line here."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="./lab", standalone_mode=False)
     except NoArgsIsHelpError as error:
         print(error.format_message())
         code = 2

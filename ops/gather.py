@@ -12,7 +12,7 @@ from ops.sandbox_process import peak_rss_mb
 from trading.domain.clock import iso
 from trading.funding.report import CycleReport
 from trading.strategy.lifecycle import Stage
-from trading.strategy.spec import StrategySpec
+from trading.strategy.spec import StrategySpec, StrategyType
 
 STALE_CYCLES = 3
 """Cycles after which the live account's last reading is told as old."""
@@ -119,7 +119,7 @@ def best(lab: Lab, specs: Sequence[StrategySpec]) -> Best | None:
         name=leader.name,
         net_return_fraction=performance.net_return,
         n=performance.results,
-        n_of="settlements" if performance.settlements else "trades",
+        n_of="settlements" if leader.type is StrategyType.FUNDING_CARRY else "trades",
         low_fraction=performance.mean_low,
         high_fraction=performance.mean_high,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,13 +28,21 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(asdict(status) | {"stages": status.stages}, indent=2, ensure_ascii=False))
+        show(json.dumps(asdict(status) | {"stages": status.stages}, indent=2, ensure_ascii=False))
     elif options.pending or options.approved:
         lines = (status.pending if options.pending else ()) + (status.approved if options.approved else ())
-        print("\n".join(map(strategy_line, lines)) or "none")
+        show("\n".join(map(strategy_line, lines)) or "none")
     else:
-        print("\n".join(status_lines(status)))
+        show("\n".join(status_lines(status)))
     return 0
+
+
+def show(text: str) -> None:
+    """Print; a reader that has seen enough (`| head`, `| grep -q`) is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def status_lines(status: Status) -> list[str]:
@@ -78,7 +87,8 @@ def last_cycle_line(beat: dict[str, object]) -> str:
     if not isinstance(last, dict):
         return "none yet"
     both = f"value {last['value']:.6g}, limit {last['limit']:.6g}"
-    return f"{last['status']} {last['reason']} ({both}) {last['note']}".rstrip()
+    note = last["note"] if last["note"] != last["reason"] else ""
+    return f"{last['status']} {last['reason']} ({both}) {note}".rstrip()
 
 
 def strategy_line(line: StrategyLine) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
 from ops.environment import Environment, find_home, read_environment
+from ops.logs import set_up_logs
 from ops.settings import LabSettings, read_settings
 from ops.wiring import lab_clock, make_venue, open_notifier
 from trading.domain.clock import Clock
@@ -75,6 +76,7 @@ async def _from_command_line() -> bool:
     home = find_home()
     environment, settings = read_environment(home), read_settings(home.settings_file)
     clock = lab_clock(settings)
+    set_up_logs(home.make().log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     venue = make_venue(settings, environment, clock)
     try:
         async with open_notifier(environment, settings) as notifier:

@@ -63,6 +63,8 @@ def set_up_logs(file: Path, *, clock: Clock, secrets: Iterable[str], to_console:
     root.setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every job that is due while it runs; the schedule runs such a job again by itself.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

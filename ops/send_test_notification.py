@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ops.environment import find_home, read_environment
+from ops.logs import set_up_logs
 from ops.settings import read_settings
 from ops.wiring import open_notifier
 from trading.domain.clock import Clock, iso
@@ -22,6 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         home = find_home()
         environment, settings = read_environment(home), read_settings(home.settings_file)
+        set_up_logs(home.make().log_file, clock=Clock(), secrets=environment.secret_values(), to_console=False)
         if environment.telegram_token is None:
             print("send_test_notification.py: no TELEGRAM_TOKEN; set it in .env, see .env.example", file=sys.stderr)
             return 2

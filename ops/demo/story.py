@@ -148,7 +148,7 @@ class Story:
         elif event.name == "idea.refused":
             seen.ideas += 1
             seen.refused[str(event.facts["reason"])] += 1
-        elif event.name == "strategy.judged" and event.facts["verdict"] != "APPROVED":
+        elif event.name == "strategy.judged" and event.facts["verdict"] == "REJECTED":
             seen.refused[str(event.facts["reason"])] += 1
         elif event.name == "paper.trade_closed":
             seen.paper_trades += 1

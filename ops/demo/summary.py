@@ -57,7 +57,7 @@ async def summarise(
         "funding_quote": round(seen.funding_quote, 8),
         "max_unhedged_s": round(seen.max_unhedged_s, 3),
         "flat": seen.is_flat,
-        "flat_s": seen.flat_s,
+        "flat_s": None if seen.flat_s is None else round(seen.flat_s, 3),
         "orders_sent": len(orders) if isinstance(orders, list) else 0,
         "duplicate_orders": len(duplicates) if isinstance(duplicates, list) else 0,
         "equity_identity_error_quote": round(seen.identity_error_quote, 8),

@@ -18,7 +18,8 @@ WORDS = {
 def on_screen(event: Event) -> str:
     """One line of the demo's screen."""
     if event.name == "strategy.judged":
-        passed = event.facts["verdict"] == "APPROVED"
-        return f"gate: {event.facts['name']}: " + ("APPROVED, goes to paper" if passed else str(event.facts["reason"]))
+        refused = event.facts["verdict"] == "REJECTED"
+        verdict = event.facts["reason"] if refused else f"{event.facts['verdict']}, goes to paper"
+        return f"gate: {event.facts['name']}: {verdict}"
     words = WORDS.get(event.name)
     return words.format(**event.facts) if words is not None else sentence(event)

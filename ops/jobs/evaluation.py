@@ -53,7 +53,7 @@ def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
     if evidence.deciding in NOT_THE_IDEAS_FAULT and evidence.deciding is not GateReason.ALREADY_REFUSED:
         _wait(lab, spec, evidence)
         return
-    passed = evidence.verdict is Verdict.APPROVED
+    passed = evidence.verdict is not Verdict.REJECTED  # CAUTION may show on paper what it is worth, to no human yet
     why = f"{evidence.verdict}: " + (str(evidence.deciding) if evidence.deciding else "every question of the gate")
     moved = move(
         spec,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from ops import reports
 from ops.gather import gather
 from ops.lab import Lab
@@ -29,7 +31,9 @@ async def insights(lab: Lab) -> None:
     """What was learned from refusals."""
     numbers = gather(lab)
     refused = sorted(lab.bench.graveyard.count_by_reason().items(), key=lambda pair: -pair[1])[:5]
-    lab.messenger.tell("insights", reports.insights(numbers, refused))
+    text = reports.insights(numbers, refused)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    lab.messenger.tell("insights", text, dedup_key=f"insights:{key}")  # what was told already is no insight
 
 
 async def daily(lab: Lab) -> None:
