@@ -17,8 +17,9 @@ from ops.ai_trading_lab import Service
 from ops.demo.conductor import Conductor, Pace
 from ops.demo.market import DemoMarket, choose_market
 from ops.demo.options import DemoOptions
+from ops.demo.scene import Scene
 from ops.demo.screen import ActState, Screen
-from ops.demo.story import ACTS, MARKET, Scene, Story
+from ops.demo.story import ACTS, MARKET, Story
 from ops.demo.summary import Summary, summarise, tell
 from ops.environment import Environment
 from ops.lab import Setting

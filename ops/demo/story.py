@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from ops.ai_trading_lab import Service
 from ops.approve_strategy import approve_strategy
-from ops.demo.conductor import Conductor
-from ops.demo.market import DemoMarket
-from ops.demo.screen import ActState, Screen
+from ops.demo.scene import Happened, Scene
+from ops.demo.screen import ActState
 from ops.demo.words import on_screen
 from ops.go_live import Desk, go_live
-from ops.lab import Lab
-from ops.sandbox_process import SandboxProcess
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
-from trading.notify.message import Notifier
 from trading.strategy.lifecycle import Stage
 
 MARKET, IDEAS, GATE, PAPER, ASK, LIVE, CARRY, FUNDING, REPORT, KILL = ACTS = (
@@ -48,51 +41,6 @@ DUST_BASE = 0.001
 """Below one lot of the perpetual: what fees in coin leave over, which no order can sell."""
 FLAT_PATIENCE_S = 60.0
 """Real seconds until the sandbox must say that everything is flat."""
-
-
-@dataclass(slots=True)
-class Happened:
-    """What the demo saw, for its summary."""
-
-    ideas: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    paper_trades: int = 0
-    """Closed on paper."""
-    paper_settlements: int = 0
-    """Booked by paper carries."""
-    errors: int = 0
-    """Jobs that failed, were parked or ended the service."""
-    settlements: int = 0
-    """Booked live."""
-    funding_quote: float = 0.0
-    carry_opened: bool = False
-    max_unhedged_s: float = 0.0
-    identity_error_quote: float = 0.0
-    """The largest seen, live."""
-    approved: str = ""
-    is_flat: bool = False
-    flat_s: float | None = None
-    curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    """(lab ms, equity by account) at every full hour."""
-    note: str = ""
-    """Why the story ended early; empty: it did not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Everything on the stage."""
-
-    sandbox: SandboxProcess
-    service: Service
-    conductor: Conductor
-    screen: Screen
-    market: DemoMarket
-    notifier: Notifier
-
-    @property
-    def lab(self) -> Lab:
-        """The lab that is watched."""
-        return self.service.lab
 
 
 class Story:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from ops.demo.market import DemoMarket
 from ops.demo.options import DemoOptions
+from ops.demo.scene import Happened
 from ops.demo.screen import SYNTHETIC
-from ops.demo.story import Happened
 from ops.lab import Lab
 from ops.reports import equity_chart
 from ops.sandbox_process import SandboxProcess
