@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.code_version import code_sha256
@@ -196,6 +196,7 @@ class _Case:
             statistics=self.statistics,
             prediction=self.prediction,
             suspicious=suspicious_trades(trades) if quarantined else (),
+            rules=asdict(self.tapes.conditions.rules),
             costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
             starting_quote=self.tapes.conditions.starting_quote,
             settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),

@@ -21,8 +21,9 @@ from ops.environment import Environment, find_home, read_environment
 from ops.settings import LabSettings, read_settings
 from ops.status import ALIVE_S
 from trading.domain.clock import Clock
-from trading.domain.errors import StateFileError, TradingEngineError
+from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
 from trading.domain.venue import Venue
+from trading.execution.intents import Intents
 from trading.risk.arming import disarm
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import release_stop, stop_trading
@@ -63,8 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"stopped: {home.stopped_file.relative_to(home.root)} is written; nothing new will be opened")
         if options.keep_positions:
             return 0
-        environment, settings = read_environment(home), read_settings(home.settings_file)
-        return asyncio.run(_flat(home, environment, settings))
+        return asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
         if home.stopped_file.exists() and not options.release:
@@ -99,12 +99,33 @@ def release_request(home: Home) -> Path:
     return home.state / "RELEASE_HALTS"
 
 
+def settings_or_defaults(home: Home) -> LabSettings:
+    """`lab.yaml`, or its defaults: a slip in it may be why the lab is dead, and must not keep positions open."""
+    try:
+        return read_settings(home.settings_file)
+    except SettingsError as error:
+        print(f"stop_trading.py: {error}; stopping with the default settings", file=sys.stderr)
+        return LabSettings()
+
+
+def without_keys(home: Home, say: Say) -> int:
+    """What can be said without asking the exchange: the journal knows what the lab opened."""
+    held = Intents(home.intents_file).positions()
+    if not held:
+        say("no trading keys here, and the journal knows of nothing that is open")
+        return 0
+    say(
+        f"NOT CHECKED: {', '.join(held)} may be open, and there are no trading keys here to close it: "
+        "set BINANCE_API_KEY and BINANCE_API_SECRET in .env and run it again, or close both legs on the exchange"
+    )
+    return 1
+
+
 async def _flat(home: Home, environment: Environment, settings: LabSettings) -> int:
     from ops.wiring import lab_clock, make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
-        print("no trading keys here: nothing of this lab's can be open on the exchange")
-        return 0
+        return without_keys(home, print)
     clock = lab_clock(settings)
     venue = make_venue(settings, environment, clock)
     try:

@@ -27,6 +27,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
+from trading.execution.intents import Intents, Purpose
 from trading.funding.carry import CarrySettings
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport
@@ -343,3 +344,26 @@ def test_release_says_that_a_kill_in_the_environment_still_stands(
     monkeypatch.setenv("KILL", "1")
     assert script.main(["--release"]) == 0
     assert "KILL is still set" in capsys.readouterr().out
+
+
+def test_without_keys_it_says_what_the_journal_holds_and_does_not_call_that_flat(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert script.main([]) == 0
+    assert "nothing that is open" in capsys.readouterr().out
+    both = (Decimal("0.002"), Decimal("0.002"))
+    Intents(home.intents_file).begin("c-000001", Purpose.OPEN, "BTCUSDT", both, leverage=1, at_ms=1)
+    assert script.main([]) == 1
+    assert "NOT CHECKED: c-000001 may be open" in capsys.readouterr().out
+
+
+def test_a_slip_in_the_settings_does_not_keep_positions_open(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    home.settings_file.write_text("risk: {trade_pc: 3}\n")
+    assert script.main([]) == 0
+    told = capsys.readouterr()
+    assert "did you mean risk.trade_pct?; stopping with the default settings" in told.err
+    assert home.stopped_file.exists()

@@ -98,4 +98,5 @@ def _quoted(path: Path) -> str:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    """What went wrong, without the query that asked for it."""
+    return " ".join(str(error).partition("LINE 1:")[0].split())[:160]
