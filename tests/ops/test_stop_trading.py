@@ -249,15 +249,6 @@ def test_a_process_that_is_not_the_lab_is_named_and_left_alone(
     assert "run it again" in err
 
 
-def test_a_broken_setting_never_keeps_the_stop_from_being_written(
-    carrying: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    carrying.settings_file.write_text("venue: [")
-    assert script.main([]) == 2
-    assert read_stop(carrying, {}).demands_flat
-    assert "what is open may still be open" in capsys.readouterr().err
-
-
 def test_an_exchange_that_is_gone_leaves_the_stop_and_says_what_to_do(
     carrying: Home, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

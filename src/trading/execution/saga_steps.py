@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +27,9 @@ from trading.execution.settings import ExecutionSettings
 from trading.risk.kill_switch import Stop
 
 log = structlog.get_logger(__name__)
+
+LET_GO_S = 3.0
+"""Real seconds that a cancelled saga may take to cancel its orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class Tools:
     clock: Clock
     settings: ExecutionSettings
     read_stop: Callable[[], Stop]
+    is_ending: Callable[[], bool] = lambda: False
+    """The process is about to end: nothing new is begun, nothing is waited for."""
 
 
 class SagaSteps:
@@ -171,5 +178,30 @@ class SagaSteps:
         return (best - price) * record.order.side.sign > best * self._settings.requote_rate
 
     def _hurried(self) -> bool:
+        return self._tools.is_ending() or self._tools.read_stop().demands_flat or self._may_not_open()
+
+    def _may_not_open(self) -> bool:
+        """An opening that must not go on; never true of a closing."""
+        stopped = self._tools.is_ending() or self._tools.read_stop().blocks_entries
+        return stopped and self._intent.purpose is Purpose.OPEN
+
+    def _why_stopped(self) -> Reason:
         stop = self._tools.read_stop()
-        return stop.demands_flat or (stop.blocks_entries and self._intent.purpose is Purpose.OPEN)
+        return stop.decision.reason if stop.blocks_entries else Reason.STOPPED_BY_HUMAN
+
+    async def _let_go(self) -> None:
+        """The task is being cancelled: cancel what may still fill, whatever comes, for at most `LET_GO_S` real seconds.
+
+        What is not certain by then stays open in the journal, and the next start makes it final.
+        """
+        resting = [record for record in self._records() if not record.status.is_final]
+        if not resting:
+            return
+        log.warning("saga.let_go", intent=self._intent.id, state=self._state, orders=len(resting))
+        cancels = (self._tools.broker.cancel(record) for record in resting)
+        work = asyncio.gather(*cancels, return_exceptions=True)
+        until_s = self._clock.real_s() + LET_GO_S
+        while not work.done() and (left_s := until_s - self._clock.real_s()) > 0:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({work}, timeout=left_s)
+        work.cancel()

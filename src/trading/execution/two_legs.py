@@ -8,6 +8,7 @@ closing is.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -57,6 +58,9 @@ class TwoLegs(SagaSteps):
             state = self._state
             try:
                 following = await self._handlers[state]()
+            except asyncio.CancelledError:
+                await self._let_go()
+                raise
             except OutcomeUnknownError as error:
                 following = await self._after_doubt(state, str(error))
             except (ExecutionError, DataProviderError, OrderValidationError) as error:
@@ -68,8 +72,8 @@ class TwoLegs(SagaSteps):
         tools, symbol = self._tools, self._intent.symbol
         spot, perp = self._instruments
         opening = self._intent.purpose is Purpose.OPEN
-        if opening and tools.read_stop().blocks_entries:
-            return self._refuse(tools.read_stop().decision.reason, "stopped before anything was sent")
+        if self._may_not_open():
+            return self._refuse(self._why_stopped(), "stopped before anything was sent")
         books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
         reach = {
             m: depth_within(books[m], buy=(m is Market.SPOT) is opening, reach_rate=self._settings.slippage_cap_rate)
@@ -143,7 +147,7 @@ class TwoLegs(SagaSteps):
     async def _take(self) -> SagaState:
         closing = self._intent.purpose is Purpose.CLOSE
         for attempt in range(self._settings.attempts):
-            if not self._left_to_send() or (self._tools.read_stop().blocks_entries and not closing):
+            if not self._left_to_send() or self._may_not_open():
                 break
             before = self._pair.left(self._records())
             bold = attempt if closing else 0
@@ -165,7 +169,7 @@ class TwoLegs(SagaSteps):
         if not self._start_price:
             self._start_price = await self._best(self._pair.first, taking=False)
         if self._intent.purpose is Purpose.OPEN and self._tools.read_stop().blocks_entries:
-            self._give_up(self._tools.read_stop().decision.reason, "stopped while opening")
+            self._give_up(self._why_stopped(), "stopped while opening")
         if self._giving_up:
             return SagaState.UNWINDING
         return SagaState.HEDGING if self._hedge_due() > 0 else SagaState.TAKING
@@ -261,8 +265,7 @@ class TwoLegs(SagaSteps):
         )
 
     def _next_after_even(self) -> SagaState:
-        stopped = self._intent.purpose is Purpose.OPEN and self._tools.read_stop().blocks_entries
-        if self._giving_up or stopped or not self._left_to_send():
+        if self._giving_up or self._may_not_open() or not self._left_to_send():
             return SagaState.BALANCED
         return SagaState.TAKING
 

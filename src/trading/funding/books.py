@@ -8,7 +8,7 @@ told apart by the order it belongs to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from trading.domain.instrument import Market
@@ -91,6 +91,9 @@ class Identity:
 
     expected_quote: Decimal
     venue_quote: Decimal
+    error_base: Decimal = ZERO
+    """Part of the difference that is coins in the spot wallet, venue less expected, base."""
+    spot_price: Decimal = ZERO
 
     @property
     def error_quote(self) -> Decimal:
@@ -159,7 +162,15 @@ def identity(
         spot_quote -= record.amount_quote if record.kind is IncomeKind.TRANSFER else ZERO
     unrealised = perp.unrealised_quote(account.mark_price)
     expected = spot_quote + spot_base * account.spot_price + futures + unrealised
-    return Identity(expected, account.equity_quote)
+    return Identity(expected, account.equity_quote, account.spot_base - spot_base, account.spot_price)
+
+
+def rebased(baseline: Baseline, held: Identity) -> Baseline:
+    """The baseline that makes both sides equal: what differs was moved by a human, coins as coins, the rest as cash."""
+    cash = held.error_quote - held.error_base * held.spot_price
+    return replace(
+        baseline, spot_base=baseline.spot_base + held.error_base, futures_quote=baseline.futures_quote + cash
+    )
 
 
 def performance(

@@ -13,6 +13,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.market import YEAR_MS, FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
 from trading.funding.rates import HOUR_MS, apr, expected_hourly, summarise
+from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.strategy.parameters import CarryParameters
 
 HOURS_A_YEAR = YEAR_MS / HOUR_MS
@@ -60,6 +61,8 @@ class CarryMarket:
     """
     spot_fees: FeeTier
     perp_fees: FeeTier
+    data: Verdict = FLAWLESS
+    """The data validator's, over both quotes and the funding."""
 
     @property
     def basis_rate(self) -> float:
@@ -122,7 +125,7 @@ def outlook(market: CarryMarket, settings: CarrySettings) -> Outlook:
 
 
 def check_market(market: CarryMarket, settings: CarrySettings) -> Decision:
-    """Is what was read fit to trade on: fresh quotes that are not crossed, a rate the contract allows."""
+    """Is what was read fit to trade on: fresh quotes that are not crossed, a rate the contract allows, the validator."""
     age_s = market.quote_age_s
     if age_s > settings.max_quote_age_s:
         return Decision(False, Reason.QUOTE_STALE, age_s, settings.max_quote_age_s, "the older of the two quotes")
@@ -133,6 +136,9 @@ def check_market(market: CarryMarket, settings: CarrySettings) -> Decision:
     rate, cap = abs(market.funding.rate), market.funding.cap_rate
     if rate > cap:
         return Decision(False, Reason.FUNDING_IMPLAUSIBLE, rate, cap, "beyond the contract's own cap")
+    if not market.data.ok_for_orders:
+        worst = market.data.findings[0]
+        return Decision(False, Reason.DATA_BLOCKED, worst.value, worst.limit, "; ".join(market.data.reasons))
     return Decision(True, Reason.OK, age_s, settings.max_quote_age_s)
 
 

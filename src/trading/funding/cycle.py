@@ -25,15 +25,13 @@ from trading.funding.carry import (
 from trading.funding.carry import Held as HeldCarry
 from trading.funding.cycle_books import CycleBooks
 from trading.funding.ledger import Pair
+from trading.funding.look import read_market
 from trading.funding.position import CarryPosition, PositionStatus
 from trading.funding.settlements import check_settlements
 from trading.journal.audit import CycleStatus
 from trading.risk.kill_switch import Stop
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec
-
-FLAT_REASONS = frozenset({Reason.DRAWDOWN_EXIT})
-"""Halts that also close what is held."""
 
 
 class Cycle(CycleBooks):
@@ -60,7 +58,7 @@ class Cycle(CycleBooks):
         if verdict is not None:
             return await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
         crossed = self._risk(stop)
-        if crossed is not None and crossed.reason in FLAT_REASONS and self._room.store.live is not None:
+        if crossed is not None and self._room.store.live is not None:
             return await self._halt(crossed, flat=True)
         with self._stage("market"):
             market = await self._market(pair)
@@ -69,6 +67,9 @@ class Cycle(CycleBooks):
                 await self._manage(pair, market)
             else:
                 await self._consider(pair, market, spec, armed=armed, stop=stop)
+        idle = self.report.status is not CycleStatus.EXECUTED and self.report.reason is not Reason.OUTCOME_UNKNOWN
+        if self._doubt is not None and idle and self.report.flat_s is None:
+            self.end(*self._doubt)
         return None
 
     async def go_flat(self, why: Decision) -> None:
@@ -148,14 +149,7 @@ class Cycle(CycleBooks):
         return True
 
     async def _halt(self, verdict: Decision, *, flat: bool) -> None:
-        if self._room.counters.halt(verdict, self._tools.clock.now_ms()):
-            facts = {
-                "reason": verdict.reason.value,
-                "value": verdict.value,
-                "limit": verdict.limit,
-                "note": verdict.note,
-            }
-            self._room.tell("risk.halted", facts, Severity.ALERT)
+        self._halt_entries(verdict)
         if flat and self._tools.intents.positions():
             await self.go_flat(verdict)
         else:
@@ -173,27 +167,14 @@ class Cycle(CycleBooks):
         return None if armed else Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "run go_live.py")
 
     async def _market(self, pair: Pair) -> CarryMarket:
-        venue, symbol, now_ms = self._tools.venue, pair.symbol, self._tools.clock.now_ms()
-        funding = await venue.funding_now(symbol)
-        limit = self._room.carry.lookback_settlements
-        start_ms = now_ms - (limit + 1) * funding.interval_ms
-        settled = await venue.funding_history(symbol, start_ms=start_ms, limit=1000)
-        market = CarryMarket(
-            now_ms=0,
-            spot=await venue.quote(Market.SPOT, symbol),
-            perp=await venue.quote(Market.PERP, symbol),
-            funding=funding,
-            settled=tuple(rate for rate in settled if rate.time_ms <= now_ms)[-limit:],
-            spot_fees=await venue.fees(Market.SPOT, symbol),
-            perp_fees=await venue.fees(Market.PERP, symbol),
-        )
-        market = replace(market, now_ms=self._tools.clock.now_ms())
+        market = await read_market(self._room, pair)
+        told = market.spot.mid > 0 and market.perp.mid > 0
         self.report = replace(
             self.report,
-            outlook=outlook(market, self._room.carry),
-            basis_bps=market.basis_rate * 10_000,
+            outlook=outlook(market, self._room.carry) if told else None,
+            basis_bps=market.basis_rate * 10_000 if told else None,
             present_funding_apr=present_apr(market),
-            quality=100.0 if check_market(market, self._room.carry).allowed else 0.0,
+            quality=float(market.data.quality),
         )
         return market
 

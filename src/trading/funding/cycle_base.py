@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
+from trading.domain.market import Quote
 from trading.execution.saga_steps import Tools
 from trading.funding import moves
 from trading.funding.books import Performance, performance
@@ -21,6 +22,7 @@ from trading.funding.ledger import Pair, book, read_account
 from trading.funding.position import CarryPosition, PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
+from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import RiskCounters
 from trading.risk.limits import RiskLimits
 
@@ -41,7 +43,10 @@ class Room:
     counters: RiskCounters
     carry: CarrySettings
     limits: RiskLimits
+    validator: ValidatorSettings
     tell: Tell
+    last_quotes: dict[Market, Quote] = field(default_factory=dict)
+    """Of the last look at the market; a jump since then is told by the validator."""
 
 
 class CycleBase:
@@ -52,6 +57,8 @@ class CycleBase:
         nothing = Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0)
         self.report = CycleReport(self._tools.clock.now_ms(), CycleStatus.NO_TRADE, nothing)
         self._orders_before = len(self._tools.intents.orders())
+        self._doubt: tuple[CycleStatus, Decision] | None = None
+        """The books disagree: what is held is managed on, and this is told unless something stronger is."""
 
     def end(self, status: CycleStatus, decision: Decision) -> None:
         """Close the report with a verdict and the orders that were sent."""
@@ -107,6 +114,6 @@ class CycleBase:
         self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=cash)
         now_ms = self._tools.clock.now_ms()
         if any(booked.is_ours for booked in position.fills):
-            self._room.counters.closed(position.spec_id, float(view.profit_quote), now_ms)
+            self._room.counters.closed(position.id, position.spec_id, float(view.profit_quote), now_ms)
             self._room.tell("carry.closed", moves.closed_facts(position, view, reason), Severity.NOTICE)
         self._room.store.close(moves.closed_position(position, view, reason, now_ms), at_ms=now_ms)

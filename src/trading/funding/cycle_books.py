@@ -8,11 +8,16 @@ from decimal import Decimal
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
-from trading.funding.books import Performance
+from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
 from trading.funding.ledger import Pair, adopt_forced, check_identity, read_account
+from trading.funding.settlements import GRACE_MS, awaited_quote
+from trading.journal.audit import CycleStatus
 from trading.risk.guards import RiskBook, halting
 from trading.risk.kill_switch import Stop
+
+FLAT_REASONS = (Reason.DRAWDOWN_EXIT, Reason.STRATEGY_DRAWDOWN)
+"""Halts that also close what is held, strongest first."""
 
 
 class CycleBooks(CycleBase):
@@ -40,14 +45,60 @@ class CycleBooks(CycleBase):
         if truth.halting:
             worst = truth.halting[0]
             return Decision(False, Reason.RECONCILE_MISMATCH, float(worst.ours), float(worst.venue), worst.note)
-        if abs(held.error_quote) > tolerance:
-            note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
-            return Decision(False, Reason.EQUITY_IDENTITY, float(held.error_quote), float(tolerance), note)
+        await self._hold_identity(held, account, tolerance)
         return None
+
+    async def _hold_identity(self, held: Identity, account: VenueAccount, tolerance: Decimal) -> None:
+        """Books that disagree halt entries, not the care for what is held; a halt for it ends when they agree again."""
+        counters, position = self._room.counters, self._room.store.live
+        released, error = counters.memory.adopt_quote, held.error_quote
+        if position is None:
+            return
+        if released is not None and _is_same(float(error), released, float(tolerance)):
+            self._room.store.save(replace(position, baseline=rebased(position.baseline, held)))
+            return self._adopt(float(error))
+        if abs(error) <= tolerance:
+            counters.forget_release()
+            lifted = counters.lift(Reason.EQUITY_IDENTITY)
+            if lifted is not None:
+                facts = {"reason": lifted.reason.value, "note": "the books agree again"}
+                self._room.tell("risk.released", facts, Severity.NOTICE)
+            return None
+        note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
+        verdict = Decision(False, Reason.EQUITY_IDENTITY, float(error), float(tolerance), note)
+        now_ms = self._tools.clock.now_ms()
+        settled = await self._tools.venue.funding_history(position.symbol, start_ms=now_ms - 2 * GRACE_MS, limit=1000)
+        awaited = awaited_quote(position, settled, mark=account.mark_price, now_ms=now_ms)
+        slack = max(tolerance, abs(awaited) * Decimal(str(self._room.carry.funding_tolerance_pct)) / 100)
+        if awaited and abs(error - awaited) <= slack and not counters.memory.unexplained_quote:
+            wait = f"{note}; the venue's record of a settlement of {awaited:.8f} is awaited"
+            self._doubt = (CycleStatus.DEGRADED, replace(verdict, note=wait))
+            return None
+        counters.forget_release()
+        self._halt_entries(verdict)
+        counters.restate(verdict)
+        self._doubt = (CycleStatus.HALTED, verdict)
+        return None
+
+    def _adopt(self, moved_quote: float) -> None:
+        self._room.counters.adopt(moved_quote)
+        facts = {"quote": moved_quote, "note": "adopted: a human released the difference of the books"}
+        self._room.tell("carry.money_moved", facts, Severity.NOTICE)
+
+    def _halt_entries(self, verdict: Decision) -> bool:
+        """Halt until a human releases, and tell it; False: that halt stands already."""
+        if not self._room.counters.halt(verdict, self._tools.clock.now_ms()):
+            return False
+        facts = {"reason": verdict.reason.value, "value": verdict.value, "limit": verdict.limit, "note": verdict.note}
+        self._room.tell("risk.halted", facts, Severity.ALERT)
+        return True
 
     async def _books_flat(self, pair: Pair) -> Decision | None:
         account = await read_account(self._tools, pair)
         cash = account.spot_quote + account.futures_quote
+        released = self._room.counters.memory.adopt_quote
+        if released is not None:
+            self._adopt(released)
         moved = self._room.counters.flat(float(cash))
         if moved:
             self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
@@ -102,18 +153,34 @@ class CycleBooks(CycleBase):
         )
 
     def _risk(self, stop: Stop) -> Decision | None:
-        """Mark equity, halt what has crossed its line; the strongest standing halt, or None."""
+        """Mark equity, halt what has crossed its line; the strongest standing halt that closes what is held, or None.
+
+        Money that the books cannot explain raises no peak: equity is marked without it. Missing money counts as lost.
+        """
         live, now_ms = self._room.store.live, self._tools.clock.now_ms()
-        self._room.counters.mark(float(self.report.equity_quote or 0), now_ms)
+        unexplained = max(0.0, self._room.counters.memory.unexplained_quote)
+        self._room.counters.mark(float(self.report.equity_quote or 0) - unexplained, now_ms)
         checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
         self.report = replace(self.report, checks=checks)
         for check in checks:
             if check.allowed:
                 self._room.counters.recovered(check.reason)
-            elif self._room.counters.halt(check, now_ms):
-                facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
-                self._room.tell("risk.halted", facts, Severity.ALERT)
-        halts = self._room.counters.memory.halts
-        order = [check.reason for check in checks]
-        ranked = sorted(halts, key=lambda halt: order.index(halt.reason) if halt.reason in order else len(order))
-        return ranked[0].decision if ranked else None
+            elif self._halt_entries(check) and live is not None and check.reason is Reason.STRATEGY_DRAWDOWN:
+                facts = {"id": live.spec_id, "value": check.value, "limit": check.limit}
+                self._room.tell("strategy.stopped_for_good", facts, Severity.ALERT)
+        self._watch(checks)
+        standing = {halt.reason: halt.decision for halt in self._room.counters.memory.halts}
+        return next((standing[reason] for reason in FLAT_REASONS if reason in standing), None)
+
+    def _watch(self, checks: tuple[Decision, ...]) -> None:
+        """Tell once of a strategy whose loss has reached the line below its end."""
+        live, limit = self._room.store.live, self._room.limits.strategy_watch_pct / 100
+        loss = next((check.value for check in checks if check.reason is Reason.STRATEGY_DRAWDOWN), 0.0)
+        if live is not None and loss >= limit and self._room.counters.watch(live.spec_id):
+            facts = {"id": live.spec_id, "value": loss, "limit": limit}
+            self._room.tell("risk.strategy_watch", facts, Severity.NOTICE)
+
+
+def _is_same(error: float, released: float, tolerance: float) -> bool:
+    """Is it the difference a human released: to the tolerance, or to a hundredth where coins change their price."""
+    return abs(error - released) <= max(tolerance, abs(released) / 100)

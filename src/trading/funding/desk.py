@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -33,6 +33,7 @@ from trading.funding.cycle_base import Room
 from trading.funding.position import PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
+from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import Halt, RiskCounters
 from trading.risk.kill_switch import Stop, read_stop
 from trading.risk.limits import RiskLimits
@@ -48,6 +49,7 @@ class DeskSettings:
     carry: CarrySettings
     limits: RiskLimits
     execution: ExecutionSettings
+    validator: ValidatorSettings = ValidatorSettings()
 
 
 def trading_tools(
@@ -114,7 +116,9 @@ class CarryDesk:
         tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=environment)
         store = PositionStore(home.positions_file, tools.intents)
         counters = RiskCounters(home.state / "risk_counters.json")
-        self._room = Room(tools, store, counters, settings.carry, settings.limits, self._tell)
+        self._is_ending = False
+        tools = replace(tools, is_ending=lambda: self._is_ending)
+        self._room = Room(tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell)
         self._last_refusal = ""
         for note in tools.intents.notes:
             self._tell("journal.torn_line", {"note": note}, Severity.NOTICE)
@@ -128,6 +132,12 @@ class CarryDesk:
     def counters(self) -> RiskCounters:
         """What the guards remember, and the halts that stand."""
         return self._room.counters
+
+    def hurry(self) -> None:
+        """The service ends: a saga under way stops waiting as maker and ends even at once, and nothing is opened any
+        more. An opening keeps what is hedged, a closing takes the rest.
+        """
+        self._is_ending = True
 
     async def resume(self) -> CycleReport:
         """At start: finish or unwind what a crash interrupted, then hold the books against the venue. No new entry."""

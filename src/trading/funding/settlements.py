@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -53,6 +54,16 @@ def check_settlements(
     return replace(position, checked_settlements_ms=tuple(sorted(checked)))
 
 
+def awaited_quote(position: CarryPosition, settled: Sequence[FundingRate], *, mark: Decimal, now_ms: int) -> Decimal:
+    """What settlements of the last `GRACE_MS` have paid the account that the venue has no record of yet, quote."""
+    total = Decimal(0)
+    for rate in settled:
+        recent = position.opened_ms < rate.time_ms <= now_ms <= rate.time_ms + GRACE_MS
+        if recent and _record_of(position, rate.time_ms) is None:
+            total += expected_quote(rate, _account_quantity_at(position, rate.time_ms), mark=mark)
+    return total
+
+
 def expected_quote(rate: FundingRate, quantity_base: Decimal, *, mark: Decimal) -> Decimal:
     """What a settlement pays a position (signed quantity; a short receives a positive rate), quote."""
     price = Decimal(str(rate.mark_price)) if rate.mark_price else mark
@@ -62,6 +73,12 @@ def expected_quote(rate: FundingRate, quantity_base: Decimal, *, mark: Decimal) 
 def _quantity_at(position: CarryPosition, time_ms: int) -> Decimal:
     fills = (b.fill for b in position.fills if b.is_ours and b.fill.market is Market.PERP and b.fill.at_ms < time_ms)
     return sum((fill.quantity_base * fill.side.sign for fill in fills), Decimal(0))
+
+
+def _account_quantity_at(position: CarryPosition, time_ms: int) -> Decimal:
+    """Foreign contracts too: the venue pays them into the same wallet."""
+    fills = (b.fill for b in position.fills if b.fill.market is Market.PERP and b.fill.at_ms < time_ms)
+    return sum((fill.quantity_base * fill.side.sign for fill in fills), position.baseline.perp_base)
 
 
 def _record_of(position: CarryPosition, time_ms: int) -> Income | None:

@@ -2,7 +2,8 @@
 
 Kept in `state/risk_counters.json`, written atomically at every change, so a restart forgets nothing. A clock set back
 never reopens a day, and a cool-down that would start in the future starts now. A halt stays until a human releases it;
-a released drawdown halt may come again only after equity has recovered above its line.
+a released drawdown halt may come again only after equity has recovered above its line. One halt ends by itself: books
+that disagreed and agree again. Released while they still disagree, their difference is adopted as the human's money.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from trading.domain.errors import StateFileError
 from trading.storage.files import read_json, set_aside, write_json
 
 SCHEMA = 1
+KEEP_CLOSED = 50
+"""Ids of closed positions that are remembered; one is live at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,12 @@ class Memory:
     halts: tuple[Halt, ...] = ()
     released: tuple[str, ...] = ()
     """Reasons released while their line is still crossed."""
+    closed_ids: tuple[str, ...] = ()
+    """Positions whose end has been counted, the newest `KEEP_CLOSED`."""
+    watched: tuple[str, ...] = ()
+    """Spec ids whose loss has been told as worth watching."""
+    adopt_quote: float | None = None
+    """Difference of the books that a human has released and the next look takes for money moved; None: none."""
 
     @property
     def day_loss_fraction(self) -> float:
@@ -80,6 +89,11 @@ class Memory:
         """Fall from the highest equity seen, fraction."""
         return _loss(self.peak_quote, self.equity_quote)
 
+    @property
+    def unexplained_quote(self) -> float:
+        """What the venue has more (positive) or less than the books, halted for; 0: the books agree."""
+        return next((halt.value for halt in self.halts if halt.reason is Reason.EQUITY_IDENTITY), 0.0)
+
 
 _MEMORY = TypeAdapter(Memory)
 
@@ -88,13 +102,18 @@ class RiskCounters:
     """The counters with their file.
 
     Raises:
-        StateFileError: the file cannot be read; it has been set aside, and the lab must not trade on fresh counters
-            until a human has looked.
+        StateFileError: the file cannot be read and has been set aside, now or at an earlier start; the lab must not
+            trade on fresh counters until a human has looked.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         stored = read_json(path, schema=SCHEMA)
+        if stored is None and any(path.parent.glob(f"{path.name}.bad-*")):
+            raise StateFileError(
+                f"{path}: was set aside as broken, with it the halts and the day's losses; restore it from a backup, "
+                f"or remove {path.name}.bad-* to begin anew"
+            )
         try:
             self._memory = Memory() if stored is None else _MEMORY.validate_python(stored)
         except ValidationError as error:
@@ -141,6 +160,16 @@ class RiskCounters:
             )
         )
 
+    def adopt(self, external_quote: float) -> Memory:
+        """Take the released difference of the books for money moved by the human; equity was marked at its lower."""
+        self.shift(external_quote)
+        marked = self._memory.equity_quote - min(0.0, external_quote)
+        return self._keep(replace(self._memory, equity_quote=marked, adopt_quote=None))
+
+    def forget_release(self) -> None:
+        """What a human released is not what is there now: nothing is adopted."""
+        self._keep(replace(self._memory, adopt_quote=None))
+
     def flat(self, cash_quote: float) -> float:
         """Cash seen while flat: what changed since the last time was moved by the human; returned, quote."""
         old = self._memory
@@ -156,9 +185,11 @@ class RiskCounters:
         old = self._memory
         return self._keep(replace(old, trades_today=old.trades_today + 1, last_fill_ms=now_ms, flat_cash_quote=None))
 
-    def closed(self, spec_id: str, profit_quote: float, now_ms: int) -> Memory:
-        """A position was closed with this profit after all costs and funding."""
+    def closed(self, position_id: str, spec_id: str, profit_quote: float, now_ms: int) -> Memory:
+        """A position was closed with this profit after all costs and funding; counted once, however often it is told."""
         old, lost = self._memory, profit_quote < 0
+        if position_id in old.closed_ids:
+            return old
         profits = {**old.strategy_quote, spec_id: old.strategy_quote.get(spec_id, 0.0) + profit_quote}
         return self._keep(
             replace(
@@ -169,8 +200,16 @@ class RiskCounters:
                 losses_in_a_row=old.losses_in_a_row + 1 if lost else 0,
                 strategy_quote=profits,
                 flat_cash_quote=None,
+                closed_ids=(*old.closed_ids, position_id)[-KEEP_CLOSED:],
             )
         )
+
+    def watch(self, spec_id: str) -> bool:
+        """A strategy's loss is worth watching; True the first time."""
+        if spec_id in self._memory.watched:
+            return False
+        self._keep(replace(self._memory, watched=(*self._memory.watched, spec_id)))
+        return True
 
     def halt(self, decision: Decision, now_ms: int) -> bool:
         """Halt for the decision's reason; False when that halt already stands or its release still holds."""
@@ -180,6 +219,23 @@ class RiskCounters:
         halt = Halt(decision.reason, now_ms, decision.value, decision.limit, decision.note)
         self._keep(replace(old, halts=(*old.halts, halt)))
         return True
+
+    def restate(self, decision: Decision) -> None:
+        """Give the standing halt of the decision's reason its newest numbers."""
+        newest = tuple(
+            replace(halt, value=decision.value, limit=decision.limit, note=decision.note)
+            if halt.reason is decision.reason
+            else halt
+            for halt in self._memory.halts
+        )
+        self._keep(replace(self._memory, halts=newest))
+
+    def lift(self, reason: Reason) -> Halt | None:
+        """What a halt was for has ended by itself; the halt that stood, None if none did."""
+        lifted = next((halt for halt in self._memory.halts if halt.reason is reason), None)
+        if lifted is not None:
+            self._keep(replace(self._memory, halts=tuple(h for h in self._memory.halts if h is not lifted)))
+        return lifted
 
     def recovered(self, reason: Reason) -> None:
         """The line is no longer crossed: a released halt may come again."""
@@ -192,7 +248,9 @@ class RiskCounters:
         old = self._memory
         ladder = (Reason.DRAWDOWN_REVIEW, Reason.DRAWDOWN_STOP, Reason.DRAWDOWN_EXIT)
         released = {*old.released, *(halt.reason.value for halt in old.halts if halt.reason in ladder)}
-        self._keep(replace(old, halts=(), losses_in_a_row=0, released=tuple(sorted(released))))
+        adopt = old.unexplained_quote or old.adopt_quote
+        new = replace(old, halts=(), losses_in_a_row=0, released=tuple(sorted(released)), adopt_quote=adopt)
+        self._keep(new)
         return old.halts
 
     def _keep(self, memory: Memory) -> Memory:

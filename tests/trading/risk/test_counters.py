@@ -23,7 +23,7 @@ def test_everything_survives_a_restart(path: Path) -> None:
     counters = RiskCounters(path)
     counters.mark(1000, NOON)
     counters.opened(NOON)
-    counters.closed("fc-1", -3.5, NOON + 1000)
+    counters.closed("c-1", "fc-1", -3.5, NOON + 1000)
     counters.halt(Decision(False, Reason.LOSS_STREAK, 5, 5, "five in a row"), NOON + 2000)
     assert RiskCounters(path).memory == counters.memory
 
@@ -64,7 +64,7 @@ def test_cash_changed_by_a_position_is_not_taken_for_a_deposit(path: Path) -> No
     counters.mark(1000, NOON)
     counters.flat(1000)
     counters.opened(NOON)
-    counters.closed("fc-1", 25, NOON + 1)
+    counters.closed("c-1", "fc-1", 25, NOON + 1)
     assert counters.flat(1025) == 0
 
 
@@ -82,8 +82,8 @@ def test_a_halt_stays_until_released_and_a_released_ladder_comes_back_only_after
 
 def test_a_win_ends_the_streak_and_losses_are_kept_per_strategy(path: Path) -> None:
     counters = RiskCounters(path)
-    for profit in (-1.0, -2.0, 5.0, -4.0):
-        counters.closed("fc-1", profit, NOON)
+    for number, profit in enumerate((-1.0, -2.0, 5.0, -4.0)):
+        counters.closed(f"c-{number}", "fc-1", profit, NOON)
     assert counters.memory.losses_in_a_row == 1
     assert counters.memory.strategy_quote == {"fc-1": -2.0}
 
