@@ -1,0 +1,72 @@
+"""The `lab` command before anything is installed: one line says what is missing, and a second call starts at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("bash", "readlink", "dirname", "cat", "sha256sum", "cut", "flock", "grep", "awk", "rm", "env")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A checkout's `lab` and locks, and a PATH with only what every Debian has."""
+    for name in ("lab", "requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found is not None
+        (tmp_path / "bin" / tool).symlink_to(found)
+    return tmp_path
+
+
+def run(bare: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [bare / "lab", *words], env={"PATH": str(bare / "bin")}, capture_output=True, text=True, timeout=30
+    )
+
+
+def put_python(bare: Path, *, version: str, has_venv: bool) -> None:
+    """A `python3` that knows its version, and perhaps has no venv, as on a fresh Debian."""
+    major, minor = version.split(".")
+    script = f"""#!/bin/bash
+case "$2" in
+    *ensurepip*) exit {0 if has_venv else 1} ;;
+    *python%d.%d-venv*) echo "python{version}-venv" ;;
+    *version_info*) exec {sys.executable} -c 'import sys; sys.exit(not (3, 11) <= ({major}, {minor}) < (3, 15))' ;;
+esac
+"""
+    path = bare / "bin" / "python3"
+    path.write_text(script)
+    path.chmod(0o755)
+
+
+def test_without_venv_one_line_names_the_package_to_install(bare: Path) -> None:
+    put_python(bare, version="3.11", has_venv=False)
+    done = run(bare, "demo")
+    assert done.returncode == 2
+    assert done.stderr == "lab: python3 has no venv module; install it: sudo apt install python3.11-venv\n"
+    assert not (bare / ".venv").exists()
+
+
+def test_a_python_too_old_is_told_in_one_line(bare: Path) -> None:
+    put_python(bare, version="3.9", has_venv=True)
+    done = run(bare, "demo")
+    assert done.returncode == 2
+    assert done.stderr.startswith("lab: no Python 3.11 to 3.14 found; install one")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="this checkout was not set up by ./lab")
+def test_a_checkout_that_is_set_up_starts_without_a_network() -> None:
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run([ROOT / "lab", "--help"], env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert "demo" in done.stdout
