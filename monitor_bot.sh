@@ -26,7 +26,7 @@ setting() { # a value of .env, without running the file; the environment wins
     printf '%s' "$value"
 }
 
-alert() { # one line to Telegram; the token goes through standard input, never on a command line
+alert() { # one line to Telegram; the token goes through standard input, never on a command line; false: not delivered
     say "alert: $1"
     local token chat
     token="$(setting TELEGRAM_TOKEN)"
@@ -35,8 +35,8 @@ alert() { # one line to Telegram; the token goes through standard input, never o
         return
     fi
     printf 'url = "%s/bot%s/sendMessage"\n' "${TELEGRAM_BASE_URL:-https://api.telegram.org}" "$token" |
-        curl -sS --max-time 20 -o /dev/null --config - --data-urlencode "chat_id=$chat" --data-urlencode "text=🚨 $1" 2>>"$monitor_log" ||
-        say "alert not delivered"
+        curl -sS --fail --max-time 20 -o /dev/null --config - --data-urlencode "chat_id=$chat" --data-urlencode "text=🚨 $1" 2>>"$monitor_log" ||
+        { say "alert not delivered"; return 1; }
 }
 
 rotate_log() { # keeps three old ones; the running file is copied and emptied, so its writer keeps its place
@@ -51,9 +51,51 @@ rotate_log() { # keeps three old ones; the running file is copied and emptied, s
 
 stop_in_force() { # why the lab must not run; nothing when it may
     [ -e "$state/TRADING_STOPPED.json" ] && { echo "state/TRADING_STOPPED.json: stopped by a human until stop_trading.py --release"; return; }
-    [ -e "$state/KILL_SWITCH" ] && { echo "state/KILL_SWITCH is there"; return; }
-    [ -e "$home/.kill" ] && { echo ".kill is there"; return; }
-    [ "$(setting KILL)" = "1" ] && echo "KILL=1"
+    killed
+}
+
+killed() { # which kill switch is on; nothing when none is
+    local file kill
+    for file in state/KILL_SWITCH .kill; do
+        [ -e "$home/$file" ] || [ -L "$home/$file" ] || continue
+        echo "$file is there"
+        return
+    done
+    kill="$(setting KILL)"
+    [ -n "$kill" ] && [ "$kill" != "0" ] && echo "KILL=$kill"
+}
+
+flat_demanded() { # as the lab reads it: a kill switch, or a stop that does not keep positions; a torn file keeps them
+    [ -n "$(killed)" ] && return
+    local facts
+    facts="$(tr -d '[:space:]' 2>/dev/null <"$state/TRADING_STOPPED.json")"
+    case "$facts" in
+        *'"keep_positions":true'*) return 1 ;;
+        '{'*'}') return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+heartbeat_age_s() { echo "$(($(date +%s) - $(stat -c %Y "$state/heartbeat.json" 2>/dev/null || echo 0)))"; }
+
+started_s_ago() { ps -o etimes= -p "$1" | tr -d ' '; }
+
+frozen() { # a process long enough there, whose heartbeat is old
+    local age
+    age="$(started_s_ago "$1")"
+    [ "$(heartbeat_age_s)" -gt "$max_heartbeat_age_s" ] && [ "${age:-0}" -gt "$max_heartbeat_age_s" ]
+}
+
+nobody_closes() { # flat is demanded and no lab lives to see to it: say so once an hour, until it is delivered
+    local stamp="$state/monitor_not_flat" last switch
+    for switch in "$state/KILL_SWITCH" "$home/.kill" "$state/TRADING_STOPPED.json"; do
+        # stop_trading.py has seen everything flat since this switch was thrown
+        [ -e "$switch" ] && [ "$state/seen_flat.json" -nt "$switch" ] && return
+    done
+    last="$(stat -c %Y "$stamp" 2>/dev/null || echo 0)"
+    [ "$(($(date +%s) - last))" -lt 3600 ] && return
+    alert "AI Trading Lab: stop in force and the lab does not run: make sure that everything is flat: python stop_trading.py" &&
+        touch "$stamp"
 }
 
 service_pid() { # the holder of the service's lock, if it lives and is no zombie
@@ -97,16 +139,17 @@ pid="$(service_pid)"
 why_stopped="$(stop_in_force)"
 if [ -n "$why_stopped" ]; then
     say "stopped, not restarting: $why_stopped"
+    if flat_demanded && { [ -z "$pid" ] || frozen "$pid"; }; then
+        nobody_closes
+    fi
     exit 0
 fi
 if [ -z "$pid" ]; then
     restart "no process" ""
     exit 0
 fi
-heartbeat="$state/heartbeat.json"
-started_s_ago="$(ps -o etimes= -p "$pid" | tr -d ' ')"
-age="$(($(date +%s) - $(stat -c %Y "$heartbeat" 2>/dev/null || echo 0)))"
-if [ "$age" -gt "$max_heartbeat_age_s" ] && [ "${started_s_ago:-0}" -gt "$max_heartbeat_age_s" ]; then
+age="$(heartbeat_age_s)"
+if frozen "$pid"; then
     restart "heartbeat ${age} s old, limit ${max_heartbeat_age_s} s" "$pid"
     exit 0
 fi

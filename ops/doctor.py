@@ -76,7 +76,7 @@ async def telegram_check(telegram: Telegram | None) -> Check:
     return Check("telegram answers", Health.GOOD, f"bot {name}")
 
 
-async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool) -> list[Check]:
+async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool, testnet: bool = False) -> list[Check]:
     """Whether the exchange answers, agrees on the time, and what the keys may do."""
     try:
         before_s = clock.real_s()
@@ -95,11 +95,14 @@ async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool) -> list[C
             "turn on time sync: timedatectl set-ntp true" if off else "",
         ),
     ]
-    return checks + (await key_checks(venue) if with_keys else [])
+    return checks + (await key_checks(venue, testnet=testnet) if with_keys else [])
 
 
-async def key_checks(venue: Venue) -> list[Check]:
-    """What the keys may do, as the exchange says: trade, but never withdraw, and only from here."""
+async def key_checks(venue: Venue, *, testnet: bool = False) -> list[Check]:
+    """What the keys may do, as the exchange says: trade, but never withdraw, and only from here.
+
+    The testnet binds no key to an address, so there that is not asked.
+    """
     try:
         may = await venue.permissions()
     except TradingEngineError as error:
@@ -107,13 +110,14 @@ async def key_checks(venue: Venue) -> list[Check]:
     wrong = []
     if may.can_withdraw:
         wrong.append("the key may withdraw: take that right away")
-    if not may.is_ip_restricted:
+    if not (may.is_ip_restricted or testnet):
         wrong.append("the key is not bound to an address: restrict it to this server's")
     if not (may.can_trade_spot and may.can_trade_futures):
         wrong.append("the key may not trade both spot and futures: grant both")
     if wrong:
         return [Check("key rights", Health.BAD, "; ".join(wrong), "on the exchange's API page")]
-    return [Check("key rights", Health.GOOD, "trade only, bound to an address")]
+    bound = "bound to an address" if may.is_ip_restricted else "testnet: bound to no address"
+    return [Check("key rights", Health.GOOD, f"trade only, {bound}")]
 
 
 def limits_check(feasible: Decision) -> Check:

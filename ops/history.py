@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import structlog
+
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.domain.venue import MarketData
 from trading.market.historical_data_fetcher import Want, fetch_history
 from trading.market.store import TapeStore
 from trading.market.tape import Origin, Tape
+
+log = structlog.get_logger()
 
 DAY_MS = 86_400_000
 
@@ -35,6 +39,8 @@ class History:
         self._days = days
         self._origin = origin
         self._kept: dict[tuple[Market, str, str], Tape] = {}
+        self._begins: set[tuple[Market, str, str]] = set()
+        """Whose oldest candles are held, however few days back they reach."""
         self._fetching = asyncio.Lock()
 
     async def tape(self, market: Market, symbol: str, interval: str) -> Tape:
@@ -53,18 +59,39 @@ class History:
 
     async def _up_to(self, key: tuple[Market, str, str], end_ms: int) -> Tape:
         start_ms = end_ms - self._days * DAY_MS
-        held_until_ms = await asyncio.to_thread(self._held_until_ms, key, start_ms)
-        if held_until_ms < end_ms:
-            fetched = await fetch_history(self._data, Want(*key, held_until_ms, end_ms), clock=self._clock)
-            if self._origin is not None:
-                fetched = replace(fetched, origin=self._origin)
-            await asyncio.to_thread(self._store.save, fetched)
+        held = await asyncio.to_thread(self._held, key, start_ms)
+        if held is None:
+            await self._fetch(Want(*key, start_ms, end_ms))
+        else:
+            if held.start_ms > start_ms + DAY_MS:
+                await self._fetch_older(Want(*key, start_ms, held.start_ms))
+            if held.end_ms < end_ms:
+                await self._fetch(Want(*key, held.end_ms, end_ms))
         return await asyncio.to_thread(self._store.load, *key, start_ms, end_ms)
 
-    def _held_until_ms(self, key: tuple[Market, str, str], start_ms: int) -> int:
-        """Where fetching must go on: the end of what is held, or the start when too little is."""
+    async def _fetch(self, want: Want) -> None:
+        """Fetch a stretch and keep it."""
+        fetched = await fetch_history(self._data, want, clock=self._clock)
+        if self._origin is not None:
+            fetched = replace(fetched, origin=self._origin)
+        await asyncio.to_thread(self._store.save, fetched)
+
+    async def _fetch_older(self, want: Want) -> None:
+        """Fetch what lies before the bars held, once; a venue whose history begins with them has none."""
+        key = (want.market, want.symbol, want.interval)
+        if key in self._begins:
+            return
         try:
-            held = self._store.load(*key, start_ms)
+            await self._fetch(want)
+        except NetworkDownError:
+            raise
+        except DataProviderError as error:
+            log.info("history.begins_late", want=str(want), why=str(error))
+        self._begins.add(key)
+
+    def _held(self, key: tuple[Market, str, str], start_ms: int) -> Tape | None:
+        """What the store has from a moment on; None: nothing."""
+        try:
+            return self._store.load(*key, start_ms)
         except DataProviderError:
-            return start_ms
-        return held.end_ms if held.start_ms <= start_ms + DAY_MS else start_ms
+            return None

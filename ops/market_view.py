@@ -21,6 +21,10 @@ class Snapshot:
     reasons: Mapping[tuple[Market, str, str], str]
     """Why a market may not be used; those that may be are not in it."""
     instruments: Mapping[Market, Instrument]
+    symbol: str
+    """The symbol the lab subscribes to, in both markets."""
+    interval: str
+    """Of the candles it subscribes to."""
 
     def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
         """Closed bars from `start_ms` to now; None: none."""
@@ -30,7 +34,9 @@ class Snapshot:
         return tape.window(max(start_ms, tape.start_ms), tape.end_ms)
 
     def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
-        """Why the validator does not let research use the newest bars; None: it does."""
+        """Why research may not use the newest bars: the validator's reasons, or nobody subscribed; None: it may."""
+        if (symbol, interval) != (self.symbol, self.interval):
+            return f"not subscribed: the lab trades {self.symbol} {self.interval}"
         return self.reasons.get((market, symbol, interval))
 
     def rules(self, spec: StrategySpec) -> MarketRules:
@@ -56,4 +62,4 @@ def take_snapshot(
         verdict = market.verdict(*key)
         if not verdict.ok_for_research:
             reasons[key] = "; ".join(verdict.reasons)
-    return Snapshot(tapes, reasons, instruments)
+    return Snapshot(tapes, reasons, instruments, symbol, interval)

@@ -77,5 +77,5 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
         has_keys = environment.binance_api_key is not None
         return [
             await doctor.telegram_check(telegram),
-            *await doctor.venue_checks(venue, clock, with_keys=has_keys),
+            *await doctor.venue_checks(venue, clock, with_keys=has_keys, testnet=environment.binance_testnet),
         ]

@@ -27,7 +27,7 @@ from trading.execution.intents import Intents
 from trading.risk.arming import disarm
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import release_stop, stop_trading
-from trading.storage.files import write_atomic
+from trading.storage.files import write_atomic, write_json
 from trading.storage.home import Home
 
 LOCK_POLL_S = 0.2
@@ -36,6 +36,7 @@ FROZEN_PATIENCE_S = 3.0
 """Real seconds that a stopped process, or one without a heartbeat, may go on holding the account."""
 BUSY_PATIENCE_S = 150.0
 """The same for a lab that works: it has seen the stop and has its own budget for making everything flat."""
+SEEN_FLAT_SCHEMA = 1
 Say = Callable[[str], None]
 
 
@@ -64,7 +65,11 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"stopped: {home.stopped_file.relative_to(home.root)} is written; nothing new will be opened")
         if options.keep_positions:
             return 0
-        return asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
+        code = asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
+        if code == 0:
+            # The watchman asks for it: a stop with a dead lab and nobody who saw everything flat is an alert.
+            write_json(home.state / "seen_flat.json", {"at_ms": Clock().now_ms()}, schema=SEEN_FLAT_SCHEMA)
+        return code
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
         if home.stopped_file.exists() and not options.release:

@@ -124,6 +124,21 @@ async def test_each_right_too_many_or_too_few_is_named(world: World) -> None:
     assert "not bound to an address" in check.found
 
 
+async def test_on_the_testnet_a_key_need_not_be_bound_to_an_address_but_may_still_not_withdraw(world: World) -> None:
+    put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": False})
+    try:
+        async with venue_of(world) as (venue, clock):
+            checks = await doctor.venue_checks(venue, clock, with_keys=True, testnet=True)
+            (live,) = await doctor.key_checks(venue)
+            put(world, "/sandbox/key", {"withdrawals": True, "ip_restricted": False})
+            (withdrawing,) = await doctor.key_checks(venue, testnet=True)
+    finally:
+        put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
+    assert named(checks, "key rights") == Check("key rights", Health.GOOD, "trade only, testnet: bound to no address")
+    assert live.health is Health.BAD
+    assert withdrawing.found == "the key may withdraw: take that right away"
+
+
 async def test_telegram_says_which_bot_it_is_or_what_is_wrong(world: World) -> None:
     assert (await doctor.telegram_check(None)).health is Health.WARNING
     for token, health in ((sandbox.telegram.TOKEN, Health.GOOD), ("1:another", Health.BAD)):

@@ -6,8 +6,11 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -118,7 +121,131 @@ def test_its_own_log_is_appended_to(watch: Watch) -> None:
     assert watch.run().count("stopped, not restarting") == 2
 
 
+NOBODY_CLOSES = "alert: AI Trading Lab: stop in force and the lab does not run: make sure that everything is flat"
+KEEPING = '{"schema": 1, "keep_positions": true}'
+CLOSING = '{"schema": 1, "keep_positions": false}'
+
+
+@pytest.mark.parametrize(
+    ("stop", "content"),
+    [("state/KILL_SWITCH", ""), (".kill", ""), (".env", "KILL=1\n"), ("state/TRADING_STOPPED.json", CLOSING)],
+)
+def test_a_stop_that_wants_flat_without_a_lab_to_close_is_an_alert_once_an_hour(
+    watch: Watch, stop: str, content: str
+) -> None:
+    (watch.home / stop).write_text(content)
+    assert watch.run().count(NOBODY_CLOSES) == 1
+    assert watch.run().count(NOBODY_CLOSES) == 1
+    subprocess.run(["touch", "-d", "61 minutes ago", watch.state / "monitor_not_flat"], check=True)
+    assert watch.run().count(NOBODY_CLOSES) == 2
+
+
+@pytest.mark.parametrize("content", [KEEPING, "{torn", ""])
+def test_a_stop_that_keeps_positions_is_no_alert(watch: Watch, content: str) -> None:
+    (watch.state / "TRADING_STOPPED.json").write_text(content)
+    assert "alert:" not in watch.run()
+
+
+def test_a_kill_switch_wins_over_a_stop_that_keeps_positions(watch: Watch) -> None:
+    (watch.state / "TRADING_STOPPED.json").write_text(KEEPING)
+    (watch.state / "KILL_SWITCH").symlink_to("nowhere")
+    assert NOBODY_CLOSES in watch.run()
+
+
+def test_a_stopped_lab_that_lives_closes_by_itself_and_a_frozen_one_is_an_alert(watch: Watch) -> None:
+    watch.run()
+    pid = watch.wait_for_service()
+    watch.beat()
+    (watch.state / "KILL_SWITCH").write_text("")
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    assert "alert:" not in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="60")
+    watch.beat(age_s=900)
+    assert NOBODY_CLOSES in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert Path(f"/proc/{pid}").exists()
+
+
+class Telegram:
+    """A server that keeps what it is sent and answers as it is told."""
+
+    def __init__(self) -> None:
+        received = self.received = list[tuple[str, dict[str, list[str]]]]()
+        answers = self.answers = list[int]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                received.append((self.path, parse_qs(body)))
+                self.send_response(answers.pop() if answers else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def telegram() -> Iterator[Telegram]:
+    server = Telegram()
+    yield server
+    server.close()
+
+
+TOKEN = "4711:made-up"
+
+
+def spying_curl(watch: Watch) -> str:
+    """A PATH whose curl writes its command line down before it works."""
+    curl = shutil.which("curl")
+    folder = watch.home / "bin"
+    folder.mkdir()
+    (folder / "curl").write_text(f'#!/bin/bash\nprintf "%s\\n" "$*" >>"{watch.home}/curl_words"\nexec {curl} "$@"\n')
+    (folder / "curl").chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_the_alert_reaches_the_chat_and_the_token_shows_nowhere(watch: Watch, telegram: Telegram) -> None:
+    (watch.home / ".env").write_text(f"KILL=1\nTELEGRAM_TOKEN='{TOKEN}'\nTELEGRAM_CHAT_ID=42\n")
+    telegram.answers.append(401)
+    words = {"TELEGRAM_BASE_URL": telegram.url, "PATH": spying_curl(watch)}
+    assert "alert not delivered" in watch.run(**words)
+    log = watch.run(**words)  # not delivered: told again
+    assert watch.run(**words).count(NOBODY_CLOSES) == 2
+    assert [path for path, _ in telegram.received] == [f"/bot{TOKEN}/sendMessage"] * 2
+    fields = telegram.received[-1][1]
+    assert fields["chat_id"] == ["42"]
+    assert fields["text"][0].startswith("🚨 AI Trading Lab: stop in force")
+    assert "python stop_trading.py" in fields["text"][0]
+    command_lines = (watch.home / "curl_words").read_text()
+    assert "sendMessage" not in command_lines
+    assert "chat_id=42" in command_lines
+    assert TOKEN not in command_lines
+    assert TOKEN not in log
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck")
 @pytest.mark.parametrize("script", ["monitor_bot.sh", "lab"])
 def test_shell_scripts_are_clean(script: str) -> None:
     subprocess.run(["shellcheck", MONITOR.parent / script], check=True)
+
+
+def test_a_stop_that_was_seen_through_is_no_alert(watch: Watch) -> None:
+    (watch.state / "TRADING_STOPPED.json").write_text('{"schema": 1, "keep_positions": false}')
+    assert "make sure that everything is flat" in watch.run()
+    (watch.state / "monitor_not_flat").unlink(missing_ok=True)
+    subprocess.run(["touch", "-d", "1 minute ago", watch.state / "TRADING_STOPPED.json"], check=True)
+    (watch.state / "seen_flat.json").write_text("{}")
+    assert watch.run().count("make sure that everything is flat") == 1
