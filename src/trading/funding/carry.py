@@ -125,7 +125,7 @@ def outlook(market: CarryMarket, settings: CarrySettings) -> Outlook:
 
 
 def check_market(market: CarryMarket, settings: CarrySettings) -> Decision:
-    """Is what was read fit to trade on: fresh quotes that are not crossed, a rate the contract allows, the validator."""
+    """Is what was read fit to trade on: fresh quotes that are not crossed, a rate within its cap, the validator."""
     age_s = market.quote_age_s
     if age_s > settings.max_quote_age_s:
         return Decision(False, Reason.QUOTE_STALE, age_s, settings.max_quote_age_s, "the older of the two quotes")

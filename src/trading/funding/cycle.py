@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
-from trading.domain.instrument import Market
 from trading.execution.flatten import flatten_all
 from trading.execution.intent_records import Purpose
 from trading.execution.saga_steps import SagaReport

@@ -11,6 +11,7 @@ from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, re
 from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
 from trading.funding.ledger import Pair, adopt_forced, check_identity, read_account
+from trading.funding.position import CarryPosition
 from trading.funding.settlements import GRACE_MS, awaited_quote
 from trading.journal.audit import CycleStatus
 from trading.risk.guards import RiskBook, halting
@@ -50,35 +51,40 @@ class CycleBooks(CycleBase):
 
     async def _hold_identity(self, held: Identity, account: VenueAccount, tolerance: Decimal) -> None:
         """Books that disagree halt entries, not the care for what is held; a halt for it ends when they agree again."""
-        counters, position = self._room.counters, self._room.store.live
-        released, error = counters.memory.adopt_quote, held.error_quote
+        counters, position, error = self._room.counters, self._room.store.live, held.error_quote
         if position is None:
             return
+        released = counters.memory.adopt_quote
         if released is not None and _is_same(float(error), released, float(tolerance)):
             self._room.store.save(replace(position, baseline=rebased(position.baseline, held)))
-            return self._adopt(float(error))
+            self._adopt(float(error))
+            return
+        counters.forget_release()
         if abs(error) <= tolerance:
-            counters.forget_release()
             lifted = counters.lift(Reason.EQUITY_IDENTITY)
             if lifted is not None:
+                # A release ends every alert of a halt; while others stand they must go on.
+                name = "carry.books_agree" if counters.memory.halts else "risk.released"
                 facts = {"reason": lifted.reason.value, "note": "the books agree again"}
-                self._room.tell("risk.released", facts, Severity.NOTICE)
-            return None
+                self._room.tell(name, facts, Severity.NOTICE)
+            return
         note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
         verdict = Decision(False, Reason.EQUITY_IDENTITY, float(error), float(tolerance), note)
-        now_ms = self._tools.clock.now_ms()
-        settled = await self._tools.venue.funding_history(position.symbol, start_ms=now_ms - 2 * GRACE_MS, limit=1000)
-        awaited = awaited_quote(position, settled, mark=account.mark_price, now_ms=now_ms)
+        awaited = await self._awaited(position, account)
         slack = max(tolerance, abs(awaited) * Decimal(str(self._room.carry.funding_tolerance_pct)) / 100)
         if awaited and abs(error - awaited) <= slack and not counters.memory.unexplained_quote:
             wait = f"{note}; the venue's record of a settlement of {awaited:.8f} is awaited"
             self._doubt = (CycleStatus.DEGRADED, replace(verdict, note=wait))
-            return None
-        counters.forget_release()
+            return
         self._halt_entries(verdict)
         counters.restate(verdict)
         self._doubt = (CycleStatus.HALTED, verdict)
-        return None
+
+    async def _awaited(self, position: CarryPosition, account: VenueAccount) -> Decimal:
+        """Funding that the venue has paid and not recorded yet, quote."""
+        now_ms = self._tools.clock.now_ms()
+        settled = await self._tools.venue.funding_history(position.symbol, start_ms=now_ms - 2 * GRACE_MS, limit=1000)
+        return awaited_quote(position, settled, mark=account.mark_price, now_ms=now_ms)
 
     def _adopt(self, moved_quote: float) -> None:
         self._room.counters.adopt(moved_quote)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -49,7 +49,7 @@ class DeskSettings:
     carry: CarrySettings
     limits: RiskLimits
     execution: ExecutionSettings
-    validator: ValidatorSettings = ValidatorSettings()
+    validator: ValidatorSettings = field(default_factory=ValidatorSettings)
 
 
 def trading_tools(

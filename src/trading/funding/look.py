@@ -48,10 +48,10 @@ def judge_market(market: CarryMarket, last: dict[Market, Quote], settings: Valid
 
     Args:
         market: As read.
-        last: Quotes of the look before; of another symbol they do not count.
+        last: Quotes of the look before; of another symbol, or of no price, they do not count.
         settings: The validator's thresholds.
     """
-    previous = {m: quote for m, quote in last.items() if quote.symbol == market.perp.symbol}
+    previous = {m: quote for m, quote in last.items() if quote.symbol == market.perp.symbol and quote.mid > 0}
     return merge(
         validate_quote(
             market.spot,

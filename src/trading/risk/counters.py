@@ -186,7 +186,7 @@ class RiskCounters:
         return self._keep(replace(old, trades_today=old.trades_today + 1, last_fill_ms=now_ms, flat_cash_quote=None))
 
     def closed(self, position_id: str, spec_id: str, profit_quote: float, now_ms: int) -> Memory:
-        """A position was closed with this profit after all costs and funding; counted once, however often it is told."""
+        """A position was closed with this profit after all costs and funding; counted once, however often told."""
         old, lost = self._memory, profit_quote < 0
         if position_id in old.closed_ids:
             return old

@@ -13,7 +13,9 @@ from trading.domain.instrument import Market
 from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
 from trading.funding.carry import CarryMarket, CarrySettings, Held, check_market, decide_entry, decide_exit, outlook
+from trading.funding.look import judge_market
 from trading.funding.rates import apr, expected_hourly, summarise
+from trading.market.validator_rules import ValidatorSettings
 
 SETTINGS = CarrySettings()
 NOW = LAST_SETTLEMENT_MS + 3_600_000
@@ -128,3 +130,15 @@ def test_history_that_is_too_short_or_not_in_order_is_not_decided_on() -> None:
 
 def test_fresh_quotes_within_the_cap_are_fit_to_trade_on() -> None:
     assert check_market(market(), SETTINGS).allowed
+
+
+def test_each_price_is_held_against_another_source() -> None:
+    fit = market()
+    assert judge_market(fit, {}, ValidatorSettings()).quality == 100
+    spot = replace(fit.spot, bid=51_599.5, ask=51_600.5)  # 3.2 % over the contract, which agrees with its index
+    index = replace(fit.funding, index_price=51_600, mark_price=51_600)
+    for changes, where in (({"spot": spot}, "spot BTCUSDT quote"), ({"funding": index}, "perp BTCUSDT quote")):
+        data = judge_market(market(**changes), {}, ValidatorSettings())
+        assert [finding.where for finding in data.findings] == [where]
+        verdict = check_market(market(**changes, data=data), SETTINGS)
+        assert (verdict.reason, verdict.limit) == (Reason.DATA_BLOCKED, 3.0)

@@ -236,19 +236,6 @@ async def test_an_order_by_hand_is_not_cancelled_by_a_cycle(rig: DeskRig, venue:
     assert venue.orders["web_2"].status is OrderStatus.OPEN
 
 
-async def test_books_that_disagree_halt_until_a_human_releases(rig: DeskRig, venue: FakeVenue) -> None:
-    await rig.cycle()
-    venue.futures_usdt -= 5
-    report = await rig.cycle()
-    assert (report.status, report.reason) == (CycleStatus.HALTED, Reason.EQUITY_IDENTITY)
-    assert report.decision.value == pytest.approx(-5.0)
-    venue.futures_usdt += 5
-    report = await rig.cycle()
-    assert report.status is CycleStatus.HALTED
-    assert rig.desk.release_halts()
-    assert (await rig.cycle()).status is CycleStatus.NO_TRADE
-
-
 async def test_a_deposit_while_flat_is_neither_profit_nor_loss(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle(armed=False)
     venue.spot_usdt -= 9_000

@@ -100,3 +100,32 @@ def test_a_counter_of_the_wrong_kind_is_said_not_trusted(path: Path) -> None:
     path.write_text(path.read_text().replace('"trades_today": 0', '"trades_today": "none"'))
     with pytest.raises(StateFileError, match="trades_today"):
         RiskCounters(path)
+
+
+def test_counters_that_were_set_aside_refuse_the_next_start_too_and_say_what_to_do(path: Path) -> None:
+    path.write_text("nonsense")
+    for message in ("set aside as", r"restore it from a backup, or remove risk_counters\.json\.bad-\*"):
+        with pytest.raises(StateFileError, match=message):
+            RiskCounters(path)
+    path.with_name("risk_counters.json.bad-1").unlink()
+    assert RiskCounters(path).memory.halts == ()
+
+
+def test_a_position_that_ended_is_counted_once_over_a_restart(path: Path) -> None:
+    RiskCounters(path).closed("c-1", "fc-1", -2.0, NOON)
+    again = RiskCounters(path)
+    memory = again.closed("c-1", "fc-1", -2.0, NOON + 1)
+    assert (memory.losses_in_a_row, memory.trades_today, memory.strategy_quote) == (1, 1, {"fc-1": -2.0})
+    assert again.closed("c-2", "fc-1", -2.0, NOON + 2).losses_in_a_row == 2
+
+
+def test_money_taken_out_and_adopted_at_midnight_is_no_loss_of_the_new_day(path: Path) -> None:
+    counters = RiskCounters(path)
+    counters.mark(1000, NOON)
+    counters.halt(Decision(False, Reason.EQUITY_IDENTITY, -400, 0.01), NOON)
+    counters.mark(600, NOON + 1000)
+    counters.release()
+    assert counters.memory.adopt_quote == -400
+    counters.adopt(-400)
+    memory = counters.mark(600, NOON + DAY_MS)
+    assert (memory.day_start_quote, memory.day_loss_fraction, memory.drawdown_fraction) == (600, 0, 0)
