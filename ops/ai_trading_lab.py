@@ -102,6 +102,7 @@ class Service:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
                 group.create_task(self._messages(), name="messages")
                 group.create_task(self._watch(), name="watch")
+                group.create_task(self._hurry(), name="hurry")
                 try:
                     await self.schedule.run(self._stop, grace_s=self.lab.settings.service.grace_s)
                 finally:
@@ -201,6 +202,12 @@ class Service:
                     await self._stop.wait()
             except TimeoutError:
                 continue
+
+    async def _hurry(self) -> None:
+        """The service is told to end: a saga under way waits for nothing more, so that no order is left resting."""
+        await self._stop.wait()
+        if self.lab.desk is not None:
+            self.lab.desk.hurry()
 
     def _release_halts(self) -> None:
         """A human asked for it: `stop_trading.py --release`."""

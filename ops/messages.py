@@ -24,6 +24,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.flat": ("risk.not_flat",),
     "risk.released": ("risk.halted", "risk.flat", "carry.books_disagree", "carry.difference"),
+    "carry.books_agree": ("risk.halted:EQUITY_IDENTITY",),
     "carry.resumed": ("carry.in_doubt",),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
@@ -53,7 +54,7 @@ class Messenger:
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
         ended = ENDS.get(event.name, ())
-        for alert_key in [key for key in self._open if key.partition(":")[0] in ended]:
+        for alert_key in [key for key in self._open if key in ended or key.partition(":")[0] in ended]:
             self.resolve(alert_key)
         if event.severity is Severity.INFO:
             return
@@ -133,6 +134,9 @@ WORDS = {
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
+    "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",
+    "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
+    "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",

@@ -65,11 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"stopped: {home.stopped_file.relative_to(home.root)} is written; nothing new will be opened")
         if options.keep_positions:
             return 0
-        code = asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
-        if code == 0:
-            # The watchman asks for it: a stop with a dead lab and nobody who saw everything flat is an alert.
-            write_json(home.state / "seen_flat.json", {"at_ms": Clock().now_ms()}, schema=SEEN_FLAT_SCHEMA)
-        return code
+        return asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
         if home.stopped_file.exists() and not options.release:
@@ -113,6 +109,13 @@ def settings_or_defaults(home: Home) -> LabSettings:
         return LabSettings()
 
 
+def remembered(home: Home, code: int) -> int:
+    """Note that everything was seen flat: a stop with a dead lab that nobody saw through is the watchman's alert."""
+    if code == 0:
+        write_json(home.state / "seen_flat.json", {"at_ms": Clock().now_ms()}, schema=SEEN_FLAT_SCHEMA)
+    return code
+
+
 def without_keys(home: Home, say: Say) -> int:
     """What can be said without asking the exchange: the journal knows what the lab opened."""
     held = Intents(home.intents_file).positions()
@@ -130,11 +133,11 @@ async def _flat(home: Home, environment: Environment, settings: LabSettings) -> 
     from ops.wiring import lab_clock, make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
-        return without_keys(home, print)
+        return remembered(home, without_keys(home, print))
     clock = lab_clock(settings)
     venue = make_venue(settings, environment, clock)
     try:
-        return await make_flat(home, venue, settings, clock, print)
+        return remembered(home, await make_flat(home, venue, settings, clock, print))
     finally:
         await venue.close()
 

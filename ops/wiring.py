@@ -155,7 +155,8 @@ def make_desk(setting: Setting, venue: Binance, clock: Clock, bus: Bus) -> Carry
     """The carry desk, where there are trading keys."""
     if setting.environment.binance_api_key is None:
         return None
-    settings = DeskSettings(setting.settings.carry, setting.settings.risk, setting.settings.execution)
+    mine = setting.settings
+    settings = DeskSettings(mine.carry, mine.risk, mine.execution, mine.validator)
     return CarryDesk(
         setting.home, venue, settings=settings, publish=bus.publish, clock=clock, environment=setting.switches
     )

@@ -19,10 +19,10 @@ from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
-from trading.risk.arming import read_armed
+from trading.risk.arming import disarm, read_armed
 from trading.risk.kill_switch import read_stop
 from trading.storage.files import read_json, write_json
-from trading.strategy.lifecycle import Stage
+from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec
 
 HEARTBEAT_SCHEMA = 1
@@ -122,7 +122,20 @@ async def _live(lab: Lab) -> CycleReport | None:
     if spec is not None and not armed.allowed and report.status is CycleStatus.NO_TRADE:
         lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
     remember_live(lab, report)
+    if spec is not None:
+        _retire_if_stopped(lab, spec)
     return report
+
+
+def _retire_if_stopped(lab: Lab, spec: StrategySpec) -> None:
+    """A strategy that lost too much is stopped for good; what it holds is closed by the desk all the same."""
+    halts = lab.desk.counters.memory.halts if lab.desk is not None else ()
+    stopped = next((halt for halt in halts if halt.reason is Reason.STRATEGY_DRAWDOWN), None)
+    if stopped is None:
+        return
+    why = f"stopped for good: lost {stopped.value:.2%} of its capital, limit {stopped.limit:.2%}"
+    lab.repository.save(move(spec, Stage.RETIRED, by="risk", why=why, at_ms=lab.clock.now_ms()))
+    disarm(lab.home)
 
 
 def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
