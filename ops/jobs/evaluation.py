@@ -55,6 +55,8 @@ def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
         return
     passed = evidence.verdict is not Verdict.REJECTED  # CAUTION may show on paper what it is worth, to no human yet
     why = f"{evidence.verdict}: " + (str(evidence.deciding) if evidence.deciding else "every question of the gate")
+    if lab.setting.market == "synthetic":
+        why = f"SYNTHETIC MARKET, {why}"
     moved = move(
         spec,
         Stage.DRY_RUN if passed else Stage.RETIRED,
