@@ -23,11 +23,6 @@ def apr(rate: float, interval_ms: int) -> float:
     return rate * YEAR_MS / interval_ms
 
 
-def settlements_in(span_ms: float, interval_ms: int) -> float:
-    """How many settlements a span holds, a part of one counted as a part."""
-    return span_ms / interval_ms
-
-
 @dataclass(frozen=True, slots=True)
 class RateHistory:
     """What the settled rates of a contract say."""
