@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trading.simulator.bits import next_bit, packed_comparison, packed_threshold
 from trading.simulator.carry_feed import LOOKBACK_MS
 from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step, expected_aprs
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
@@ -32,6 +33,10 @@ def compile_kernels() -> None:
             recipe(Memory(), *arguments)(bars)
     bar_sigma(price, price, np.zeros(2))
     rates = Costs().rates()
+    words = np.zeros(1, dtype=np.uint64)
+    packed_comparison(price, price, True, words)
+    packed_threshold(price, 1.0, 2, words)
+    next_bit(words, 0, 1)
 
     columns = Columns(when, price, price, price, price, price, zero, zero, when, zero, zero, zero)
     rules = Rules(0.1, 1.0, 1.0, 1.0, 1.0, 1, 0, 1, 0.01, 100.0, 1000.0, 5.0, 0.004, 0.0125, 1)

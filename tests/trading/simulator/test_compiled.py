@@ -11,7 +11,7 @@ PROGRAM = """
 import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
-from trading.simulator import carry_kernel, fills, indicators, kernel
+from trading.simulator import bits, carry_kernel, fills, indicators, kernel
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
@@ -21,7 +21,7 @@ from trading.simulator.stepper import Stepper
 def versions():
     return {
         name: len(kernel_.signatures)
-        for module in (kernel, fills, carry_kernel, indicators)
+        for module in (kernel, bits, fills, carry_kernel, indicators)
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")
     }
