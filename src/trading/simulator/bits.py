@@ -20,55 +20,85 @@ for _power in range(64):
     _PLACES[((int(_DE_BRUIJN) << _power) & (2**64 - 1)) >> 58] = _power
 
 
+LESS, AT_MOST, MORE, AT_LEAST = 0, 1, 2, 3
+"""Codes of comparisons; two columns are compared with the first two only."""
+
+TEST = np.dtype(
+    [("code", np.int64), ("left", np.int64), ("right", np.int64), ("level", np.float64)],
+    align=True,
+)
+"""Row `left` of a matrix of columns against row `right`, or against `level` where right is -1."""
+
+
+def words_for(bars: int) -> int:
+    """Words that hold so many bars."""
+    return (bars + BARS_A_WORD - 1) // BARS_A_WORD
+
+
 @njit(cache=True, nogil=True)
-def packed_comparison(
-    a: NDArray[np.float64], b: NDArray[np.float64], or_equal: bool, words: NDArray[np.uint64]
+def packed_tests(
+    matrix: NDArray[np.float64],
+    bars: int,
+    tests: NDArray[np.void],
+    first: int,
+    last: int,
+    words: NDArray[np.uint64],
 ) -> None:
-    """a < b, or a <= b, bar by bar, into (ceil(n / 64),) words."""
+    """Tests `first` to `last` (exclusive) over the first bars of a matrix of columns, into one row of words each."""
+    for k in range(first, last):
+        test = tests[k]
+        if test.right < 0:
+            packed_threshold(matrix[test.left, :bars], test.level, test.code, words[k])
+        else:
+            packed_comparison(matrix[test.left, :bars], matrix[test.right, :bars], test.code, words[k])
+
+
+@njit(cache=True, nogil=True)
+def packed_comparison(a: NDArray[np.float64], b: NDArray[np.float64], code: int, words: NDArray[np.uint64]) -> None:
+    """a < b (LESS) or a <= b (AT_MOST), bar by bar, into (words_for(n),) words."""
     n = len(a)
-    for w in range(len(words)):
+    for w in range((n + BARS_A_WORD - 1) // BARS_A_WORD):
         first = w * BARS_A_WORD
         word = np.uint64(0)
-        if first + BARS_A_WORD <= n:
-            # A fixed count of 64 without a branch inside is what the compiler turns into vector instructions.
-            if or_equal:
-                for j in range(BARS_A_WORD):
-                    x, y = a[first + j], b[first + j]
-                    word |= np.uint64((x <= y) & (x > -inf) & (y < inf)) << np.uint64(j)
-            else:
-                for j in range(BARS_A_WORD):
-                    x, y = a[first + j], b[first + j]
-                    word |= np.uint64((x < y) & (x > -inf) & (y < inf)) << np.uint64(j)
-        else:
+        # A fixed count of 64 without a branch inside is what the compiler turns into vector instructions.
+        if first + BARS_A_WORD > n:
             for j in range(n - first):
                 x, y = a[first + j], b[first + j]
-                is_true = (x < y or (or_equal and x == y)) and x > -inf and y < inf
+                is_true = (x < y or (code == AT_MOST and x == y)) and x > -inf and y < inf
                 word |= np.uint64(is_true) << np.uint64(j)
+        elif code == AT_MOST:
+            for j in range(BARS_A_WORD):
+                x, y = a[first + j], b[first + j]
+                word |= np.uint64((x <= y) & (x > -inf) & (y < inf)) << np.uint64(j)
+        else:
+            for j in range(BARS_A_WORD):
+                x, y = a[first + j], b[first + j]
+                word |= np.uint64((x < y) & (x > -inf) & (y < inf)) << np.uint64(j)
         words[w] = word
 
 
 @njit(cache=True, nogil=True)
 def packed_threshold(a: NDArray[np.float64], level: float, code: int, words: NDArray[np.uint64]) -> None:
-    """a against one level into words; code 0: a < level, 1: <=, 2: >, 3: >=."""
+    """a against one level into (words_for(n),) words, by code."""
     n = len(a)
-    for w in range(len(words)):
+    for w in range((n + BARS_A_WORD - 1) // BARS_A_WORD):
         first = w * BARS_A_WORD
         count = min(BARS_A_WORD, n - first)
         word = np.uint64(0)
         if count < BARS_A_WORD:
             for j in range(count):
                 x = a[first + j]
-                less = x < level or (code == 1 and x == level)
-                more = x > level or (code == 3 and x == level)
-                is_true = (less if code < 2 else more) and -inf < x < inf
+                less = x < level or (code == AT_MOST and x == level)
+                more = x > level or (code == AT_LEAST and x == level)
+                is_true = (less if code < MORE else more) and -inf < x < inf
                 word |= np.uint64(is_true) << np.uint64(j)
-        elif code == 0:
+        elif code == LESS:
             for j in range(BARS_A_WORD):
                 word |= np.uint64((a[first + j] < level) & (a[first + j] > -inf)) << np.uint64(j)
-        elif code == 1:
+        elif code == AT_MOST:
             for j in range(BARS_A_WORD):
                 word |= np.uint64((a[first + j] <= level) & (a[first + j] > -inf)) << np.uint64(j)
-        elif code == 2:
+        elif code == MORE:
             for j in range(BARS_A_WORD):
                 word |= np.uint64((a[first + j] > level) & (a[first + j] < inf)) << np.uint64(j)
         else:

@@ -7,6 +7,7 @@ do. The values and conditions themselves are those of `rule_graph.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,9 @@ class Program:
         self._graph = RuleGraph()
         self._atr = self._graph.value(ATR)
         self._lists = {
-            name: tuple(self._graph.condition(parse_rule(text)) for text in getattr(parameters, name))
+            name: tuple(
+                chain.from_iterable(self._graph.condition(parse_rule(text)) for text in getattr(parameters, name))
+            )
             for name in ("entry_long", "entry_short", "exit_long", "exit_short", "filters")
         }
 
@@ -75,7 +78,7 @@ class Program:
         """The signals of the next bars; sub-expressions go on where the last feed left them."""
         values = self._graph.feed(bars)
         count = len(bars.close)
-        answers = [self._graph.holds(place, values, count) for place in range(self._graph.conditions)]
+        answers = {place: self._graph.holds(place, values, count) for place in set(chain(*self._lists.values()))}
 
         def all_of(name: str, *, when_empty: bool) -> Bits:
             held = np.full(count, when_empty or bool(self._lists[name]))

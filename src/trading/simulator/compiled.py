@@ -34,7 +34,7 @@ def compile_kernels() -> None:
     bar_sigma(price, price, np.zeros(2))
     rates = Costs().rates()
     words = np.zeros(1, dtype=np.uint64)
-    packed_comparison(price, price, True, words)
+    packed_comparison(price, price, 1, words)
     packed_threshold(price, 1.0, 2, words)
     next_bit(words, 0, 1)
 

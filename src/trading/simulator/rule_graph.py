@@ -1,4 +1,4 @@
-"""The distinct values and conditions of any number of rules, each computed once, fed with a tape or bar by bar.
+"""The distinct values and comparisons of any number of rules, each computed once, fed with a tape or bar by bar.
 
 Comparisons with no value are false; so are those with an infinite one, which only an overflow gives. What a value
 remembers between feeds lies in `memory`.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.simulator.bits import BARS_A_WORD, packed_comparison, packed_threshold
+from trading.simulator.bits import TEST, packed_comparison, packed_threshold, words_for
 from trading.simulator.recipes import RECIPES, Chunk, Column, Memory, frozen, lagged
 from trading.strategy.rule_tree import (
     Arithmetic,
@@ -31,31 +31,19 @@ Node = Callable[[Chunk, list[Column]], Column]
 """A sub-expression: from the bars and the values of the sub-expressions before it."""
 
 Bits = NDArray[np.bool_]
-Words = NDArray[np.uint64]
-"""64 bars a word, the oldest bar in the lowest bit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a comparison: a constant, or the place of a column."""
-
-    place: int
-    """Of the column; -1 for a constant."""
-    constant: float = 0.0
-
-    def of(self, values: list[Column]) -> Column | float:
-        """What it is at the bars just fed."""
-        return self.constant if self.place < 0 else values[self.place]
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One condition as a comparison of two sides; a crossing also compares them one bar ago."""
+    """A column against a level, or against another column; the form every condition is brought to."""
 
-    comparison: Comparison
-    left: Side
-    right: Side
-    before: tuple[Side, Side] | None = None
+    code: int
+    """A code of `bits.py`."""
+    left: int
+    """Place of a column."""
+    right: int
+    """Place of the other column; -1: `level`."""
+    level: float
 
 
 class RuleGraph:
@@ -66,7 +54,7 @@ class RuleGraph:
         self._nodes: list[Node] = []
         self._places: dict[Value, int] = {}
         self._tests: list[Test] = []
-        self._test_places: dict[Condition, int] = {}
+        self._test_places: dict[Test, int] = {}
 
     @property
     def values(self) -> int:
@@ -74,9 +62,9 @@ class RuleGraph:
         return len(self._nodes)
 
     @property
-    def conditions(self) -> int:
-        """How many distinct conditions are known."""
-        return len(self._tests)
+    def tests(self) -> NDArray[np.void]:
+        """(c,) of `TEST`: every distinct comparison, by place."""
+        return np.array([(t.code, t.left, t.right, t.level) for t in self._tests], dtype=TEST)
 
     def value(self, value: Value) -> int:
         """Where a sub-expression's column is; built on first sight, after what it is made of."""
@@ -86,12 +74,13 @@ class RuleGraph:
             self._places[value] = len(self._nodes) - 1
         return self._places[value]
 
-    def condition(self, condition: Condition) -> int:
-        """Where a condition is; built on first sight."""
-        if condition not in self._test_places:
-            self._test_places[condition] = len(self._tests)
-            self._tests.append(self._test(condition))
-        return self._test_places[condition]
+    def condition(self, condition: Condition) -> tuple[int, ...]:
+        """Where the comparisons are that hold together when a condition does: one, or two for a crossing."""
+        left, right = condition.left, condition.right
+        if condition.comparison not in _CROSSINGS:
+            return (self._test(condition.comparison, left, right),)
+        first, then = _CROSSINGS[condition.comparison]
+        return self._test(first, _one_bar_ago(left), _one_bar_ago(right)), self._test(then, left, right)
 
     def feed(self, bars: Chunk) -> list[Column]:
         """The columns of the next bars; sub-expressions go on where the last feed left them."""
@@ -102,17 +91,14 @@ class RuleGraph:
         return values
 
     def holds(self, place: int, values: list[Column], count: int) -> Bits:
-        """(count,) whether a condition holds at each bar just fed."""
-        return unpacked(self.words(place, values, count), count)
-
-    def words(self, place: int, values: list[Column], count: int) -> Words:
-        """(ceil(count / 64),) the same, packed; bits past the end are 0."""
+        """(count,) whether a comparison holds at each bar just fed."""
         test = self._tests[place]
-        if test.before is None:
-            return _packed(test.comparison, test.left.of(values), test.right.of(values), count)
-        first, then = _CROSSINGS[test.comparison]
-        was = _packed(first, test.before[0].of(values), test.before[1].of(values), count)
-        return was & _packed(then, test.left.of(values), test.right.of(values), count)
+        words = np.empty(words_for(count), dtype=np.uint64)
+        if test.right < 0:
+            packed_threshold(values[test.left], test.level, test.code, words)
+        else:
+            packed_comparison(values[test.left], values[test.right], test.code, words)
+        return unpacked(words, count)
 
     def _node(self, value: Value) -> Node:
         match value:
@@ -134,41 +120,27 @@ class RuleGraph:
                 compute = _OPERATORS[operator]
                 return lambda _, values: frozen(compute(values[a], values[b]))
 
-    def _test(self, condition: Condition) -> Test:
-        left, right = self._side(condition.left), self._side(condition.right)
-        if condition.comparison not in _CROSSINGS:
-            return Test(condition.comparison, left, right)
-        before = (self._side(_one_bar_ago(condition.left)), self._side(_one_bar_ago(condition.right)))
-        return Test(condition.comparison, left, right, before)
+    def _test(self, comparison: Comparison, left: Value, right: Value) -> int:
+        if isinstance(left, Number) or (comparison in _ABOVE and not isinstance(right, Number)):
+            # A level stands on the right, and of two columns the smaller one on the left: one form for one comparison.
+            comparison, left, right = _MIRRORED[comparison], right, left
+        if isinstance(right, Number):
+            test = Test(_CODES[comparison], self.value(left), -1, float(right.value))
+        else:
+            test = Test(_CODES[comparison], self.value(left), self.value(right), 0.0)
+        if test not in self._test_places:
+            self._test_places[test] = len(self._tests)
+            self._tests.append(test)
+        return self._test_places[test]
 
-    def _side(self, value: Value) -> Side:
-        if isinstance(value, Number):
-            return Side(-1, float(value.value))
-        return Side(self.value(value))
 
-
-def unpacked(words: Words, count: int) -> Bits:
+def unpacked(words: NDArray[np.uint64], count: int) -> Bits:
     """Words as (count,) truth values."""
     return np.unpackbits(words.view(np.uint8), count=count, bitorder="little").view(np.bool_)
 
 
 def _one_bar_ago(value: Value) -> Value:
     return value if isinstance(value, Number) else Lag(value, 1)
-
-
-def _packed(comparison: Comparison, a: Column | float, b: Column | float, count: int) -> Words:
-    if isinstance(a, float):
-        a, b, comparison = b, a, _MIRRORED[comparison]
-    if isinstance(a, float):  # two constants: the parser refuses them, a tree made by hand may not
-        a = frozen(np.full(count, a))
-    words = np.empty((count + BARS_A_WORD - 1) // BARS_A_WORD, dtype=np.uint64)
-    if isinstance(b, float):
-        packed_threshold(a, b, _CODES[comparison], words)
-    elif comparison in (Comparison.ABOVE, Comparison.AT_LEAST):
-        packed_comparison(b, a, comparison is Comparison.AT_LEAST, words)
-    else:
-        packed_comparison(a, b, comparison is Comparison.AT_MOST, words)
-    return words
 
 
 def _quotient(a: Column, b: Column) -> Column:
@@ -182,6 +154,8 @@ _OPERATORS: dict[Operator, Callable[[Column, Column], Column]] = {
     Operator.MULTIPLY: np.multiply,
     Operator.DIVIDE: _quotient,
 }
+
+_ABOVE = (Comparison.ABOVE, Comparison.AT_LEAST)
 
 _CODES = {Comparison.BELOW: 0, Comparison.AT_MOST: 1, Comparison.ABOVE: 2, Comparison.AT_LEAST: 3}
 
