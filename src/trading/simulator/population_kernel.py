@@ -125,39 +125,75 @@ def advance(
 
     Stops early when `closed` could overflow: `resume` is (strategy, bar) to go on from; strategy = `last` when done.
     """
-    width = stretch.words.shape[1]
+    # Arrays go from hand to hand one by one: a tuple of them costs two atomic counts an array at each call.
+    c, words, special, day_starts, bars = (
+        stretch.columns,
+        stretch.words,
+        stretch.special,
+        stretch.day_starts,
+        stretch.bars,
+    )
+    open_ms, opens, high, low, close = c.open_ms, c.open, c.high, c.low, c.close
+    quote_volume, sigma, atr = c.quote_volume, c.sigma, c.atr
+    funding_open, long_pays, short_pays = c.funding_open, c.funding_long_pays, c.funding_short_pays
+    terms, starts, numbers = plans.terms, plans.starts, plans.numbers
+    trades, owners = closed.trades, closed.owners
+    width = words.shape[1]
     lists = np.empty((LISTS, width), dtype=np.uint64)
-    entries = np.empty(width, dtype=np.uint64)
-    while_long = np.empty(width, dtype=np.uint64)
-    while_short = np.empty(width, dtype=np.uint64)
+    watched = np.empty((3, width), dtype=np.uint64)
     written = 0
     t = resume[1]
     for k in range(max(first, resume[0]), last):
         for i in range(LISTS):
-            _all_of(stretch.words, plans.terms, plans.starts[LISTS * k + i], plans.starts[LISTS * k + i + 1], lists[i])
-        for w in range(width):
-            long, short = lists[0, w], lists[1, w]
-            entries[w] = long ^ short
-            while_long[w] = lists[2, w] | (short & ~long) | stretch.special[w]
-            while_short[w] = lists[3, w] | (long & ~short) | stretch.special[w]
-        rules = _rules(plans.numbers[k])
+            _all_of(words, terms, starts[LISTS * k + i], starts[LISTS * k + i + 1], lists[i])
+        _watch(lists, special, watched)
+        rules = _rules(numbers[k])
         s, sums = state[k], score[k]
         while True:
-            t = _jump(s, sums, stretch, t, entries, while_long, while_short, rules)
-            if t == stretch.bars:
+            stop = t
+            if t < bars and s.pending_side == 0 and (s.side == 0 or s.pending_exit == 0):
+                stop = next_bit(watched[s.side], t, bars)
+                if s.side == 0:
+                    _idle(sums, day_starts, t, stop)
+                else:
+                    if rules.max_hold_bars > 0:
+                        # The close on which the step says MAX_HOLD; `s.bar` is this bar's count.
+                        stop = min(stop, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
+                    stop = _hold(s, sums, day_starts, high, low, close, t, stop, rules)
+                if stop > t:
+                    s.bar += stop - t
+                    s.sigma = sigma[stop - 1]
+                    s.quote_volume = quote_volume[stop - 1]
+                    s.last_open_ms = open_ms[stop - 1]
+                    t = stop
+            if t >= bars:
                 break
-            if len(closed.trades) > 0 and written + FILLS_A_BAR > len(closed.trades):
+            if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
                 resume[0], resume[1] = k, t
                 return written
-            made = step(state[k : k + 1], _bar(stretch.columns, lists, t), rules, costs, fills)
+            bar = Bar(
+                open_ms[t],
+                opens[t],
+                high[t],
+                low[t],
+                close[t],
+                quote_volume[t],
+                sigma[t],
+                atr[t],
+                _flags(lists, t),
+                funding_open[t],
+                long_pays[t],
+                short_pays[t],
+            )
+            made = step(state[k : k + 1], bar, rules, costs, fills)
             for i in range(made):
                 if fills[i].is_close == 1:
                     _count(sums, fills[i])
-                    if len(closed.trades) > 0:
-                        closed.trades[written] = fills[i]
-                        closed.owners[written] = k
+                    if len(trades) > 0:
+                        trades[written] = fills[i]
+                        owners[written] = k
                         written += 1
-            _account(s, sums, stretch, t)
+            _account(s, sums, day_starts, t)
             t += 1
         t = 0
     resume[0], resume[1] = last, 0
@@ -202,63 +238,28 @@ def _rules(n: Rules) -> Rules:
 
 
 @njit(cache=True, nogil=True)
-def _bar(c: Columns, lists: NDArray[np.uint64], t: int) -> Bar:
+def _watch(lists: NDArray[np.uint64], special: NDArray[np.uint64], watched: NDArray[np.uint64]) -> None:
+    """Bars that matter by side: 0 flat, 1 long, -1 (the last row) short."""
+    for w in range(len(special)):
+        long, short = lists[0, w], lists[1, w]
+        watched[0, w] = long ^ short
+        watched[1, w] = lists[2, w] | (short & ~long) | special[w]
+        watched[2, w] = lists[3, w] | (long & ~short) | special[w]
+
+
+@njit(cache=True, nogil=True)
+def _flags(lists: NDArray[np.uint64], t: int) -> int:
+    """A bar's four answers as the step takes them."""
     w, j = t // BARS_A_WORD, np.uint64(t % BARS_A_WORD)
     flags = 0
     for i in range(LISTS):
         if (lists[i, w] >> j) & np.uint64(1) != 0:
             flags |= 1 << i
-    return Bar(
-        c.open_ms[t],
-        c.open[t],
-        c.high[t],
-        c.low[t],
-        c.close[t],
-        c.quote_volume[t],
-        c.sigma[t],
-        c.atr[t],
-        flags,
-        c.funding_open[t],
-        c.funding_long_pays[t],
-        c.funding_short_pays[t],
-    )
+    return flags
 
 
 @njit(cache=True, nogil=True)
-def _jump(
-    s: StateRow,
-    sums: ScoreRow,
-    stretch: Stretch,
-    t: int,
-    entries: NDArray[np.uint64],
-    while_long: NDArray[np.uint64],
-    while_short: NDArray[np.uint64],
-    rules: Rules,
-) -> int:
-    """The next bar from `t` on that must be stepped, with every bar before it marked; the end when there is none."""
-    if t >= stretch.bars or s.pending_side != 0:
-        return min(t, stretch.bars)
-    if s.side == 0:
-        stop = next_bit(entries, t, stretch.bars)
-        _idle(sums, stretch, t, stop)
-    else:
-        if s.pending_exit != 0:
-            return t
-        stop = next_bit(while_long if s.side > 0 else while_short, t, stretch.bars)
-        if rules.max_hold_bars > 0:
-            # The close on which the step says MAX_HOLD; `s.bar` is this bar's count.
-            stop = min(stop, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
-        stop = _hold(s, sums, stretch, t, stop, rules)
-    if stop > t:
-        s.bar += stop - t
-        s.sigma = stretch.columns.sigma[stop - 1]
-        s.quote_volume = stretch.columns.quote_volume[stop - 1]
-        s.last_open_ms = stretch.columns.open_ms[stop - 1]
-    return stop
-
-
-@njit(cache=True, nogil=True)
-def _idle(sums: ScoreRow, stretch: Stretch, t: int, stop: int) -> None:
+def _idle(sums: ScoreRow, day_starts: NDArray[np.uint64], t: int, stop: int) -> None:
     """Bars without a position: the equity stays; days may end."""
     if stop == t:
         return
@@ -266,24 +267,34 @@ def _idle(sums: ScoreRow, stretch: Stretch, t: int, stop: int) -> None:
         sums.lowest = 0.0
     if sums.highest < 0.0:
         sums.highest = 0.0
-    day = next_bit(stretch.day_starts, t, stop)
+    day = next_bit(day_starts, t, stop)
     while day < stop:
         _close_day(sums)
-        day = next_bit(stretch.day_starts, day + 1, stop)
+        day = next_bit(day_starts, day + 1, stop)
 
 
 @njit(cache=True, nogil=True)
-def _hold(s: StateRow, sums: ScoreRow, stretch: Stretch, t: int, stop: int, rules: Rules) -> int:
+def _hold(
+    s: StateRow,
+    sums: ScoreRow,
+    day_starts: NDArray[np.uint64],
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    t: int,
+    stop: int,
+    rules: Rules,
+) -> int:
     """The first bar before `stop` that meets a protective price, else `stop`; the bars before it are marked."""
-    day = next_bit(stretch.day_starts, t, stop)
+    day = next_bit(day_starts, t, stop)
     at = t
     while at < stop:
         if day == at:
-            if _is_met(s, stretch.columns, at, rules):
+            if _is_met(s, high[at], low[at], rules):
                 break
             _close_day(sums)
-            day = next_bit(stretch.day_starts, at + 1, stop)
-        until = _mark_held(s, sums, stretch.columns, at, min(day, stop), rules)
+            day = next_bit(day_starts, at + 1, stop)
+        until = _mark_held(s, sums, high, low, close, at, min(day, stop), rules)
         is_met = until < min(day, stop)
         at = until
         if is_met:
@@ -293,16 +304,25 @@ def _hold(s: StateRow, sums: ScoreRow, stretch: Stretch, t: int, stop: int, rule
 
 
 @njit(cache=True, nogil=True)
-def _is_met(s: StateRow, c: Columns, t: int, rules: Rules) -> bool:
+def _is_met(s: StateRow, high: float, low: float, rules: Rules) -> bool:
     """Whether a bar meets a protective price: then it is the step's."""
-    worst, best = (c.low[t], c.high[t]) if s.side > 0 else (c.high[t], c.low[t])
+    worst, best = (low, high) if s.side > 0 else (high, low)
     if s.side * (worst - _adverse_level(s, rules)) <= 0.0:
         return True
     return bool(s.side * (best - s.target_price) >= rules.tick * TOUCHED)
 
 
 @njit(cache=True, nogil=True)
-def _mark_held(s: StateRow, sums: ScoreRow, c: Columns, t: int, stop: int, rules: Rules) -> int:
+def _mark_held(
+    s: StateRow,
+    sums: ScoreRow,
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    t: int,
+    stop: int,
+    rules: Rules,
+) -> int:
     """Mark bars of one day up to the first that meets a protective price; returns that one, or `stop`."""
     side = s.side
     signed = s.side * s.quantity
@@ -316,14 +336,14 @@ def _mark_held(s: StateRow, sums: ScoreRow, c: Columns, t: int, stop: int, rules
     lowest, highest = sums.lowest, sums.highest
     at = t
     while at < stop:
-        worst, best = (c.low[at], c.high[at]) if side > 0 else (c.high[at], c.low[at])
+        worst, best = (low[at], high[at]) if side > 0 else (high[at], low[at])
         if side * (worst - level) <= 0.0 or side * (best - target) >= through:
             break
         if trails and side * (best - s.trail_best) > 0.0:
             s.trail_best = best
             level = _adverse_level(s, rules)
         before = equity
-        equity = wallet + signed * (c.close[at] - entry)
+        equity = wallet + signed * (close[at] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
         square = r * r
         sum_1 += r
@@ -354,9 +374,9 @@ def _mark_held(s: StateRow, sums: ScoreRow, c: Columns, t: int, stop: int, rules
 
 
 @njit(cache=True, nogil=True)
-def _account(s: StateRow, sums: ScoreRow, stretch: Stretch, t: int) -> None:
+def _account(s: StateRow, sums: ScoreRow, day_starts: NDArray[np.uint64], t: int) -> None:
     """The return of a bar that was stepped."""
-    if next_bit(stretch.day_starts, t, t + 1) == t:
+    if next_bit(day_starts, t, t + 1) == t:
         _close_day(sums)
     before = sums.equity
     r = (s.equity - before) / before if before > 0.0 else 0.0
