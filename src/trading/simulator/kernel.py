@@ -64,7 +64,7 @@ def step(state: NDArray[np.void], bar: Bar, rules: Rules, costs: CostRates, fill
     if s.side != 0:
         made = _inside(s, bar, rules, costs, fills, made)
     _mark(s, bar)
-    _decide(s, bar, rules)
+    decide(s, bar.flags, bar.atr, rules)
     s.sigma = bar.sigma
     s.quote_volume = bar.quote_volume
     s.last_open_ms = bar.open_ms
@@ -147,7 +147,7 @@ def _at_open(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArr
         elif s.pending_exit != 0:
             reason = s.pending_exit
         elif s.side * (bar.open - s.target_price) >= rules.tick * TOUCHED and not (
-            s.side * (bar.open - _adverse_level(s, rules)) <= 0.0
+            s.side * (bar.open - adverse_level(s, rules)) <= 0.0
         ):
             reason, price = TAKE_PROFIT, s.target_price
     s.pending_exit = 0
@@ -226,7 +226,7 @@ def _stop_level(s: StateRow) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _adverse_level(s: StateRow, rules: Rules) -> float:
+def adverse_level(s: StateRow, rules: Rules) -> float:
     """The protective price that the market meets first on its way against us; nan when there is none."""
     level = _stop_level(s)
     if rules.is_margined == 1 and (isnan(level) or s.side * (s.liquidation_price - level) >= 0.0):
@@ -241,7 +241,7 @@ def _inside(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArra
     pays, earns = bar.funding_long_pays, bar.funding_short_pays
     if s.side < 0:
         pays, earns = earns, pays
-    level = _adverse_level(s, rules)
+    level = adverse_level(s, rules)
     reason, price = 0, s.target_price
     if s.side * (worst - level) <= 0.0:
         reason, price = TRAILING, min(level, bar.open) if s.side > 0 else max(level, bar.open)
@@ -330,25 +330,25 @@ def _mark(s: StateRow, bar: Bar) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _decide(s: StateRow, bar: Bar, rules: Rules) -> None:
+def decide(s: StateRow, flags: int, atr: float, rules: Rules) -> None:
     """What the close says for the next open (rules 1, 9). Both entries at once is no answer, and nothing is done."""
     if s.side != 0:
         exit_bit = EXIT_LONG if s.side > 0 else EXIT_SHORT
-        if bar.flags & exit_bit != 0:
+        if flags & exit_bit != 0:
             s.pending_exit = EXIT_RULE
         elif rules.max_hold_bars > 0 and s.bar - s.entry_bar + 1 >= rules.max_hold_bars:
             s.pending_exit = MAX_HOLD
     if s.pending_side != 0:
         return
-    entries = bar.flags & (ENTRY_LONG | ENTRY_SHORT)
+    entries = flags & (ENTRY_LONG | ENTRY_SHORT)
     if entries == 0 or entries == (ENTRY_LONG | ENTRY_SHORT):
         return
     side = 1 if entries == ENTRY_LONG else -1
     if s.side == side:
         return
     needs_atr = not (isnan(rules.stop_atr) and isnan(rules.target_atr) and isnan(rules.trail_atr))
-    if needs_atr and not (bar.atr > 0.0):
+    if needs_atr and not (atr > 0.0):
         return
     s.pending_side = side
     s.pending_wait = rules.entry_delay_bars
-    s.pending_atr = bar.atr
+    s.pending_atr = atr

@@ -1,9 +1,9 @@
 """Many strategies over one stretch of bars: the kernel that steps only where something can happen. No validation.
 
-A strategy is stepped (`kernel.step`, the same one) on the bars where its rules say something, a protective price is
-met, funding is settled, a hole ends or a time runs out. On every other bar the step would do nothing but mark the
-equity, and that is all that is done here, with the step's own expressions: so the trades are those of `kernel.run` to
-the last bit, and equity sums differ from it only in the order they were added up.
+A strategy is stepped (`kernel.step`, the same one) on the bars where something fills: what was decided before, a
+protective price that is met, a settlement or a hole while something is held. On every other bar the step would do
+nothing but mark the equity and decide, and that is all that is done here, with the step's own expressions: so the
+trades are those of `kernel.run` to the last bit, and equity sums differ from it only in the order they were added up.
 
 t      bar of the stretch; a strategy's own count of bars, `state.bar`, runs on from stretch to stretch
 words  64 bars a word, see `bits.py`
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, next_bit
 from trading.simulator.costs import CostRates
-from trading.simulator.kernel import _adverse_level, step
+from trading.simulator.kernel import adverse_level, decide, step
 from trading.simulator.records import (
     FILLS_A_BAR,
     Bar,
@@ -141,31 +141,44 @@ def advance(
     width = words.shape[1]
     lists = np.empty((LISTS, width), dtype=np.uint64)
     watched = np.empty((3, width), dtype=np.uint64)
+    found = np.empty(3, dtype=np.int64)
     written = 0
     t = resume[1]
     for k in range(max(first, resume[0]), last):
         for i in range(LISTS):
             _all_of(words, terms, starts[LISTS * k + i], starts[LISTS * k + i + 1], lists[i])
-        _watch(lists, special, watched)
+        _watch(lists, watched)
         rules = _rules(numbers[k])
         s, sums = state[k], score[k]
+        found[:] = -1
+        next_special = -1
         while True:
-            stop = t
-            if t < bars and s.pending_side == 0 and (s.side == 0 or s.pending_exit == 0):
-                stop = next_bit(watched[s.side], t, bars)
+            if t < bars and s.pending_side == 0 and s.pending_exit == 0:
+                if found[s.side] < t:
+                    # Kept until it is passed: a bit far ahead must not be looked for again at every trade.
+                    found[s.side] = next_bit(watched[s.side], t, bars)
+                deciding = found[s.side]
                 if s.side == 0:
-                    _idle(sums, day_starts, t, stop)
+                    until = min(deciding + 1, bars)
+                    _idle(sums, day_starts, t, until)
                 else:
                     if rules.max_hold_bars > 0:
                         # The close on which the step says MAX_HOLD; `s.bar` is this bar's count.
-                        stop = min(stop, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
-                    stop = _hold(s, sums, day_starts, high, low, close, t, stop, rules)
-                if stop > t:
-                    s.bar += stop - t
-                    s.sigma = sigma[stop - 1]
-                    s.quote_volume = quote_volume[stop - 1]
-                    s.last_open_ms = open_ms[stop - 1]
-                    t = stop
+                        deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
+                    if next_special < t:
+                        next_special = next_bit(special, t, bars)
+                    until = _hold(s, sums, day_starts, high, low, close, t, min(deciding + 1, next_special), rules)
+                if until > t:
+                    s.bar += until - 1 - t
+                    if until == deciding + 1:
+                        decide(s, _flags(lists, deciding), atr[deciding], rules)
+                    s.bar += 1
+                    s.sigma = sigma[until - 1]
+                    s.quote_volume = quote_volume[until - 1]
+                    s.last_open_ms = open_ms[until - 1]
+                    t = until
+                    if until == deciding + 1:
+                        continue
             if t >= bars:
                 break
             if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
@@ -238,13 +251,13 @@ def _rules(n: Rules) -> Rules:
 
 
 @njit(cache=True, nogil=True)
-def _watch(lists: NDArray[np.uint64], special: NDArray[np.uint64], watched: NDArray[np.uint64]) -> None:
-    """Bars that matter by side: 0 flat, 1 long, -1 (the last row) short."""
-    for w in range(len(special)):
+def _watch(lists: NDArray[np.uint64], watched: NDArray[np.uint64]) -> None:
+    """Bars whose close decides something, by side: 0 flat, 1 long, -1 (the last row) short."""
+    for w in range(lists.shape[1]):
         long, short = lists[0, w], lists[1, w]
         watched[0, w] = long ^ short
-        watched[1, w] = lists[2, w] | (short & ~long) | special[w]
-        watched[2, w] = lists[3, w] | (long & ~short) | special[w]
+        watched[1, w] = lists[2, w] | (short & ~long)
+        watched[2, w] = lists[3, w] | (long & ~short)
 
 
 @njit(cache=True, nogil=True)
@@ -307,7 +320,7 @@ def _hold(
 def _is_met(s: StateRow, high: float, low: float, rules: Rules) -> bool:
     """Whether a bar meets a protective price: then it is the step's."""
     worst, best = (low, high) if s.side > 0 else (high, low)
-    if s.side * (worst - _adverse_level(s, rules)) <= 0.0:
+    if s.side * (worst - adverse_level(s, rules)) <= 0.0:
         return True
     return bool(s.side * (best - s.target_price) >= rules.tick * TOUCHED)
 
@@ -328,7 +341,7 @@ def _mark_held(
     signed = s.side * s.quantity
     wallet, entry, target = s.wallet, s.entry_price, s.target_price
     through = rules.tick * TOUCHED
-    level = _adverse_level(s, rules)
+    level = adverse_level(s, rules)
     trails = s.trail_distance == s.trail_distance
     peak, worst_drawdown, drawdown = s.peak, s.worst_drawdown, sums.drawdown
     equity = sums.equity
@@ -341,7 +354,7 @@ def _mark_held(
             break
         if trails and side * (best - s.trail_best) > 0.0:
             s.trail_best = best
-            level = _adverse_level(s, rules)
+            level = adverse_level(s, rules)
         before = equity
         equity = wallet + signed * (close[at] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
