@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai_brain.evidence.rehearsal import Run, TradeLine
 from trading.market.tape import Tape
@@ -37,8 +38,14 @@ class Conditions:
         return replace(self, entry_delay_bars=self.entry_delay_bars + 1)
 
 
-def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Run:
+def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, begin_ms: int | None = None) -> Run:
     """A rule strategy over a stretch.
+
+    Args:
+        spec: A rule strategy.
+        tape: The stretch's bars, and those before it.
+        conditions: Costs, the venue's rules, starting equity.
+        begin_ms: Open of the stretch's first bar; those before it warm the indicators up. None: all are the stretch.
 
     Raises:
         SpecError: the spec does not fit the tape.
@@ -50,16 +57,18 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Ru
         rules=conditions.rules,
         starting_quote=conditions.starting_quote,
         entry_delay_bars=conditions.entry_delay_bars,
+        begin_ms=begin_ms,
     )
     t = result.trades
     closed = t["quantity"] * (t["entry_price"] + t["exit_price"])
     return Run(
-        open_time_ms=tape.open_time_ms,
+        open_time_ms=result.open_time_ms,
         interval_ms=tape.interval_ms,
         equity=result.equity,
         starting_quote=conditions.starting_quote,
-        trades=tuple(_line(tape, row) for row in t),
+        trades=tuple(_line(result, row) for row in t),
         entries=len(t) + int(result.open_quantity != 0.0),
+        held_open_bars=held_open_bars(result.open_time_ms, result.open_entry_bar, tape.interval_ms),
         settled=(),
         fees_quote=result.costs.fees,
         slippage_quote=result.costs.slippage,
@@ -71,10 +80,15 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Ru
     )
 
 
-def _line(tape: Tape, row: np.void) -> TradeLine:
+def held_open_bars(open_ms: NDArray[np.int64], entry_bar: int | None, interval_ms: int) -> tuple[int, ...]:
+    """How long the position still open at the end was held, as `Run` tells it."""
+    return () if entry_bar is None else (int(open_ms[-1] - open_ms[entry_bar]) // interval_ms + 1,)
+
+
+def _line(result: Result, row: np.void) -> TradeLine:
     return TradeLine(
-        entry_ms=int(tape.open_time_ms[row["entry_bar"]]),
-        exit_ms=int(tape.open_time_ms[row["exit_bar"]]),
+        entry_ms=int(result.open_time_ms[row["entry_bar"]]),
+        exit_ms=int(result.open_time_ms[row["exit_bar"]]),
         side=int(row["side"]),
         quantity_base=float(row["quantity"]),
         entry_price=float(row["entry_price"]),

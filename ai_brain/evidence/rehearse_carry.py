@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.rehearse import Conditions, held_open_bars
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
 from trading.simulator.carry_records import CarryActed
@@ -14,8 +14,18 @@ from trading.strategy.spec import StrategySpec
 MINUTE_MS = 60_000
 
 
-def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions) -> Run:
+def rehearse_carry(
+    spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions, *, begin_ms: int | None = None
+) -> Run:
     """A funding carry over a stretch, on the bars both legs have.
+
+    Args:
+        spec: A `funding_carry`.
+        spot: The leg that is bought: the stretch's bars, and those before it.
+        perp: The leg that is sold short, likewise.
+        conditions: Costs, the venue's rules, starting equity.
+        begin_ms: Open of the stretch's first bar; those before it make the expected funding known. None: all are the
+            stretch.
 
     Raises:
         SpecError: the tapes are not its two legs, or have no bar in common.
@@ -28,6 +38,7 @@ def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Condi
         starting_quote=conditions.starting_quote,
         rules=conditions.rules,
         entry_delay_bars=conditions.entry_delay_bars,
+        begin_ms=begin_ms,
     )
     t = result.trades
     settled = _settled(result, perp)
@@ -40,6 +51,7 @@ def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Condi
         starting_quote=result.starting_quote,
         trades=tuple(_line(result, row) for row in t),
         entries=result.entries,
+        held_open_bars=held_open_bars(result.open_time_ms, result.open_entry_bar, perp.interval_ms),
         settled=settled,
         fees_quote=result.fees_quote,
         slippage_quote=result.slippage_quote,
