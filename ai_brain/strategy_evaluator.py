@@ -180,7 +180,7 @@ class _Case:
     def close(self) -> Judgement:
         """Findings to a verdict, everything to evidence."""
         verdict, deciding = judge(tuple(self.findings))
-        trades = self.judged.trades if self.judged else ()
+        trades = self.judged.table if self.judged else ()
         quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
         table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
         market = self.spec.market

@@ -30,7 +30,7 @@ def chained(runs: Sequence[Run]) -> Run:
         equity=np.concatenate(curves),
         trades=tuple(trade for run in runs for trade in run.trades),
         entries=sum(run.entries for run in runs),
-        held_open_bars=tuple(bars for run in runs for bars in run.held_open_bars),
+        left_open=tuple(line for run in runs for line in run.left_open),
         settled=tuple(line for run in runs for line in run.settled),
         fees_quote=sum(run.fees_quote for run in runs),
         slippage_quote=sum(run.slippage_quote for run in runs),

@@ -26,7 +26,7 @@ class Judgement:
 
     evidence: Evidence
     trades_csv: bytes
-    """Every closed trade of the judged stretches; empty when there was none."""
+    """Every trade of the judged stretches, those left open too; empty when there was none."""
     settlements_csv: bytes = b""
     """Every settlement a carry met on the judged stretches; empty when there was none."""
 

@@ -86,7 +86,8 @@ def _walk_forward(evidence: Evidence) -> list[str]:
         "",
         f"- {evidence.positive} of {len(judged)} judged stretches positive; walk-forward is their chain, compounded",
         "- parameters fixed: the same in every stretch, nothing was chosen on one to be judged on the next",
-        "- each begins flat, indicators warmed up on the bars before; what is left open is marked at the last close",
+        "- each begins flat, indicators warmed up on the bars before it; what is left open at its end is marked at the "
+        "last close, the cost of closing it not paid",
         f"- bars left out before each: {purges}; longest holding known by then: {holdings}"
         + (" (longer than could be left out on this tape)" if short else ""),
         f"- amounts are of accounts that begin each stretch with {evidence.starting_quote:,.0f}",

@@ -24,7 +24,7 @@ def predicted_bands(
         curve: (n,) marked equity at each close of the walk-forward chain, quote, compounded. A horizon may reach over
             the seam of two judged stretches, as the chain does: there it begins flat again and pays for its next entry.
         bars_per_hour: 1.0 for 1 h bars, 12.0 for 5 min bars.
-        entry_cost_fraction: What opening and closing once costs, fraction of equity. Paper starts flat and pays it,
+        entry_cost_fraction: What one position of the backtest cost, fraction of equity. Paper starts flat and pays it,
             while most stretches of a backtest begin in position, so it is taken off the lower end.
 
     Returns:

@@ -31,6 +31,9 @@ TRADE_COLUMNS = (
 )
 """Of `ID.trades.csv`; bars are named by their open time, as in the tape; the last two are of a carry's other leg."""
 
+LEFT_OPEN = "LEFT_OPEN"
+"""Reason of a line that was not closed: its exit is the last bar of its stretch, at that bar's close, without costs."""
+
 SETTLEMENT_COLUMNS = ("number", "due", "bar", "rate", "price", "price_is_mark", "short_base", "funding_quote")
 """Of `ID.settlements.csv`: `funding_quote = short_base x price x rate`."""
 
@@ -91,9 +94,8 @@ class Run:
     trades: tuple[TradeLine, ...]
     """Closed ones, oldest first."""
     entries: int
-    held_open_bars: tuple[int, ...]
-    """Of each position that was still open at an end, how long it was held; it is marked at the last close. A run has
-    one end, a chain as many as it has stretches."""
+    left_open: tuple[TradeLine, ...]
+    """Still open at an end, marked at its last close; a run has one end, a chain as many as it has stretches."""
     settled: tuple[SettlementLine, ...]
     """Settlements met in position, summed up from the tape; of carries only."""
     fees_quote: float
@@ -157,9 +159,14 @@ class Run:
 
     @property
     def longest_holding_bars(self) -> int:
-        """From entry bar to exit bar; what is still open counts with its age. 0 when nothing was held."""
-        spans = [trade.exit_ms - trade.entry_ms for trade in self.trades if trade.exit_ms is not None]
-        return max(max(spans, default=0) // self.interval_ms, *self.held_open_bars, 0)
+        """From entry bar to exit bar; what is left open counts up to the end. 0 when nothing was held."""
+        spans = [line.exit_ms - line.entry_ms for line in self.table if line.exit_ms is not None]
+        return max(spans, default=0) // self.interval_ms
+
+    @property
+    def table(self) -> tuple[TradeLine, ...]:
+        """Closed trades and those left open, by their entry: of a single run, its profit is the sum of theirs."""
+        return tuple(sorted((*self.trades, *self.left_open), key=lambda line: line.entry_ms))
 
 
 def trades_csv(trades: Sequence[TradeLine]) -> bytes:

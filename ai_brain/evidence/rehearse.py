@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.rehearsal import Run, TradeLine
+from ai_brain.evidence.rehearsal import LEFT_OPEN, Run, TradeLine
 from trading.market.tape import Tape
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.open_trade import OpenTrade
 from trading.simulator.records import Acted
 from trading.simulator.simulate import Result, simulate
 from trading.strategy.spec import StrategySpec
@@ -68,7 +69,7 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, be
         starting_quote=conditions.starting_quote,
         trades=tuple(_line(result, row) for row in t),
         entries=len(t) + int(result.open_quantity != 0.0),
-        held_open_bars=held_open_bars(result.open_time_ms, result.open_entry_bar, tape.interval_ms),
+        left_open=left_open(result.open_trade, result.open_time_ms, float(tape.close[-1])),
         settled=(),
         fees_quote=result.costs.fees,
         slippage_quote=result.costs.slippage,
@@ -80,9 +81,28 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, be
     )
 
 
-def held_open_bars(open_ms: NDArray[np.int64], entry_bar: int | None, interval_ms: int) -> tuple[int, ...]:
-    """How long the position still open at the end was held, as `Run` tells it."""
-    return () if entry_bar is None else (int(open_ms[-1] - open_ms[entry_bar]) // interval_ms + 1,)
+def left_open(
+    trade: OpenTrade | None, open_ms: NDArray[np.int64], close: float, perp_close: float | None = None
+) -> tuple[TradeLine, ...]:
+    """The position still open at the end of a run as a line of its table, marked at the last close of each leg."""
+    if trade is None:
+        return ()
+    line = TradeLine(
+        entry_ms=int(open_ms[trade.entry_bar]),
+        exit_ms=int(open_ms[-1]),
+        side=trade.side,
+        quantity_base=trade.quantity,
+        entry_price=trade.entry_price,
+        exit_price=close,
+        fees_quote=trade.fees,
+        slippage_quote=trade.slippage,
+        funding_quote=trade.funding,
+        pnl_quote=trade.pnl,
+        reason=LEFT_OPEN,
+        perp_entry_price=trade.perp_entry_price,
+        perp_exit_price=perp_close,
+    )
+    return (line,)
 
 
 def _line(result: Result, row: np.void) -> TradeLine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
-from ai_brain.evidence.rehearse import Conditions, held_open_bars
+from ai_brain.evidence.rehearse import Conditions, left_open
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
 from trading.simulator.carry_records import CarryActed
@@ -43,7 +43,8 @@ def rehearse_carry(
     t = result.trades
     settled = _settled(result, perp)
     prices = t["spot_entry_price"] + t["perp_entry_price"] + t["spot_exit_price"] + t["perp_exit_price"]
-    held = float(result.short_base[-1]) * float(perp.close[-1]) * 2.0
+    last_spot, last_perp = (float(leg.close[leg.open_time_ms == result.open_time_ms[-1]][0]) for leg in (spot, perp))
+    held = float(result.short_base[-1]) * last_perp * 2.0
     return Run(
         open_time_ms=result.open_time_ms,
         interval_ms=perp.interval_ms,
@@ -51,7 +52,7 @@ def rehearse_carry(
         starting_quote=result.starting_quote,
         trades=tuple(_line(result, row) for row in t),
         entries=result.entries,
-        held_open_bars=held_open_bars(result.open_time_ms, result.open_entry_bar, perp.interval_ms),
+        left_open=left_open(result.open_trade, result.open_time_ms, last_spot, last_perp),
         settled=settled,
         fees_quote=result.fees_quote,
         slippage_quote=result.slippage_quote,

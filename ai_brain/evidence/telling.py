@@ -27,7 +27,7 @@ def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int
         fees_quote=run.fees_quote,
         slippage_quote=run.slippage_quote,
         funding_quote=run.funding_quote,
-        left_open=len(run.held_open_bars),
+        left_open=len(run.left_open),
         purge_bars=purge_bars,
         holding_bars=holding_bars,
     )

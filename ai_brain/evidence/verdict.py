@@ -216,7 +216,7 @@ class Evidence(_Record):
     code_sha256: str
     """Over the sources of the simulator, the rule language and the gate."""
     trades_sha256: str | None
-    """Of `ID.trades.csv`; None: no trade was closed."""
+    """Of `ID.trades.csv`; None: there was no trade."""
     settlements_sha256: str | None
     """Of `ID.settlements.csv`; None: none was met, as by every rule strategy."""
 

@@ -89,7 +89,7 @@ def test_every_judged_stretch_lies_past_its_purge_and_no_trade_straddles_two(
         assert after.purge_bars == min(after.holding_bars, int(share.bars * MAX_PURGE_FRACTION))
         assert after.start_ms - before.end_ms == after.purge_bars * HOUR_MS
     spans = [(parse_iso(row["entry_bar"]), parse_iso(row["exit_bar"])) for row in table(judgement.trades_csv)]
-    assert len(spans) == chain(evidence).trades
+    assert len(spans) == chain(evidence).trades + chain(evidence).left_open
     for entry_ms, exit_ms in spans:
         assert any(s.start_ms < entry_ms <= exit_ms < s.end_ms for s in evidence.judged)
     last = evidence.judged[-1]
@@ -168,8 +168,8 @@ def test_a_position_left_open_is_marked_at_the_last_close_and_told_and_its_age_i
     for stretch in evidence.judged:
         first, last = np.searchsorted(tape.open_time_ms, [stretch.start_ms, stretch.end_ms - HOUR_MS])
         assert stretch.net_return == pytest.approx(tape.close[last] / tape.open[first + 1] - 1.0, rel=1e-3)
-        assert stretch.holding_bars == 1799  # opened in the second bar of the search stretch, held to its end
-    assert "longest holding known by then: 1799, 1799, 1799, 1799 (longer than could be left out" in evidence_markdown(
+        assert stretch.holding_bars == 1798  # opened in the second bar of the search stretch, marked in its last
+    assert "longest holding known by then: 1798, 1798, 1798, 1798 (longer than could be left out" in evidence_markdown(
         evidence
     )
 
@@ -184,19 +184,18 @@ def test_the_bars_before_a_stretch_make_its_first_signal_known_and_earn_nothing(
     cold = rehearse_rules(spec, tape.window(begin_ms, tape.end_ms), CONDITIONS)
     assert (warm.start_ms, warm.bars, warm.entries) == (begin_ms, 300, 1)
     assert warm.equity[0] == warm.starting_quote, "what the warm-up decided is not acted on"
-    assert warm.held_open_bars == (299,)
-    assert cold.held_open_bars == (100,)
+    assert [(run.left_open[0].entry_ms - begin_ms) // HOUR_MS for run in (warm, cold)] == [1, 200]
 
 
 def test_a_carry_knows_the_funding_before_its_stretch_and_is_paid_none_of_it() -> None:
     spot, perp = funded_pair(600, 1, rate=0.0002)
     begin_ms = int(perp.open_time_ms[300])
     warm = rehearse_carry(carry_spec(), spot, perp, CONDITIONS, begin_ms=begin_ms)
-    assert (warm.start_ms, warm.held_open_bars) == (begin_ms, (299,))
+    assert (warm.start_ms, warm.left_open[0].entry_ms) == (begin_ms, begin_ms + HOUR_MS)
     assert min(line.due_ms for line in warm.settled) > begin_ms
     assert warm.funding_quote == pytest.approx(sum(line.funding_quote for line in warm.settled))
     cut = (leg.window(begin_ms, leg.end_ms) for leg in (spot, perp))
-    assert rehearse_carry(carry_spec(), *cut, CONDITIONS).held_open_bars[0] < 240
+    assert rehearse_carry(carry_spec(), *cut, CONDITIONS).left_open[0].entry_ms > begin_ms + 60 * HOUR_MS
 
 
 def test_no_stretch_of_a_carry_is_paid_a_settlement_outside_it(bench: Bench) -> None:
@@ -217,3 +216,31 @@ def test_a_hole_where_a_stretch_begins_is_no_reason_to_begin_elsewhere() -> None
     run = rehearse_rules(rule_spec(), holed, CONDITIONS, begin_ms=int(tape.open_time_ms[200]))
     assert run.start_ms == tape.open_time_ms[201]
     assert return_moments(run.returns).n == 199
+
+
+@FEW
+@given(st.integers(1, 10_000), st.booleans())
+def test_what_a_run_earned_is_the_sum_of_its_table_the_position_left_open_included(seed: int, is_carry: bool) -> None:
+    if is_carry:
+        run = rehearse_carry(carry_spec(), *funded_pair(400, seed, rate=0.0002), CONDITIONS)
+    else:
+        spec = rule_spec("close > sma(10)", exits=("close < sma(10)",), max_hold_bars=None)
+        run = rehearse_rules(spec, noise(400, seed), CONDITIONS)
+    assert len(run.table) == run.entries
+    earned = run.equity[-1] - run.starting_quote
+    assert sum(line.pnl_quote for line in run.table) == pytest.approx(earned, abs=1e-6)
+    assert sum(line.fees_quote for line in run.table) == pytest.approx(run.fees_quote, abs=1e-6)
+    assert sum(line.slippage_quote for line in run.table) == pytest.approx(run.slippage_quote, abs=1e-6)
+    assert sum(line.funding_quote for line in run.table) == pytest.approx(run.funding_quote, abs=1e-6)
+
+
+def test_a_longer_holding_seen_in_one_stretch_lengthens_the_purge_before_the_next(bench: Bench) -> None:
+    first, second, *_ = shares(rest_window(BARS, search_window(BARS, search_fraction=0.6)), 4)
+    close = 30_000.0 * (1.0 + 0.01 * (np.arange(BARS) % 10))  # held for a few bars of every ten,
+    close[first.first + 100 : first.first + 160] = 30_000.0  # but once for sixty
+    spec = rule_spec("close < 30500", exits=("close > 32000",), max_hold_bars=None)
+    free = replace(CONDITIONS, costs=Costs(0.0, 0.0, 0.0, 0.0))
+    evidence = evaluate(spec, Tapes(tape_of(close), free), bench).evidence
+    assert evidence.judged[0].holding_bars < 10
+    assert all(59 <= s.holding_bars <= 75 for s in evidence.judged[1:])
+    assert evidence.judged[1].purge_bars == min(evidence.judged[1].holding_bars, int(second.bars * MAX_PURGE_FRACTION))

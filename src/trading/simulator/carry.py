@@ -18,6 +18,7 @@ from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_le
 from trading.simulator.carry_records import CARRY_TRADE, CarryColumns
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
 from trading.simulator.costs import CarryCosts, MarketRules
+from trading.simulator.open_trade import OpenTrade, open_carry_trade
 from trading.simulator.simulate import first_counted, returns_of
 from trading.strategy.spec import StrategySpec, spec_sha256
 
@@ -48,8 +49,8 @@ class CarryResult:
     """(n,) base held short at the close."""
     trades: NDArray[np.void]
     """(k,) of `CARRY_TRADE`, closed carries."""
-    open_entry_bar: int | None
-    """Bar in which the carry that is still on at the end was opened; None: flat."""
+    open_trade: OpenTrade | None
+    """The carry that is still on at the end, marked at the last close; None: flat."""
     entries: int
     exits: int
     settlements: int
@@ -130,7 +131,7 @@ def simulate_carry(
     return CarryResult(
         columns.open_ms,
         *arrays,
-        open_entry_bar=int(row["entry_bar"]) if row["quantity"] > 0.0 else None,
+        open_trade=open_carry_trade(state),
         entries=int(row["entries"]),
         exits=int(row["exits"]),
         settlements=int(row["settlements"]),

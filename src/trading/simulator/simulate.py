@@ -19,6 +19,7 @@ from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
+from trading.simulator.open_trade import OpenTrade, open_rule_trade
 from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
 
@@ -72,8 +73,8 @@ class Result:
     """Against the highest close so far, at the worst mark inside a bar, fraction."""
     open_quantity: float
     """Base held at the end, signed by side; 0 when flat."""
-    open_entry_bar: int | None
-    """Bar that position was opened in; None: flat at the end."""
+    open_trade: OpenTrade | None
+    """That position, marked at the last close; None: flat."""
     starting_quote: float
     interval: str
     origin: str
@@ -144,7 +145,7 @@ def simulate(
         gaps_met=int(row["gaps"]),
         worst_drawdown=float(row["worst_drawdown"]),
         open_quantity=float(row["side"] * row["quantity"]),
-        open_entry_bar=int(row["entry_bar"]) if row["side"] != 0 else None,
+        open_trade=open_rule_trade(state),
         starting_quote=starting_quote,
         interval=tape.interval,
         origin=tape.origin,

@@ -154,7 +154,7 @@ def test_a_run_that_begins_later_is_the_run_on_the_later_bars_alone_where_no_ind
     assert late.trades.tobytes() == alone.trades.tobytes()
     assert (late.equity == alone.equity).all()
     assert (late.open_time_ms == alone.open_time_ms).all()
-    assert late.open_entry_bar == alone.open_entry_bar
+    assert late.open_trade == alone.open_trade
 
 
 def test_a_run_cannot_begin_after_its_last_bar() -> None:
