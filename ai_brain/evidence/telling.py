@@ -6,14 +6,13 @@ from dataclasses import asdict
 
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.return_moments import ReturnMoments, return_moments
-from ai_brain.evidence.verdict import DataUsed, Evidence, Stretch
-from ai_brain.evidence.windows import Window, parts
+from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
 from trading.market.tape import Tape
 
 
-def stretch_told(name: str, run: Run, moments: ReturnMoments) -> Stretch:
-    """A run under its name; `moments` are of its returns."""
+def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
+    """A run under its name; `moments` are of its returns, the purge and what it is for are of a judged stretch."""
     return Stretch(
         name=name,
         start_ms=run.start_ms,
@@ -28,16 +27,10 @@ def stretch_told(name: str, run: Run, moments: ReturnMoments) -> Stretch:
         fees_quote=run.fees_quote,
         slippage_quote=run.slippage_quote,
         funding_quote=run.funding_quote,
+        left_open=len(run.left_open),
+        purge_bars=purge_bars,
+        holding_bars=holding_bars,
     )
-
-
-def parts_told(run: Run, count: int) -> list[Stretch]:
-    """The chain of judged stretches, one by one; fees, slippage and funding are of the trades closed in each."""
-    pieces = [run.part(part) for part in parts(Window(0, run.bars), count)]
-    return [
-        stretch_told(f"validation {number}/{count}", piece, return_moments(piece.returns))
-        for number, piece in enumerate(pieces, start=1)
-    ]
 
 
 def data_used(tape: Tape) -> DataUsed:
@@ -65,8 +58,8 @@ def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
 
 
 def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
-    """Evidence as the `performance.backtest` block of the strategy's file; of the judged stretch."""
-    judged, s = evidence.stretch("validation"), evidence.statistics
+    """Evidence as the `performance.backtest` block of the strategy's file; of the walk-forward chain."""
+    judged, s = evidence.stretch(WALK_FORWARD), evidence.statistics
     block: dict[str, float | int | str | None] = {
         "verdict": str(evidence.verdict),
         "deciding": str(evidence.deciding or ""),
@@ -75,6 +68,7 @@ def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
     if judged is not None:
         for name in ("bars", "trades", "settlements", "net_return", "sharpe_annual", "max_drawdown"):
             block[name] = getattr(judged, name)
+        block |= {"stretches": len(evidence.judged), "stretches_positive": evidence.positive}
     if s is not None:
         block |= {"deflated_sharpe": s.deflated_sharpe, "trials": s.trials}
     return block

@@ -15,10 +15,11 @@ from trading.market.tape import Tape
 from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, decide_carry, new_carry_state
-from trading.simulator.carry_records import CARRY_TRADE
+from trading.simulator.carry_records import CARRY_TRADE, CarryColumns
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
 from trading.simulator.costs import CarryCosts, MarketRules
-from trading.simulator.simulate import returns_of
+from trading.simulator.open_trade import OpenTrade, open_carry_trade
+from trading.simulator.simulate import first_counted, returns_of
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CarryResult:
-    """What a carry did on the bars that both tapes have, n of them. Arrays are read-only."""
+    """What a carry did on the bars that both tapes have and that counted, n of them. Arrays are read-only."""
 
     open_time_ms: NDArray[np.int64]
     """(n,) of the joined bars."""
@@ -48,6 +49,8 @@ class CarryResult:
     """(n,) base held short at the close."""
     trades: NDArray[np.void]
     """(k,) of `CARRY_TRADE`, closed carries."""
+    open_trade: OpenTrade | None
+    """The carry that is still on at the end, marked at the last close; None: flat."""
     entries: int
     exits: int
     settlements: int
@@ -88,6 +91,7 @@ def simulate_carry(
     starting_quote: float = 10_000.0,
     rules: MarketRules = CARRY_RULES,
     entry_delay_bars: int = 0,
+    begin_ms: int | None = None,
 ) -> CarryResult:
     """What would this carry have earned?
 
@@ -99,13 +103,18 @@ def simulate_carry(
         starting_quote: Equity before the first bar.
         rules: Of both legs together, see `carry_rules`.
         entry_delay_bars: Entries act this many bars late.
+        begin_ms: Bars that open before only make the funding expectation and the volatility known: flat and undecided
+            until then, and none of them is in the result. None: every bar counts.
 
     Raises:
-        SpecError: the spec is no carry, or the tapes are not its two legs or have no bar in common.
+        SpecError: the spec is no carry, the tapes are not its two legs or have no bar in common, or none at or after
+            `begin_ms`.
     """
     numbers = carry_numbers(spec, rules, entry_delay_bars=entry_delay_bars)
     check_legs(spot, perp, spec)
-    columns = CarryFeeder().columns(spot, perp)
+    known = CarryFeeder().columns(spot, perp)
+    first = first_counted(known.open_ms, begin_ms)
+    columns = CarryColumns._make(column[first:] for column in known)
     bars = len(columns.open_ms)
     if bars == 0:
         raise SpecError(
@@ -122,6 +131,7 @@ def simulate_carry(
     return CarryResult(
         columns.open_ms,
         *arrays,
+        open_trade=open_carry_trade(state),
         entries=int(row["entries"]),
         exits=int(row["exits"]),
         settlements=int(row["settlements"]),
