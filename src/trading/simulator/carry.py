@@ -114,7 +114,9 @@ def simulate_carry(
     state = new_carry_state(starting_quote)
     equity, short_base = np.empty(bars), np.empty(bars)
     trades = np.empty(bars, dtype=CARRY_TRADE)
-    closed = carry_run(state, columns, numbers, costs.spot.rates(), costs.perp.rates(), equity, short_base, trades)
+    closed = carry_run(
+        state, columns, numbers, costs.spot.rates(), costs.perp.rates(), rules.margin(), equity, short_base, trades
+    )
     row = state[0]
     arrays = equity, returns_of(equity, starting_quote), short_base > 0.0, short_base, trades[:closed].copy()
     for array in arrays:

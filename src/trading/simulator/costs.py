@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isclose, isfinite
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trading.domain.errors import SettingsError
-from trading.domain.instrument import Instrument, coarser_lot
+from trading.domain.instrument import Bracket, Instrument, coarser_lot
 
 
 class CostRates(NamedTuple):
@@ -17,6 +20,16 @@ class CostRates(NamedTuple):
     maker: float
     half_spread: float
     impact_k: float
+
+
+class Margin(NamedTuple):
+    """A market's margin table as the kernels take it, (b,) each, read-only; one for all strategies of the market.
+
+    A position of notional N must keep `rates[i] * N - amounts[i]`, i the bracket that N falls into.
+    """
+
+    rates: NDArray[np.float64]
+    amounts: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +103,11 @@ class MarketRules:
     min_notional: float = 5.0
     """Smallest order, quote."""
     maintenance_rate: float = 0.004
-    """Maintenance margin as a fraction of notional, the first bracket's; perpetuals only."""
+    """Maintenance margin as a fraction of notional where `brackets` is empty; perpetuals only."""
     liquidation_fee_rate: float = 0.0125
     """Charged on the notional of a liquidation; perpetuals only."""
+    brackets: tuple[Bracket, ...] = ()
+    """The contract's margin table, ascending; empty: not known, `maintenance_rate` holds for every size."""
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot"):
@@ -103,16 +118,69 @@ class MarketRules:
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0.0):
                 raise SettingsError(f"market rules: {name}={value}: must be 0 or more")
+        for name in ("maintenance_rate", "liquidation_fee_rate"):
+            if getattr(self, name) >= 1.0:
+                raise SettingsError(f"market rules: {name}={getattr(self, name)}: a fraction of notional, below 1")
+        _check_brackets(self.brackets)
+
+    def margin(self) -> Margin:
+        """The margin table, for a kernel."""
+        steps = [(b.maintenance_rate, b.maintenance_amount_quote) for b in self.brackets]
+        table = np.array(steps or [(self.maintenance_rate, 0.0)], dtype=np.float64)
+        rates, amounts = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+        rates.flags.writeable = amounts.flags.writeable = False
+        return Margin(rates, amounts)
+
+
+def _check_brackets(brackets: tuple[Bracket, ...]) -> None:
+    """Refuse a table whose margin jumps or whose rates fall: the kernel reads it as the largest of its lines.
+
+    Raises:
+        SettingsError: names the bracket and the value.
+    """
+    floor, rate, amount = 0.0, 0.0, 0.0
+    for i, bracket in enumerate(brackets):
+        where = f"market rules: brackets[{i}]"
+        if not rate < bracket.maintenance_rate < 1.0:
+            raise SettingsError(
+                f"{where}: maintenance_rate={bracket.maintenance_rate}: not above {rate} and below 1; fetch the table"
+            )
+        if bracket.notional_from_quote != floor or not bracket.notional_to_quote > floor:
+            raise SettingsError(
+                f"{where}: from {bracket.notional_from_quote} to {bracket.notional_to_quote}: does not go on from "
+                f"{floor}; fetch the table"
+            )
+        amount += floor * (bracket.maintenance_rate - rate)
+        if not isclose(bracket.maintenance_amount_quote, amount, rel_tol=1e-6, abs_tol=0.01):
+            raise SettingsError(
+                f"{where}: maintenance_amount_quote={bracket.maintenance_amount_quote}: the margin would jump at "
+                f"{floor}, {amount:g} keeps it continuous; fetch the table"
+            )
+        floor, rate = bracket.notional_to_quote, bracket.maintenance_rate
+
+
+def continuous_brackets(steps: tuple[tuple[float, float], ...]) -> tuple[Bracket, ...]:
+    """A margin table from its caps and rates alone: the amounts are those that let the margin not jump.
+
+    Args:
+        steps: (notional at which the bracket ends, maintenance rate), ascending.
+    """
+    table, floor, rate, amount = list[Bracket](), 0.0, 0.0, 0.0
+    for cap, step_rate in steps:
+        amount += floor * (step_rate - rate)
+        table.append(Bracket(floor, cap, step_rate, round(amount, 8), 0.0))
+        floor, rate = cap, step_rate
+    return tuple(table)
 
 
 def market_rules(instrument: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
-    """An instrument's filters as float64; the maintenance rate is the first bracket's, or 0.4 % where none is known."""
+    """An instrument's filters as float64, and its margin table; 0.4 % of every notional where it has none."""
     return MarketRules(
         tick=float(instrument.tick),
         lot=float(instrument.lot),
         min_notional=float(instrument.min_notional),
-        maintenance_rate=instrument.brackets[0].maintenance_rate if instrument.brackets else 0.004,
         liquidation_fee_rate=liquidation_fee_rate,
+        brackets=instrument.brackets,
     )
 
 
@@ -123,6 +191,6 @@ def carry_rules(spot: Instrument, perp: Instrument, *, liquidation_fee_rate: flo
         tick=max(float(spot.tick), float(perp.tick)),
         lot=float(coarser_lot(spot, perp)),
         min_notional=max(float(spot.min_notional), float(perp.min_notional)),
-        maintenance_rate=margin.maintenance_rate,
         liquidation_fee_rate=liquidation_fee_rate,
+        brackets=margin.brackets,
     )

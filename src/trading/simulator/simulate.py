@@ -117,13 +117,14 @@ def simulate(
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
     columns = Feeder(Program(rule_parameters(spec))).columns(tape)
+    rates, margin = costs.rates(), rules.margin()
     state = new_state(starting_quote)
     equity = np.empty(len(tape))
     parts: list[NDArray[np.void]] = []
     done, room = 0, 4096
     while done < len(tape):
         trades = np.empty(room + FILLS_A_BAR, dtype=FILL)
-        done, written = run(state, columns, numbers, costs.rates(), equity, trades)
+        done, written = run(state, columns, numbers, rates, margin, equity, trades)
         parts.append(trades[:written])
         room *= 4
     row = state[0]
@@ -173,7 +174,6 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
         ticks_per_quote=1.0 / rules.tick,
         lots_per_base=1.0 / rules.lot,
         min_notional=float(rules.min_notional),
-        maintenance_rate=float(rules.maintenance_rate),
         liquidation_fee_rate=float(rules.liquidation_fee_rate),
         interval_ms=INTERVAL_MS[spec.market.timeframe],
     )
