@@ -69,6 +69,9 @@ class CarryResult:
     origin: str
     """Of the tapes: `synthetic` when either is."""
     rates: CarryCosts
+    """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what; of spot, and of the perpetual where it is another."""
     tape_hashes: tuple[str, str]
     """Spot, perpetual."""
     spec_hash: str
@@ -139,6 +142,7 @@ def simulate_carry(
         interval=perp.interval,
         origin="synthetic" if "synthetic" in (spot.origin, perp.origin) else perp.origin,
         rates=costs,
+        impact_source="; ".join(dict.fromkeys((costs.spot.impact_source, costs.perp.impact_source))),
         tape_hashes=(spot.content_hash, perp.content_hash),
         spec_hash=spec_sha256(spec),
     )

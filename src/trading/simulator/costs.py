@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Bracket, Instrument, coarser_lot
 
+FITTED_K = 0.6
+FITTED_K_SOURCE = (
+    "square-root law, k = 0.6: the larger of the fits to 346 spot and 335 perpetual books of BTCUSDT on 2024-08-08, "
+    "23:54 to 24:00 UTC (0.37 and 0.56, 95 % up to 0.60), rounded up; benchmarks/impact.py, docs/costs.md"
+)
+
 
 class CostRates(NamedTuple):
     """`Costs` as the kernels take them."""
@@ -37,8 +43,7 @@ class Costs:
     """Fees and slippage of one market.
 
     Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume)`, sigma and the
-    quote volume those of the bar before. The square-root law with k near 1 is the literature's, used until k is fitted
-    to recorded books.
+    quote volume those of the bar before; k is fitted to recorded books, see docs/costs.md for what that is worth.
 
     Raises:
         SettingsError: a rate is negative, not finite, or 1 and more.
@@ -53,8 +58,8 @@ class Costs:
     """Resting take-profits."""
     half_spread_rate: float = 0.00005
     """Half of (ask - bid) / mid, paid by every market order."""
-    impact_k: float = 1.0
-    """The k of the square-root law, no unit."""
+    impact_k: float = FITTED_K
+    """The k of the square-root law, no unit; the literature's is near 1."""
 
     def __post_init__(self) -> None:
         for name in ("taker_rate", "maker_rate", "half_spread_rate"):
@@ -67,6 +72,11 @@ class Costs:
     def doubled(self) -> Costs:
         """Everything twice, for the question whether an edge lives on cheap fills."""
         return Costs(2 * self.taker_rate, 2 * self.maker_rate, 2 * self.half_spread_rate, 2 * self.impact_k)
+
+    @property
+    def impact_source(self) -> str:
+        """Where k comes from, for whoever reads a result."""
+        return FITTED_K_SOURCE if self.impact_k == FITTED_K else f"square-root law, k = {self.impact_k:g}: as given"
 
     def rates(self) -> CostRates:
         """The four numbers, for a kernel."""

@@ -78,6 +78,8 @@ class Result:
     """Of the tape; `synthetic` is said wherever the result is shown."""
     rates: Costs
     """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what."""
     tape_hash: str
     spec_hash: str
 
@@ -142,6 +144,7 @@ def simulate(
         interval=tape.interval,
         origin=tape.origin,
         rates=costs,
+        impact_source=costs.impact_source,
         tape_hash=tape.content_hash,
         spec_hash=spec_sha256(spec),
     )
