@@ -15,8 +15,9 @@ from trading.market.tape import Tape
 from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, decide_carry, new_carry_state
-from trading.simulator.carry_records import CARRY_TRADE
+from trading.simulator.carry_records import CARRY_TRADE, CarryActed
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.simulate import returns_of
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -75,6 +76,10 @@ class CarryResult:
     tape_hashes: tuple[str, str]
     """Spot, perpetual."""
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `CarryActed` ended a carry."""
 
     def identity_error_quote(self) -> float:
         """Equity against start + funding + basis - fees - slippage; about 0."""
@@ -145,4 +150,6 @@ def simulate_carry(
         impact_source="; ".join(dict.fromkeys((costs.spot.impact_source, costs.perp.impact_source))),
         tape_hashes=(spot.content_hash, perp.content_hash),
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted={reason.name: int(np.count_nonzero(arrays[-1]["reason"] == reason)) for reason in CarryActed},
     )

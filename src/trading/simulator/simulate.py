@@ -15,11 +15,12 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Rules
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
 
 TRADE = np.dtype(
@@ -82,6 +83,10 @@ class Result:
     """Which impact law, with which k, fitted to what."""
     tape_hash: str
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `Acted` filled, every name present; ENTRY counts the open trade too."""
 
 
 def signals(tape: Tape, parameters: RuleParameters) -> Signals:
@@ -147,7 +152,15 @@ def simulate(
         impact_source=costs.impact_source,
         tape_hash=tape.content_hash,
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted=_acted(row, np.concatenate(parts)["reason"]),
     )
+
+
+def _acted(state: np.void, reasons: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(reasons, minlength=len(Acted))
+    counts[Acted.ENTRY] = state["trades"] + (state["side"] != 0)
+    return {reason.name: int(counts[reason]) for reason in Acted}
 
 
 def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> Rules:
