@@ -18,6 +18,9 @@ FITTED_K_SOURCE = (
     "23:54 to 24:00 UTC (0.37 and 0.56, 95 % up to 0.60), rounded up; benchmarks/impact.py, docs/costs.md"
 )
 
+SMALLEST_STEP, LARGEST_STEP = 1e-12, 1e9
+"""Of a tick or a lot."""
+
 
 class CostRates(NamedTuple):
     """`Costs` as the kernels take them."""
@@ -122,8 +125,11 @@ class MarketRules:
     def __post_init__(self) -> None:
         for name in ("tick", "lot"):
             value = getattr(self, name)
-            if not (isfinite(value) and value > 0.0):
-                raise SettingsError(f"market rules: {name}={value}: must be above 0; read it from the venue's filters")
+            if not SMALLEST_STEP <= value <= LARGEST_STEP:
+                raise SettingsError(
+                    f"market rules: {name}={value}: must be above 0, {SMALLEST_STEP:g} to {LARGEST_STEP:g}; "
+                    "read it from the venue's filters"
+                )
         for name in ("min_notional", "maintenance_rate", "liquidation_fee_rate"):
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0.0):

@@ -6,7 +6,6 @@ Everything is checked here; the kernels trust. Amounts are quote, prices quote p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,9 @@ from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
 from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
+
+LARGEST_QUOTE = 1e12
+"""No account is larger; beyond it sums of cents are lost in float64."""
 
 TRADE = np.dtype(
     [
@@ -223,13 +225,15 @@ def new_state(starting_quote: float) -> NDArray[np.void]:
 
 
 def check_quote(starting_quote: float) -> None:
-    """Refuse a purse that is none.
+    """Refuse a purse that is none, or more than any market holds.
 
     Raises:
-        SpecError: the starting quote is not a positive number.
+        SpecError: the starting quote is not a positive number up to `LARGEST_QUOTE`.
     """
-    if not (isfinite(starting_quote) and starting_quote > 0.0):
-        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
+    if not 0.0 < starting_quote <= LARGEST_QUOTE:
+        raise SpecError(
+            f"simulate: starting_quote={starting_quote}: must be a positive amount, at most {LARGEST_QUOTE:g}"
+        )
 
 
 def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:
