@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.chain import chained
@@ -24,7 +24,7 @@ from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.significance import significance
-from ai_brain.evidence.telling import costs_told, data_used, stretch_told
+from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.verdict import (
     NOT_THE_IDEAS_FAULT,
@@ -201,7 +201,7 @@ class _Case:
             statistics=self.statistics,
             prediction=self.prediction,
             suspicious=suspicious_trades(trades) if quarantined else (),
-            rules=asdict(self.tapes.conditions.rules),
+            rules=rules_told(self.tapes.conditions.rules),
             costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
             starting_quote=self.tapes.conditions.starting_quote,
             settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),

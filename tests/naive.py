@@ -221,6 +221,24 @@ def sigmas(opens: list[float], closes: list[float]) -> list[float]:
     return out
 
 
+def bust_price(side: int, quantity: float, entry: float, left: float, brackets) -> float:
+    """The liquidation price by the exchange's table: of each bracket in turn, is its price's notional in it?
+
+    Args:
+        brackets: (notional from, notional to, rate, amount), ascending; the last has no end.
+    """
+    for i, (floor, cap, rate, amount) in enumerate(brackets):
+        if side > 0:
+            price = (quantity * entry - left - amount) / (quantity * (1 - rate))
+        else:
+            price = (quantity * entry + left + amount) / (quantity * (1 + rate))
+        slack = 1e-9 * cap
+        starts = quantity * price >= floor - slack or i == 0
+        if starts and (quantity * price <= cap + slack or i == len(brackets) - 1):
+            return price
+    raise AssertionError("no bracket holds its own price")
+
+
 @dataclass
 class Trade:
     """A closed trade of the twin."""
@@ -255,7 +273,7 @@ def backtest(bars, signals, settlements, o) -> Outcome:
         signals: Lists `long`, `short`, `exit_long`, `exit_short`, `atr` (None: no value).
         settlements: (time, rate, mark or None), on full minutes.
         o: Options: `fraction, leverage, stop, target, trail, max_hold, delay, margined, tick, lot, min_notional,
-            maintenance, liquidation_fee, taker, maker, half_spread, k, interval, start`.
+            brackets, liquidation_fee, taker, maker, half_spread, k, interval, start`.
     """
     out, cash, held, entry, leave = Outcome(), o.start, None, None, None
     sigma = sigmas(bars.open, bars.close)
@@ -268,9 +286,7 @@ def backtest(bars, signals, settlements, o) -> Outcome:
 
     def bust(p) -> float:
         """Price at which margin and result make the maintenance margin."""
-        if p.side > 0:
-            return (p.quantity * p.price - p.margin) / (p.quantity * (1 - o.maintenance))
-        return (p.quantity * p.price + p.margin) / (p.quantity * (1 + o.maintenance))
+        return bust_price(p.side, p.quantity, p.price, p.margin, o.brackets)
 
     def fund(p, amount: float) -> float:
         got = max(amount, -p.margin) if o.margined else amount

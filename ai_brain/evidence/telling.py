@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+
+from pydantic import JsonValue
 
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
+from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
+from trading.simulator.costs import MarketRules
 
 
 def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
@@ -55,6 +59,24 @@ def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
         return asdict(conditions.costs)
     legs = {"spot": conditions.carry_costs.spot, "perp": conditions.carry_costs.perp}
     return {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}
+
+
+def rules_told(rules: MarketRules) -> dict[str, JsonValue]:
+    """The venue's steps, minimums and margin table; a bracket is a row of `Bracket`'s fields."""
+    plain: dict[str, JsonValue] = {name: value for name, value in asdict(rules).items() if name != "brackets"}
+    return {**plain, "brackets": [list(astuple(bracket)) for bracket in rules.brackets]}
+
+
+def rules_of(told: dict[str, JsonValue]) -> MarketRules:
+    """What `rules_told` told; evidence from before margin tables were kept has none.
+
+    Raises:
+        SettingsError: a value no venue asks.
+    """
+    plain = dict(told)
+    rows = plain.pop("brackets", [])
+    brackets = tuple(Bracket(*row) for row in rows) if isinstance(rows, list) else ()  # type: ignore[misc]  # as rules_told wrote them
+    return MarketRules(**plain, brackets=brackets)  # type: ignore[arg-type]  # numbers; the class checks them
 
 
 def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:

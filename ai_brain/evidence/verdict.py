@@ -6,7 +6,7 @@ import hashlib
 import json
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 WALK_FORWARD = "walk-forward"
 """Name of the chain of judged stretches; each of them is `walk-forward 1/4` and so on."""
@@ -207,8 +207,8 @@ class Evidence(_Record):
     """99 % of the walk-forward chain's stretches of that many bars lie inside."""
     suspicious: tuple[str, ...]
     """The three trades that carry most of the result, when quarantined."""
-    rules: dict[str, float] = {}
-    """The venue's steps and minimums the test ran under; empty in evidence from before they were kept."""
+    rules: dict[str, JsonValue] = {}
+    """The venue's steps, minimums and margin table the test ran under; empty in evidence from before they were kept."""
     costs: dict[str, float]
     """As the simulator was given them; fractions of notional."""
     starting_quote: float

@@ -15,8 +15,9 @@ from trading.market.tape import Tape
 from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, decide_carry, new_carry_state
-from trading.simulator.carry_records import CARRY_TRADE, CarryColumns
+from trading.simulator.carry_records import CARRY_TRADE, CarryActed, CarryColumns
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.open_trade import OpenTrade, open_carry_trade
 from trading.simulator.simulate import first_counted, returns_of
@@ -72,9 +73,16 @@ class CarryResult:
     origin: str
     """Of the tapes: `synthetic` when either is."""
     rates: CarryCosts
+    """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what; of spot, and of the perpetual where it is another."""
     tape_hashes: tuple[str, str]
     """Spot, perpetual."""
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `CarryActed` ended a carry."""
 
     def identity_error_quote(self) -> float:
         """Equity against start + funding + basis - fees - slippage; about 0."""
@@ -123,7 +131,9 @@ def simulate_carry(
     state = new_carry_state(starting_quote)
     equity, short_base = np.empty(bars), np.empty(bars)
     trades = np.empty(bars, dtype=CARRY_TRADE)
-    closed = carry_run(state, columns, numbers, costs.spot.rates(), costs.perp.rates(), equity, short_base, trades)
+    closed = carry_run(
+        state, columns, numbers, costs.spot.rates(), costs.perp.rates(), rules.margin(), equity, short_base, trades
+    )
     row = state[0]
     arrays = equity, returns_of(equity, starting_quote), short_base > 0.0, short_base, trades[:closed].copy()
     for array in arrays:
@@ -147,6 +157,9 @@ def simulate_carry(
         interval=perp.interval,
         origin="synthetic" if "synthetic" in (spot.origin, perp.origin) else perp.origin,
         rates=costs,
+        impact_source="; ".join(dict.fromkeys((costs.spot.impact_source, costs.perp.impact_source))),
         tape_hashes=(spot.content_hash, perp.content_hash),
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted={reason.name: int(np.count_nonzero(arrays[-1]["reason"] == reason)) for reason in CarryActed},
     )

@@ -114,7 +114,7 @@ class Population:
         self.starting_quote = starting_quote
         self._graph = RuleGraph()
         self._atr = self._graph.value(ATR)
-        self._rates = costs.rates()
+        self._rates, self._margin = costs.rates(), rules.margin()
         places: dict[str, tuple[int, ...]] = {}
         lists = [_lists(self._graph, spec, places) for spec in self.specs]
         terms = list(chain.from_iterable(chain.from_iterable(lists)))
@@ -223,7 +223,17 @@ class Population:
             room = TRADES_A_TASK if keep_trades else 0
             closed = Closed(np.empty(room, dtype=FILL), np.empty(room, dtype=np.int64))
             written = advance(
-                first, last, stretch, self._plans, self._rates, self._state, self._score, closed, fills, resume
+                first,
+                last,
+                stretch,
+                self._plans,
+                self._rates,
+                self._margin,
+                self._state,
+                self._score,
+                closed,
+                fills,
+                resume,
             )
             if written:
                 rows.append((closed.trades[:written].copy(), closed.owners[:written].copy()))

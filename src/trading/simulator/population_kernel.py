@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, next_bit
-from trading.simulator.costs import CostRates
+from trading.simulator.costs import CostRates, Margin
 from trading.simulator.kernel import adverse_level, decide, step
 from trading.simulator.records import (
     FILLS_A_BAR,
@@ -115,6 +115,7 @@ def advance(
     stretch: Stretch,
     plans: Plans,
     costs: CostRates,
+    margin: Margin,
     state: NDArray[np.void],
     score: NDArray[np.void],
     closed: Closed,
@@ -198,7 +199,7 @@ def advance(
                 long_pays[t],
                 short_pays[t],
             )
-            made = step(state[k : k + 1], bar, rules, costs, fills)
+            made = step(state[k : k + 1], bar, rules, costs, margin, fills)
             for i in range(made):
                 if fills[i].is_close == 1:
                     _count(sums, fills[i])
@@ -244,7 +245,6 @@ def _rules(n: Rules) -> Rules:
         n.ticks_per_quote,
         n.lots_per_base,
         n.min_notional,
-        n.maintenance_rate,
         n.liquidation_fee_rate,
         n.interval_ms,
     )

@@ -176,6 +176,5 @@ class Rules(NamedTuple):
     ticks_per_quote: float
     lots_per_base: float
     min_notional: float
-    maintenance_rate: float
     liquidation_fee_rate: float
     interval_ms: int

@@ -6,7 +6,6 @@ Everything is checked here; the kernels trust. Amounts are quote, prices quote p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,17 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
 from trading.simulator.open_trade import OpenTrade, open_rule_trade
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Columns, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
+
+LARGEST_QUOTE = 1e12
+"""No account is larger; beyond it sums of cents are lost in float64."""
 
 TRADE = np.dtype(
     [
@@ -81,8 +84,14 @@ class Result:
     """Of the tape; `synthetic` is said wherever the result is shown."""
     rates: Costs
     """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what."""
     tape_hash: str
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `Acted` filled, every name present; ENTRY counts the open trade too."""
 
 
 def signals(tape: Tape, parameters: RuleParameters) -> Signals:
@@ -125,13 +134,14 @@ def simulate(
     known = Feeder(Program(rule_parameters(spec))).columns(tape)
     first = first_counted(known.open_ms, begin_ms)
     columns = Columns._make(column[first:] for column in known)
+    rates, margin = costs.rates(), rules.margin()
     state, bars = new_state(starting_quote), len(columns.open_ms)
     equity = np.empty(bars)
     parts: list[NDArray[np.void]] = []
     done, room = 0, 4096
     while done < bars:
         trades = np.empty(room + FILLS_A_BAR, dtype=FILL)
-        done, written = run(state, columns, numbers, costs.rates(), equity, trades)
+        done, written = run(state, columns, numbers, rates, margin, equity, trades)
         parts.append(trades[:written])
         room *= 4
     row = state[0]
@@ -150,9 +160,18 @@ def simulate(
         interval=tape.interval,
         origin=tape.origin,
         rates=costs,
+        impact_source=costs.impact_source,
         tape_hash=tape.content_hash,
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted=_acted(row, np.concatenate(parts)["reason"]),
     )
+
+
+def _acted(state: np.void, reasons: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(reasons, minlength=len(Acted))
+    counts[Acted.ENTRY] = state["trades"] + (state["side"] != 0)
+    return {reason.name: int(counts[reason]) for reason in Acted}
 
 
 def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> Rules:
@@ -182,7 +201,6 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
         ticks_per_quote=1.0 / rules.tick,
         lots_per_base=1.0 / rules.lot,
         min_notional=float(rules.min_notional),
-        maintenance_rate=float(rules.maintenance_rate),
         liquidation_fee_rate=float(rules.liquidation_fee_rate),
         interval_ms=INTERVAL_MS[spec.market.timeframe],
     )
@@ -228,13 +246,15 @@ def new_state(starting_quote: float) -> NDArray[np.void]:
 
 
 def check_quote(starting_quote: float) -> None:
-    """Refuse a purse that is none.
+    """Refuse a purse that is none, or more than any market holds.
 
     Raises:
-        SpecError: the starting quote is not a positive number.
+        SpecError: the starting quote is not a positive number up to `LARGEST_QUOTE`.
     """
-    if not (isfinite(starting_quote) and starting_quote > 0.0):
-        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
+    if not 0.0 < starting_quote <= LARGEST_QUOTE:
+        raise SpecError(
+            f"simulate: starting_quote={starting_quote}: must be a positive amount, at most {LARGEST_QUOTE:g}"
+        )
 
 
 def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:

@@ -45,7 +45,7 @@ def test_after_the_start_nothing_is_compiled_in_a_cycle() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"},
         capture_output=True,
         text=True,
     )
