@@ -13,6 +13,7 @@ from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
 from trading.simulator.costs import Costs
 from trading.simulator.indicators import bar_sigma
+from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
 from trading.simulator.recipes import RECIPES, Chunk, Memory, frozen
 from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Bar, Columns, Rules
@@ -26,11 +27,12 @@ def compile_kernels() -> None:
     price = frozen(np.full(1, 100.0))
     zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
-    bars = Chunk(price, price, price, price, price, zero)
+    bars = Chunk(when, price, price, price, price, price, zero)
     with np.errstate(all="ignore"):
         for name, recipe in RECIPES.items():
             arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name == "obv" else (2,))
             recipe(Memory(), *arguments)(bars)
+    LongerBars(Memory(), 60_000, 3_600_000).closed_by(bars)
     bar_sigma(price, price, np.zeros(2))
     rates = Costs().rates()
     words = np.zeros(1, dtype=np.uint64)

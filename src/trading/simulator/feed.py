@@ -57,6 +57,7 @@ class Feeder:
             funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
         )
         bars = Chunk(
+            open_ms,
             opens,
             tape.high[first:],
             tape.low[first:],

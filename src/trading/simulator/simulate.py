@@ -86,10 +86,9 @@ def signals(tape: Tape, parameters: RuleParameters) -> Signals:
     """What the rules say at each close of a tape.
 
     Raises:
-        SpecError: a rule is no rule.
+        SpecError: a rule is no rule, or reads an interval that the tape's bars cannot make.
     """
-    feeder = Feeder(Program(parameters))
-    return feeder.signals(tape)
+    return Feeder(Program(parameters, tape.interval)).signals(tape)
 
 
 def simulate(
@@ -116,7 +115,7 @@ def simulate(
     """
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
-    columns = Feeder(Program(rule_parameters(spec))).columns(tape)
+    columns = Feeder(Program(rule_parameters(spec), tape.interval)).columns(tape)
     state = new_state(starting_quote)
     equity = np.empty(len(tape))
     parts: list[NDArray[np.void]] = []

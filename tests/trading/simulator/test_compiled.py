@@ -11,7 +11,7 @@ PROGRAM = """
 import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
-from trading.simulator import bits, carry_kernel, fills, indicators, kernel
+from trading.simulator import bits, carry_kernel, fills, indicators, intervals, kernel
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
@@ -21,7 +21,7 @@ from trading.simulator.stepper import Stepper
 def versions():
     return {
         name: len(kernel_.signatures)
-        for module in (kernel, bits, fills, carry_kernel, indicators)
+        for module in (kernel, bits, fills, carry_kernel, indicators, intervals)
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")
     }
@@ -45,7 +45,7 @@ def test_after_the_start_nothing_is_compiled_in_a_cycle() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"},
         capture_output=True,
         text=True,
     )
