@@ -211,6 +211,38 @@ INDICATORS = {
 """By the catalogue's names: (bars, *arguments) -> values. Bars have `close`, `high`, `low`, `volume` lists."""
 
 
+def longer_bars(b, length: int):
+    """Bars of a longer interval that the tape saw from their first moment, made of all its bars, with `start` times."""
+    starts = sorted({t - t % length for t in b.time if t - t % length >= b.time[0]})
+    parts = [[i for i, t in enumerate(b.time) if s <= t < s + length] for s in starts]
+    return SimpleNamespace(
+        start=starts,
+        open=[b.open[p[0]] for p in parts],
+        high=[max(b.high[i] for i in p) for p in parts],
+        low=[min(b.low[i] for i in p) for p in parts],
+        close=[b.close[p[-1]] for p in parts],
+        volume=[math.fsum(b.volume[i] for i in p) for p in parts],
+        funding=[b.funding[p[-1]] for p in parts],
+    )
+
+
+def at_interval(b, interval: int, length: int, function) -> Values:
+    """At each bar, the value of the newest longer bar whose end is not after the bar's own end.
+
+    Args:
+        b: Bars, with `time` and `funding`.
+        interval: Length of a bar.
+        length: Of a longer bar.
+        function: From longer bars to their values.
+    """
+    longer = longer_bars(b, length)
+    values, out = function(longer), []
+    for time in b.time:
+        ended = [v for s, v in zip(longer.start, values, strict=True) if s + length <= time + interval]
+        out.append(ended[-1] if ended else None)
+    return out
+
+
 def sigmas(opens: list[float], closes: list[float]) -> list[float]:
     """Exponentially weighted volatility of a bar, decay 0.94, begun with the first bar's own change."""
     variance, out = math.log(closes[0] / opens[0]) ** 2, []

@@ -12,6 +12,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.errors import SpecError
+from trading.domain.market import INTERVAL_MS
 from trading.simulator.recipes import Chunk, Column, Memory
 from trading.simulator.records import ENTRY_LONG, ENTRY_SHORT, EXIT_LONG, EXIT_SHORT
 from trading.simulator.rule_graph import Bits, RuleGraph
@@ -49,13 +51,15 @@ class Signals:
 class Program:
     """Rules, compiled: `feed` it bars in order; what it remembers lies in `memory`."""
 
-    def __init__(self, parameters: RuleParameters) -> None:
-        """Parse and compile.
+    def __init__(self, parameters: RuleParameters, timeframe: str) -> None:
+        """Parse and compile for bars of a timeframe.
 
         Raises:
-            SpecError: a rule is no rule.
+            SpecError: a rule is no rule, or reads an interval that such bars cannot make.
         """
-        self._graph = RuleGraph()
+        if (why := parameters.interval_problem(timeframe)) is not None:
+            raise SpecError(why)
+        self._graph = RuleGraph(INTERVAL_MS[timeframe])
         self._atr = self._graph.value(ATR)
         self._lists = {
             name: tuple(

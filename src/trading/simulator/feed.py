@@ -47,6 +47,7 @@ class BarFeed:
             funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
         )
         bars = Chunk(
+            open_ms,
             opens,
             tape.high[first:],
             tape.low[first:],

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.errors import SpecError
+from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
 from trading.simulator.bits import BARS_A_WORD, packed_tests, words_for
 from trading.simulator.compile import ATR
@@ -112,7 +113,7 @@ class Population:
         check_quote(starting_quote)
         self.specs = tuple(specs)
         self.starting_quote = starting_quote
-        self._graph = RuleGraph()
+        self._graph = RuleGraph(INTERVAL_MS[specs[0].market.timeframe])
         self._atr = self._graph.value(ATR)
         self._rates, self._margin = costs.rates(), rules.margin()
         places: dict[str, tuple[int, ...]] = {}
@@ -156,7 +157,7 @@ class Population:
                 cut = slice(first, min(first + tile, len(columns.open_ms)))
                 before_ms = int(columns.open_ms[first - 1]) if first else last_open_ms
                 stretch = self._stretch(
-                    Chunk(*(c[cut] for c in bars)),
+                    bars._replace(**{name: getattr(bars, name)[cut] for name in bars._fields}),
                     cut_columns(columns, cut),
                     before_ms,
                     tape.interval_ms,

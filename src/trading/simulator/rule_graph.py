@@ -1,5 +1,8 @@
 """The distinct values and comparisons of any number of rules, each computed once, fed with a tape or bar by bar.
 
+Values at a longer interval have a graph of their own, fed with the longer bars as they close; in between, the last
+one stands.
+
 Comparisons with no value are false; so are those with an infinite one, which only an overflow gives. What a value
 remembers between feeds lies in `memory`.
 """
@@ -12,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.market import INTERVAL_MS
 from trading.simulator.bits import TEST, packed_comparison, packed_threshold, words_for
+from trading.simulator.intervals import LongerBars
 from trading.simulator.recipes import RECIPES, Chunk, Column, Memory, frozen, lagged
 from trading.strategy.rule_tree import (
     Arithmetic,
+    AtInterval,
     Comparison,
     Condition,
     Indicator,
@@ -49,8 +55,16 @@ class Test:
 class RuleGraph:
     """Values and conditions by place; asked for twice, it is the same place."""
 
-    def __init__(self) -> None:
-        self.memory = Memory()
+    def __init__(self, interval_ms: int, memory: Memory | None = None) -> None:
+        """Nothing yet.
+
+        Args:
+            interval_ms: Length of the bars it will be fed with.
+            memory: Where to remember; None: a new one.
+        """
+        self.memory = Memory() if memory is None else memory
+        self._interval_ms = interval_ms
+        self._longer: dict[str, _Longer] = {}
         self._nodes: list[Node] = []
         self._places: dict[Value, int] = {}
         self._tests: list[Test] = []
@@ -84,6 +98,8 @@ class RuleGraph:
 
     def feed(self, bars: Chunk) -> list[Column]:
         """The columns of the next bars; sub-expressions go on where the last feed left them."""
+        for longer in self._longer.values():
+            longer.feed(bars)
         with np.errstate(all="ignore"):
             values: list[Column] = []
             for node in self._nodes:
@@ -112,6 +128,8 @@ class RuleGraph:
             case Lag(of=inner, bars=count):
                 at, lag = self.value(inner), lagged(self.memory, count)
                 return lambda _, values: lag(values[at])
+            case AtInterval(of=inner, interval=interval):
+                return self._at(interval).node(inner)
             case Negation(of=inner):
                 at = self.value(inner)
                 return lambda _, values: frozen(-values[at])
@@ -119,6 +137,11 @@ class RuleGraph:
                 a, b = self.value(left), self.value(right)
                 compute = _OPERATORS[operator]
                 return lambda _, values: frozen(compute(values[a], values[b]))
+
+    def _at(self, interval: str) -> _Longer:
+        if interval not in self._longer:
+            self._longer[interval] = _Longer(self.memory, self._interval_ms, INTERVAL_MS[interval])
+        return self._longer[interval]
 
     def _test(self, comparison: Comparison, left: Value, right: Value) -> int:
         if isinstance(left, Number) or (comparison in _ABOVE and not isinstance(right, Number)):
@@ -132,6 +155,32 @@ class RuleGraph:
             self._test_places[test] = len(self._tests)
             self._tests.append(test)
         return self._test_places[test]
+
+
+class _Longer:
+    """The values of one longer interval, and how far its bars had closed at each bar just fed."""
+
+    def __init__(self, memory: Memory, interval_ms: int, longer_ms: int) -> None:
+        self._bars = LongerBars(memory, interval_ms, longer_ms)
+        self._graph = RuleGraph(longer_ms, memory)
+        self._values: list[Column] = []
+        self._closed = np.empty(0, dtype=np.int64)
+
+    def feed(self, bars: Chunk) -> None:
+        """Make longer bars of the next bars, and feed those that close."""
+        made, self._closed = self._bars.closed_by(bars)
+        self._values = [] if made is None else self._graph.feed(made)
+
+    def node(self, value: Value) -> Node:
+        """A value of these bars as a column of the shorter ones: that of the last longer bar that has closed."""
+        at, last = self._graph.value(value), self._graph.memory.new(1, np.nan)
+
+        def seen(_: Chunk, __: list[Column]) -> Column:
+            known = np.concatenate((last, self._values[at])) if self._values else last.copy()
+            last[0] = known[-1]
+            return frozen(known[self._closed])
+
+        return seen
 
 
 def unpacked(words: NDArray[np.uint64], count: int) -> Bits:

@@ -98,10 +98,9 @@ def signals(tape: Tape, parameters: RuleParameters) -> Signals:
     """What the rules say at each close of a tape.
 
     Raises:
-        SpecError: a rule is no rule.
+        SpecError: a rule is no rule, or reads an interval that the tape's bars cannot make.
     """
-    feeder = Feeder(Program(parameters))
-    return feeder.signals(tape)
+    return Feeder(Program(parameters, tape.interval)).signals(tape)
 
 
 def simulate(
@@ -131,7 +130,7 @@ def simulate(
     """
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
-    known = Feeder(Program(rule_parameters(spec))).columns(tape)
+    known = Feeder(Program(rule_parameters(spec), tape.interval)).columns(tape)
     first = first_counted(known.open_ms, begin_ms)
     columns = Columns._make(column[first:] for column in known)
     rates, margin = costs.rates(), rules.margin()

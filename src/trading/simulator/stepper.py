@@ -87,7 +87,7 @@ class Stepper:
         self.starting_quote = starting_quote
         self._numbers = kernel_rules(spec, rules)
         self._rates, self._margin = costs.rates(), rules.margin()
-        self._feeder = Feeder(Program(rule_parameters(spec)))
+        self._feeder = Feeder(Program(rule_parameters(spec), spec.market.timeframe))
         self._state = new_state(starting_quote)
         self._fills = np.empty(FILLS_A_BAR, dtype=FILL)
         self._entry_ms = 0

@@ -183,6 +183,7 @@ from trading.domain.instrument import Market
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.population import simulate_population
 from trading.simulator.simulate import simulate
 from trading.simulator.stepper import Stepper
 
@@ -202,7 +203,7 @@ rules = MarketRules(tick=0.01, lot=0.001, brackets=SMALL_BRACKETS)
 runs = 0
 for seed, bars in enumerate((1, 2, 3, 17, 60, 150, 150, 150)):
     for market in Market:
-        tape = random_tape(seed, bars, market=market)
+        tape, specs = random_tape(seed, bars, market=market), []
         for lists in RULE_LISTS:
             if market is Market.SPOT:
                 lists = {
@@ -215,7 +216,9 @@ for seed, bars in enumerate((1, 2, 3, 17, 60, 150, 150, 150)):
                 spec = rule_spec(market=market, lists=lists, max_hold_bars=3, **risk)
                 simulate(tape, spec, costs=Costs(), rules=rules, starting_quote=1000.0, entry_delay_bars=seed % 3)
                 Stepper(spec, costs=Costs(), rules=rules, starting_quote=1000.0).advance(tape)
+                specs.append(spec)
                 runs += 1
+        simulate_population(tape, specs, costs=Costs(), rules=rules, starting_quote=1000.0, keep_trades=True)
     if bars > 3:
         spot, perp = wild_legs(seed, bars)
         spec = carry_spec(leverage=3, min_hold_fundings=1)
@@ -236,4 +239,4 @@ def test_no_kernel_reads_or_writes_beyond_an_array(tmp_path: Path) -> None:
         [sys.executable, "-c", BOUNDS_CHECKED], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 128
+    assert int(done.stdout) == 8 * 2 * 2 * len(RULE_LISTS)

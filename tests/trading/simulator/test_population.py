@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec, rule_specs, tape_of
+from tests.trading.simulator.test_carry_twin import SMALL_BRACKETS
 from trading.domain.errors import SpecError
-from trading.domain.instrument import Market
+from trading.domain.instrument import Bracket, Market
 from trading.market.tape import Tape
 from trading.simulator import population
 from trading.simulator.costs import Costs, MarketRules
@@ -41,14 +42,20 @@ def assert_same(alone: Result, together: PopulationResult, place: int) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.lists(rule_specs(), min_size=1, max_size=6), st.integers(0, 10_000), st.integers(2, 400), st.sampled_from(Market)
+    st.lists(rule_specs(), min_size=1, max_size=6),
+    st.integers(0, 10_000),
+    st.integers(2, 400),
+    st.sampled_from(Market),
+    st.sampled_from([(), SMALL_BRACKETS]),
 )
-def test_together_and_alone_are_the_same(specs: list[StrategySpec], seed: int, bars: int, market: Market) -> None:
+def test_together_and_alone_are_the_same(
+    specs: list[StrategySpec], seed: int, bars: int, market: Market, brackets: tuple[Bracket, ...]
+) -> None:
     specs = [rule_spec_of(spec, market) for spec in specs]
-    tape = random_tape(seed, bars, market=market)
-    together = simulate_population(tape, specs, costs=COSTS, rules=RULES, keep_trades=True)
+    tape, rules = random_tape(seed, bars, market=market), replace(RULES, brackets=brackets)
+    together = simulate_population(tape, specs, costs=COSTS, rules=rules, keep_trades=True)
     for place, spec in enumerate(specs):
-        assert_same(simulate(tape, spec, costs=COSTS, rules=RULES), together, place)
+        assert_same(simulate(tape, spec, costs=COSTS, rules=rules), together, place)
 
 
 def rule_spec_of(spec: StrategySpec, market: Market) -> StrategySpec:
