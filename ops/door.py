@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -16,5 +17,13 @@ def walk_in(module: str) -> NoReturn:
     if not PYTHON.exists():
         print(f"{Path(sys.argv[0]).name}: the lab is not set up here; run {ROOT / 'lab'} doctor once", file=sys.stderr)
         sys.exit(2)
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / kernels_version()))
     os.execv(PYTHON, [str(PYTHON), "-m", module, *sys.argv[1:]])  # noqa: S606  # our own interpreter, no shell
+
+
+def kernels_version() -> str:
+    """The hash that `lab` keeps compiled kernels under: numba would not see that a callee in another file changed."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "src" / "trading" / "simulator").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

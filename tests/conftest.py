@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ops.door import ROOT, kernels_version
 from trading.storage.home import Home
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / kernels_version()))  # as `./lab test` does
 
 DATA = Path(os.environ.get("LAB_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 """Recorded Binance data beside the checkout; tests that need it skip by name where it is not."""

@@ -23,7 +23,7 @@ from trading.simulator.carry_records import (
     CarryRow,
     CarryTradeRow,
 )
-from trading.simulator.costs import CostRates, Margin
+from trading.simulator.costs import CostRates, MarginRow
 from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 
 DECISION, LIQUIDATION = int(CarryActed.DECISION), int(CarryActed.LIQUIDATION)
@@ -90,7 +90,7 @@ def carry_step(
     numbers: CarryNumbers,
     spot: CostRates,
     perp: CostRates,
-    margin: Margin,
+    margin: NDArray[np.void],
     trades: NDArray[np.void],
 ) -> int:
     """Advance one carry by one closed bar of both legs; returns how many `trades` it closed, 0 or 1."""
@@ -101,7 +101,7 @@ def carry_step(
     _carry_marks(s, bar.spot_open, bar.perp_open)
     if s.short_quantity > 0.0:
         s.settlements += bar.count_open
-        _carry_funding(s, s.short_quantity * bar.funding_open, margin)
+        _carry_funding(s, s.short_quantity * bar.funding_open, margin[0])
         if bar.perp_open >= s.liquidation_price:
             _liquidate(s, bar.perp_open, numbers, perp)
     closed = 0
@@ -112,9 +112,9 @@ def carry_step(
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
-            _carry_enter(s, bar, numbers, spot, perp, margin)
+            _carry_enter(s, bar, numbers, spot, perp, margin[0])
     if s.short_quantity > 0.0:
-        _carry_inside(s, bar, numbers, perp, margin)
+        _carry_inside(s, bar, numbers, perp, margin[0])
     # Hedged legs are worst at no bar's extreme in particular; a spot leg alone is, at its low.
     worst = bar.spot_close if s.short_quantity > 0.0 else bar.spot_low
     _carry_marks(s, bar.spot_close, bar.perp_close)
@@ -134,7 +134,7 @@ def carry_run(
     numbers: CarryNumbers,
     spot: CostRates,
     perp: CostRates,
-    margin: Margin,
+    margin: NDArray[np.void],
     equity: NDArray[np.float64],
     short_base: NDArray[np.float64],
     trades: NDArray[np.void],
@@ -178,7 +178,7 @@ def _carry_marks(s: CarryRow, spot_price: float, perp_price: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _carry_funding(s: CarryRow, received: float, margin: Margin) -> None:
+def _carry_funding(s: CarryRow, received: float, margin: MarginRow) -> None:
     """Funding goes through the short's margin and moves its liquidation price; it never takes more than is there."""
     received = max(received, -s.margin)
     s.margin += received
@@ -248,7 +248,7 @@ def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, r
 
 @njit(cache=True, nogil=True)
 def _carry_enter(
-    s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates, margin: Margin
+    s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates, margin: MarginRow
 ) -> None:
     """Capital buys spot and backs the short: notional x (1 + 1 / leverage) and both fees, on the coarser lot."""
     s.pending = HOLD
@@ -276,7 +276,7 @@ def _carry_enter(
 
 
 @njit(cache=True, nogil=True)
-def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates, margin: Margin) -> None:
+def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates, margin: MarginRow) -> None:
     """Liquidation against the bar's high, then funding inside; who is liquidated inside pays what was due, no more."""
     s.settlements += bar.count_inside
     if bar.perp_high >= s.liquidation_price:

@@ -15,10 +15,9 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
-from trading.simulator.population import RULES
 from trading.simulator.population_kernel import LISTS, SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.recipes import RECIPES, Chunk, Memory, frozen
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Bar, Columns, Rules
+from trading.simulator.records import FILL, FILLS, FILLS_A_BAR, RULES, STATE, Bar, Columns
 
 SMALLEST = {"macd": (2, 3), "macd_signal": (2, 3, 2), "macd_hist": (2, 3, 2), "stoch_k": (2, 2), "stoch_d": (2, 2, 2)}
 WITH_FACTOR = ("bb_upper", "bb_lower", "kc_upper", "kc_lower")
@@ -43,15 +42,15 @@ def compile_kernels() -> None:
     next_bit(words, 0, 1)
 
     columns = Columns(when, price, price, price, price, price, zero, zero, when, zero, zero, zero)
-    rules = Rules(0.1, 1.0, 1.0, 1.0, 1.0, 1, 0, 1, 0.01, 100.0, 1000.0, 5.0, 0.0125, 1)
-    state, fills = np.zeros(1, dtype=STATE), np.empty(FILLS_A_BAR, dtype=FILL)
+    rules, state, fills = np.ones(1, dtype=RULES), np.zeros(1, dtype=STATE), np.empty(1, dtype=FILLS)
+    rules.flags.writeable = False
     run(state, columns, rules, rates, margin, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
     step(state, Bar(*(column[0].item() for column in columns)), rules, rates, margin, fills)
 
     rows = np.zeros((1, 1), dtype=np.uint64)
     packed_tests(frozen(price.reshape(1, 1)), 1, np.zeros(1, dtype=TEST), 0, 0, rows)
     starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
-    plans = Plans(nobody, starts, np.array([tuple(rules)], dtype=RULES))
+    plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
     several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
     advance(0, 1, Stretch(columns, words, words, rows, 1), plans, rates, margin, *several, fills, starts[:2])
 

@@ -31,12 +31,24 @@ class CostRates(NamedTuple):
     impact_k: float
 
 
-class Margin(NamedTuple):
-    """A market's margin table as the kernels take it, (b,) each, read-only; one for all strategies of the market.
+MOST_BRACKETS = 32
+"""Of a margin table; Binance's have 12 at most."""
+
+MARGIN = np.dtype(
+    [("count", np.int64), ("rates", np.float64, (MOST_BRACKETS,)), ("amounts", np.float64, (MOST_BRACKETS,))],
+    align=True,
+)
+"""`MarginRow` as a record."""
+
+
+class MarginRow:
+    """A market's margin table as the kernels take it; one for all strategies of the market.
 
     A position of notional N must keep `rates[i] * N - amounts[i]`, i the bracket that N falls into.
     """
 
+    count: int
+    """Of brackets; what lies behind is nothing."""
     rates: NDArray[np.float64]
     amounts: NDArray[np.float64]
 
@@ -139,13 +151,16 @@ class MarketRules:
                 raise SettingsError(f"market rules: {name}={getattr(self, name)}: a fraction of notional, below 1")
         _check_brackets(self.brackets)
 
-    def margin(self) -> Margin:
-        """The margin table, for a kernel."""
+    def margin(self) -> NDArray[np.void]:
+        """(1,) of MARGIN: the margin table, for a kernel."""
         steps = [(b.maintenance_rate, b.maintenance_amount_quote) for b in self.brackets]
-        table = np.array(steps or [(self.maintenance_rate, 0.0)], dtype=np.float64)
-        rates, amounts = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
-        rates.flags.writeable = amounts.flags.writeable = False
-        return Margin(rates, amounts)
+        steps = steps or [(self.maintenance_rate, 0.0)]
+        table = np.zeros(1, dtype=MARGIN)
+        table["count"] = len(steps)
+        table["rates"][0, : len(steps)] = [rate for rate, _ in steps]
+        table["amounts"][0, : len(steps)] = [amount for _, amount in steps]
+        table.flags.writeable = False
+        return table
 
 
 def _check_brackets(brackets: tuple[Bracket, ...]) -> None:
@@ -154,6 +169,8 @@ def _check_brackets(brackets: tuple[Bracket, ...]) -> None:
     Raises:
         SettingsError: names the bracket and the value.
     """
+    if len(brackets) > MOST_BRACKETS:
+        raise SettingsError(f"market rules: {len(brackets)} brackets, {MOST_BRACKETS} are known to do; fetch the table")
     floor, rate, amount = 0.0, 0.0, 0.0
     for i, bracket in enumerate(brackets):
         where = f"market rules: brackets[{i}]"

@@ -10,7 +10,7 @@ from math import floor, sqrt
 
 from numba import njit
 
-from trading.simulator.costs import CostRates, Margin
+from trading.simulator.costs import CostRates, MarginRow
 
 MAX_SLIPPAGE_RATE = 0.5
 """No price is made worse than this, so that prices stay prices."""
@@ -37,7 +37,7 @@ def on_lot(quantity_base: float, lots_per_base: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def liquidation_price(side: float, quantity: float, entry_price: float, left: float, margin: Margin) -> float:
+def liquidation_price(side: float, quantity: float, entry_price: float, left: float, margin: MarginRow) -> float:
     """Where the margin left and the result make the maintenance margin of the bracket at that price (rule 14).
 
     For bracket i: left + side q (p - entry) = rate_i q p - amount_i. The rates rise and the margin is continuous over
@@ -46,7 +46,7 @@ def liquidation_price(side: float, quantity: float, entry_price: float, left: fl
     `side` is a float, for numba would compile a second version for the integer written in the carry's call.
     """
     found: float = (side * entry_price - (left + margin.amounts[0]) / quantity) / (side - margin.rates[0])
-    for i in range(1, len(margin.rates)):
+    for i in range(1, margin.count):
         price = (side * entry_price - (left + margin.amounts[i]) / quantity) / (side - margin.rates[i])
         if side * (price - found) > 0.0:
             found = price

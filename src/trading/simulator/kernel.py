@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trading.simulator.costs import CostRates, Margin
+from trading.simulator.costs import CostRates, MarginRow
 from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 from trading.simulator.records import (
     ENTRY,
@@ -26,7 +26,7 @@ from trading.simulator.records import (
     EXIT_LONG,
     EXIT_RULE,
     EXIT_SHORT,
-    FILL,
+    FILLS,
     FILLS_A_BAR,
     LIQUIDATION,
     MAX_HOLD,
@@ -37,7 +37,8 @@ from trading.simulator.records import (
     Bar,
     Columns,
     FillRow,
-    Rules,
+    FillsRow,
+    RulesRow,
     StateRow,
 )
 
@@ -47,25 +48,47 @@ TOUCHED = 0.999999
 
 @njit(cache=True, nogil=True)
 def step(
-    state: NDArray[np.void], bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void]
+    state: NDArray[np.void],
+    bar: Bar,
+    rules: NDArray[np.void],
+    costs: CostRates,
+    margin: NDArray[np.void],
+    fills: NDArray[np.void],
 ) -> int:
-    """Advance one strategy by one closed bar; returns how many `fills` it wrote."""
-    s: StateRow = state[0]
-    made = 0
-    held = s.side != 0
-    if held and bar.open_ms - s.last_open_ms > rules.interval_ms:
-        s.gaps += 1
-    if held and bar.funding_open != 0.0:
-        _book_funding(s, -s.side * s.quantity * bar.funding_open, rules, margin)
-    made = _at_open(s, bar, rules, costs, fills, made)
-    if s.pending_side != 0:
-        if s.pending_wait > 0:
-            s.pending_wait -= 1
-        else:
-            made = _enter(s, bar, rules, costs, margin, fills, made)
+    """Advance one strategy by one closed bar; returns how many `fills` it wrote.
+
+    Args:
+        state: (1,) of STATE, written in place.
+        bar: Next in order.
+        rules: (1,) of RULES.
+        costs: Of the market.
+        margin: (1,) of MARGIN.
+        fills: (1,) of FILLS, written in place.
+    """
+    return take(state[0], bar, rules[0], costs, margin[0], fills[0])
+
+
+@njit(cache=True, nogil=True)
+def take(s: StateRow, bar: Bar, rules: RulesRow, costs: CostRates, margin: MarginRow, fills: FillsRow) -> int:
+    """The step itself. Records go from hand to hand, for an array costs two atomic counts at each call."""
     if s.side != 0:
-        made = _inside(s, bar, rules, costs, margin, fills, made)
-    _mark(s, bar)
+        if bar.open_ms - s.last_open_ms > rules.interval_ms:
+            s.gaps += 1
+        if bar.funding_open != 0.0:
+            _book_funding(s, -s.side * s.quantity * bar.funding_open, rules, margin)
+    made = act(
+        s,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.funding_long_pays,
+        bar.funding_short_pays,
+        rules,
+        costs,
+        margin,
+        fills,
+    )
     decide(s, bar.flags, bar.atr, rules)
     s.sigma = bar.sigma
     s.quote_volume = bar.quote_volume
@@ -75,12 +98,41 @@ def step(
 
 
 @njit(cache=True, nogil=True)
+def act(
+    s: StateRow,
+    opened: float,
+    high: float,
+    low: float,
+    closed: float,
+    long_pays: float,
+    short_pays: float,
+    rules: RulesRow,
+    costs: CostRates,
+    margin: MarginRow,
+    fills: FillsRow,
+) -> int:
+    """What fills in a bar, from its open to its close, and the mark: the step without its edges."""
+    made = 0
+    if s.side != 0:
+        made = _at_open(s, opened, rules, costs, fills)
+    if s.pending_side != 0:
+        if s.pending_wait > 0:
+            s.pending_wait -= 1
+        else:
+            made = _enter(s, opened, rules, costs, margin, fills, made)
+    if s.side != 0:
+        made = _inside(s, opened, high, low, long_pays, short_pays, rules, costs, margin, fills, made)
+    _mark(s, high, low, closed)
+    return made
+
+
+@njit(cache=True, nogil=True)
 def run(
     state: NDArray[np.void],
     columns: Columns,
-    rules: Rules,
+    rules: NDArray[np.void],
     costs: CostRates,
-    margin: Margin,
+    margin: NDArray[np.void],
     equity: NDArray[np.float64],
     trades: NDArray[np.void],
 ) -> tuple[int, int]:
@@ -89,9 +141,9 @@ def run(
     Returns:
         Bars done in all, and trades written by this call.
     """
-    fills = np.empty(FILLS_A_BAR, dtype=FILL)
+    s, numbers, table, fills = state[0], rules[0], margin[0], np.empty(1, dtype=FILLS)[0]
     written = 0
-    for t in range(state[0].bar, len(columns.open)):
+    for t in range(s.bar, len(columns.open)):
         if written + FILLS_A_BAR > len(trades):
             return t, written
         bar = Bar(
@@ -108,17 +160,18 @@ def run(
             columns.funding_long_pays[t],
             columns.funding_short_pays[t],
         )
-        made = step(state, bar, rules, costs, margin, fills)
+        made = take(s, bar, numbers, costs, table, fills)
         for i in range(made):
-            if fills[i].is_close == 1:
-                trades[written] = fills[i]
+            row = row_of(fills, i)
+            if row.is_close == 1:
+                trades[written] = row
                 written += 1
-        equity[t] = state[0].equity
+        equity[t] = s.equity
     return len(columns.open), written
 
 
 @njit(cache=True, nogil=True)
-def _book_funding(s: StateRow, received: float, rules: Rules, margin: Margin) -> None:
+def _book_funding(s: StateRow, received: float, rules: RulesRow, margin: MarginRow) -> None:
     """Funding goes through the isolated margin and moves the liquidation price; it never takes more than is there."""
     if rules.is_margined == 1 and received < -s.margin:
         received = -s.margin
@@ -131,31 +184,30 @@ def _book_funding(s: StateRow, received: float, rules: Rules, margin: Margin) ->
 
 
 @njit(cache=True, nogil=True)
-def _at_open(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArray[np.void], made: int) -> int:
+def _at_open(s: StateRow, opened: float, rules: RulesRow, costs: CostRates, fills: FillsRow) -> int:
     """What happens at the open to a position held into the bar: liquidation, rule exit, a target jumped over.
 
     A stop that the open jumped over needs no line here: `_inside` fills it at the open.
     """
-    reason, price = 0, bar.open
-    if s.side != 0:
-        if rules.is_margined == 1 and s.side * (bar.open - s.liquidation_price) <= 0.0:
-            reason = LIQUIDATION
-        elif s.pending_exit != 0:
-            reason = s.pending_exit
-        elif s.side * (bar.open - s.target_price) >= rules.tick * TOUCHED and not (
-            s.side * (bar.open - adverse_level(s, rules)) <= 0.0
-        ):
-            reason, price = TAKE_PROFIT, s.target_price
+    reason, price = 0, opened
+    if rules.is_margined == 1 and s.side * (opened - s.liquidation_price) <= 0.0:
+        reason = LIQUIDATION
+    elif s.pending_exit != 0:
+        reason = s.pending_exit
+    elif s.side * (opened - s.target_price) >= rules.tick * TOUCHED and not (
+        s.side * (opened - adverse_level(s, rules)) <= 0.0
+    ):
+        reason, price = TAKE_PROFIT, s.target_price
     s.pending_exit = 0
     if reason == 0:
-        return made
-    _leave(s, price, reason, rules, costs, fills[made])
-    return made + 1
+        return 0
+    _leave(s, price, reason, rules, costs, fills.first)
+    return 1
 
 
 @njit(cache=True, nogil=True)
 def _enter(
-    s: StateRow, bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void], made: int
+    s: StateRow, opened: float, rules: RulesRow, costs: CostRates, margin: MarginRow, fills: FillsRow, made: int
 ) -> int:
     """A market order at the open (rules 4, 9, 10), after closing the opposite position at the same open."""
     side = s.pending_side
@@ -164,7 +216,7 @@ def _enter(
         return made
     if s.side != 0:
         s.pending_exit = OPPOSITE
-        _leave(s, bar.open, s.pending_exit, rules, costs, fills[made])
+        _leave(s, opened, s.pending_exit, rules, costs, row_of(fills, made))
         s.pending_exit = 0
         made += 1
     wanted = s.wallet * rules.position_fraction * rules.leverage
@@ -173,7 +225,7 @@ def _enter(
     if not (notional > 0.0):
         s.refused += 1
         return made
-    price = bar.open * (1.0 + side * slippage_rate(notional, s.sigma, s.quote_volume, costs))
+    price = opened * (1.0 + side * slippage_rate(notional, s.sigma, s.quote_volume, costs))
     quantity = on_lot(notional / price, rules.lots_per_base)
     if quantity <= 0.0 or quantity * price < rules.min_notional:
         s.refused += 1
@@ -187,16 +239,16 @@ def _enter(
     s.wallet -= fee
     s.fees += fee
     s.trade_fees = fee
-    s.trade_slippage = side * quantity * (price - bar.open)
+    s.trade_slippage = side * quantity * (price - opened)
     s.slippage += s.trade_slippage
     s.trade_funding = 0.0
     _protect(s, price, rules, margin)
-    _write(s, fills[made], price, fee, s.trade_slippage)
+    _write(s, row_of(fills, made), price, fee, s.trade_slippage)
     return made + 1
 
 
 @njit(cache=True, nogil=True)
-def _protect(s: StateRow, price: float, rules: Rules, margin: Margin) -> None:
+def _protect(s: StateRow, price: float, rules: RulesRow, margin: MarginRow) -> None:
     """Protective prices from the fill price and the decision bar's ATR (rules 5, 8); the target lies on the tick."""
     s.stop_price = price - s.side * rules.stop_atr * s.pending_atr
     s.trail_distance = rules.trail_atr * s.pending_atr
@@ -224,7 +276,7 @@ def _stop_level(s: StateRow) -> float:
 
 
 @njit(cache=True, nogil=True)
-def adverse_level(s: StateRow, rules: Rules) -> float:
+def adverse_level(s: StateRow, rules: RulesRow) -> float:
     """The protective price that the market meets first on its way against us; nan when there is none."""
     level = _stop_level(s)
     if rules.is_margined == 1 and (isnan(level) or s.side * (s.liquidation_price - level) >= 0.0):
@@ -234,17 +286,25 @@ def adverse_level(s: StateRow, rules: Rules) -> float:
 
 @njit(cache=True, nogil=True)
 def _inside(
-    s: StateRow, bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void], made: int
+    s: StateRow,
+    opened: float,
+    high: float,
+    low: float,
+    long_pays: float,
+    short_pays: float,
+    rules: RulesRow,
+    costs: CostRates,
+    margin: MarginRow,
+    fills: FillsRow,
+    made: int,
 ) -> int:
     """Protective prices against the bar's extremes, the adverse side first (rules 5, 6, 7, 14), then funding inside."""
-    worst, best = (bar.low, bar.high) if s.side > 0 else (bar.high, bar.low)
-    pays, earns = bar.funding_long_pays, bar.funding_short_pays
-    if s.side < 0:
-        pays, earns = earns, pays
+    worst, best = (low, high) if s.side > 0 else (high, low)
+    pays, earns = (long_pays, short_pays) if s.side > 0 else (short_pays, long_pays)
     level = adverse_level(s, rules)
     reason, price = 0, s.target_price
     if s.side * (worst - level) <= 0.0:
-        reason, price = TRAILING, min(level, bar.open) if s.side > 0 else max(level, bar.open)
+        reason, price = TRAILING, min(level, opened) if s.side > 0 else max(level, opened)
         if level == s.liquidation_price:
             reason = LIQUIDATION
         elif level == s.stop_price:
@@ -255,7 +315,7 @@ def _inside(
         # When inside the bar funding was settled is not known: who left inside pays what was due, and earns nothing.
         if pays > 0.0:
             _book_funding(s, -s.quantity * pays, rules, margin)
-        _leave(s, price, reason, rules, costs, fills[made])
+        _leave(s, price, reason, rules, costs, row_of(fills, made))
         return made + 1
     if pays != 0.0 or earns != 0.0:
         _book_funding(s, s.quantity * (earns - pays), rules, margin)
@@ -265,7 +325,7 @@ def _inside(
 
 
 @njit(cache=True, nogil=True)
-def _leave(s: StateRow, price: float, reason: int, rules: Rules, costs: CostRates, row: FillRow) -> None:
+def _leave(s: StateRow, price: float, reason: int, rules: RulesRow, costs: CostRates, row: FillRow) -> None:
     """Close everything around a reference price; a margined position loses its margin at most (rule 14)."""
     fill = price
     rate = costs.maker
@@ -299,6 +359,14 @@ def _leave(s: StateRow, price: float, reason: int, rules: Rules, costs: CostRate
 
 
 @njit(cache=True, nogil=True)
+def row_of(fills: FillsRow, place: int) -> FillRow:
+    """One of a bar's fills, counted from 0."""
+    if place == 0:
+        return fills.first
+    return fills.second if place == 1 else fills.third
+
+
+@njit(cache=True, nogil=True)
 def _write(s: StateRow, row: FillRow, price: float, fee: float, slipped: float) -> None:
     row.bar = s.bar
     row.is_close = 0
@@ -317,20 +385,20 @@ def _write(s: StateRow, row: FillRow, price: float, fee: float, slipped: float) 
 
 
 @njit(cache=True, nogil=True)
-def _mark(s: StateRow, bar: Bar) -> None:
+def _mark(s: StateRow, high: float, low: float, closed: float) -> None:
     """Equity at the close (rule 15), and the worst mark inside the bar against the peak of earlier closes (rule 16)."""
     worst = s.wallet
     s.equity = s.wallet
     if s.side != 0:
-        s.equity = s.wallet + s.side * s.quantity * (bar.close - s.entry_price)
-        worst = s.wallet + s.side * s.quantity * ((bar.low if s.side > 0 else bar.high) - s.entry_price)
+        s.equity = s.wallet + s.side * s.quantity * (closed - s.entry_price)
+        worst = s.wallet + s.side * s.quantity * ((low if s.side > 0 else high) - s.entry_price)
     if s.peak > 0.0 and 1.0 - worst / s.peak > s.worst_drawdown:
         s.worst_drawdown = 1.0 - worst / s.peak
     s.peak = max(s.peak, s.equity)
 
 
 @njit(cache=True, nogil=True)
-def decide(s: StateRow, flags: int, atr: float, rules: Rules) -> None:
+def decide(s: StateRow, flags: int, atr: float, rules: RulesRow) -> None:
     """What the close says for the next open (rules 1, 9). Both entries at once is no answer, and nothing is done."""
     if s.side != 0:
         exit_bit = EXIT_LONG if s.side > 0 else EXIT_SHORT

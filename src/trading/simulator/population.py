@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +26,11 @@ from trading.simulator.metrics import DAY_MS
 from trading.simulator.population_kernel import SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.population_scores import scores_of
 from trading.simulator.recipes import Chunk, frozen
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules, cut_columns
+from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph
 from trading.simulator.simulate import as_trades, check_fit, check_quote, kernel_rules, rule_parameters
 from trading.strategy.rules import parse_rule
 from trading.strategy.spec import StrategySpec
-
-RULES = np.dtype([(name, np.dtype(kind)) for name, kind in get_type_hints(Rules).items()], align=True)
-"""A row of `Rules`."""
 
 TILE_BYTES = 96 * 2**20
 """What the columns and truth values of one tile may take."""
@@ -124,7 +120,7 @@ class Population:
         self._plans = Plans(
             np.array(terms, dtype=np.int64),
             np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
-            np.array([tuple(row) for row in numbers], dtype=RULES),
+            np.concatenate(numbers),
         )
         self._tests = self._graph.tests
         self._feed = BarFeed(self._graph.memory)
@@ -134,10 +130,7 @@ class Population:
         self._score = np.zeros(len(specs), dtype=SCORE)
         for name, value in (("equity", starting_quote), ("day_equity", starting_quote)):
             self._score[name] = value
-        for name in ("lowest", "day_lowest"):
-            self._score[name] = np.inf
-        for name in ("highest", "day_highest"):
-            self._score[name] = -np.inf
+        self._score["day_lowest"], self._score["day_highest"] = np.inf, -np.inf
         self._bars = 0
 
     def advance(self, tape: Tape, *, keep_trades: bool = False, threads: int = 1) -> PopulationResult:
@@ -219,7 +212,7 @@ class Population:
         self, first: int, last: int, stretch: Stretch, keep_trades: bool
     ) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
         rows = []
-        resume, fills = np.array([first, 0]), np.empty(FILLS_A_BAR, dtype=FILL)
+        resume, fills = np.array([first, 0]), np.empty(1, dtype=FILLS)
         while resume[0] < last:
             room = TRADES_A_TASK if keep_trades else 0
             closed = Closed(np.empty(room, dtype=FILL), np.empty(room, dtype=np.int64))

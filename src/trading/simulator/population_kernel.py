@@ -1,6 +1,6 @@
 """Many strategies over one stretch of bars: the kernel that steps only where something can happen. No validation.
 
-A strategy is stepped (`kernel.step`, the same one) on the bars where something fills: what was decided before, a
+A strategy is stepped (`kernel.act`, the step's own) on the bars where something fills: what was decided before, a
 protective price that is met, a settlement or a hole while something is held. On every other bar the step would do
 nothing but mark the equity and decide, and that is all that is done here, with the step's own expressions: so the
 trades are those of `kernel.run` to the last bit, and equity sums differ from it only in the order they were added up.
@@ -18,14 +18,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, next_bit
-from trading.simulator.costs import CostRates, Margin
-from trading.simulator.kernel import adverse_level, decide, step
+from trading.simulator.costs import CostRates
+from trading.simulator.kernel import act, adverse_level, decide, row_of, take
 from trading.simulator.records import (
     FILLS_A_BAR,
     Bar,
     Columns,
     FillRow,
-    Rules,
+    RulesRow,
     StateRow,
     record,
 )
@@ -50,9 +50,6 @@ class ScoreRow:
     sum_4: float
     sum_2_down: float
     """Of the squares of the negative ones."""
-    lowest: float
-    """Smallest return."""
-    highest: float
     drawdown: float
     """Largest fall on closes, fraction."""
     day_equity: float
@@ -96,7 +93,7 @@ class Plans(NamedTuple):
     starts: NDArray[np.int64]
     """(LISTS * n + 1,) where each list of terms begins."""
     numbers: NDArray[np.void]
-    """(n,) of `Rules`' fields."""
+    """(n,) of RULES."""
 
 
 class Closed(NamedTuple):
@@ -115,7 +112,7 @@ def advance(
     stretch: Stretch,
     plans: Plans,
     costs: CostRates,
-    margin: Margin,
+    margin: NDArray[np.void],
     state: NDArray[np.void],
     score: NDArray[np.void],
     closed: Closed,
@@ -139,6 +136,7 @@ def advance(
     funding_open, long_pays, short_pays = c.funding_open, c.funding_long_pays, c.funding_short_pays
     terms, starts, numbers = plans.terms, plans.starts, plans.numbers
     trades, owners = closed.trades, closed.owners
+    table, room = margin[0], fills[0]
     width = words.shape[1]
     lists = np.empty((LISTS, width), dtype=np.uint64)
     watched = np.empty((3, width), dtype=np.uint64)
@@ -149,8 +147,7 @@ def advance(
         for i in range(LISTS):
             _all_of(words, terms, starts[LISTS * k + i], starts[LISTS * k + i + 1], lists[i])
         _watch(lists, watched)
-        rules = _rules(numbers[k])
-        s, sums = state[k], score[k]
+        s, sums, rules = state[k], score[k], numbers[k]
         found[:] = -1
         next_special = -1
         while True:
@@ -185,29 +182,42 @@ def advance(
             if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
                 resume[0], resume[1] = k, t
                 return written
-            bar = Bar(
-                open_ms[t],
-                opens[t],
-                high[t],
-                low[t],
-                close[t],
-                quote_volume[t],
-                sigma[t],
-                atr[t],
-                _flags(lists, t),
-                funding_open[t],
-                long_pays[t],
-                short_pays[t],
-            )
-            made = step(state[k : k + 1], bar, rules, costs, margin, fills)
+            if next_special < t:
+                next_special = next_bit(special, t, bars)
+            if next_special == t:
+                bar = Bar(
+                    open_ms[t],
+                    opens[t],
+                    high[t],
+                    low[t],
+                    close[t],
+                    quote_volume[t],
+                    sigma[t],
+                    atr[t],
+                    _flags(lists, t),
+                    funding_open[t],
+                    long_pays[t],
+                    short_pays[t],
+                )
+                made = take(s, bar, rules, costs, table, room)
+            else:
+                made = act(s, opens[t], high[t], low[t], close[t], 0.0, 0.0, rules, costs, table, room)
+                decide(s, _flags(lists, t), atr[t], rules)
+                s.sigma = sigma[t]
+                s.quote_volume = quote_volume[t]
+                s.last_open_ms = open_ms[t]
+                s.bar += 1
             for i in range(made):
-                if fills[i].is_close == 1:
-                    _count(sums, fills[i])
+                row = row_of(room, i)
+                if row.is_close == 1:
+                    _count(sums, row)
                     if len(trades) > 0:
-                        trades[written] = fills[i]
+                        trades[written] = row
                         owners[written] = k
                         written += 1
-            _account(s, sums, day_starts, t)
+            if next_bit(day_starts, t, t + 1) == t:
+                _close_day(sums)
+            _account(s, sums)
             t += 1
         t = 0
     resume[0], resume[1] = last, 0
@@ -227,27 +237,6 @@ def _all_of(words: NDArray[np.uint64], terms: NDArray[np.int64], a: int, b: int,
         row = words[terms[i]]
         for w in range(len(out)):
             out[w] &= row[w]
-
-
-@njit(cache=True, nogil=True)
-def _rules(n: Rules) -> Rules:
-    """A row of numbers as the step takes it."""
-    return Rules(
-        n.position_fraction,
-        n.leverage,
-        n.stop_atr,
-        n.target_atr,
-        n.trail_atr,
-        n.max_hold_bars,
-        n.entry_delay_bars,
-        n.is_margined,
-        n.tick,
-        n.ticks_per_quote,
-        n.lots_per_base,
-        n.min_notional,
-        n.liquidation_fee_rate,
-        n.interval_ms,
-    )
 
 
 @njit(cache=True, nogil=True)
@@ -276,10 +265,6 @@ def _idle(sums: ScoreRow, day_starts: NDArray[np.uint64], t: int, stop: int) -> 
     """Bars without a position: the equity stays; days may end."""
     if stop == t:
         return
-    if sums.lowest > 0.0:
-        sums.lowest = 0.0
-    if sums.highest < 0.0:
-        sums.highest = 0.0
     day = next_bit(day_starts, t, stop)
     while day < stop:
         _close_day(sums)
@@ -296,7 +281,7 @@ def _hold(
     close: NDArray[np.float64],
     t: int,
     stop: int,
-    rules: Rules,
+    rules: RulesRow,
 ) -> int:
     """The first bar before `stop` that meets a protective price, else `stop`; the bars before it are marked."""
     day = next_bit(day_starts, t, stop)
@@ -317,7 +302,7 @@ def _hold(
 
 
 @njit(cache=True, nogil=True)
-def _is_met(s: StateRow, high: float, low: float, rules: Rules) -> bool:
+def _is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
     """Whether a bar meets a protective price: then it is the step's."""
     worst, best = (low, high) if s.side > 0 else (high, low)
     if s.side * (worst - adverse_level(s, rules)) <= 0.0:
@@ -334,7 +319,7 @@ def _mark_held(
     close: NDArray[np.float64],
     t: int,
     stop: int,
-    rules: Rules,
+    rules: RulesRow,
 ) -> int:
     """Mark bars of one day up to the first that meets a protective price; returns that one, or `stop`."""
     side = s.side
@@ -344,9 +329,10 @@ def _mark_held(
     level = adverse_level(s, rules)
     trails = s.trail_distance == s.trail_distance
     peak, worst_drawdown, drawdown = s.peak, s.worst_drawdown, sums.drawdown
+    # Equity below these is a new worst; kept, because a product and a quotient a bar cost more than the bar itself.
+    worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
     equity = sums.equity
     sum_1, sum_2, sum_3, sum_4, down = 0.0, 0.0, 0.0, 0.0, 0.0
-    lowest, highest = sums.lowest, sums.highest
     at = t
     while at < stop:
         worst, best = (low[at], high[at]) if side > 0 else (high[at], low[at])
@@ -355,24 +341,26 @@ def _mark_held(
         if trails and side * (best - s.trail_best) > 0.0:
             s.trail_best = best
             level = adverse_level(s, rules)
+        mark = wallet + signed * (worst - entry)
+        if mark < worst_floor and peak > 0.0:
+            worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
+            worst_floor = peak * (1.0 - worst_drawdown)
         before = equity
         equity = wallet + signed * (close[at] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
+        fall = min(r, 0.0)
         square = r * r
         sum_1 += r
         sum_2 += square
         sum_3 += square * r
         sum_4 += square * square
-        if r < 0.0:
-            down += square
-        lowest, highest = min(lowest, r), max(highest, r)
-        mark = wallet + signed * (worst - entry)
-        if peak > 0.0 and mark < peak * (1.0 - worst_drawdown) and 1.0 - mark / peak > worst_drawdown:
-            worst_drawdown = 1.0 - mark / peak
+        down += fall * fall
         if equity > peak:
             peak = equity
-        elif equity < peak * (1.0 - drawdown):
+            worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
+        elif equity < floor:
             drawdown = max(drawdown, (peak - equity) / peak)
+            floor = peak * (1.0 - drawdown)
         at += 1
     if at > t:
         s.peak, s.worst_drawdown, s.equity = peak, worst_drawdown, equity
@@ -382,15 +370,12 @@ def _mark_held(
         sums.sum_3 += sum_3
         sums.sum_4 += sum_4
         sums.sum_2_down += down
-        sums.lowest, sums.highest = lowest, highest
     return at
 
 
 @njit(cache=True, nogil=True)
-def _account(s: StateRow, sums: ScoreRow, day_starts: NDArray[np.uint64], t: int) -> None:
+def _account(s: StateRow, sums: ScoreRow) -> None:
     """The return of a bar that was stepped."""
-    if next_bit(day_starts, t, t + 1) == t:
-        _close_day(sums)
     before = sums.equity
     r = (s.equity - before) / before if before > 0.0 else 0.0
     square = r * r
@@ -400,8 +385,6 @@ def _account(s: StateRow, sums: ScoreRow, day_starts: NDArray[np.uint64], t: int
     sums.sum_4 += square * square
     if r < 0.0:
         sums.sum_2_down += square
-    sums.lowest = min(sums.lowest, r)
-    sums.highest = max(sums.highest, r)
     sums.equity = s.equity
     if s.peak > 0.0:
         sums.drawdown = max(sums.drawdown, (s.peak - s.equity) / s.peak)

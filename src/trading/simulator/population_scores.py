@@ -45,7 +45,7 @@ def scores_of(
     """(n,) of `SCORES`, read-only; the inputs stay as they are."""
     out = np.zeros(len(state), dtype=SCORES)
     per_year = bars_per_year(interval)
-    mean, deviation = _mean_and_deviation(score["sum_1"], score["sum_2"], bars, score["lowest"], score["highest"])
+    mean, deviation = _mean_and_deviation(score["sum_1"], score["sum_2"], bars, score["sum_2"] == 0.0)
     out["net_return"] = score["equity"] / starting_quote - 1.0
     out["sharpe_bar"] = _ratio(mean, deviation)
     out["sharpe_annual"] = out["sharpe_bar"] * sqrt(per_year)
@@ -81,15 +81,14 @@ def _mean_and_deviation(
     sum_1: NDArray[np.float64],
     sum_2: NDArray[np.float64],
     count: int | NDArray[np.int64],
-    lowest: NDArray[np.float64],
-    highest: NDArray[np.float64],
+    is_constant: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and deviation (ddof 1); the deviation of constant values is exactly 0."""
     n = np.maximum(count, 1)
     mean = sum_1 / n
     squares = np.maximum(sum_2 - n * mean**2, 0.0)
     deviation = np.sqrt(squares / np.maximum(n - 1, 1))
-    return mean, np.where((lowest == highest) | (n < 2), 0.0, deviation)
+    return mean, np.where(is_constant | (n < 2), 0.0, deviation)
 
 
 def _sharpe_daily(score: NDArray[np.void], bars: int) -> NDArray[np.float64]:
@@ -103,8 +102,7 @@ def _sharpe_daily(score: NDArray[np.void], bars: int) -> NDArray[np.float64]:
         score["day_sum_1"] + last,
         score["day_sum_2"] + last**2,
         days,
-        np.minimum(score["day_lowest"], last),
-        np.maximum(score["day_highest"], last),
+        np.minimum(score["day_lowest"], last) == np.maximum(score["day_highest"], last),
     )
     return np.where(days > 2, _ratio(mean, deviation) * sqrt(DAYS_PER_YEAR), 0.0)
 
@@ -118,6 +116,6 @@ def _moments(
     variance = m2 - mean**2
     third = m3 - 3.0 * mean * m2 + 2.0 * mean**3
     fourth = m4 - 4.0 * mean * m3 + 6.0 * mean**2 * m2 - 3.0 * mean**4
-    is_constant = (score["lowest"] == score["highest"]) | (variance <= 0.0) | (bars < 2)
+    is_constant = (score["sum_2"] == 0.0) | (variance <= 0.0) | (bars < 2)
     safe = np.where(is_constant, 1.0, variance)
     return np.where(is_constant, 0.0, third / safe**1.5), np.where(is_constant, 3.0, fourth / safe**2)

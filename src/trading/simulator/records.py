@@ -118,8 +118,17 @@ def record(row: type) -> np.dtype[np.void]:
     return np.dtype([(name, kinds[kind]) for name, kind in row.__annotations__.items()], align=True)
 
 
+class FillsRow:
+    """Room for the fills of one bar, in order."""
+
+    first: FillRow
+    second: FillRow
+    third: FillRow
+
+
 STATE = record(StateRow)
 FILL = record(FillRow)
+FILLS = np.dtype([(name, FILL) for name in FillsRow.__annotations__], align=True)
 
 
 class Bar(NamedTuple):
@@ -161,7 +170,7 @@ def cut_columns(columns: Columns, cut: slice) -> Columns:
     return columns._replace(**{name: getattr(columns, name)[cut] for name in columns._fields})
 
 
-class Rules(NamedTuple):
+class RulesRow:
     """How a strategy sizes and protects, and what the venue asks."""
 
     position_fraction: float
@@ -178,3 +187,6 @@ class Rules(NamedTuple):
     min_notional: float
     liquidation_fee_rate: float
     interval_ms: int
+
+
+RULES = record(RulesRow)

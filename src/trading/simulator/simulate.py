@@ -20,7 +20,7 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
 from trading.simulator.open_trade import OpenTrade, open_rule_trade
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Columns, Rules
+from trading.simulator.records import FILL, FILLS_A_BAR, RULES, STATE, Acted, Columns
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
 
 LARGEST_QUOTE = 1e12
@@ -173,8 +173,8 @@ def _acted(state: np.void, reasons: NDArray[np.int64]) -> dict[str, int]:
     return {reason.name: int(counts[reason]) for reason in Acted}
 
 
-def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> Rules:
-    """A strategy's and a market's numbers as the kernel takes them.
+def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> NDArray[np.void]:
+    """(1,) of RULES: a strategy's and a market's numbers as the kernel takes them.
 
     Raises:
         SpecError: a carry; a negative delay.
@@ -187,22 +187,27 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
     def distance(value: float | None) -> float:
         return float("nan") if value is None else float(value)
 
-    return Rules(
-        position_fraction=float(risk.position_fraction),
-        leverage=float(risk.leverage),
-        stop_atr=distance(risk.stop_loss_atr),
-        target_atr=distance(risk.take_profit_atr),
-        trail_atr=distance(risk.trailing_atr),
-        max_hold_bars=int(risk.max_hold_bars or 0),
-        entry_delay_bars=int(entry_delay_bars),
-        is_margined=int(spec.market.market is Market.PERP),
-        tick=float(rules.tick),
-        ticks_per_quote=1.0 / rules.tick,
-        lots_per_base=1.0 / rules.lot,
-        min_notional=float(rules.min_notional),
-        liquidation_fee_rate=float(rules.liquidation_fee_rate),
-        interval_ms=INTERVAL_MS[spec.market.timeframe],
-    )
+    numbers = np.zeros(1, dtype=RULES)
+    row = {
+        "position_fraction": float(risk.position_fraction),
+        "leverage": float(risk.leverage),
+        "stop_atr": distance(risk.stop_loss_atr),
+        "target_atr": distance(risk.take_profit_atr),
+        "trail_atr": distance(risk.trailing_atr),
+        "max_hold_bars": int(risk.max_hold_bars or 0),
+        "entry_delay_bars": int(entry_delay_bars),
+        "is_margined": int(spec.market.market is Market.PERP),
+        "tick": float(rules.tick),
+        "ticks_per_quote": 1.0 / rules.tick,
+        "lots_per_base": 1.0 / rules.lot,
+        "min_notional": float(rules.min_notional),
+        "liquidation_fee_rate": float(rules.liquidation_fee_rate),
+        "interval_ms": INTERVAL_MS[spec.market.timeframe],
+    }
+    for name, value in row.items():
+        numbers[name] = value
+    numbers.flags.writeable = False
+    return numbers
 
 
 def check_fit(tape: Tape, spec: StrategySpec) -> None:

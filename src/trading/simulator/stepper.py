@@ -17,7 +17,7 @@ from trading.simulator.compile import Program
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import NOTHING_SEEN_MS, Feeder
 from trading.simulator.kernel import step
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Bar
+from trading.simulator.records import FILL, FILLS, STATE, Acted, Bar
 from trading.simulator.settlements import funding_from_json, funding_to_json
 from trading.simulator.simulate import CostSplit, check_fit, kernel_rules, new_state, rule_parameters
 from trading.simulator.snapshot import (
@@ -89,7 +89,7 @@ class Stepper:
         self._rates, self._margin = costs.rates(), rules.margin()
         self._feeder = Feeder(Program(rule_parameters(spec), spec.market.timeframe))
         self._state = new_state(starting_quote)
-        self._fills = np.empty(FILLS_A_BAR, dtype=FILL)
+        self._fills = np.empty(1, dtype=FILLS)
         self._entry_ms = 0
         self._close = 0.0
 
@@ -118,7 +118,7 @@ class Stepper:
         for row in zip(*(column.tolist() for column in columns), strict=True):
             bar = Bar(*row)
             made = step(self._state, bar, self._numbers, self._rates, self._margin, self._fills)
-            for fill in self._fills[:made]:
+            for fill in self._fills.view(FILL)[:made]:
                 if not fill["is_close"]:
                     self._entry_ms = bar.open_ms
                 done.append(self._fill(fill, bar.open_ms))

@@ -38,15 +38,15 @@ def test_a_short_in_the_second_bracket_is_liquidated_where_the_venues_formula_sa
     # Binance, "Liquidation Price of USD-M Futures": (WB + cum - side q EP) / (q MMR - side q), isolated, one position.
     # Short 10 BTC at 50,000 with 50,000 USDT: (50,000 + 300 + 500,000) / (10 x 0.005 + 10) = 54,756.2189.., and the
     # notional there, 547,562, is in the bracket of 0.5 %. The first bracket alone would say 54,780.8765..
-    margin = MarketRules(brackets=BTC).margin()
+    margin = MarketRules(brackets=BTC).margin()[0]
     assert liquidation_price(-1.0, 10.0, 50_000.0, 50_000.0, margin) == pytest.approx(550_300.0 / 10.05, rel=1e-15)
-    first_only = MarketRules().margin()
+    first_only = MarketRules().margin()[0]
     assert liquidation_price(-1.0, 10.0, 50_000.0, 50_000.0, first_only) == pytest.approx(550_000.0 / 10.04, rel=1e-15)
 
 
 def test_a_long_is_liquidated_by_the_bracket_of_the_notional_at_that_price_not_at_its_entry() -> None:
     # 320,000 at the entry is in the second bracket; at the liquidation price only 288,000 or so is left, in the first.
-    margin = MarketRules(brackets=BTC).margin()
+    margin = MarketRules(brackets=BTC).margin()[0]
     found = liquidation_price(1.0, 10.0, 32_000.0, 40_000.0, margin)
     assert found == pytest.approx((320_000.0 - 40_000.0) / (10.0 * 0.996), rel=1e-15)
     assert found * 10.0 < 300_000.0
@@ -66,7 +66,7 @@ def test_the_price_equals_the_twin_that_looks_its_bracket_up_and_keeps_exactly_t
     caps, rates = np.cumprod([5e3] + [c for c, _ in table]), 0.004 * np.cumprod([1.0] + [r for _, r in table])
     brackets = continuous_brackets(tuple((c, r) for c, r in zip(caps.tolist(), rates.tolist(), strict=True) if r < 0.6))
     quantity, left = notional / entry, notional / leverage
-    found = liquidation_price(float(side), quantity, entry, left, MarketRules(brackets=brackets).margin())
+    found = liquidation_price(float(side), quantity, entry, left, MarketRules(brackets=brackets).margin()[0])
     twin = naive.bust_price(side, quantity, entry, left, rows_of(brackets))
     assert found == pytest.approx(twin, rel=1e-9, abs=entry * 1e-9)
     if found > 0.0:
