@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import peer_metrics, peer_sweeps
 from benchmarks.peer_rules import Comparison, Terms, Trade, compare
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
@@ -170,28 +172,32 @@ def lab_trades(case: Case, tape: Tape, orders: Orders) -> list[Trade]:
     return trades_of({name: found[name] for name in found.dtype.names or ()} | {"size": found["quantity"]}, orders)
 
 
+def vectorbt_portfolio(case: Case, tape: Tape, orders: Orders) -> Any:
+    """vectorbt's `Portfolio.from_signals`; it cannot reverse a share of the wallet, so there it is told 1 base."""
+    import vectorbt as vbt
+
+    protected = {}
+    if case.stop_atr:
+        protected["sl_stop"] = np.abs(1.0 - orders.stop / orders.fill)
+    if case.target_atr:
+        protected["tp_stop"] = np.abs(orders.target / orders.fill - 1.0)
+    sizes = {"size": 1.0, "size_type": "amount", "init_cash": 1e9}
+    if not case.both_sides:
+        share = min(case.pct / 100.0 * (1.0 + case.fee_rate), 1.0)
+        sizes = {"size": share, "size_type": "percent", "init_cash": START_QUOTE}
+    return vbt.Portfolio.from_signals(
+        tape.close, entries=orders.buy, exits=orders.leave_long, short_entries=orders.sell_short,
+        short_exits=np.zeros_like(orders.buy), price=tape.open, val_price=tape.open, open=tape.open, high=tape.high,
+        low=tape.low, fees=case.fee_rate, slippage=case.half_spread_rate, upon_opposite_entry="reverse",
+        stop_entry_price="fillprice", stop_exit_price="stopmarket", freq="1h", **sizes, **protected,
+    )  # fmt: skip
+
+
 def vectorbt_trades(case: Case, tape: Tape, orders: Orders) -> list[Trade]:
-    """vectorbt's, by `Portfolio.from_signals`; it cannot reverse a share of the wallet, so there it is told 1 base."""
+    """vectorbt's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import vectorbt as vbt
-
-        protected = {}
-        if case.stop_atr:
-            protected["sl_stop"] = np.abs(1.0 - orders.stop / orders.fill)
-        if case.target_atr:
-            protected["tp_stop"] = np.abs(orders.target / orders.fill - 1.0)
-        sizes = {"size": 1.0, "size_type": "amount", "init_cash": 1e9}
-        if not case.both_sides:
-            share = min(case.pct / 100.0 * (1.0 + case.fee_rate), 1.0)
-            sizes = {"size": share, "size_type": "percent", "init_cash": START_QUOTE}
-        portfolio = vbt.Portfolio.from_signals(
-            tape.close, entries=orders.buy, exits=orders.leave_long, short_entries=orders.sell_short,
-            short_exits=np.zeros_like(orders.buy), price=tape.open, val_price=tape.open, open=tape.open, high=tape.high,
-            low=tape.low, fees=case.fee_rate, slippage=case.half_spread_rate, upon_opposite_entry="reverse",
-            stop_entry_price="fillprice", stop_exit_price="stopmarket", freq="1h", **sizes, **protected,
-        )  # fmt: skip
-        found = portfolio.exit_trades.records
+        found = vectorbt_portfolio(case, tape, orders).exit_trades.records
     found = found[found["status"] == 1]
     columns = {name: found[name].to_numpy() for name in ("entry_price", "exit_price", "size", "pnl")}
     columns |= {"entry_bar": found["entry_idx"].to_numpy(), "exit_bar": found["exit_idx"].to_numpy()}
@@ -274,13 +280,17 @@ def compared(case: Case, peer: str, tape: Tape) -> Comparison:
 
 
 def main() -> None:
-    """Compare every case and print."""
+    """Compare every case, and the metrics; with `--speed` time a sweep of pairs instead. Prints JSON."""
     recorded = tapes(DATA)
-    figures = {
+    if "--speed" in sys.argv[1:]:
+        print(json.dumps(peer_sweeps.speeds(DATA)))
+        return
+    figures: dict[str, object] = {
         f"{peer}: {case.name}": compared(case, peer, recorded[case.tape]).to_json()
         for case in CASES
         for peer in case.peers
     }
+    figures["metrics"] = peer_metrics.compared(lab_result(CASES[0], recorded["hours"]))
     print(json.dumps(figures))
 
 
