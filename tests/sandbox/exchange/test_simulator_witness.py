@@ -283,11 +283,11 @@ async def test_the_exchange_fills_every_order_as_the_simulator_did_but_for_the_b
 @needs_data
 async def test_so_it_does_over_recorded_hours(tmp_path: Path) -> None:
     first_ms = 1_688_169_600_000
-    tape = import_recorded(DATA, Market.PERP, "BTCUSDT", "1h", first_ms, first_ms + 600 * HOUR_MS)
+    tape = import_recorded(DATA, Market.PERP, "BTCUSDT", "1h", first_ms, first_ms + 300 * HOUR_MS)
     bars = np.vstack((tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base))
     result, counted = await witnessed(tmp_path, bars, np.vstack((tape.funding.time_ms, tape.funding.rate)))
-    assert len(result.trades) == 130
-    assert counted[f"exit: {Rule.STOP_FIRST}"] == 2
+    assert len(result.trades) == 62
+    assert counted["explained"] == counted[f"entry price: {Rule.BOOK}"] == 62
 
 
 def test_the_two_sides_read_the_same_filters_of_the_venue() -> None:
