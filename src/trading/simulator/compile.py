@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.simulator.recipes import Chunk, Column, Memory
+from trading.simulator.chunk import Chunk, Column, Memory
 from trading.simulator.records import ENTRY_LONG, ENTRY_SHORT, EXIT_LONG, EXIT_SHORT
 from trading.simulator.rule_graph import Bits, RuleGraph
 from trading.strategy.rule_tree import Indicator

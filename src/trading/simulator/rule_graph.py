@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, packed_comparison, packed_threshold
-from trading.simulator.recipes import RECIPES, Chunk, Column, Memory, frozen, lagged
+from trading.simulator.chunk import Chunk, Column, Memory, frozen, lagged
+from trading.simulator.recipes import RECIPES
 from trading.strategy.rule_tree import (
     Arithmetic,
     Comparison,

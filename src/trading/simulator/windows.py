@@ -1,0 +1,390 @@
+"""Kernels over the last n values. Numba: they fill `out`, (m,) as what is new, and check nothing; `recipes.py` puts
+them together, and allocates, for numpy gives large arrays huge pages.
+
+Most cost the same whatever the length, and nothing is ever subtracted: values come in blocks of n since the first one
+(or the last nan); a window is a suffix of the block before and a prefix of this one, and both are only added to. So a
+spike leaves nothing behind when it leaves the window, and what a bar gets depends on the bars alone, not on how the
+tape was cut. All share
+
+values  (n,) this block so far
+suffix  (n + 1,) what the block before comes to from each place to its end, with the neutral value last
+state   (4,) or more: place in the block; 1 once a block was full; equal values in a row; the last value; prefixes
+
+and begin with zeros. A window that holds a nan has no value; a flat one is exactly flat, whatever the rounding.
+
+Source:
+    van Herk (1992), Pattern Recognition Letters 13(7): the blocks, there for extremes.
+"""
+
+from __future__ import annotations
+
+from math import inf, isnan, nan, sqrt
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+STRETCH = 256
+"""Values searched for a nan at a time."""
+
+DEVIATION, BAND, SCORE = 0, 1, 2
+"""What `window_spread` gives."""
+
+
+@njit(cache=True, nogil=True)
+def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
+    """(m,) mean of the last n values; state (5,) ends with this block's sum."""
+    n, i, end = len(values), 0, -1
+    place, head, equal, last = int(state[0]), state[4], int(state[2]), state[3]
+    while i < len(x):
+        end = i + _before_nan(x[i:]) if end < i else end
+        count, longest = min(n - place, end - i), 0
+        new, mine, rest, answer = x[i : i + count], values[place:], suffix[place + 1 :], out[i : i + count]
+        for k in range(count):
+            value = new[k]
+            equal = equal + 1 if value == last else 1
+            longest, last = max(longest, equal), value
+            mine[k] = value
+            head += value
+            answer[k] = head
+        if state[1] > 0.0:
+            for k in range(count):
+                answer[k] = (answer[k] + rest[k]) / n
+        else:
+            answer[:] = nan
+        place, i = place + count, i + count
+        if place == n:
+            head = 0.0
+            for k in range(n - 1, -1, -1):
+                head += values[k]
+                suffix[k] = head
+            answer[-1] = head / n
+            place, head, state[1] = 0, 0.0, 1.0
+        if longest >= n:
+            _where_flat(new, n, answer, state)
+        if i == end and i < len(x):
+            out[i], i, place, head, equal, state[1] = nan, i + 1, 0, 0.0, 0, 0.0
+        state[0], state[2], state[3], state[4] = place, equal, last, head
+
+
+@njit(cache=True, nogil=True)
+def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
+    """(m,) mean of the last n values with weights 1 (oldest) to n (newest).
+
+    Args:
+        suffix: (n + 1,) of sums with weights that begin with 1 at that place.
+        state: (6,) ends with this block's plain sum and the one weighted from 1.
+    """
+    n, i, end, weights = len(values), 0, -1, len(values) * (len(values) + 1) / 2
+    place, head, total = int(state[0]), state[4], state[5]
+    equal, last = int(state[2]), state[3]
+    while i < len(x):
+        end = i + _before_nan(x[i:]) if end < i else end
+        count, longest = min(n - place, end - i), 0
+        new, mine, rest, answer = x[i : i + count], values[place:], suffix[place + 1 :], out[i : i + count]
+        for k in range(count):
+            value = new[k]
+            equal = equal + 1 if value == last else 1
+            longest, last = max(longest, equal), value
+            mine[k] = value
+            head += value
+            total += (place + k + 1) * value
+            answer[k] = total + (n - place - k - 1) * head
+        if state[1] > 0.0:
+            for k in range(count):
+                answer[k] = (answer[k] + rest[k]) / weights
+        else:
+            answer[:] = nan
+        place, i = place + count, i + count
+        if place == n:
+            head, total = 0.0, 0.0
+            for k in range(n - 1, -1, -1):
+                head += values[k]
+                total += head
+                suffix[k] = total
+            answer[-1] = total / weights
+            place, head, total, state[1] = 0, 0.0, 0.0, 1.0
+        if longest >= n:
+            _where_flat(new, n, answer, state)
+        if i == end and i < len(x):
+            out[i], i, place, head, total, equal, state[1] = nan, i + 1, 0, 0.0, 0.0, 0, 0.0
+        state[0], state[2], state[3], state[4], state[5] = place, equal, last, head, total
+
+
+@njit(cache=True, nogil=True)
+def window_spread(
+    x: Floats,
+    what: int,
+    factor: float,
+    ddof: int,
+    values: Floats,
+    suffix: Floats,
+    squares: Floats,
+    state: Floats,
+    out: Floats,
+) -> None:
+    """(m,) from mean and standard deviation (divisor n - ddof) of the last n values.
+
+    Sums are of distances from the newest value of a block that the window reaches into, so the mean is at most sqrt(n)
+    deviations from it: the one subtraction loses at most a factor n + 1 of precision, whatever the prices.
+
+    Args:
+        what: `DEVIATION`; `BAND`, mean + factor * deviation; `SCORE`, deviations from mean to newest, 0 when flat.
+        squares: (n + 1,) as `suffix`, of squared distances.
+        state: (7,) ends with this block's two sums and where distances are measured from.
+    """
+    n, one_nth, one_divisor = len(values), 1.0 / len(values), 1.0 / (len(values) - ddof)
+    place, is_full, equal, last = int(state[0]), state[1] > 0.0, int(state[2]), state[3]
+    head, head_of_squares, origin = state[4], state[5], state[6]
+    for i in range(len(x)):
+        value = x[i]
+        if isnan(value):
+            place, is_full, equal, head, head_of_squares, out[i] = 0, False, 0, 0.0, 0.0, nan
+            continue
+        equal = equal + 1 if value == last else 1
+        last = value
+        values[place] = value
+        place += 1
+        if place < n:
+            distance = value - origin
+            head += distance
+            head_of_squares += distance * distance
+            total, total_of_squares = head + suffix[place], head_of_squares + squares[place]
+        else:
+            origin, place, is_full, head, head_of_squares = value, 0, True, 0.0, 0.0
+            total, total_of_squares = _turned_over(values, origin, suffix, squares)
+        if not is_full:
+            out[i] = nan
+            continue
+        away = total * one_nth
+        rest = total_of_squares - away * total
+        deviation = sqrt(rest * one_divisor) if rest > 0.0 and equal < n else 0.0
+        if what == DEVIATION:
+            out[i] = deviation
+        elif what == BAND:
+            out[i] = (value if equal >= n else origin + away) + factor * deviation
+        else:
+            out[i] = (value - origin - away) / deviation if deviation > 0.0 else 0.0
+    state[0], state[1], state[2], state[3] = place, is_full, equal, last
+    state[4], state[5], state[6] = head, head_of_squares, origin
+
+
+@njit(cache=True, nogil=True)
+def window_share(
+    part: Floats,
+    whole: Floats,
+    otherwise: float,
+    suffix: Floats,
+    whole_suffix: Floats,
+    state: Floats,
+    out: Floats,
+) -> None:
+    """(m,) sum of the last n of one column over that of another; `otherwise` where the second sum is 0.
+
+    Both are summed in the same order: a part that never exceeds its whole gives at most 1.
+
+    Args:
+        suffix: (n,) of `part`; before the current place it holds this block's values.
+        whole_suffix: (n,) likewise of `whole`.
+        state: (4,) place, 1 once full, this block's two sums.
+    """
+    n = len(suffix)
+    place, is_full, head, whole_head = int(state[0]), state[1] > 0.0, state[2], state[3]
+    for i in range(len(part)):
+        if isnan(part[i]) or isnan(whole[i]):
+            place, is_full, head, whole_head, out[i] = 0, False, 0.0, 0.0, nan
+            continue
+        suffix[place], whole_suffix[place] = part[i], whole[i]
+        place += 1
+        if place < n:
+            head += part[i]
+            whole_head += whole[i]
+            above, below = suffix[place] + head, whole_suffix[place] + whole_head
+        else:
+            above, below = 0.0, 0.0
+            for k in range(n - 1, -1, -1):
+                above += suffix[k]
+                below += whole_suffix[k]
+                suffix[k], whole_suffix[k] = above, below
+            place, is_full, head, whole_head = 0, True, 0.0, 0.0
+        if is_full:
+            out[i] = above / below if below != 0.0 else otherwise
+        else:
+            out[i] = nan
+    state[0], state[1], state[2], state[3] = place, is_full, head, whole_head
+
+
+@njit(cache=True, nogil=True)
+def window_extreme(x: Floats, sign: float, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
+    """(m,) largest (sign 1) or smallest (sign -1) of the last n values.
+
+    Args:
+        values: (n,) times `sign`, as what follows.
+        suffix: (n + 1,) the last one is never looked at.
+        state: (3,) place, 1 once full, and the largest of this block, once there is a value in it.
+    """
+    n, i, end, is_due = len(values), 0, -1, False
+    place, head = int(state[0]), state[2] if state[0] > 0.0 else -inf
+    while i < len(x):
+        end = i + _before_nan(x[i:]) if end < i else end
+        count = min(n - place, end - i)
+        new, rest, answer = x[i : i + count], suffix[place + 1 :], out[i : i + count]
+        if is_due and count == n:
+            head = _both_ways(values, suffix, new, sign, answer)
+        else:
+            if is_due:
+                _backwards(values, suffix)
+            for k in range(count):
+                value = sign * new[k]
+                head = head if head > value else value
+                answer[k] = head
+        is_due = False
+        for k in range(count):
+            values[place + k] = sign * new[k]
+        if state[1] > 0.0:
+            for k in range(count):
+                answer[k] = sign * (answer[k] if answer[k] > rest[k] else rest[k])
+        else:
+            answer[:] = nan
+        place, i = place + count, i + count
+        if place == n:
+            answer[-1] = sign * head
+            place, head, is_due, state[1] = 0, -inf, True, 1.0
+        if i == end and i < len(x):
+            out[i], i, place, head, is_due, state[1] = nan, i + 1, 0, -inf, False, 0.0
+    if is_due:
+        _backwards(values, suffix)
+    state[0], state[2] = place, head if place > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def window_channel(x: Floats, n: int, out: Floats) -> None:
+    """(m,) commodity channel index of (m + n - 1,) typical prices: (x - mean) / (0.015 * mean distance); 0 when flat.
+
+    Distances from a mean that moves with the window have no shorter sum than the window.
+
+    Source:
+        Lambert (1980), Commodities 9(10).
+    """
+    for i in range(len(out)):
+        total, is_flat = 0.0, True
+        for j in range(i, i + n):
+            total += x[j]
+            is_flat = is_flat and x[j] == x[i]
+        mean, distance = total / n, 0.0
+        for j in range(i, i + n):
+            distance += abs(x[j] - mean)
+        out[i] = 0.0 if is_flat else (x[i + n - 1] - mean) / (0.015 * distance / n)
+
+
+@njit(cache=True, nogil=True)
+def window_rank(x: Floats, n: int, out: Floats) -> None:
+    """(m,) share of each n consecutive values of (m + n - 1,) that are at most the last of them, itself included."""
+    for i in range(len(out)):
+        window, at_most, numbers = x[i : i + n], 0, 0
+        newest = window[n - 1]
+        for k in range(n):
+            at_most += window[k] <= newest
+            numbers += window[k] == window[k]
+        out[i] = at_most / n if numbers == n else nan
+
+
+@njit(cache=True, nogil=True)
+def window_change(x: Floats, tail: Floats, out: Floats) -> None:
+    """(m,) each value less the one n before it; tail (n,) holds the values before, oldest first, nan to begin with."""
+    n = len(tail)
+    for i in range(min(n, len(x))):
+        out[i] = x[i] - tail[i]
+    now, then, rest = x[n:], x[: max(len(x) - n, 0)], out[n:]
+    for k in range(len(now)):
+        rest[k] = now[k] - then[k]
+    _keep(x, tail)
+
+
+@njit(cache=True, nogil=True)
+def window_growth(x: Floats, tail: Floats, out: Floats) -> None:
+    """(m,) each value over the one n before it, in percent less 100; `tail` as in `window_change`."""
+    n = len(tail)
+    for i in range(min(n, len(x))):
+        out[i] = 100.0 * (x[i] / tail[i] - 1.0)
+    now, then, rest = x[n:], x[: max(len(x) - n, 0)], out[n:]
+    for k in range(len(now)):
+        rest[k] = 100.0 * (now[k] / then[k] - 1.0)
+    _keep(x, tail)
+
+
+@njit(cache=True, nogil=True)
+def _before_nan(x: Floats) -> int:
+    """How many values stand before the first nan. It looks at a stretch at a time, which is many at once."""
+    first = 0
+    while first < len(x):
+        stretch, missing = x[first : first + STRETCH], 0
+        for k in range(len(stretch)):
+            missing += isnan(stretch[k])
+        if missing > 0:
+            break
+        first += STRETCH
+    while first < len(x) and not isnan(x[first]):
+        first += 1
+    return min(first, len(x))
+
+
+@njit(cache=True, nogil=True)
+def _where_flat(new: Floats, n: int, answer: Floats, state: Floats) -> None:
+    """Answer with the value itself where n equal ones stand in a row; `state` still counts up to the bar before."""
+    equal, last = int(state[2]), state[3]
+    for k in range(len(new)):
+        equal = equal + 1 if new[k] == last else 1
+        last = new[k]
+        if equal >= n:
+            answer[k] = last
+
+
+@njit(cache=True, nogil=True)
+def _backwards(values: Floats, suffix: Floats) -> None:
+    """Largest from each place of a full block to its end."""
+    tail = -inf
+    for k in range(len(values) - 1, -1, -1):
+        tail = tail if tail > values[k] else values[k]
+        suffix[k] = tail
+
+
+@njit(cache=True, nogil=True)
+def _both_ways(values: Floats, suffix: Floats, new: Floats, sign: float, prefix: Floats) -> float:
+    """`_backwards` over a full block and forwards over the next, whose largest value it gives.
+
+    Two chains of comparisons that do not wait for each other: both take as long as one.
+    """
+    head, tail, n = -inf, -inf, len(values)
+    for k in range(n):
+        value, last = sign * new[k], values[n - 1 - k]
+        head = head if head > value else value
+        tail = tail if tail > last else last
+        prefix[k], suffix[n - 1 - k] = head, tail
+    return head
+
+
+@njit(cache=True, nogil=True)
+def _turned_over(values: Floats, origin: float, suffix: Floats, squares: Floats) -> tuple[float, float]:
+    """Fill the suffixes of a full block; its two sums."""
+    total, total_of_squares = 0.0, 0.0
+    for k in range(len(values) - 1, -1, -1):
+        distance = values[k] - origin
+        total += distance
+        total_of_squares += distance * distance
+        suffix[k], squares[k] = total, total_of_squares
+    return total, total_of_squares
+
+
+@njit(cache=True, nogil=True)
+def _keep(x: Floats, tail: Floats) -> None:
+    """Move the newest values into the tail."""
+    n = len(tail)
+    if len(x) >= n:
+        tail[:] = x[len(x) - n :]
+        return
+    for i in range(n - len(x)):
+        tail[i] = tail[i + len(x)]
+    tail[n - len(x) :] = x
