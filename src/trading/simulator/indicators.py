@@ -20,6 +20,9 @@ SIGMA_DECAY = 0.94
 
 DAY_MS = 86_400_000
 
+LINE, SIGNAL, HISTOGRAM = 0, 1, 2
+"""What `convergence` gives."""
+
 
 @njit(cache=True, nogil=True)
 def smoothed(x: Floats, n: int, weight: float, state: Floats, out: Floats) -> None:
@@ -43,6 +46,35 @@ def smoothed(x: Floats, n: int, weight: float, state: Floats, out: Floats) -> No
             value = x[i] * weight + value * kept
             out[i] = value
     state[0], state[1] = seen, value
+
+
+@njit(cache=True, nogil=True)
+def convergence(close: Floats, fast: int, slow: int, signal: int, what: int, state: Floats, out: Floats) -> None:
+    """Moving average convergence/divergence: ema(fast) - ema(slow), ema(signal) of it, or the difference of the two.
+
+    Args:
+        what: `LINE`, `SIGNAL` or `HISTOGRAM`.
+        state: (4,) bars seen, up to slow + signal - 1, and sums or last values of the three averages.
+
+    Source:
+        Appel (2005), Technical Analysis: Power Tools for Active Investors, ch. 8.
+    """
+    seen, quick, long, smooth = int(state[0]), state[1], state[2], state[3]
+    warm = slow + signal - 1 if what != LINE else slow
+    i = 0
+    while i < len(close) and seen < slow + signal - 1:
+        seen += 1
+        quick, long = _seeded(close[i], quick, seen, fast), _seeded(close[i], long, seen, slow)
+        smooth = _seeded(quick - long, smooth, seen - slow + 1, signal) if seen >= slow else 0.0
+        out[i] = _of_three(what, quick - long, smooth) if seen >= warm else nan
+        i += 1
+    a, b, c = 2.0 / (fast + 1), 2.0 / (slow + 1), 2.0 / (signal + 1)
+    kept_a, kept_b, kept_c = 1.0 - a, 1.0 - b, 1.0 - c
+    for j in range(i, len(close)):
+        quick, long = close[j] * a + quick * kept_a, close[j] * b + long * kept_b
+        smooth = (quick - long) * c + smooth * kept_c
+        out[j] = _of_three(what, quick - long, smooth)
+    state[0], state[1], state[2], state[3] = seen, quick, long, smooth
 
 
 @njit(cache=True, nogil=True)
@@ -309,3 +341,16 @@ def bar_sigma(opens: Floats, closes: Floats, state: Floats) -> Floats:
 def _true_range(high: float, low: float, last: float) -> float:
     """The span of a bar with the close before it in it."""
     return max(high, last) - min(low, last)
+
+
+@njit(cache=True, nogil=True)
+def _seeded(x: float, value: float, seen: int, n: int) -> float:
+    """A sum until n values are seen, then their mean, then an EMA."""
+    if seen > n:
+        return x * (2.0 / (n + 1)) + value * (1.0 - 2.0 / (n + 1))
+    return (value + x) / n if seen == n else value + x
+
+
+@njit(cache=True, nogil=True)
+def _of_three(what: int, line: float, smooth: float) -> float:
+    return line if what == LINE else smooth if what == SIGNAL else line - smooth

@@ -13,8 +13,12 @@ import numpy as np
 from trading.simulator.chunk import Chunk, Column, Feed, Memory, Recipe, frozen
 from trading.simulator.funding_recipes import funding_apr, funding_mean
 from trading.simulator.indicators import (
+    HISTOGRAM,
+    LINE,
+    SIGNAL,
     average_range,
     banded,
+    convergence,
     directional,
     directional_index,
     log_change,
@@ -79,22 +83,14 @@ def _rsi(memory: Memory, n: int) -> Recipe:
     return recipe
 
 
-def _macd(memory: Memory, fast: int, slow: int) -> Recipe:
-    quick, long = _ema(memory, fast), _ema(memory, slow)
-    return lambda bars: frozen(quick(bars.close) - long(bars.close))
-
-
-def _macd_signal(memory: Memory, fast: int, slow: int, signal: int) -> Recipe:
-    macd, smooth = _macd(memory, fast, slow), _ema(memory, signal)
-    return lambda bars: smooth(macd(bars))
-
-
-def _macd_hist(memory: Memory, fast: int, slow: int, signal: int) -> Recipe:
-    macd, smooth = _macd(memory, fast, slow), _ema(memory, signal)
+def _macd(memory: Memory, fast: int, slow: int, signal: int, what: int) -> Recipe:
+    """The line, its signal or their difference: `LINE`, `SIGNAL`, `HISTOGRAM`."""
+    state = memory.new(4, 0.0)
 
     def recipe(bars: Chunk) -> Column:
-        line = macd(bars)
-        return frozen(line - smooth(line))
+        out = np.empty(len(bars.close))
+        convergence(bars.close, fast, slow, signal, what, state, out)
+        return frozen(out)
 
     return recipe
 
@@ -252,9 +248,9 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "ema": _of_close(_ema),
     "wma": _of_close(weighted_mean),
     "rsi": _rsi,
-    "macd": _macd,
-    "macd_signal": _macd_signal,
-    "macd_hist": _macd_hist,
+    "macd": lambda memory, fast, slow: _macd(memory, fast, slow, 1, LINE),
+    "macd_signal": lambda memory, fast, slow, signal: _macd(memory, fast, slow, signal, SIGNAL),
+    "macd_hist": lambda memory, fast, slow, signal: _macd(memory, fast, slow, signal, HISTOGRAM),
     "adx": _adx,
     "di_plus": lambda memory, n: _directional(memory, n, +1),
     "di_minus": lambda memory, n: _directional(memory, n, -1),

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from trading.simulator.chunk import Column, Feed, Memory, frozen
+from trading.simulator.window_extremes import window_extreme
 from trading.simulator.windows import (
     BAND,
     DEVIATION,
     SCORE,
-    window_extreme,
     window_mean,
     window_share,
     window_spread,
@@ -107,11 +107,18 @@ def _blocked(
 
 
 def _extreme(memory: Memory, n: int, sign: float) -> Feed:
-    values, suffix, state = memory.new(n, 0.0), memory.new(n + 1, 0.0), memory.new(3, 0.0)
+    tail = memory.new(n - 1, np.nan)
 
     def feed(x: Column) -> Column:
         out = np.empty(len(x))
-        window_extreme(x, sign, values, suffix, state, out)
+        if len(x) < n:
+            seam = frozen(np.concatenate((tail, x)))
+            window_extreme(seam, n, sign, out)
+            tail[:] = seam[len(x) :]
+            return frozen(out)
+        window_extreme(frozen(np.concatenate((tail, x[: n - 1]))), n, sign, out[: n - 1])
+        window_extreme(x, n, sign, out[n - 1 :])
+        tail[:] = x[len(x) - (n - 1) :]
         return frozen(out)
 
     return feed

@@ -18,7 +18,7 @@ Source:
 
 from __future__ import annotations
 
-from math import inf, isnan, nan, sqrt
+from math import isnan, nan, sqrt
 
 import numpy as np
 from numba import njit
@@ -36,7 +36,7 @@ DEVIATION, BAND, SCORE = 0, 1, 2
 @njit(cache=True, nogil=True)
 def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
     """(m,) mean of the last n values; state (5,) ends with this block's sum."""
-    n, i, end = len(values), 0, -1
+    n, i, end, one_nth = len(values), 0, -1, 1.0 / len(values)
     place, head, equal, last = int(state[0]), state[4], int(state[2]), state[3]
     while i < len(x):
         end = i + _before_nan(x[i:]) if end < i else end
@@ -48,11 +48,8 @@ def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: F
             longest, last = max(longest, equal), value
             mine[k] = value
             head += value
-            answer[k] = head
-        if state[1] > 0.0:
-            for k in range(count):
-                answer[k] = (answer[k] + rest[k]) / n
-        else:
+            answer[k] = (head + rest[k]) * one_nth
+        if state[1] == 0.0:
             answer[:] = nan
         place, i = place + count, i + count
         if place == n:
@@ -60,7 +57,7 @@ def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: F
             for k in range(n - 1, -1, -1):
                 head += values[k]
                 suffix[k] = head
-            answer[-1] = head / n
+            answer[-1] = head * one_nth
             place, head, state[1] = 0, 0.0, 1.0
         if longest >= n:
             _where_flat(new, n, answer, state)
@@ -77,25 +74,23 @@ def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Float
         suffix: (n + 1,) of sums with weights that begin with 1 at that place.
         state: (6,) ends with this block's plain sum and the one weighted from 1.
     """
-    n, i, end, weights = len(values), 0, -1, len(values) * (len(values) + 1) / 2
+    n, i, end, one_weight = len(values), 0, -1, 2.0 / (len(values) * (len(values) + 1))
     place, head, total = int(state[0]), state[4], state[5]
     equal, last = int(state[2]), state[3]
     while i < len(x):
         end = i + _before_nan(x[i:]) if end < i else end
         count, longest = min(n - place, end - i), 0
         new, mine, rest, answer = x[i : i + count], values[place:], suffix[place + 1 :], out[i : i + count]
+        counted, to_come = place + 1, n - place - 1
         for k in range(count):
             value = new[k]
             equal = equal + 1 if value == last else 1
             longest, last = max(longest, equal), value
             mine[k] = value
             head += value
-            total += (place + k + 1) * value
-            answer[k] = total + (n - place - k - 1) * head
-        if state[1] > 0.0:
-            for k in range(count):
-                answer[k] = (answer[k] + rest[k]) / weights
-        else:
+            total += (counted + k) * value
+            answer[k] = (total + (to_come - k) * head + rest[k]) * one_weight
+        if state[1] == 0.0:
             answer[:] = nan
         place, i = place + count, i + count
         if place == n:
@@ -104,7 +99,7 @@ def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Float
                 head += values[k]
                 total += head
                 suffix[k] = total
-            answer[-1] = total / weights
+            answer[-1] = total * one_weight
             place, head, total, state[1] = 0, 0.0, 0.0, 1.0
         if longest >= n:
             _where_flat(new, n, answer, state)
@@ -217,49 +212,6 @@ def window_share(
 
 
 @njit(cache=True, nogil=True)
-def window_extreme(x: Floats, sign: float, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
-    """(m,) largest (sign 1) or smallest (sign -1) of the last n values.
-
-    Args:
-        values: (n,) times `sign`, as what follows.
-        suffix: (n + 1,) the last one is never looked at.
-        state: (3,) place, 1 once full, and the largest of this block, once there is a value in it.
-    """
-    n, i, end, is_due = len(values), 0, -1, False
-    place, head = int(state[0]), state[2] if state[0] > 0.0 else -inf
-    while i < len(x):
-        end = i + _before_nan(x[i:]) if end < i else end
-        count = min(n - place, end - i)
-        new, rest, answer = x[i : i + count], suffix[place + 1 :], out[i : i + count]
-        if is_due and count == n:
-            head = _both_ways(values, suffix, new, sign, answer)
-        else:
-            if is_due:
-                _backwards(values, suffix)
-            for k in range(count):
-                value = sign * new[k]
-                head = head if head > value else value
-                answer[k] = head
-        is_due = False
-        for k in range(count):
-            values[place + k] = sign * new[k]
-        if state[1] > 0.0:
-            for k in range(count):
-                answer[k] = sign * (answer[k] if answer[k] > rest[k] else rest[k])
-        else:
-            answer[:] = nan
-        place, i = place + count, i + count
-        if place == n:
-            answer[-1] = sign * head
-            place, head, is_due, state[1] = 0, -inf, True, 1.0
-        if i == end and i < len(x):
-            out[i], i, place, head, is_due, state[1] = nan, i + 1, 0, -inf, False, 0.0
-    if is_due:
-        _backwards(values, suffix)
-    state[0], state[2] = place, head if place > 0 else 0.0
-
-
-@njit(cache=True, nogil=True)
 def window_channel(x: Floats, n: int, out: Floats) -> None:
     """(m,) commodity channel index of (m + n - 1,) typical prices: (x - mean) / (0.015 * mean distance); 0 when flat.
 
@@ -340,30 +292,6 @@ def _where_flat(new: Floats, n: int, answer: Floats, state: Floats) -> None:
         last = new[k]
         if equal >= n:
             answer[k] = last
-
-
-@njit(cache=True, nogil=True)
-def _backwards(values: Floats, suffix: Floats) -> None:
-    """Largest from each place of a full block to its end."""
-    tail = -inf
-    for k in range(len(values) - 1, -1, -1):
-        tail = tail if tail > values[k] else values[k]
-        suffix[k] = tail
-
-
-@njit(cache=True, nogil=True)
-def _both_ways(values: Floats, suffix: Floats, new: Floats, sign: float, prefix: Floats) -> float:
-    """`_backwards` over a full block and forwards over the next, whose largest value it gives.
-
-    Two chains of comparisons that do not wait for each other: both take as long as one.
-    """
-    head, tail, n = -inf, -inf, len(values)
-    for k in range(n):
-        value, last = sign * new[k], values[n - 1 - k]
-        head = head if head > value else value
-        tail = tail if tail > last else last
-        prefix[k], suffix[n - 1 - k] = head, tail
-    return head
 
 
 @njit(cache=True, nogil=True)

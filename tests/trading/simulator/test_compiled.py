@@ -11,7 +11,7 @@ PROGRAM = """
 import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
-from trading.simulator import bits, carry_kernel, fills, indicators, kernel, windows
+from trading.simulator import bits, carry_kernel, fills, indicators, kernel, window_extremes, windows
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
@@ -22,7 +22,7 @@ from trading.strategy.indicator_catalogue import INDICATORS
 def versions():
     return {
         name: len(kernel_.signatures)
-        for module in (kernel, bits, fills, carry_kernel, indicators, windows)
+        for module in (kernel, bits, fills, carry_kernel, indicators, windows, window_extremes)
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")
     }

@@ -15,7 +15,7 @@ from numba.core.registry import CPUDispatcher
 from tests import naive
 from tests.trading.simulator.markets import bars_of, random_tape
 from trading.market.tape import Tape
-from trading.simulator import indicators, windows
+from trading.simulator import indicators, window_extremes, windows
 from trading.simulator.chunk import Chunk, Memory, frozen
 from trading.simulator.recipes import RECIPES
 from trading.simulator.settlements import settled_at
@@ -126,12 +126,13 @@ CAUSAL = {
     "window_weighted_mean": filled(windows.window_weighted_mean, same, N5, N6, np.zeros(6)),
     "window_spread": filled(windows.window_spread, same, windows.BAND, 2.0, 0, N5, N5, N5, S7),
     "window_share": filled(windows.window_share, low, same, 0.5, N5, N5, np.zeros(4)),
-    "window_extreme": filled(windows.window_extreme, same, 1.0, N5, N6, np.zeros(3)),
+    "window_extreme": filled(window_extremes.window_extreme, after_four, 5, 1.0),
     "window_channel": filled(windows.window_channel, after_four, 5),
     "window_rank": filled(windows.window_rank, after_four, 5),
     "window_change": filled(windows.window_change, same, np.full(5, np.nan)),
     "window_growth": filled(windows.window_growth, same, np.full(5, np.nan)),
     "smoothed": filled(indicators.smoothed, same, 5, 0.3, np.zeros(2)),
+    "convergence": filled(indicators.convergence, same, 3, 5, 2, indicators.HISTOGRAM, np.zeros(4)),
     "relative_strength": filled(indicators.relative_strength, same, 5, np.zeros(4)),
     "average_range": filled(indicators.average_range, same, low, same, 5, np.zeros(3)),
     "directional": filled(indicators.directional, same, low, same, 5, 1, N6),
@@ -158,7 +159,7 @@ def kernels_of(*modules: object) -> dict[str, CPUDispatcher]:
 
 
 def test_every_kernel_is_in_the_causality_sweep() -> None:
-    assert set(kernels_of(indicators, windows)) == set(CAUSAL)
+    assert set(kernels_of(indicators, windows, window_extremes)) == set(CAUSAL)
 
 
 @pytest.mark.parametrize("name", sorted(CAUSAL))
