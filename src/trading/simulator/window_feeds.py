@@ -23,12 +23,12 @@ SharedFeed = Callable[[Column, Column], Column]
 
 def mean(memory: Memory, n: int) -> Feed:
     """Mean of the last n values."""
-    return _blocked(memory, n, 5, window_mean)
+    return _blocked(memory, n, 4, window_mean)
 
 
 def weighted_mean(memory: Memory, n: int) -> Feed:
     """Mean of the last n values with weights 1 (oldest) to n (newest)."""
-    return _blocked(memory, n, 6, window_weighted_mean)
+    return _blocked(memory, n, 5, window_weighted_mean)
 
 
 def highest(memory: Memory, n: int) -> Feed:
@@ -125,8 +125,7 @@ def _extreme(memory: Memory, n: int, sign: float) -> Feed:
 
 
 def _spread(memory: Memory, n: int, what: int, factor: float, ddof: int) -> Feed:
-    values, suffix, squares = memory.new(n, 0.0), memory.new(n, 0.0), memory.new(n, 0.0)
-    state = memory.new(7, 0.0)
+    values, suffix, squares, state = (memory.new(size, 0.0) for size in (n, n, n, 5))
 
     def feed(x: Column) -> Column:
         out = np.empty(len(x))

@@ -4,16 +4,18 @@ them together, and allocates, for numpy gives large arrays huge pages.
 Most cost the same whatever the length, and nothing is ever subtracted: values come in blocks of n since the first one
 (or the last nan); a window is a suffix of the block before and a prefix of this one, and both are only added to. So a
 spike leaves nothing behind when it leaves the window, and what a bar gets depends on the bars alone, not on how the
-tape was cut. All share
+tape was cut. Of prices, distances are summed, from the last value of a block that the window reaches into: all 0 when
+it is flat, and small beside the prices. All share
 
 values  (n,) this block so far
 suffix  (n + 1,) what the block before comes to from each place to its end, with the neutral value last
-state   (4,) or more: place in the block; 1 once a block was full; equal values in a row; the last value; prefixes
+state   (4,) or more: place in the block; 1 once a block was full; sums over this block
 
 and begin with zeros. A window that holds a nan has no value; a flat one is exactly flat, whatever the rounding.
 
 Source:
-    van Herk (1992), Pattern Recognition Letters 13(7): the blocks, there for extremes.
+    van Herk (1992), Pattern Recognition Letters 13(7): the blocks, there for extremes, which lie in
+    `window_extremes.py`.
 """
 
 from __future__ import annotations
@@ -35,35 +37,30 @@ DEVIATION, BAND, SCORE = 0, 1, 2
 
 @njit(cache=True, nogil=True)
 def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
-    """(m,) mean of the last n values; state (5,) ends with this block's sum."""
+    """(m,) mean of the last n values; state (4,) ends with this block's sum and where distances are measured from."""
     n, i, end, one_nth = len(values), 0, -1, 1.0 / len(values)
-    place, head, equal, last = int(state[0]), state[4], int(state[2]), state[3]
+    place, head, origin = int(state[0]), state[2], state[3]
     while i < len(x):
         end = i + _before_nan(x[i:]) if end < i else end
-        count, longest = min(n - place, end - i), 0
+        count = min(n - place, end - i)
         new, mine, rest, answer = x[i : i + count], values[place:], suffix[place + 1 :], out[i : i + count]
         for k in range(count):
-            value = new[k]
-            equal = equal + 1 if value == last else 1
-            longest, last = max(longest, equal), value
-            mine[k] = value
-            head += value
-            answer[k] = (head + rest[k]) * one_nth
+            mine[k] = new[k]
+            head += new[k] - origin
+            answer[k] = origin + (head + rest[k]) * one_nth
         if state[1] == 0.0:
             answer[:] = nan
         place, i = place + count, i + count
         if place == n:
-            head = 0.0
+            head, origin = 0.0, values[n - 1]
             for k in range(n - 1, -1, -1):
-                head += values[k]
+                head += values[k] - origin
                 suffix[k] = head
-            answer[-1] = head * one_nth
+            answer[-1] = origin + head * one_nth
             place, head, state[1] = 0, 0.0, 1.0
-        if longest >= n:
-            _where_flat(new, n, answer, state)
         if i == end and i < len(x):
-            out[i], i, place, head, equal, state[1] = nan, i + 1, 0, 0.0, 0, 0.0
-        state[0], state[2], state[3], state[4] = place, equal, last, head
+            out[i], i, place, head, state[1] = nan, i + 1, 0, 0.0, 0.0
+    state[0], state[2], state[3] = place, head, origin
 
 
 @njit(cache=True, nogil=True)
@@ -72,40 +69,35 @@ def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Float
 
     Args:
         suffix: (n + 1,) of sums with weights that begin with 1 at that place.
-        state: (6,) ends with this block's plain sum and the one weighted from 1.
+        state: (5,) ends with this block's plain sum, the one weighted from 1, and where distances are measured from.
     """
     n, i, end, one_weight = len(values), 0, -1, 2.0 / (len(values) * (len(values) + 1))
-    place, head, total = int(state[0]), state[4], state[5]
-    equal, last = int(state[2]), state[3]
+    place, head, total, origin = int(state[0]), state[2], state[3], state[4]
     while i < len(x):
         end = i + _before_nan(x[i:]) if end < i else end
-        count, longest = min(n - place, end - i), 0
+        count = min(n - place, end - i)
         new, mine, rest, answer = x[i : i + count], values[place:], suffix[place + 1 :], out[i : i + count]
-        counted, to_come = place + 1, n - place - 1
+        counted, to_come = float(place), float(n - place)
         for k in range(count):
-            value = new[k]
-            equal = equal + 1 if value == last else 1
-            longest, last = max(longest, equal), value
-            mine[k] = value
-            head += value
-            total += (counted + k) * value
-            answer[k] = (total + (to_come - k) * head + rest[k]) * one_weight
+            distance, counted, to_come = new[k] - origin, counted + 1.0, to_come - 1.0
+            mine[k] = new[k]
+            head += distance
+            total += counted * distance
+            answer[k] = origin + (total + to_come * head + rest[k]) * one_weight
         if state[1] == 0.0:
             answer[:] = nan
         place, i = place + count, i + count
         if place == n:
-            head, total = 0.0, 0.0
+            head, total, origin = 0.0, 0.0, values[n - 1]
             for k in range(n - 1, -1, -1):
-                head += values[k]
+                head += values[k] - origin
                 total += head
                 suffix[k] = total
-            answer[-1] = total * one_weight
+            answer[-1] = origin + total * one_weight
             place, head, total, state[1] = 0, 0.0, 0.0, 1.0
-        if longest >= n:
-            _where_flat(new, n, answer, state)
         if i == end and i < len(x):
-            out[i], i, place, head, total, equal, state[1] = nan, i + 1, 0, 0.0, 0.0, 0, 0.0
-        state[0], state[2], state[3], state[4], state[5] = place, equal, last, head, total
+            out[i], i, place, head, total, state[1] = nan, i + 1, 0, 0.0, 0.0, 0.0
+    state[0], state[2], state[3], state[4] = place, head, total, origin
 
 
 @njit(cache=True, nogil=True)
@@ -122,24 +114,22 @@ def window_spread(
 ) -> None:
     """(m,) from mean and standard deviation (divisor n - ddof) of the last n values.
 
-    Sums are of distances from the newest value of a block that the window reaches into, so the mean is at most sqrt(n)
-    deviations from it: the one subtraction loses at most a factor n + 1 of precision, whatever the prices.
+    Their mean is at most sqrt(n) deviations from a value of the window, so the one subtraction loses at most a factor
+    n + 1 of precision, whatever the prices.
 
     Args:
         what: `DEVIATION`; `BAND`, mean + factor * deviation; `SCORE`, deviations from mean to newest, 0 when flat.
-        squares: (n + 1,) as `suffix`, of squared distances.
-        state: (7,) ends with this block's two sums and where distances are measured from.
+        suffix: (n,) is enough here.
+        squares: (n,) likewise, of squared distances.
+        state: (5,) ends with this block's two sums and where distances are measured from.
     """
     n, one_nth, one_divisor = len(values), 1.0 / len(values), 1.0 / (len(values) - ddof)
-    place, is_full, equal, last = int(state[0]), state[1] > 0.0, int(state[2]), state[3]
-    head, head_of_squares, origin = state[4], state[5], state[6]
+    place, is_full, head, head_of_squares, origin = int(state[0]), state[1] > 0.0, state[2], state[3], state[4]
     for i in range(len(x)):
         value = x[i]
         if isnan(value):
-            place, is_full, equal, head, head_of_squares, out[i] = 0, False, 0, 0.0, 0.0, nan
+            place, is_full, head, head_of_squares, out[i] = 0, False, 0.0, 0.0, nan
             continue
-        equal = equal + 1 if value == last else 1
-        last = value
         values[place] = value
         place += 1
         if place < n:
@@ -155,15 +145,14 @@ def window_spread(
             continue
         away = total * one_nth
         rest = total_of_squares - away * total
-        deviation = sqrt(rest * one_divisor) if rest > 0.0 and equal < n else 0.0
+        deviation = sqrt(rest * one_divisor) if rest > 0.0 else 0.0
         if what == DEVIATION:
             out[i] = deviation
         elif what == BAND:
-            out[i] = (value if equal >= n else origin + away) + factor * deviation
+            out[i] = origin + away + factor * deviation
         else:
             out[i] = (value - origin - away) / deviation if deviation > 0.0 else 0.0
-    state[0], state[1], state[2], state[3] = place, is_full, equal, last
-    state[4], state[5], state[6] = head, head_of_squares, origin
+    state[0], state[1], state[2], state[3], state[4] = place, is_full, head, head_of_squares, origin
 
 
 @njit(cache=True, nogil=True)
@@ -281,17 +270,6 @@ def _before_nan(x: Floats) -> int:
     while first < len(x) and not isnan(x[first]):
         first += 1
     return min(first, len(x))
-
-
-@njit(cache=True, nogil=True)
-def _where_flat(new: Floats, n: int, answer: Floats, state: Floats) -> None:
-    """Answer with the value itself where n equal ones stand in a row; `state` still counts up to the bar before."""
-    equal, last = int(state[2]), state[3]
-    for k in range(len(new)):
-        equal = equal + 1 if new[k] == last else 1
-        last = new[k]
-        if equal >= n:
-            answer[k] = last
 
 
 @njit(cache=True, nogil=True)

@@ -120,11 +120,11 @@ def every_other(x: np.ndarray) -> np.ndarray:
     return known
 
 
-N5, N6, S7 = np.zeros(5), np.zeros(6), np.zeros(7)
+N5, N6 = np.zeros(5), np.zeros(6)
 CAUSAL = {
-    "window_mean": filled(windows.window_mean, same, N5, N6, np.zeros(5)),
-    "window_weighted_mean": filled(windows.window_weighted_mean, same, N5, N6, np.zeros(6)),
-    "window_spread": filled(windows.window_spread, same, windows.BAND, 2.0, 0, N5, N5, N5, S7),
+    "window_mean": filled(windows.window_mean, same, N5, N6, np.zeros(4)),
+    "window_weighted_mean": filled(windows.window_weighted_mean, same, N5, N6, np.zeros(5)),
+    "window_spread": filled(windows.window_spread, same, windows.BAND, 2.0, 0, N5, N5, N5, N5),
     "window_share": filled(windows.window_share, low, same, 0.5, N5, N5, np.zeros(4)),
     "window_extreme": filled(window_extremes.window_extreme, after_four, 5, 1.0),
     "window_channel": filled(windows.window_channel, after_four, 5),
