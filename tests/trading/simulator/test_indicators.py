@@ -79,6 +79,15 @@ def test_fed_in_pieces_it_gives_the_same_bits_as_in_one(name: str, seed: int, pi
     assert whole.tobytes() == parts.tobytes()
 
 
+def test_a_session_that_a_tape_begins_inside_of_has_no_average() -> None:
+    tape = random_tape(3, 60, wild=False)  # its first bar opens at midnight
+    whole = feed("vwap_session", (), tape, pieces=[])
+    later = RECIPES["vwap_session"](Memory())(chunk(tape, 7, 60))
+    assert not np.isnan(whole).any()
+    assert np.isnan(later[:17]).all()
+    assert later[17:].tobytes() == whole[24:].tobytes()
+
+
 X = np.abs(np.linspace(1.0, 2.0, 40) + np.sin(np.arange(40))) + 1.0
 """Stands for every column; 40 bars."""
 
