@@ -167,6 +167,36 @@ def vwap(b, n: int) -> Values:
     return each(lambda p, v: None if v == 0 else p / v, paid, traded)
 
 
+def vwap_session(b) -> Values:
+    """Only days that begin inside the tape, or with it."""
+    day_ms, out = 24 * 60 * 60 * 1000, []
+    for t, now in enumerate(b.time):
+        midnight = now - now % day_ms
+        span = [i for i in range(t + 1) if b.time[i] >= midnight]
+        paid = math.fsum((b.high[i] + b.low[i] + b.close[i]) / 3 * b.volume[i] for i in span)
+        traded = math.fsum(b.volume[i] for i in span)
+        out.append(paid / traded if b.time[0] <= midnight and traded > 0 else None)
+    return out
+
+
+def known_settlements(b) -> list[list[tuple[int, float]]]:
+    """At each bar, the settlements before its close, (minute, rate); stamps jitter by seconds."""
+    minutes = [(round(stamp / 60_000) * 60_000, rate) for stamp, rate in b.settlements]
+    return [[(at, rate) for at, rate in minutes if at < now + b.interval] for now in b.time]
+
+
+def funding_mean(b, n: int) -> Values:
+    return [mean([r for _, r in known[-n:]]) if len(known) >= n else None for known in known_settlements(b)]
+
+
+def funding_apr(b) -> Values:
+    year_ms = 365 * 24 * 60 * 60 * 1000
+    return [
+        known[-1][1] * year_ms / (known[-1][0] - known[-2][0]) if len(known) > 1 else None
+        for known in known_settlements(b)
+    ]
+
+
 def before(values: Values, n: int) -> Values:
     return [values[i - n] if i >= n else None for i in range(len(values))]
 
@@ -207,8 +237,13 @@ INDICATORS = {
     "volume_ratio": lambda b, n: over(b.volume, n, lambda w: None if math.fsum(w) == 0 else w[-1] / mean(w)),
     "highest": lambda b, n: over(b.close, n, max),
     "lowest": lambda b, n: over(b.close, n, min),
+    "vwap_session": vwap_session,
+    "rank": lambda b, n: over(b.close, n, lambda w: sum(x <= w[-1] for x in w) / n),
+    "funding_mean": funding_mean,
+    "funding_apr": funding_apr,
 }
-"""By the catalogue's names: (bars, *arguments) -> values. Bars have `close`, `high`, `low`, `volume` lists."""
+"""By the catalogue's names: (bars, *arguments) -> values. Bars have lists `time`, `close`, `high`, `low`, `volume` and
+`settlements` (stamp, rate), and their length `interval`, milliseconds."""
 
 
 def longer_bars(b, length: int):

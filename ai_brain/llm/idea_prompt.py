@@ -140,8 +140,10 @@ def _facts_text(facts: MarketFacts, cost_pct: float) -> str:
 
 
 def _language(facts: MarketFacts) -> str:
-    columns = [name for name in COLUMNS if name != "funding" or facts.funding_rate is not None]
-    words = "\n".join(f"{d.signature()}  [{d.unit}] {d.definition}" for d in INDICATORS.values())
+    has_funding = facts.funding_rate is not None
+    columns = [name for name in COLUMNS if name != "funding" or has_funding]
+    known = [d for d in INDICATORS.values() if "funding" not in d.reads or has_funding]
+    words = "\n".join(f"{d.signature()}  [{d.unit}] {d.definition}" for d in known)
     return f"""# The rule language, complete
 A condition is `sum comparison sum`: < <= > >= crosses_above crosses_below; + - * / and parentheses; a lag in bars:
 close[1], sma(50)[24]. There is no and, or, not, == or if.

@@ -16,8 +16,8 @@ from trading.domain.errors import StateFileError
 from trading.market.tape import Funding, Tape
 from trading.simulator.carry_kernel import expected_aprs
 from trading.simulator.carry_records import CarryColumns
+from trading.simulator.chunk import frozen
 from trading.simulator.indicators import bar_sigma
-from trading.simulator.recipes import frozen
 from trading.simulator.settlements import joined, lay_settlements, not_before, on_minutes
 
 DAY_MS = 86_400_000

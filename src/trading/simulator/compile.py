@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trading.domain.errors import SpecError
 from trading.domain.market import INTERVAL_MS
-from trading.simulator.recipes import Chunk, Column, Memory
+from trading.simulator.chunk import Chunk, Column, Memory
 from trading.simulator.records import ENTRY_LONG, ENTRY_SHORT, EXIT_LONG, EXIT_SHORT
 from trading.simulator.rule_graph import Bits, RuleGraph
 from trading.strategy.rule_tree import Indicator

@@ -11,16 +11,18 @@ from trading.simulator.bits import TEST, next_bit, packed_comparison, packed_tes
 from trading.simulator.carry_feed import LOOKBACK_MS
 from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step, expected_aprs
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
+from trading.simulator.chunk import Chunk, Memory, Settled, frozen
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
 from trading.simulator.population_kernel import LISTS, SCORE, Closed, Plans, Stretch, advance
-from trading.simulator.recipes import RECIPES, Chunk, Memory, frozen
+from trading.simulator.recipes import RECIPES
 from trading.simulator.records import FILL, FILLS, FILLS_A_BAR, RULES, STATE, Bar, Columns
 
 SMALLEST = {"macd": (2, 3), "macd_signal": (2, 3, 2), "macd_hist": (2, 3, 2), "stoch_k": (2, 2), "stoch_d": (2, 2, 2)}
 WITH_FACTOR = ("bb_upper", "bb_lower", "kc_upper", "kc_lower")
+WITHOUT_PERIOD = ("obv", "vwap_session", "funding_apr")
 
 
 def compile_kernels() -> None:
@@ -28,10 +30,10 @@ def compile_kernels() -> None:
     price = frozen(np.full(1, 100.0))
     zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
-    bars = Chunk(when, price, price, price, price, price, zero)
+    bars = Chunk(when, price, price, price, price, price, zero, Settled(when, zero, when))
     with np.errstate(all="ignore"):
         for name, recipe in RECIPES.items():
-            arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name == "obv" else (2,))
+            arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name in WITHOUT_PERIOD else (2,))
             recipe(Memory(), *arguments)(bars)
     LongerBars(Memory(), 60_000, 3_600_000).closed_by(bars)
     bar_sigma(price, price, np.zeros(2))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.market.tape import Funding, Tape
+from trading.simulator.chunk import Chunk, Memory, frozen
 from trading.simulator.compile import Program, Signals
 from trading.simulator.indicators import bar_sigma
-from trading.simulator.recipes import Chunk, Memory, frozen
 from trading.simulator.records import Columns
-from trading.simulator.settlements import joined, lay_settlements, not_before
+from trading.simulator.settlements import joined, lay_settlements, not_before, settled_at
 
 NOTHING_SEEN_MS = -1
 
@@ -54,6 +54,11 @@ class BarFeed:
             tape.close[first:],
             tape.volume_base[first:],
             settled.last_rate,
+            settled_at(
+                funding,
+                open_ms + tape.interval_ms,
+                since_ms=0 if self.last_open_ms == NOTHING_SEEN_MS else since_ms,
+            ),
         )
         columns = Columns(
             open_ms,

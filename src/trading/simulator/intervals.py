@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trading.simulator.recipes import Chunk, Memory, frozen
+from trading.simulator.chunk import Chunk, Memory, frozen
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, FUNDING, START, IS_WHOLE = range(8)
 """Places in a state, the first seven also rows of closed bars: quote per base, base, fraction, UTC ms; IS_WHOLE is 1
@@ -80,4 +80,5 @@ class LongerBars:
             return None, closed
         starts = made[START].astype(np.int64)
         starts.flags.writeable = False
-        return Chunk(starts, *(frozen(row) for row in made[:START])), closed
+        opens, high, low, close, volume, funding = (frozen(row) for row in made[:START])
+        return Chunk(starts, opens, high, low, close, volume, funding), closed

@@ -19,13 +19,13 @@ from trading.domain.errors import SpecError
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
 from trading.simulator.bits import BARS_A_WORD, packed_tests, words_for
+from trading.simulator.chunk import Chunk, cut_chunk, frozen
 from trading.simulator.compile import ATR
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import BarFeed
 from trading.simulator.metrics import DAY_MS
 from trading.simulator.population_kernel import SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.population_scores import scores_of
-from trading.simulator.recipes import Chunk, frozen
 from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph
 from trading.simulator.simulate import as_trades, check_fit, check_quote, kernel_rules, rule_parameters
@@ -147,11 +147,11 @@ class Population:
         tile = self._tile_bars(len(columns.open_ms))
         with ThreadPoolExecutor(max_workers=threads) as pool:
             for first in range(0, len(columns.open_ms), tile):
-                cut = slice(first, min(first + tile, len(columns.open_ms)))
+                stop = min(first + tile, len(columns.open_ms))
                 before_ms = int(columns.open_ms[first - 1]) if first else last_open_ms
                 stretch = self._stretch(
-                    bars._replace(**{name: getattr(bars, name)[cut] for name in bars._fields}),
-                    cut_columns(columns, cut),
+                    cut_chunk(bars, first, stop),
+                    cut_columns(columns, slice(first, stop)),
                     before_ms,
                     tape.interval_ms,
                     pool,

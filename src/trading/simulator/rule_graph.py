@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from trading.domain.market import INTERVAL_MS
 from trading.simulator.bits import TEST, packed_comparison, packed_threshold, words_for
+from trading.simulator.chunk import Chunk, Column, Memory, frozen, lagged
 from trading.simulator.intervals import LongerBars
-from trading.simulator.recipes import RECIPES, Chunk, Column, Memory, frozen, lagged
+from trading.simulator.recipes import RECIPES
 from trading.strategy.rule_tree import (
     Arithmetic,
     AtInterval,

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding
+from trading.simulator.chunk import Settled
 
 MINUTE_MS = 60_000
 
@@ -86,6 +87,21 @@ def lay_settlements(
     for column in (at_open, long_pays, short_pays, last_rate, counts):
         column.flags.writeable = False
     return Settlements(at_open, long_pays, short_pays, last_rate, counts[0], counts[1])
+
+
+def settled_at(funding: Funding, close_ms: NDArray[np.int64], *, since_ms: int) -> Settled:
+    """The settlements that the next bars of a tape are the first to know, and how many each of them knows.
+
+    Args:
+        close_ms: (m,) when the bars end. **Look-ahead**: only settlements strictly before count.
+        since_ms: Close of the bar before the first one; 0 when there is none, and what the tape tells of before counts.
+    """
+    times = on_minutes(funding.time_ms)
+    first, stop = np.searchsorted(times, [since_ms, close_ms[-1] if len(close_ms) else since_ms])
+    new = Settled(times[first:stop], funding.rate[first:stop], np.searchsorted(times[first:stop], close_ms))
+    for column in new:
+        column.flags.writeable = False
+    return new
 
 
 def joined(kept: Funding, told: Funding) -> Funding:

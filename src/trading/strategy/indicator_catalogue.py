@@ -284,6 +284,15 @@ _ALL = (
         "sum of (high + low + close) / 3 * volume over the last n bars / sum of volume; no value when nothing traded",
         _n_less_1,
     ),
+    IndicatorDef(
+        "vwap_session",
+        (),
+        HLCV,
+        "price",
+        "sum of (high + low + close) / 3 * volume since 00:00 UTC / sum of volume; no value while nothing traded, and "
+        "none on the day a tape begins inside of",
+        _none,
+    ),
     IndicatorDef("roc", (_period(12),), CLOSE, "percent", "100 * (close / close[n] - 1)", _n),
     IndicatorDef("mom", (_period(10),), CLOSE, "price", "close - close[n]", _n),
     IndicatorDef(
@@ -317,6 +326,31 @@ _ALL = (
     ),
     IndicatorDef(
         "lowest", (_period(20),), CLOSE, "price", "lowest close of the last n bars, this one included", _n_less_1
+    ),
+    IndicatorDef(
+        "rank",
+        (_period(100, low=2),),
+        CLOSE,
+        "fraction",
+        "share of the last n closes, this one included, that are at most this close: 1 at a high, 1/n at a low",
+        _n_less_1,
+        (0.0, 1.0),
+    ),
+    IndicatorDef(
+        "funding_mean",
+        (_period(21),),
+        ("funding",),
+        "fraction",
+        "mean of the last n settled rates, settled as in `funding`; no value before n of them are known",
+        _none,
+    ),
+    IndicatorDef(
+        "funding_apr",
+        (),
+        ("funding",),
+        "fraction",
+        "funding * 365 days / the time between its settlement and the one before; no value before two are known",
+        _none,
     ),
 )
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import math
 from functools import lru_cache
+from typing import TypeGuard
 
 from trading.domain.errors import SpecError
 from trading.domain.market import INTERVAL_MS
@@ -158,6 +159,9 @@ class _Parser:
         if (inner := next((v for v in walk(value) if isinstance(v, AtInterval)), None)) is not None:
             why = f'"@ {interval}" around "@ {inner.interval}": a value has one interval: write it at each part'
             raise refusal(self._text, sign.column, why)
+        if (name := next((v.name for v in walk(value) if _is_of_settlements(v)), None)) is not None:
+            why = f"{name} goes from settlement to settlement, whatever the bars: write it without @"
+            raise refusal(self._text, sign.column, why)
         if self._next.text == "[":
             inside, outside = f"x[1] @ {interval}", f"(x @ {interval})[1]"
             why = f"say which bars are meant: {inside} is one bar of {interval} ago, {outside} one bar of the strategy"
@@ -293,6 +297,10 @@ class _Parser:
 
     def _refused(self, why: str) -> SpecError:
         return refusal(self._text, self._next.column, why)
+
+
+def _is_of_settlements(value: Value) -> TypeGuard[Indicator]:
+    return isinstance(value, Indicator) and "funding" in INDICATORS[value.name].reads
 
 
 def _comparison(token: Token) -> Comparison | None:

@@ -109,6 +109,8 @@ def bars_of(tape: Tape) -> SimpleNamespace:
         low=tape.low.tolist(),
         close=tape.close.tolist(),
         volume=tape.volume_base.tolist(),
+        interval=tape.interval_ms,
+        settlements=list(zip(tape.funding.time_ms.tolist(), tape.funding.rate.tolist(), strict=True)),
     )
 
 
@@ -172,6 +174,12 @@ RULE_LISTS = [
         "entry_short": ("close < (low[1] @ 4h)[2]",),
         "exit_long": ("rsi(2) @ 2h > 70",),
         "exit_short": ("funding @ 8h > -1", "volume @ 2h > volume"),
+    },
+    {
+        "entry_long": ("close > vwap_session()", "rank(5) > 0.5"),
+        "entry_short": ("funding_mean(3) > 0.0002", "close < wma(7)"),
+        "exit_long": ("funding_apr() < 0",),
+        "exit_short": ("mom(5) > volatility(5) * close",),
     },
 ]
 """Lists that trade often on random walks."""

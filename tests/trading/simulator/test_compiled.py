@@ -11,18 +11,23 @@ PROGRAM = """
 import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
-from trading.simulator import bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel
+from trading.simulator import (
+    bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel, window_extremes, windows
+)
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.population import simulate_population
 from trading.simulator.simulate import simulate
 from trading.simulator.stepper import Stepper
+from trading.strategy.indicator_catalogue import INDICATORS
 
 def versions():
     return {
         name: len(kernel_.signatures)
-        for module in (kernel, bits, fills, carry_kernel, indicators, intervals, population_kernel)
+        for module in (
+            kernel, bits, fills, carry_kernel, indicators, intervals, population_kernel, windows, window_extremes
+        )
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")
     }
@@ -30,7 +35,8 @@ def versions():
 compile_kernels()
 before = versions()
 spot, perp = random_tape(1, 150, market=Market.SPOT), random_tape(2, 150)
-for lists in RULE_LISTS:
+every = [{"entry_long": (f"{indicator.signature()} * 2 > close",)} for indicator in INDICATORS.values()]
+for lists in (*RULE_LISTS, *every):
     spec = rule_spec(lists=lists, stop_loss_atr=1.0)
     simulate(perp, spec, costs=Costs(), rules=MarketRules())
     Stepper(spec, costs=Costs(), rules=MarketRules()).advance(perp)

@@ -86,7 +86,7 @@ TAPES = st.builds(
 
 def listed(tape: Tape) -> SimpleNamespace:
     bars = chunk(tape)
-    return SimpleNamespace(time=bars.open_ms.tolist(), **{n: getattr(bars, n).tolist() for n in Chunk._fields[1:]})
+    return SimpleNamespace(time=bars.open_ms.tolist(), **{n: getattr(bars, n).tolist() for n in Chunk._fields[1:-1]})
 
 
 def assert_equal(found: np.ndarray, expected: naive.Values) -> None:

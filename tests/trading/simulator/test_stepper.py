@@ -78,6 +78,28 @@ def test_paper_equals_backtest_to_the_last_bit(seed: int, spec: StrategySpec, ed
     assert stepper.orders_refused == whole.orders_refused
 
 
+FUNDING_RULES = {
+    "entry_long": ("funding_mean(3) > 0",),
+    "entry_short": ("funding_mean(2) < 0", "close < vwap_session()"),
+    "exit_long": ("funding_apr() < 0",),
+    "exit_short": ("funding_apr() > funding_mean(4) * 100",),
+}
+
+
+@pytest.mark.parametrize("rolling", [0, 1, 30, BARS])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_settlement_that_several_tapes_tell_counts_once_in_funding_indicators(seed: int, rolling: int) -> None:
+    tape = part(random_tape(seed, BARS), 0, BARS)
+    spec = rule_spec(lists=FUNDING_RULES)
+    whole = simulate(tape, spec, costs=Costs(), rules=RULES)
+    assert len(whole.trades) > 2
+    stepper = Stepper(spec, costs=Costs(), rules=RULES)
+    for edge in range(1, BARS + 1):
+        stepper.advance(part(tape, max(0, edge - 1 - rolling), edge))
+        assert stepper.equity_quote == whole.equity[edge - 1]
+    assert restarted(stepper).to_json() == stepper.to_json()
+
+
 def test_one_bar_at_a_time_is_the_same_too() -> None:
     tape = random_tape(77, BARS)
     spec = rule_spec(stop_loss_atr=1.0, take_profit_atr=1.0, leverage=3)

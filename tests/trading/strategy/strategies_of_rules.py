@@ -57,12 +57,15 @@ def _compound(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
 
 def _as_parsed(value: Value) -> bool:
     """Whether the parser can make this tree: no lag of a lag or of a constant, no interval of a constant or
-    around another, no division by a constant zero."""
+    around another or around what goes from settlement to settlement, no division by a constant zero."""
     match value:
         case Lag(of=inner):
             return not isinstance(inner, Lag | Number) and _as_parsed(inner)
         case AtInterval(of=inner):
-            has_another = any(isinstance(part, AtInterval) for part in walk(inner))
+            has_another = any(
+                isinstance(part, AtInterval) or (isinstance(part, Indicator) and part.name.startswith("funding_"))
+                for part in walk(inner)
+            )
             return not isinstance(inner, Number) and not has_another and _as_parsed(inner)
         case Negation(of=inner):
             return _as_parsed(inner)

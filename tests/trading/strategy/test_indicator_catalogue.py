@@ -13,6 +13,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "rule-language.md"
 PROMISED = """
 sma ema wma rsi macd macd_signal macd_hist adx di_plus di_minus atr bb_upper bb_lower bb_mid kc_upper kc_lower
 donchian_high donchian_low stoch_k stoch_d cci mfi obv vwap roc mom volatility zscore volume_ratio highest lowest
+vwap_session rank funding_mean funding_apr
 """
 
 WARM_UPS = {
@@ -41,6 +42,9 @@ WARM_UPS = {
     "zscore": ((20,), 19),
     "volume_ratio": ((20,), 19),
     "lowest": ((20,), 19),
+    "rank": ((100,), 99),
+    "vwap_session": ((), 0),
+    "funding_mean": ((21,), 0),
 }
 
 
