@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 class Account:
     """One account, live or paper; amounts in quote (USDT).
 
-    Equity = cash + positions + unrealised. Funding and fees are already inside cash; they are told beside it.
+    Equity = cash + positions + dust + unrealised. Funding and fees are already inside cash; they are told beside it.
     """
 
     kind: str
@@ -26,6 +26,8 @@ class Account:
     """Paid since the start, at the price of the coin they were charged in."""
     start_quote: float
     """Equity the account began with."""
+    dust_quote: float = 0.0
+    """Coins of closed positions that are too few to sell, at the market's price."""
 
     @property
     def change_fraction(self) -> float:

@@ -66,9 +66,10 @@ def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
 
 def account_line(a: Account) -> str:
     """Equity first, then what it is made of."""
+    positions = money(a.positions_quote) + (f" + dust {money(a.dust_quote)}" if a.dust_quote else "")
     return (
         f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(a.cash_quote)} + positions "
-        f"{money(a.positions_quote)} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}, "
+        f"{positions} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}, "
         f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
     )
 

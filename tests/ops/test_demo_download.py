@@ -127,7 +127,7 @@ async def test_a_connection_torn_twice_still_brings_the_market(source: list[Tape
 
 
 @needs_data
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 async def test_the_demo_plays_a_downloaded_market_to_its_end(tmp_path: Path) -> None:
     now_ms = Clock().now_ms()
     month_ms = int(np.datetime64(now_ms, "ms").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64))

@@ -35,11 +35,8 @@ class CycleBooks(CycleBase):
             facts = {"position": live.id, "funding_quote": float(booking.funding_quote)}
             self._room.tell("carry.funding_booked", facts, Severity.INFO)
         view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
-        self.report = replace(
-            self.report, account=account, performance=view, identity=held, cash_quote=cash, equity_quote=equity
-        )
+        self.report = replace(self.report, performance=view, identity=held)
+        self._value(pair, account, held=view)
         truth = await self._reconcile(pair, view)
         if any(difference.kind is DifferenceKind.PERP_MISSING for difference in truth.halting):
             self._room.store.save(adopt_forced(position))
@@ -108,7 +105,7 @@ class CycleBooks(CycleBase):
         moved = self._room.counters.flat(float(cash))
         if moved:
             self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
-        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=cash)
+        self._value(pair, account, held=None)
         truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
         self._note_differences(truth)
         orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]

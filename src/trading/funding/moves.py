@@ -123,6 +123,7 @@ def closed_facts(position: CarryPosition, view: Performance, reason: Reason) -> 
         "funding_quote": float(view.funding_quote),
         "fees_quote": float(view.fees_quote),
         "settlements": view.settlements,
+        "dust_base": float(view.spot_base),
         "max_unhedged_s": round(position.max_unhedged_s, 3),
     }
 
@@ -141,4 +142,5 @@ def closed_position(position: CarryPosition, view: Performance, reason: Reason, 
         fees_quote=view.fees_quote,
         settlements=view.settlements,
         max_unhedged_s=position.max_unhedged_s,
+        dust_base=view.spot_base,
     )
