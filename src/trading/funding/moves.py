@@ -15,6 +15,7 @@ from trading.funding.books import Performance
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair, take_baseline
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus
+from trading.funding.settlements import settled_of
 from trading.risk.guards import RiskBook, Wanted, allowed_notional
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -143,4 +144,5 @@ def closed_position(position: CarryPosition, view: Performance, reason: Reason, 
         settlements=view.settlements,
         max_unhedged_s=position.max_unhedged_s,
         dust_base=view.spot_base,
+        settled=settled_of(position),
     )

@@ -22,7 +22,7 @@ from trading.storage.files import read_json, set_aside, write_json
 from trading.strategy.parameters import CarryParameters
 
 SCHEMA, OLDEST_SCHEMA = 2, 1
-"""Written, and still read: files before 2 do not say what dust a closed position left."""
+"""Written, and still read: files before 2 have neither dust nor settlements of closed positions."""
 KEEP_CLOSED = 200
 """Closed positions told in the file; the journal of intents keeps them all."""
 
@@ -61,6 +61,20 @@ class CarryPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """One settlement a position was paid, or paid, as the venue recorded it."""
+
+    at_ms: int
+    """The venue's time of the record."""
+    amount_quote: Decimal
+    """Positive is received."""
+    perp_base: Decimal
+    """Held at the settlement; short is negative."""
+    venue_id: str
+    """`tranId` of the record."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedPosition:
     """What remains of a position that is over."""
 
@@ -81,6 +95,8 @@ class ClosedPosition:
     """
     dust_price: Decimal = Decimal(0)
     """At which the profit counts it, quote per base."""
+    settled: tuple[Settled, ...] | None = None
+    """Its settlements, oldest first. None: closed by an older lab, which did not keep them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,11 +117,12 @@ async def test_a_file_of_positions_from_before_dust_was_noted_is_still_read(
     old["schema"] = 1
     del old["dust_base"]
     for closed in old["closed"]:
-        for name in ("dust_base", "dust_price"):
+        for name in ("dust_base", "dust_price", "settled"):
             del closed[name]
     home.positions_file.write_text(json.dumps(old))
     store = PositionStore(home.positions_file, Intents(home.intents_file))
     assert store.closed[0].dust_base is None
+    assert store.closed[0].settled is None
     assert store.dust_base("BTCUSDT") == 0
     assert (await rig.reborn().cycle(armed=False)).reason is Reason.NOT_ARMED
     old["schema"] = 99
