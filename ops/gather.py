@@ -66,6 +66,8 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
         fees_quote=fees,
         start_quote=lab.memory.live_start_quote,
         dust_quote=dust,
+        flows_quote=lab.memory.live_flows_quote - lab.memory.live_start_flows_quote,
+        unexplained_quote=lab.memory.live_unexplained_quote,
     )
 
 

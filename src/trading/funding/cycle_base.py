@@ -129,3 +129,4 @@ class CycleBase:
         over = moves.closed_position(position, view, reason, now_ms)
         self._room.store.close(replace(over, dust_price=account.spot_price), at_ms=now_ms)
         self._value(pair, account, held=None)
+        self._room.counters.flat(float(account.spot_quote + account.futures_quote))
