@@ -56,12 +56,15 @@ def demo(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what happened there.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the price inside each bar, and of a synthetic market.")] = 7,
+    archive: Annotated[
+        str | None, typer.Option(help="A mirror of Binance's public archive to download from: its base URL.")
+    ] = None,
 ) -> None:
     """The whole lab on one machine: no key, no network, no money; a recorded market, faster than life."""
     from ops.demo.options import DemoOptions
     from ops.demo.play import play_demo
 
-    options = DemoOptions(tape, days, symbol.upper(), speed, keep, json_file, picture, seed)
+    options = DemoOptions(tape, days, symbol.upper(), speed, keep, json_file, picture, seed, archive)
     told(lambda: play_demo(options))
 
 

@@ -50,6 +50,7 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
     """The exchange's account as the last cycle read it."""
     equity, cash = float(report.equity_quote or 0), float(report.cash_quote or 0)
     unrealised = float(report.account.unrealised_quote) if report.account is not None else 0.0
+    dust = float(report.dust.quote) if report.dust is not None else 0.0
     funding, fees = live_totals(lab, report)
     kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
     age_ms = lab.clock.now_ms() - report.at_ms
@@ -59,11 +60,14 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
         kind=kind,
         equity_quote=equity,
         cash_quote=cash,
-        positions_quote=equity - cash - unrealised,
+        positions_quote=equity - cash - unrealised - dust,
         unrealised_quote=unrealised,
         funding_quote=funding,
         fees_quote=fees,
         start_quote=lab.memory.live_start_quote,
+        dust_quote=dust,
+        flows_quote=lab.memory.live_flows_quote - lab.memory.live_start_flows_quote,
+        unexplained_quote=lab.memory.live_unexplained_quote,
     )
 
 
@@ -102,6 +106,8 @@ def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
             f"profit {view.profit_quote:+.4f}"
         )
         yield Holding(live.position.spec_id, text)
+    if live is not None and live.dust is not None:
+        yield Holding("", str(live.dust))
     for position in lab.paper.positions():
         if position.holding:
             yield Holding(position.spec_id, f"on paper {position.holding}")

@@ -61,6 +61,12 @@ class Memory:
     live: CycleReport | None = None
     live_start_quote: float = 0.0
     """Equity of the live account when it was first read; kept on disk."""
+    live_start_flows_quote: float = 0.0
+    """What the risk counters had as put in or taken out by then; kept with it."""
+    live_flows_quote: float = 0.0
+    """What the risk counters had as put in or taken out when `live` was read."""
+    live_unexplained_quote: float = 0.0
+    """Cash that the books could not explain when `live` was read."""
     quality: float = 0.0
     reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
     """(time, reason) of cycles that did not trade."""

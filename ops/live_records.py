@@ -60,6 +60,8 @@ class EquityLine(_Read):
     """The books of a cycle; None: flat, or not read."""
 
     equity_quote: Decimal | None = None
+    dust_quote: Decimal | None = None
+    """Coins of closed positions too few to sell, in the equity."""
     funding_quote: Decimal | None = None
     """Of the position, since it was opened."""
     fees_quote: Decimal | None = None

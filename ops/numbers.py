@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 class Account:
     """One account, live or paper; amounts in quote (USDT).
 
-    Equity = cash + positions + unrealised. Funding and fees are already inside cash; they are told beside it.
+    Equity = cash + positions + dust + unrealised. Funding and fees are already inside cash; they are told beside it.
     """
 
     kind: str
@@ -26,11 +26,26 @@ class Account:
     """Paid since the start, at the price of the coin they were charged in."""
     start_quote: float
     """Equity the account began with."""
+    dust_quote: float = 0.0
+    """Coins of closed positions that are too few to sell, at the market's price."""
+
+    flows_quote: float = 0.0
+    """Cash put in (positive) or taken out since the start; no profit."""
+    unexplained_quote: float = 0.0
+    """Cash that no record explains and nobody has released yet: what is too much is no profit, what is missing is lost
+    until a human says otherwise.
+    """
+
+    @property
+    def change_quote(self) -> float:
+        """Earned since the start: without what was put in or taken out, and without what nobody can explain."""
+        return self.equity_quote - self.start_quote - self.flows_quote - max(0.0, self.unexplained_quote)
 
     @property
     def change_fraction(self) -> float:
-        """Change since the start, fraction; 0 for an account that began with nothing."""
-        return self.equity_quote / self.start_quote - 1.0 if self.start_quote > 0 else 0.0
+        """Earned since the start, fraction of what the account began with and what was put in since; 0 for nothing."""
+        paid_in_quote = self.start_quote + max(0.0, self.flows_quote)
+        return self.change_quote / paid_in_quote if paid_in_quote > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,11 +66,24 @@ def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
 
 def account_line(a: Account) -> str:
     """Equity first, then what it is made of."""
+    positions = money(a.positions_quote) + (f" + dust {money(a.dust_quote)}" if a.dust_quote else "")
     return (
         f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(a.cash_quote)} + positions "
-        f"{money(a.positions_quote)} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}, "
+        f"{positions} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
         f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
     )
+
+
+def flows_told(a: Account) -> str:
+    """What is not in the change since the start, by name; empty where nothing was moved."""
+    told = []
+    if a.flows_quote:
+        told.append(f"{a.flows_quote:+,.2f} {'put in' if a.flows_quote > 0 else 'taken out'} is no profit")
+    if a.unexplained_quote > 0:
+        told.append(f"UNEXPLAINED flow {a.unexplained_quote:+,.2f} is no profit")
+    if a.unexplained_quote < 0:
+        told.append(f"UNEXPLAINED flow {a.unexplained_quote:+,.2f} counts as lost until you release it")
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def best_line(best: Best | None) -> str:

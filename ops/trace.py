@@ -14,10 +14,12 @@ from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import PaperAccount, account_path, load_account
 from ops.environment import find_home
 from ops.flags import interval_of, markets_of, symbol_of, time_of
-from ops.live_records import ZERO, CycleLine, client_ids, read_cycles, read_holdings
+from ops.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings, client_ids, read_cycles, read_holdings
 from ops.trace_money import (
     QUOTE,
     cash_moved,
+    coins_moved,
+    dust_quote,
     fill_line,
     fill_rows,
     funding_line,
@@ -104,7 +106,7 @@ def run_fills() -> int:
         f"cash moved by our fills: {plain(spot + realised + quote_fees)} USDT = spot {plain(spot)} + realised by the "
         f"perpetual {plain(realised)} + fees in USDT {plain(quote_fees)}"
     )
-    return _sums("fees of our fills", total, "fees the reports tell", told)
+    return max(_sums("fees of our fills", total, "fees the reports tell", told), _profit(held, [f for f, _ in rows]))
 
 
 def run_funding() -> int:
@@ -190,10 +192,29 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _sums(name: str, found: Decimal, told_name: str, told: Decimal) -> int:
+def _profit(held: Holdings, fills: Sequence[FillLine]) -> int:
+    """While nothing is held: cash, coins and funding of all positions, against the profits the reports tell."""
+    dust = dust_quote(held.closed)
+    if held.live is not None or not held.closed or dust is None or any(f.fee_asset in THIRD_COINS for f in fills):
+        return 0
+    left, funding = coins_moved(fills), reported_funding(held)
+    cash = sum(cash_moved(fills), ZERO)
+    print(
+        f"profit: cash moved {plain(cash)} + funding {plain(funding)} + dust {plain(dust)} USDT ({plain(left)} of the "
+        "coin at the price of each close)"
+    )
+    told = sum((position.profit_quote for position in held.closed), ZERO)
+    kept = sum((position.dust_base or ZERO for position in held.closed), ZERO)
+    return max(
+        _sums("profit", cash + funding + dust, "profit the reports tell", told),
+        _sums("dust by the fills", left, "dust the reports tell", kept, of="of the coin"),
+    )
+
+
+def _sums(name: str, found: Decimal, told_name: str, told: Decimal, *, of: str = QUOTE) -> int:
     same = found == told
     verdict = "the same" if same else "THEY DIFFER"
-    print(f"{name}: {plain(found)} USDT; {told_name}: {plain(told)} USDT; {verdict}")
+    print(f"{name}: {plain(found)} {of}; {told_name}: {plain(told)} {of}; {verdict}")
     return 0 if same else 1
 
 
@@ -263,6 +284,8 @@ def _trial_lines(home: Home, spec: StrategySpec) -> list[str]:
 def _cycle_lines(cycle: CycleLine) -> list[str]:
     risk, books = cycle.risk, cycle.equity
     equity = "equity not read" if books.equity_quote is None else f"equity {plain(books.equity_quote)}"
+    if books.dust_quote:
+        equity += f" with dust {plain(books.dust_quote)}"
     refused = [check for check in risk.checks if check.get("allowed") is False]
     return [
         f"{iso(cycle.at_ms)} {cycle.mode} {cycle.status} {cycle.reason}: {risk.value} against {risk.limit}"

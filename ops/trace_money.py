@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ops.live_records import ZERO, CycleLine, FillLine, Holdings
+from ops.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import IncomeKind
 from trading.funding.books import BookedFill, Perp
-from trading.funding.position import CarryPosition
-from trading.funding.settlements import expected_quote
+from trading.funding.position import CarryPosition, ClosedPosition, Settled
+from trading.funding.settlements import expected_quote, settled_of
 from trading.market.store import TapeStore
 from trading.market.tape import Funding
 from trading.storage.home import Home
@@ -29,14 +29,14 @@ class Booked:
 
     position: str
     at_ms: int
-    """The venue's time of the record; of a closed position, of the cycle that booked it."""
+    """The venue's time of the record; where only the audit file has it, of the cycle that booked it."""
     amount_quote: Decimal
     perp_base: Decimal
     """Held at the settlement; short is negative."""
     settled: tuple[FundingRate, ...]
     """The recorded settlements it answers; empty: not in the store."""
     record: str
-    """The venue's id of the record; empty: the position is closed, and only its steps in the audit file remain."""
+    """The venue's id of the record; empty: an older lab closed the position, the audit file has its steps alone."""
 
     @property
     def expected_quote(self) -> Decimal | None:
@@ -99,15 +99,21 @@ def reported_funding(held: Holdings) -> Decimal:
 
 
 def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Iterator[Booked]:
-    """Every booking of funding: of closed positions the steps of the audit file, then the live one's records."""
+    """Every booking of funding by the venue's records that the positions file keeps, closed ones first; of a position
+    that an older lab closed the steps of the audit file.
+    """
     for position in held.closed:
+        rates = recorded(home, position.symbol, position.opened_ms)
+        if position.settled is not None:
+            yield from _records(position.id, position.settled, rates)
+            continue
         first = bisect_left(cycles, position.opened_ms, key=lambda cycle: cycle.at_ms)
         # the cycle that closes a position writes its line a moment after
         last = bisect_left(cycles, position.closed_ms, key=lambda cycle: cycle.at_ms)
-        rates = recorded(home, position.symbol, position.opened_ms)
         yield from _steps(position.id, cycles[first : last + 1], rates)
     if held.live is not None:
-        yield from _records(held.live, recorded(home, held.live.symbol, held.live.opened_ms))
+        rates = recorded(home, held.live.symbol, held.live.opened_ms)
+        yield from _records(held.live.id, settled_of(held.live), rates)
 
 
 def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
@@ -143,14 +149,10 @@ def _steps(position: str, cycles: Sequence[CycleLine], rates: Sequence[FundingRa
         base = view.perp_base or ZERO
 
 
-def _records(live: CarryPosition, rates: Sequence[FundingRate]) -> Iterator[Booked]:
-    perps = [booked.fill for booked in live.fills if booked.is_ours and booked.fill.market is Market.PERP]
-    for record in live.income:
-        if record.kind is not IncomeKind.FUNDING_FEE:
-            continue
-        base = sum((fill.quantity_base * fill.side.sign for fill in perps if fill.at_ms < record.at_ms), ZERO)
+def _records(position: str, records: Sequence[Settled], rates: Sequence[FundingRate]) -> Iterator[Booked]:
+    for record in records:
         settled = _last(rates, record.at_ms + _JITTER_MS, 1)
-        yield Booked(live.id, record.at_ms, record.amount_quote, base, settled, record.venue_id)
+        yield Booked(position, record.at_ms, record.amount_quote, record.perp_base, settled, record.venue_id)
 
 
 _JITTER_MS = 60_000
@@ -179,6 +181,20 @@ def cash_moved(fills: Sequence[FillLine]) -> tuple[Decimal, Decimal, Decimal]:
         else:
             perp = perp.after(signed, fill.price)
     return spot, perp.realised_quote, fees
+
+
+def coins_moved(fills: Sequence[FillLine]) -> Decimal:
+    """What our fills left in the spot wallet, base, net of fees taken in the coin."""
+    spot = [fill for fill in fills if fill.ours and fill.market is Market.SPOT]
+    taken = sum((fill.fee for fill in spot if fill.fee_asset not in (QUOTE, *THIRD_COINS)), ZERO)
+    return sum((fill.quantity_base * fill.side.sign for fill in spot), -taken)
+
+
+def dust_quote(closed: Sequence[ClosedPosition]) -> Decimal | None:
+    """What the profits count for dust, quote; None: an older lab closed one of the positions."""
+    if any(position.dust_base is None for position in closed):
+        return None
+    return sum(((position.dust_base or ZERO) * position.dust_price for position in closed), ZERO)
 
 
 def plain(value: Decimal) -> str:

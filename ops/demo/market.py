@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from trading.domain.clock import iso
@@ -17,6 +18,8 @@ from trading.market.tape import Origin, Tape
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+SETTLEMENT_MS = 8 * HOUR_MS
+"""The longest time between two settlements of any contract."""
 RESEARCH_DAYS = 730
 """History before the played stretch that research runs on, where there is as much."""
 SYNTHETIC_FUNDING_RATE = 0.0003
@@ -97,22 +100,48 @@ def recorded(folder: Path, symbol: str, days: int) -> DemoMarket:
 
 
 async def downloaded(symbol: str, now_ms: int, folder: Path, say: Callable[[str], None], base_url: str) -> list[Tape]:
-    """Two years of hours up to yesterday, spot and perpetual with funding, from Binance's public archive."""
+    """Two years of hours up to yesterday, spot and perpetual with funding, from Binance's public archive.
+
+    A month alone would leave a carry too few settlements for the gate to believe anything.
+    """
     end_ms = now_ms // DAY_MS * DAY_MS
     start_ms = end_ms - (RESEARCH_DAYS + 31) * DAY_MS
-    told: set[str] = set()
-
-    def progress(what: str, fraction: float) -> None:
-        line = f"{what}: {int(fraction * 10) * 10} %"
-        if line not in told:
-            told.add(line)
-            say(line)
-
     tapes = []
     for market in (Market.SPOT, Market.PERP):
         want = Want(market, symbol, "1h", start_ms, end_ms)
-        tapes.append(await fetch_archive(want, folder, now_ms=now_ms, base_url=base_url, progress=progress))
+        told = Told(f"downloading {market} {symbol} 1h", say)
+        tape = await fetch_archive(want, folder, now_ms=now_ms, base_url=base_url, progress=told)
+        for line in what_is_missing(tape):
+            say(line)
+        tapes.append(tape)
+    zips = list(folder.glob("*.zip"))
+    mb = sum(file.stat().st_size for file in zips) / 1e6
+    say(f"downloaded {len(zips)} zips, {mb:.1f} MB, every one equal to its checksum")
     return tapes
+
+
+class Told:
+    """Says the progress of a download, a line for every tenth."""
+
+    def __init__(self, what: str, say: Callable[[str], None]) -> None:
+        self._what, self._say, self._last = what, say, -1
+
+    def __call__(self, part: str, fraction: float) -> None:
+        tenth = int(fraction * 10 + 1e-9)
+        if tenth > self._last:
+            self._last = tenth
+            self._say(f"{self._what}: {tenth * 10} % ({part})")
+
+
+def what_is_missing(tape: Tape) -> Iterator[str]:
+    """A line for each gap of the bars and of the settlements."""
+    for gap in tape.gaps:
+        yield f"gap: {tape.market} {tape.symbol}: {gap.missing_bars} bars missing from {iso(gap.first_missing_ms)}"
+    times = tape.funding.time_ms
+    for before, after in pairwise(times):
+        if after - before > SETTLEMENT_MS:
+            missing = int(after - before) // SETTLEMENT_MS - 1
+            yield f"gap: {tape.symbol}: {missing or 'some'} settlements missing after {iso(int(before))}"
 
 
 def stretch(folder: Path, origin: Origin, symbol: str, days: int, tapes: list[Tape]) -> DemoMarket:
@@ -124,7 +153,7 @@ def stretch(folder: Path, origin: Origin, symbol: str, days: int, tapes: list[Ta
     perp = next(tape for tape in tapes if tape.market is Market.PERP)
     if len(perp.funding.time_ms) == 0:
         raise DataProviderError(f"{folder}: no funding of {symbol}; add funding_{symbol}.parquet")
-    settled_until_ms = int(perp.funding.time_ms[-1]) + 8 * HOUR_MS
+    settled_until_ms = int(perp.funding.time_ms[-1]) + SETTLEMENT_MS
     end_ms = min(*(tape.end_ms for tape in tapes), settled_until_ms) // DAY_MS * DAY_MS
     first_ms = max(tape.start_ms for tape in tapes)
     # An hour short of the end: the sandbox must still have a market when the last position is closed.

@@ -20,3 +20,5 @@ class DemoOptions:
     json_file: Path | None
     picture: Path | None
     seed: int
+    archive: str | None
+    """Base URL of a mirror of Binance's public archive; None: the archive itself."""

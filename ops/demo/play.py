@@ -37,6 +37,7 @@ from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.journal.bus import Bus
+from trading.market.archive import BASE_URL
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 
@@ -100,7 +101,8 @@ async def _play(options: DemoOptions, root: Path, workplace: Path, clock: Clock,
         workplace=workplace,
         seed=options.seed,
         now_ms=clock.now_ms(),
-        say=console.print,
+        say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
+        archive_url=options.archive or BASE_URL,
     )
     async with AsyncExitStack() as stack:
         plan = SandboxPlan(market.folder, [market.symbol], market.start_ms, options.seed)

@@ -154,15 +154,23 @@ def remember_live(lab: Lab, report: CycleReport) -> None:
     if report.equity_quote is None:
         return
     lab.memory.live = report
+    if lab.desk is not None:
+        # Of the same moment as the equity: a cycle under way changes the counters before its report is there.
+        counted = lab.desk.counters.memory
+        lab.memory.live_flows_quote = counted.flows_quote
+        lab.memory.live_unexplained_quote = counted.unexplained_cash_quote
     if lab.memory.live_start_quote > 0:
         return
     path = lab.home.state / "live_start.json"
     kept = read_json(path, schema=LIVE_START_SCHEMA)
     if kept is None:
         profit = report.performance.profit_quote if report.performance is not None else 0
-        kept = {"equity_quote": float(report.equity_quote - profit), "at_ms": report.at_ms}
+        start = float(report.equity_quote - profit)
+        kept = {"equity_quote": start, "at_ms": report.at_ms, "flows_quote": lab.memory.live_flows_quote}
         write_json(path, kept, schema=LIVE_START_SCHEMA)
     lab.memory.live_start_quote = float(str(kept["equity_quote"]))
+    # a file from before flows were counted: they began with the counters
+    lab.memory.live_start_flows_quote = float(str(kept.get("flows_quote", 0.0)))
 
 
 def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, float]) -> None:

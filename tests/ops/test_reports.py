@@ -151,6 +151,28 @@ def test_equity_is_told_as_the_sum_of_its_parts_and_first_of_all() -> None:
     assert LIVE.cash_quote + LIVE.positions_quote + LIVE.unrealised_quote == LIVE.equity_quote
 
 
+@pytest.mark.parametrize(
+    ("flows", "unexplained", "equity", "told"),
+    [
+        (500.0, 0.0, 1512.5, "since start +0.833% (+500.00 put in is no profit), funding"),
+        (-500.0, 0.0, 512.5, "since start +1.250% (-500.00 taken out is no profit), funding"),
+        (0.0, 500.0, 1512.5, "since start +1.250% (UNEXPLAINED flow +500.00 is no profit), funding"),
+        (
+            0.0,
+            -500.0,
+            512.5,
+            "since start -48.750% (UNEXPLAINED flow -500.00 counts as lost until you release it), funding",
+        ),
+        (500.0, 20.0, 1532.5, "(+500.00 put in is no profit; UNEXPLAINED flow +20.00 is no profit), funding"),
+    ],
+)
+def test_money_put_in_or_taken_out_is_told_beside_the_change_and_not_in_it(
+    flows: float, unexplained: float, equity: float, told: str
+) -> None:
+    account = replace(LIVE, equity_quote=equity, flows_quote=flows, unexplained_quote=unexplained)
+    assert told in reports.account_line(account)
+
+
 def test_an_account_that_began_with_nothing_has_changed_by_nothing() -> None:
     assert replace(LIVE, start_quote=0.0).change_fraction == 0.0
 

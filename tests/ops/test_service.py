@@ -25,8 +25,10 @@ from ops.ai_trading_lab import JOBS, Service
 from ops.approve_strategy import approve_strategy
 from ops.demo.story import is_flat
 from ops.environment import Environment, read_environment
+from ops.gather import gather
 from ops.jobs.trading_loop import chosen
 from ops.lab import Lab, Setting
+from ops.reports import account_line
 from ops.settings import config_hash, read_settings
 from ops.wiring import lab_clock, open_lab, open_notifier
 from tests.ops.papers import Human, no_faults, put, put_in_review
@@ -141,6 +143,35 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
     assert took_s < 8.0
 
 
+def told(service: Service) -> str:
+    """The live account's line as the next report would have it; empty before the first cycle."""
+    accounts = gather(service.lab).accounts
+    return account_line(accounts[0]) if accounts else ""
+
+
+async def test_a_deposit_is_told_beside_the_change_since_the_start_and_not_in_it_over_a_restart_too(
+    lab_home: Home, world: World
+) -> None:
+    approved_carry(lab_home)
+    try:
+        async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
+            await until(lambda: holds_carry(service), task)
+            put(world, "/sandbox/deposit", {"usdt": "500"})
+            await until(lambda: "(UNEXPLAINED flow +500.00 is no profit)" in told(service), task)
+            await until(lambda: any("unexplained flow of +500.00" in text for text in chat(world)), task)
+            assert abs(gather(service.lab).accounts[0].change_quote) < 5
+            script.release_request(lab_home).write_text("")
+            await until(lambda: "(+500.00 put in is no profit)" in told(service), task)
+        async with running(lab_home) as (service, task):
+            await until(lambda: "(+500.00 put in is no profit)" in told(service), task)
+            account = gather(service.lab).accounts[0]
+        assert account.flows_quote == pytest.approx(500, abs=0.02)
+        assert account.equity_quote - account.start_quote > 495
+        assert abs(account.change_quote) < 5
+    finally:
+        put(world, "/sandbox/deposit", {"usdt": "-500"})
+
+
 async def test_without_keys_the_lab_is_paper_only_and_never_asks_for_the_account(lab_home: Home, world: World) -> None:
     put(world, "/sandbox/reset-seen", {})
     no_keys = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
@@ -195,7 +226,8 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
     assert audit_lines(lab_home)[-1]["reason"] == "KILL_SWITCH"
     assert audit_lines(lab_home)[-1]["status"] == "HALTED"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
-    assert json.loads(lab_home.heartbeat_file.read_text())["holdings"] == []
+    left = json.loads(lab_home.heartbeat_file.read_text())["holdings"]
+    assert all(holding["text"].startswith("dust ") for holding in left), left
 
 
 async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(

@@ -20,7 +20,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Fill, Income, IncomeKind, Order, OrderState, OrderStatus, OrderType, Side
 from trading.execution.intents import Intents, Purpose
 from trading.funding.books import Baseline, BookedFill
-from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus, PositionStore
+from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus, PositionStore, Settled
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
 from trading.market.store import TapeStore
 from trading.market.synthetic import Plan, synthetic_market
@@ -213,6 +213,68 @@ def test_funding_of_a_closed_position_is_followed_step_by_step_to_rate_mark_and_
         assert f"{amount:+.8f}" in line
         assert "0.00000000  audit step" in line, "booked equals -base x mark x rate"
     assert lines[-1].endswith("the same")
+
+
+def test_funding_of_a_closed_position_is_followed_to_the_venues_own_records_without_the_audit_file(
+    lab: Home, perp: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    received = paid(perp, 3)
+    settled = tuple(
+        Settled(settled_ms + 7, amount, -BASE, f"tran-{n}") for n, (settled_ms, amount) in enumerate(received)
+    )
+    total = sum((amount for _, amount in received), Decimal(0))
+    closed_on_file(lab, funding=total, settled=settled)
+    assert run_funding() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[1:4]] == ["tran-0", "tran-1", "tran-2"]
+    assert all(iso(ms) in line and "0.00000000" in line for line, (ms, _) in zip(lines[1:4], received, strict=True))
+    assert lines[-1].endswith("the same")
+    closed_on_file(lab, funding=total, settled=settled[:-1], number=2)
+    assert run_funding() == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith("THEY DIFFER")
+
+
+def closed_on_file(
+    lab: Home,
+    *,
+    number: int = 1,
+    funding: Decimal = Decimal(0),
+    settled: tuple[Settled, ...] = (),
+    profit: str = "0",
+    fees: str = "0",
+    dust: str = "0",
+) -> None:
+    """A closed position with its records, and nothing in the audit file."""
+    store = PositionStore(lab.positions_file, Intents(lab.intents_file))
+    position = store.open(live_position(OPENED_MS + number, number))
+    over = ClosedPosition(
+        position.id, SPEC.id, "BTCUSDT", position.opened_ms, OPENED_MS + 99 * HOUR_MS, "OK", Decimal(profit), funding,
+        Decimal(fees), len(settled), 1.2, Decimal(dust), Decimal(94_000), settled,
+    )  # fmt: skip
+    store.close(over, at_ms=over.closed_ms)
+
+
+def test_cash_funding_and_dust_add_up_to_the_profit_the_reports_tell(
+    lab: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bought = replace(
+        fill(1, Market.SPOT, Side.BUY, OPENED_MS, base=Decimal("0.00201"), fee="0.000002"), fee_asset="BTC"
+    )
+    sold = replace(fill(2, Market.SPOT, Side.SELL, OPENED_MS + 1), price=Decimal(95_000))
+    AuditLog(lab.audit_file).append(cycle(OPENED_MS, bought, sold))
+    cash = Decimal("0.002") * 95_000 - Decimal("0.00201") * Decimal("94000.5") - Decimal("0.19")
+    left = Decimal("0.000008")
+    profit, fees = cash + left * 94_000, Decimal("0.19") + Decimal("0.000002") * Decimal("94000.5")
+    closed_on_file(lab, profit=str(profit), fees=str(fees), dust=str(left))
+    assert run_fills() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "+ dust 0.752 USDT (0.000008 of the coin at the price of each close)" in lines[-3]
+    assert lines[-2].endswith("; the same")
+    assert lines[-1] == "dust by the fills: 0.000008 of the coin; dust the reports tell: 0.000008 of the coin; the same"
+    closed_on_file(lab, number=2, profit="0.01")
+    assert run_fills() == 1
+    assert "profit the reports tell" in (told := capsys.readouterr().out)
+    assert "THEY DIFFER" in told
 
 
 def test_settlements_that_are_not_on_the_shelf_are_said_not_to_be(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from sandbox.exchange.errors import refusal
 from sandbox.exchange.instruments import BRACKETS, Bracket, Market, bracket_of
 from sandbox.exchange.orders import ZERO, Fill, Order
 
@@ -103,6 +104,8 @@ class Ledger:
 
     start_spot_usdt: Decimal
     start_futures_usdt: Decimal
+    deposited_usdt: Decimal = field(default=ZERO, kw_only=True)
+    """Put into the spot wallet from outside (positive) or withdrawn since the start."""
     spot: dict[str, Decimal] = field(default_factory=dict)
     """Spot wallet by asset, free and locked together."""
     futures_usdt: Decimal = ZERO
@@ -148,6 +151,17 @@ class Ledger:
         """Margin set aside in isolated positions, USDT."""
         return sum((p.margin for p in self.positions.values()), ZERO)
 
+    def deposit(self, amount: Decimal, resting: list[Order]) -> None:
+        """USDT comes into the spot wallet from outside, or is withdrawn (negative); futures keep no record of it.
+
+        Raises:
+            BinanceError: -5013, not that much is free.
+        """
+        if self.free("USDT", resting) + amount < 0:
+            raise refusal(-5013, "Asset transfer failed: insufficient balance")
+        self.spot["USDT"] += amount
+        self.deposited_usdt += amount
+
     def available_usdt(self, resting: list[Order], marks: dict[str, Decimal]) -> Decimal:
         """Futures USDT that new orders may use as margin, or that may be transferred away."""
         crossed = [p for p in self.positions.values() if p.quantity and not p.isolated]
@@ -172,6 +186,7 @@ class Accounts:
     equity: Decimal
     """Spot at last prices, futures wallet and unrealised profit, USDT."""
     start: Decimal
+    """With what was put in or withdrawn since, USDT."""
     spot_pnl: Decimal
     perp_pnl: Decimal
     funding: Decimal
@@ -207,6 +222,6 @@ def accounts(ledger: Ledger, last: dict[str, Decimal], marks: dict[str, Decimal]
     def booked(kind: str) -> Decimal:
         return sum((line.amount for line in ledger.income if line.kind == kind), ZERO)
 
-    start = ledger.start_spot_usdt + ledger.start_futures_usdt
+    start = ledger.start_spot_usdt + ledger.start_futures_usdt + ledger.deposited_usdt
     return Accounts(equity, start, profit[Market.SPOT], profit[Market.PERP], booked("FUNDING_FEE"), fees,
                     booked("INSURANCE_CLEAR"))  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 
 from aiohttp import web
 
 from sandbox.exchange.engine import Happening
-from sandbox.exchange.errors import SandboxError
+from sandbox.exchange.errors import BinanceError, SandboxError
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.instruments import Market
 from sandbox.exchange.orders import Order
@@ -80,6 +81,7 @@ class Witness:
         app.router.add_get("/sandbox/clock", self._show_clock)
         app.router.add_post("/sandbox/clock", self._turn_clock)
         app.router.add_post("/sandbox/key", self._set_key)
+        app.router.add_post("/sandbox/deposit", self._deposit)
 
     async def _show_seen(self, _: web.Request) -> web.Response:
         seen = self._seen
@@ -119,6 +121,16 @@ class Witness:
         key.withdrawals = bool(body.get("withdrawals", key.withdrawals))
         key.ip_restricted = bool(body.get("ip_restricted", key.ip_restricted))
         return answer({"withdrawals": key.withdrawals, "ip_restricted": key.ip_restricted})
+
+    async def _deposit(self, request: web.Request) -> web.Response:
+        """`{"usdt": "1000"}`: a human puts money into the spot wallet, or takes it out (negative)."""
+        self._exchange.now()
+        engine = self._exchange.engine
+        try:
+            engine.ledger.deposit(Decimal(str((await request.json())["usdt"])), engine.open_orders())
+        except (ValueError, KeyError, TypeError, ArithmeticError, BinanceError) as error:
+            return answer({"error": f"deposit: {error}: send usdt as a number of dollars that are there"}, 400)
+        return answer({"spot_usdt": f"{engine.ledger.spot['USDT']}"})
 
 
 def ledger_view(exchange: Exchange, ms: int) -> Json:

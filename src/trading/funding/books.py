@@ -100,6 +100,11 @@ class Identity:
         """Venue less expected."""
         return self.venue_quote - self.expected_quote
 
+    @property
+    def error_cash(self) -> Decimal:
+        """The part of the difference that is cash, quote."""
+        return self.error_quote - self.error_base * self.spot_price
+
 
 @dataclass(frozen=True, slots=True)
 class Performance:
@@ -167,10 +172,8 @@ def identity(
 
 def rebased(baseline: Baseline, held: Identity) -> Baseline:
     """The baseline that makes both sides equal: what differs was moved by a human, coins as coins, the rest as cash."""
-    cash = held.error_quote - held.error_base * held.spot_price
-    return replace(
-        baseline, spot_base=baseline.spot_base + held.error_base, futures_quote=baseline.futures_quote + cash
-    )
+    futures_quote = baseline.futures_quote + held.error_cash
+    return replace(baseline, spot_base=baseline.spot_base + held.error_base, futures_quote=futures_quote)
 
 
 def performance(

@@ -14,10 +14,11 @@ from trading.domain.instrument import Market
 from trading.domain.market import Quote
 from trading.execution.saga_steps import Tools
 from trading.funding import moves
-from trading.funding.books import Performance, performance
+from trading.funding.books import Performance, VenueAccount, performance
 from trading.funding.carry import (
     CarrySettings,
 )
+from trading.funding.dust import dust_in
 from trading.funding.ledger import Pair, book, read_account
 from trading.funding.position import CarryPosition, PositionStore
 from trading.funding.report import CycleReport
@@ -99,9 +100,19 @@ class CycleBase:
             return
         account = await read_account(self._tools, pair)
         view = self._view(position, price=account.spot_price, mark=account.mark_price)
+        self.report = replace(self.report, performance=view)
+        self._value(pair, account, held=view)
+
+    def _value(self, pair: Pair, account: VenueAccount, *, held: Performance | None) -> None:
+        """What the account is worth: cash, what the live position holds (None: flat), and dust of closed ones."""
+        spot_base = held.spot_base if held is not None else Decimal(0)
+        left, others = self._room.store.dust_base(pair.symbol), account.spot_base - spot_base
+        dust = dust_in(pair.spot, left, wallet_base=others, price=account.spot_price)
         cash = account.spot_quote + account.futures_quote
-        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
-        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=equity)
+        equity = cash + (dust.quote if dust is not None else Decimal(0))
+        if held is not None:
+            equity += spot_base * account.spot_price + account.unrealised_quote
+        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=equity, dust=dust)
 
     async def _finish(self, pair: Pair, reason: Reason) -> None:
         """The live position is over: counted, told, and closed for good."""
@@ -110,10 +121,12 @@ class CycleBase:
             return
         account = await read_account(self._tools, pair)
         view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        self.report = replace(self.report, account=account, performance=view, cash_quote=cash, equity_quote=cash)
+        self.report = replace(self.report, performance=view)
         now_ms = self._tools.clock.now_ms()
         if any(booked.is_ours for booked in position.fills):
             self._room.counters.closed(position.id, position.spec_id, float(view.profit_quote), now_ms)
             self._room.tell("carry.closed", moves.closed_facts(position, view, reason), Severity.NOTICE)
-        self._room.store.close(moves.closed_position(position, view, reason, now_ms), at_ms=now_ms)
+        over = moves.closed_position(position, view, reason, now_ms)
+        self._room.store.close(replace(over, dust_price=account.spot_price), at_ms=now_ms)
+        self._value(pair, account, held=None)
+        self._room.counters.flat(float(account.spot_quote + account.futures_quote))

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
+from trading.domain.orders import IncomeKind
 from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
 from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
-from trading.funding.ledger import Pair, adopt_forced, check_identity, read_account
+from trading.funding.ledger import OVERLAP_MS, Pair, adopt_forced, check_identity, read_account
 from trading.funding.position import CarryPosition
 from trading.funding.settlements import GRACE_MS, awaited_quote
 from trading.journal.audit import CycleStatus
@@ -35,11 +36,8 @@ class CycleBooks(CycleBase):
             facts = {"position": live.id, "funding_quote": float(booking.funding_quote)}
             self._room.tell("carry.funding_booked", facts, Severity.INFO)
         view = self._view(position, price=account.spot_price, mark=account.mark_price)
-        cash = account.spot_quote + account.futures_quote
-        equity = cash + view.spot_base * account.spot_price + account.unrealised_quote
-        self.report = replace(
-            self.report, account=account, performance=view, identity=held, cash_quote=cash, equity_quote=equity
-        )
+        self.report = replace(self.report, performance=view, identity=held)
+        self._value(pair, account, held=view)
         truth = await self._reconcile(pair, view)
         if any(difference.kind is DifferenceKind.PERP_MISSING for difference in truth.halting):
             self._room.store.save(adopt_forced(position))
@@ -56,11 +54,13 @@ class CycleBooks(CycleBase):
             return
         released = counters.memory.adopt_quote
         if released is not None and _is_same(float(error), released, float(tolerance)):
+            counters.unexplained(float(held.error_cash))
             self._room.store.save(replace(position, baseline=rebased(position.baseline, held)))
             self._adopt(float(error))
             return
         counters.forget_release()
         if abs(error) <= tolerance:
+            counters.unexplained(0.0)
             lifted = counters.lift(Reason.EQUITY_IDENTITY)
             if lifted is not None:
                 # A release ends every alert of a halt; while others stand they must go on.
@@ -68,16 +68,18 @@ class CycleBooks(CycleBase):
                 facts = {"reason": lifted.reason.value, "note": "the books agree again"}
                 self._room.tell(name, facts, Severity.NOTICE)
             return
-        note = f"expected {held.expected_quote}, the venue says {held.venue_quote}"
+        books = f"expected {held.expected_quote:.8f}, the venue says {held.venue_quote:.8f}"
+        note = f"unexplained flow of {error:+.2f}: no fill, fee, funding or transfer; {books}"
         verdict = Decision(False, Reason.EQUITY_IDENTITY, float(error), float(tolerance), note)
         awaited = await self._awaited(position, account)
         slack = max(tolerance, abs(awaited) * Decimal(str(self._room.carry.funding_tolerance_pct)) / 100)
         if awaited and abs(error - awaited) <= slack and not counters.memory.unexplained_quote:
-            wait = f"{note}; the venue's record of a settlement of {awaited:.8f} is awaited"
+            wait = f"{books}; the venue's record of a settlement of {awaited:.8f} is awaited"
             self._doubt = (CycleStatus.DEGRADED, replace(verdict, note=wait))
             return
         self._halt_entries(verdict)
         counters.restate(verdict)
+        counters.unexplained(float(held.error_cash))
         self._doubt = (CycleStatus.HALTED, verdict)
 
     async def _awaited(self, position: CarryPosition, account: VenueAccount) -> Decimal:
@@ -88,7 +90,7 @@ class CycleBooks(CycleBase):
 
     def _adopt(self, moved_quote: float) -> None:
         self._room.counters.adopt(moved_quote)
-        facts = {"quote": moved_quote, "note": "adopted: a human released the difference of the books"}
+        facts = {"quote": moved_quote, "note": "a human released it: booked as capital and not as profit"}
         self._room.tell("carry.money_moved", facts, Severity.NOTICE)
 
     def _halt_entries(self, verdict: Decision) -> bool:
@@ -105,14 +107,36 @@ class CycleBooks(CycleBase):
         released = self._room.counters.memory.adopt_quote
         if released is not None:
             self._adopt(released)
-        moved = self._room.counters.flat(float(cash))
-        if moved:
-            self._room.tell("carry.money_moved", {"quote": moved, "note": "adopted: no order of ours"}, Severity.NOTICE)
-        self.report = replace(self.report, account=account, cash_quote=cash, equity_quote=cash)
+        await self._note_flow(pair, cash)
+        self._value(pair, account, held=None)
         truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
         self._note_differences(truth)
         orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]
         return Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, orphans[0].note) if orphans else None
+
+    async def _note_flow(self, pair: Pair, cash: Decimal) -> None:
+        """Cash that changed while flat: funding recorded late is earned, anything else was put in or taken out."""
+        counters = self._room.counters
+        moved = counters.moved(float(cash))
+        late = await self._late_funding(pair) if moved else Decimal(0)
+        is_earned = bool(late) and abs(moved - float(late)) <= self._room.carry.identity_tolerance_usdt
+        counters.flat(float(cash), is_earned=is_earned)
+        if is_earned:
+            note = "recorded after the position was closed: in the equity, not in its profit"
+            self._room.tell("carry.funding_late", {"quote": moved, "note": note}, Severity.NOTICE)
+        elif moved:
+            note = "unexplained flow, booked as capital and not as profit: no order of ours, no record of funding"
+            self._room.tell("carry.money_moved", {"quote": moved, "note": note}, Severity.NOTICE)
+
+    async def _late_funding(self, pair: Pair) -> Decimal:
+        """Funding of the last position that its closing did not see, quote."""
+        last = next((one for one in reversed(self._room.store.closed) if one.symbol == pair.symbol), None)
+        if last is None or last.settled is None:
+            return Decimal(0)
+        known = {settled.venue_id for settled in last.settled}
+        records = await self._tools.venue.income(pair.symbol, start_ms=max(last.opened_ms, last.closed_ms - OVERLAP_MS))
+        paid = [r for r in records if r.kind is IncomeKind.FUNDING_FEE and r.venue_id not in known]
+        return sum((record.amount_quote for record in paid), Decimal(0))
 
     async def _reconcile(self, pair: Pair, view: Performance) -> Reconciliation:
         """Twice before a missing leg is believed: a position and its fill do not always appear together."""

@@ -15,6 +15,7 @@ from trading.funding.books import Performance
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair, take_baseline
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus
+from trading.funding.settlements import settled_of
 from trading.risk.guards import RiskBook, Wanted, allowed_notional
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -123,6 +124,7 @@ def closed_facts(position: CarryPosition, view: Performance, reason: Reason) -> 
         "funding_quote": float(view.funding_quote),
         "fees_quote": float(view.fees_quote),
         "settlements": view.settlements,
+        "dust_base": float(view.spot_base),
         "max_unhedged_s": round(position.max_unhedged_s, 3),
     }
 
@@ -141,4 +143,6 @@ def closed_position(position: CarryPosition, view: Performance, reason: Reason, 
         fees_quote=view.fees_quote,
         settlements=view.settlements,
         max_unhedged_s=position.max_unhedged_s,
+        dust_base=view.spot_base,
+        settled=settled_of(position),
     )

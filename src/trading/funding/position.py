@@ -6,7 +6,8 @@ the journal of intents keeps them too. A file restored from yesterday that claim
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,8 @@ from trading.funding.books import Baseline, BookedFill
 from trading.storage.files import read_json, set_aside, write_json
 from trading.strategy.parameters import CarryParameters
 
-SCHEMA = 1
+SCHEMA, OLDEST_SCHEMA = 2, 1
+"""Written, and still read: files before 2 have neither dust nor settlements of closed positions."""
 KEEP_CLOSED = 200
 """Closed positions told in the file; the journal of intents keeps them all."""
 
@@ -59,6 +61,20 @@ class CarryPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """One settlement a position was paid, or paid, as the venue recorded it."""
+
+    at_ms: int
+    """The venue's time of the record."""
+    amount_quote: Decimal
+    """Positive is received."""
+    perp_base: Decimal
+    """Held at the settlement; short is negative."""
+    venue_id: str
+    """`tranId` of the record."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedPosition:
     """What remains of a position that is over."""
 
@@ -73,6 +89,14 @@ class ClosedPosition:
     fees_quote: Decimal
     settlements: int
     max_unhedged_s: float
+    dust_base: Decimal | None = None
+    """What fees taken in coin left of the spot leg, too little to sell; it stays in the wallet and is in the profit.
+    None: closed by an older lab, which did not note it.
+    """
+    dust_price: Decimal = Decimal(0)
+    """At which the profit counts it, quote per base."""
+    settled: tuple[Settled, ...] | None = None
+    """Its settlements, oldest first. None: closed by an older lab, which did not keep them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +104,8 @@ class _Book:
     sequence: int = 0
     live: CarryPosition | None = None
     closed: tuple[ClosedPosition, ...] = ()
+    dust_base: Mapping[str, Decimal] = field(default_factory=dict)
+    """By symbol, of every position ever closed."""
 
 
 _BOOK = TypeAdapter(_Book)
@@ -95,7 +121,7 @@ class PositionStore:
     def __init__(self, path: Path, intents: Intents) -> None:
         self._path = path
         self._intents = intents
-        stored = read_json(path, schema=SCHEMA)
+        stored = read_json(path, schema=SCHEMA, oldest=OLDEST_SCHEMA)
         try:
             self._book = _Book() if stored is None else _BOOK.validate_python(stored)
         except ValidationError as error:
@@ -116,6 +142,10 @@ class PositionStore:
     def closed(self) -> tuple[ClosedPosition, ...]:
         """Positions that are over, oldest first."""
         return self._book.closed
+
+    def dust_base(self, symbol: str) -> Decimal:
+        """Coins that closed positions left in the spot wallet, base; what a human took since is not known here."""
+        return max(self._book.dust_base.get(symbol, Decimal(0)), Decimal(0))
 
     def refuse_resurrected(self) -> CarryPosition | None:
         """Drop a live position that the journal says is closed for good; it, or None when the file was right."""
@@ -163,7 +193,10 @@ class PositionStore:
         if self.live is None or closed.id != self.live.id:
             raise PortfolioUpdateError(f"position {closed.id}: not live; a closed position is never written again")
         self._intents.close_position(closed.id, at_ms=at_ms)
-        self._write(replace(self._book, live=None, closed=(*self._book.closed, closed)[-KEEP_CLOSED:]))
+        left = self._book.dust_base.get(closed.symbol, Decimal(0)) + (closed.dust_base or Decimal(0))
+        dust = {**self._book.dust_base, closed.symbol: left}
+        kept = (*self._book.closed, closed)[-KEEP_CLOSED:]
+        self._write(replace(self._book, live=None, closed=kept, dust_base=dust))
 
     def _write(self, book: _Book) -> None:
         write_json(self._path, _BOOK.dump_python(book, mode="json"), schema=SCHEMA)

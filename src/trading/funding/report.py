@@ -11,6 +11,7 @@ from trading.execution.intent_records import OrderRecord
 from trading.execution.reconcile import Difference
 from trading.funding.books import BookedFill, Identity, Performance, VenueAccount
 from trading.funding.carry import Outlook
+from trading.funding.dust import Dust
 from trading.funding.position import CarryPosition
 from trading.journal.audit import CycleStatus
 
@@ -25,9 +26,13 @@ class CycleReport:
     """The one that decided; its reason is the line's reason code."""
     symbol: str = ""
     equity_quote: Decimal | None = None
-    """Cash of both wallets, our spot at its bid-ask mid, unrealised; foreign coins are not in it. None: not read."""
+    """Cash of both wallets, our spot and our dust at their bid-ask mid, unrealised; foreign coins are not in it.
+    None: not read.
+    """
     cash_quote: Decimal | None = None
     """Both wallets' quote, without unrealised."""
+    dust: Dust | None = None
+    """Of closed positions, in the equity; None: there is none."""
     account: VenueAccount | None = None
     position: CarryPosition | None = None
     """None: flat."""
@@ -65,6 +70,8 @@ class CycleReport:
         return {
             "equity_quote": _number(self.equity_quote),
             "cash_quote": _number(self.cash_quote),
+            "dust_base": _number(self.dust.base if self.dust else None),
+            "dust_quote": _number(self.dust.quote if self.dust else None),
             "spot_base": _number(view.spot_base if view else None),
             "perp_base": _number(view.perp_base if view else None),
             "realised_quote": _number(view.realised_quote if view else None),

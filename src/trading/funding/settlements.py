@@ -12,7 +12,7 @@ from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import Income, IncomeKind
 from trading.funding.carry import CarryMarket, CarrySettings
-from trading.funding.position import CarryPosition
+from trading.funding.position import CarryPosition, Settled
 
 if TYPE_CHECKING:
     from trading.funding.cycle_base import Tell
@@ -52,6 +52,15 @@ def check_settlements(
             }
             tell("carry.funding_differs", facts, Severity.ALERT)
     return replace(position, checked_settlements_ms=tuple(sorted(checked)))
+
+
+def settled_of(position: CarryPosition) -> tuple[Settled, ...]:
+    """Every settlement the venue recorded in the position's life, with what was held at it."""
+    return tuple(
+        Settled(record.at_ms, record.amount_quote, _quantity_at(position, record.at_ms), record.venue_id)
+        for record in position.income
+        if record.kind is IncomeKind.FUNDING_FEE
+    )
 
 
 def awaited_quote(position: CarryPosition, settled: Sequence[FundingRate], *, mark: Decimal, now_ms: int) -> Decimal:

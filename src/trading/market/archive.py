@@ -1,5 +1,8 @@
 """Binance's public archive of candles and funding: monthly zips, daily ones for what no month is out for yet.
 
+A month's zip appears days after its end, and now and then one is missing: its days are taken instead. What the archive
+does not have at all is a gap of the tape, never a made-up bar.
+
 Every zip is checked against the archive's own SHA-256 and kept in a folder, so that a second run, or one that was cut
 off, downloads only what is missing. Offline is told in one line within seconds.
 """
@@ -39,6 +42,8 @@ class Part:
     path: str
     """Below the base URL, without a leading slash."""
     name: str
+    days: tuple[Part, ...] = ()
+    """Of a month: the daily zips that hold the same, within the stretch asked for."""
 
 
 def parts_of(want: Want, *, now_ms: int) -> list[Part]:
@@ -49,9 +54,13 @@ def parts_of(want: Want, *, now_ms: int) -> list[Part]:
     while day <= min(last, today - _DAY):
         month = day.astype("datetime64[M]")
         following = (month + 1).astype("datetime64[D]")
-        is_out = following <= today
-        found.append(_part(want, "monthly" if is_out else "daily", str(month if is_out else day)))
-        day = following if is_out else day + _DAY
+        if following <= today:
+            days = tuple(_part(want, "daily", str(one)) for one in np.arange(day, min(following, last + _DAY)))
+            found.append(replace(_part(want, "monthly", str(month)), days=days))
+            day = following
+        else:
+            found.append(_part(want, "daily", str(day)))
+            day += _DAY
     return found
 
 
@@ -78,11 +87,11 @@ async def fetch_archive(
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
     tapes: list[Tape] = []
     async with httpx.AsyncClient(base_url=base_url, timeout=timeout, follow_redirects=True) as http:
+        newest = max((i for i, part in enumerate(parts) if part.days), default=-1)
         for done, part in enumerate(parts):
-            content = await _zip(http, part, folder)
-            if content is not None:
-                # parsing a month of minutes takes a while: not on the loop
-                tapes.append(await asyncio.to_thread(import_archive, content, want.market, want.symbol, want.interval))
+            # a month before the listing is not looked for day by day
+            found = await _bars(http, part, want, folder, by_day=bool(tapes) or done == newest)
+            tapes.extend(found)
             progress(part.name, (done + 1) / len(parts))
         if not tapes:
             raise DataProviderError(f"archive {want}: the archive has no file for it; check symbol and dates")
@@ -118,6 +127,16 @@ def _within(settled: list[Funding], tape: Tape) -> Funding:
         np.concatenate([part.rate for part in settled])[kept],
         np.concatenate([part.mark_price for part in settled])[kept],
     )
+
+
+async def _bars(http: httpx.AsyncClient, part: Part, want: Want, folder: Path, *, by_day: bool) -> list[Tape]:
+    """The bars of a zip, or of its days where there is no such month; empty: the archive has none of it."""
+    content = await _zip(http, part, folder)
+    if content is not None:
+        # parsing a month of minutes takes a while: not on the loop
+        return [await asyncio.to_thread(import_archive, content, want.market, want.symbol, want.interval)]
+    days = part.days if by_day else ()
+    return [tape for day in days for tape in await _bars(http, day, want, folder, by_day=False)]
 
 
 async def _zip(http: httpx.AsyncClient, part: Part, folder: Path) -> bytes | None:

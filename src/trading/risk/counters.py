@@ -74,6 +74,13 @@ class Memory:
     adopt_quote: float | None = None
     """Difference of the books that a human has released and the next look takes for money moved; None: none."""
 
+    flows_quote: float = 0.0
+    """Cash that a human put in (positive) or took out since the counters began: neither profit nor loss."""
+    unexplained_cash_quote: float = 0.0
+    """Cash the venue has more (positive) or less than the books, not released yet: no fill, fee, funding or transfer
+    explains it; 0: none.
+    """
+
     @property
     def day_loss_fraction(self) -> float:
         """Loss since the day's start, fraction of the equity then; 0 when up."""
@@ -147,9 +154,15 @@ class RiskCounters:
             )
         )
 
-    def shift(self, external_quote: float) -> Memory:
-        """Money put in (positive) or taken out by the human is neither profit nor loss."""
+    def shift(self, external_quote: float, *, cash_quote: float | None = None) -> Memory:
+        """Money put in (positive) or taken out by the human is neither profit nor loss.
+
+        Args:
+            external_quote: What the account is worth more.
+            cash_quote: The part of it that is cash, where the rest is coins; None: all of it.
+        """
         old = self._memory
+        flow = external_quote if cash_quote is None else cash_quote
         return self._keep(
             replace(
                 old,
@@ -157,24 +170,38 @@ class RiskCounters:
                 week_start_quote=old.week_start_quote + external_quote,
                 peak_quote=old.peak_quote + external_quote,
                 equity_quote=old.equity_quote + external_quote,
+                flows_quote=old.flows_quote + flow,
             )
         )
 
     def adopt(self, external_quote: float) -> Memory:
         """Take the released difference of the books for money moved by the human; equity was marked at its lower."""
-        self.shift(external_quote)
+        self.shift(external_quote, cash_quote=self._memory.unexplained_cash_quote)
         marked = self._memory.equity_quote - min(0.0, external_quote)
-        return self._keep(replace(self._memory, equity_quote=marked, adopt_quote=None))
+        return self._keep(replace(self._memory, equity_quote=marked, adopt_quote=None, unexplained_cash_quote=0.0))
+
+    def unexplained(self, cash_quote: float) -> None:
+        """Take note of cash that the books cannot explain; 0: they can."""
+        self._keep(replace(self._memory, unexplained_cash_quote=cash_quote))
 
     def forget_release(self) -> None:
         """What a human released is not what is there now: nothing is adopted."""
         self._keep(replace(self._memory, adopt_quote=None))
 
-    def flat(self, cash_quote: float) -> float:
-        """Cash seen while flat: what changed since the last time was moved by the human; returned, quote."""
-        old = self._memory
-        moved = 0.0 if old.flat_cash_quote is None else cash_quote - old.flat_cash_quote
-        moved = 0.0 if abs(moved) < 0.01 else moved
+    def moved(self, cash_quote: float) -> float:
+        """What changed since the account was last seen flat, quote; 0 below a cent."""
+        seen = self._memory.flat_cash_quote
+        moved = 0.0 if seen is None else cash_quote - seen
+        return 0.0 if abs(moved) < 0.01 else moved
+
+    def flat(self, cash_quote: float, *, is_earned: bool = False) -> float:
+        """Cash seen while flat: what changed since the last time was moved by the human; returned, quote.
+
+        Args:
+            cash_quote: Of both wallets.
+            is_earned: The venue's own records explain the change: it is profit or loss.
+        """
+        moved = 0.0 if is_earned else self.moved(cash_quote)
         if moved:
             self.shift(moved)
         self._keep(replace(self._memory, flat_cash_quote=cash_quote))

@@ -50,8 +50,13 @@ def write_json(path: Path, data: Mapping[str, object], *, schema: int) -> None:
     write_atomic(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, *, schema: int) -> dict[str, object] | None:
+def read_json(path: Path, *, schema: int, oldest: int | None = None) -> dict[str, object] | None:
     """Read a JSON object written by `write_json`.
+
+    Args:
+        path: The file.
+        schema: The version that is written now.
+        oldest: The oldest version that can still be read; None: only `schema`.
 
     Returns:
         The object without its `schema` key; None: there is no such file.
@@ -72,7 +77,8 @@ def read_json(path: Path, *, schema: int) -> dict[str, object] | None:
         raise StateFileError(
             f"{path}: not JSON ({error}); set aside as {kept.name}, restore it from a backup"
         ) from error
-    if not isinstance(data, dict) or data.get("schema") != schema:
+    readable = range(schema if oldest is None else oldest, schema + 1)
+    if not isinstance(data, dict) or data.get("schema") not in readable:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         kept = set_aside(path)
         raise StateFileError(f"{path}: schema={found!r}, expected {schema}; set aside as {kept.name}")

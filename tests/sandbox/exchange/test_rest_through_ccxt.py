@@ -241,6 +241,15 @@ async def test_fees_and_the_key_s_rights_are_told(spot: Any, perp: Any, town: To
     await town.call("POST", "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
 
 
+async def test_a_deposit_is_in_the_spot_wallet_and_in_no_income_record(spot: Any, perp: Any, town: Town) -> None:
+    before, records = (await spot.fetch_balance())["USDT"]["total"], await perp.fapiprivate_get_income()
+    await town.call("POST", "/sandbox/deposit", {"usdt": "250.5"})
+    assert (await spot.fetch_balance())["USDT"]["total"] == pytest.approx(before + 250.5)
+    assert await perp.fapiprivate_get_income() == records
+    await town.call("POST", "/sandbox/deposit", {"usdt": "-250.5"})
+    assert (await spot.fetch_balance())["USDT"]["total"] == pytest.approx(before)
+
+
 async def test_a_countdown_cancels_what_rests(perp: Any, town: Town) -> None:
     bid = (await perp.fetch_order_book(PERP, 5))["bids"][0][0]
     price = float(perp.price_to_precision(PERP, bid * 0.96))

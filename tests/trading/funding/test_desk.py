@@ -15,9 +15,10 @@ from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
 from trading.funding.desk import flatten_home, trading_lock, trading_tools
-from trading.funding.position import PositionStatus
+from trading.funding.position import PositionStatus, PositionStore
 from trading.journal.audit import CycleStatus
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
@@ -48,7 +49,9 @@ async def test_a_carry_that_pays_is_opened_within_the_limits(rig: DeskRig, venue
     assert rig.desk.store.live.status is PositionStatus.OPEN
 
 
-async def test_the_books_agree_with_the_venue_to_the_cent_through_a_life(rig: DeskRig, venue: FakeVenue) -> None:
+async def test_the_books_agree_with_the_venue_to_the_cent_through_a_life(
+    rig: DeskRig, venue: FakeVenue, home: Home
+) -> None:
     start = venue.equity()
     await rig.cycle()
     for hour in (1, 2, 3):
@@ -68,6 +71,11 @@ async def test_the_books_agree_with_the_venue_to_the_cent_through_a_life(rig: De
     (closed,) = rig.desk.store.closed
     assert float(closed.profit_quote) == pytest.approx(float(venue.equity() - start), abs=0.01)
     assert closed.settlements == 3
+    assert closed.settled is not None
+    assert [(s.at_ms, s.amount_quote, s.venue_id) for s in closed.settled] == [
+        (record.at_ms, record.amount_quote, record.venue_id) for record in venue.records
+    ]
+    assert PositionStore(home.positions_file, Intents(home.intents_file)).closed == (closed,)
 
 
 async def test_funding_is_booked_once_and_only_from_the_venues_records(rig: DeskRig, venue: FakeVenue) -> None:

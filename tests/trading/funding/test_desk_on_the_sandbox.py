@@ -56,7 +56,13 @@ async def test_a_carry_opens_is_paid_recorded_funding_and_closes(home: Home) -> 
         spot, perp = await held(here)
         assert perp == 0
         assert spot < LOT / 10
-        assert desk.store.closed[0].settlements == 1
+        (closed,) = desk.store.closed
+        assert closed.settlements == 1
+        assert closed.settled is not None
+        (paid,) = closed.settled
+        assert (paid.amount_quote, paid.at_ms // HOUR_MS) == (closed.funding_quote, START_MS // HOUR_MS + 2)
+        assert paid.perp_base < 0
+        assert paid.venue_id
         await no_duplicates(here)
 
 
