@@ -3,7 +3,7 @@
 A strategy is stepped (`kernel.act`, the step's own) on the bars where something fills: what was decided before, a
 protective price that is met, a settlement or a hole while something is held. On every other bar the step would do
 nothing but mark the equity and decide, and that is all that is done here, with the step's own expressions: so the
-trades are those of `kernel.run` to the last bit, and equity sums differ from it only in the order they were added up.
+trades are those of `kernel.run` to the last bit, and metrics differ from `metrics.py` only in how their sums are added.
 
 t      bar of the stretch; a strategy's own count of bars, `state.bar`, runs on from stretch to stretch
 words  64 bars a word, see `bits.py`
@@ -332,7 +332,8 @@ def _mark_held(
     # Equity below these is a new worst; kept, because a product and a quotient a bar cost more than the bar itself.
     worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
     equity = sums.equity
-    sum_1, sum_2, sum_3, sum_4, down = 0.0, 0.0, 0.0, 0.0, 0.0
+    # Added up bar by bar from where they were: no cut of the bars, into tiles or days, shows in the last bit.
+    sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
     at = t
     while at < stop:
         worst, best = (low[at], high[at]) if side > 0 else (high[at], low[at])
@@ -365,11 +366,7 @@ def _mark_held(
     if at > t:
         s.peak, s.worst_drawdown, s.equity = peak, worst_drawdown, equity
         sums.equity, sums.drawdown = equity, drawdown
-        sums.sum_1 += sum_1
-        sums.sum_2 += sum_2
-        sums.sum_3 += sum_3
-        sums.sum_4 += sum_4
-        sums.sum_2_down += down
+        sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down = sum_1, sum_2, sum_3, sum_4, down
     return at
 
 
