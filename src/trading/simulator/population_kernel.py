@@ -336,7 +336,8 @@ def _mark_held(
     sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
     at = t
     while at < stop:
-        worst, best = (low[at], high[at]) if side > 0 else (high[at], low[at])
+        i = np.uint64(at)  # an unsigned index is not asked whether it counts from the end
+        worst, best = (low[i], high[i]) if side > 0 else (high[i], low[i])
         if side * (worst - level) <= 0.0 or side * (best - target) >= through:
             break
         if trails and side * (best - s.trail_best) > 0.0:
@@ -347,15 +348,14 @@ def _mark_held(
             worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
             worst_floor = peak * (1.0 - worst_drawdown)
         before = equity
-        equity = wallet + signed * (close[at] - entry)
+        equity = wallet + signed * (close[i] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
-        fall = min(r, 0.0)
         square = r * r
         sum_1 += r
         sum_2 += square
         sum_3 += square * r
         sum_4 += square * square
-        down += fall * fall
+        down += 0.5 * (square - r * abs(r))  # exactly the square below 0 and exactly 0 above; a branch would be guessed
         if equity > peak:
             peak = equity
             worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
