@@ -16,7 +16,7 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
-from trading.simulator.population_kernel import LISTS, SCORE, Closed, Plans, Stretch, advance
+from trading.simulator.population_kernel import LISTS, ROW, SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.recipes import RECIPES
 from trading.simulator.records import FILL, FILLS, FILLS_A_BAR, RULES, STATE, Bar, Columns
 
@@ -54,7 +54,8 @@ def compile_kernels() -> None:
     starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
     several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
-    advance(0, 1, Stretch(columns, words, words, rows, 1), plans, rates, margin, *several, fills, starts[:2])
+    stretch = Stretch(frozen(np.ones((1, ROW))), when, zero, zero, zero, words, words, rows, 1)
+    advance(0, 1, stretch, plans, rates, margin, *several, fills, starts[:2])
 
     aprs = frozen(expected_aprs(when, zero, when, LOOKBACK_MS))
     legs = CarryColumns(

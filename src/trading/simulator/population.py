@@ -24,7 +24,7 @@ from trading.simulator.compile import ATR
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import BarFeed
 from trading.simulator.metrics import DAY_MS
-from trading.simulator.population_kernel import SCORE, Closed, Plans, Stretch, advance
+from trading.simulator.population_kernel import ROW, SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.population_scores import scores_of
 from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph
@@ -181,7 +181,7 @@ class Population:
         matrix = np.empty((self._graph.values, count))
         for place, column in enumerate(self._graph.feed(bars)):
             matrix[place] = column
-        atr = frozen(matrix[self._atr].copy())
+        rows = _rows(columns, matrix[self._atr])
         frozen(matrix)
         words = np.empty((len(self._tests), words_for(count)), dtype=np.uint64)
         each = max(1, -(-len(self._tests) // threads))
@@ -196,7 +196,17 @@ class Population:
         if before_ms < 0:
             is_hole, is_day = np.concatenate(([False], is_hole)), np.concatenate(([False], is_day))
         settled = (columns.funding_open != 0.0) | (columns.funding_long_pays != 0.0) | (columns.funding_short_pays != 0)
-        return Stretch(columns._replace(atr=atr), _words(is_hole | settled), _words(is_day), words, count)
+        return Stretch(
+            rows,
+            columns.open_ms,
+            columns.funding_open,
+            columns.funding_long_pays,
+            columns.funding_short_pays,
+            _words(is_hole | settled),
+            _words(is_day),
+            words,
+            count,
+        )
 
     def _work(
         self, stretch: Stretch, keep_trades: bool, pool: ThreadPoolExecutor
@@ -252,6 +262,17 @@ def _lists(graph: RuleGraph, spec: StrategySpec, places: dict[str, tuple[int, ..
     filters = terms("filters")
     lists = [terms(name) for name in ("entry_long", "entry_short", "exit_long", "exit_short")]
     return [lists[0] and lists[0] + filters, lists[1] and lists[1] + filters, *lists[2:]]
+
+
+def _rows(columns: Columns, atr: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, ROW) bars as `population_kernel` reads them, each row on one line of the cache."""
+    room = np.zeros(len(atr) * ROW + ROW)
+    first = -(room.ctypes.data // room.itemsize) % ROW
+    rows = room[first : first + len(atr) * ROW].reshape(-1, ROW)
+    order = (columns.open, columns.high, columns.low, columns.close, columns.sigma, columns.quote_volume, atr)
+    for place, column in enumerate(order):
+        rows[:, place] = column
+    return frozen(rows)
 
 
 def _words(truth: NDArray[np.bool_]) -> NDArray[np.uint64]:

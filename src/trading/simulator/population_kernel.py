@@ -23,7 +23,6 @@ from trading.simulator.kernel import act, adverse_level, decide, row_of, take
 from trading.simulator.records import (
     FILLS_A_BAR,
     Bar,
-    Columns,
     FillRow,
     RulesRow,
     StateRow,
@@ -35,6 +34,12 @@ TOUCHED = 0.999999
 
 LISTS = 4
 """Of terms a strategy, in the order of the flags' bits: entry long, entry short, exit long, exit short."""
+
+
+OPEN, HIGH, LOW, CLOSE, SIGMA, QUOTE_VOLUME, ATR = range(7)
+"""Places in a row of bars."""
+ROW = 8
+"""Numbers a row, the last unused: 64 bytes."""
 
 
 class ScoreRow:
@@ -75,7 +80,13 @@ SCORE = record(ScoreRow)
 class Stretch(NamedTuple):
     """What all strategies of a population see of the bars."""
 
-    columns: Columns
+    rows: NDArray[np.float64]
+    """(n, ROW) one bar a row, its places below; a row is a line of the processor's cache, as a bar is what is met."""
+    open_ms: NDArray[np.int64]
+    funding_open: NDArray[np.float64]
+    """This and the next two as in `records.Columns`; read on special bars only."""
+    funding_long_pays: NDArray[np.float64]
+    funding_short_pays: NDArray[np.float64]
     special: NDArray[np.uint64]
     """Bars with a settlement, or after a hole: they concern whoever holds."""
     day_starts: NDArray[np.uint64]
@@ -124,16 +135,9 @@ def advance(
     Stops early when `closed` could overflow: `resume` is (strategy, bar) to go on from; strategy = `last` when done.
     """
     # Arrays go from hand to hand one by one: a tuple of them costs two atomic counts an array at each call.
-    c, words, special, day_starts, bars = (
-        stretch.columns,
-        stretch.words,
-        stretch.special,
-        stretch.day_starts,
-        stretch.bars,
-    )
-    open_ms, opens, high, low, close = c.open_ms, c.open, c.high, c.low, c.close
-    quote_volume, sigma, atr = c.quote_volume, c.sigma, c.atr
-    funding_open, long_pays, short_pays = c.funding_open, c.funding_long_pays, c.funding_short_pays
+    rows, words, special, day_starts = stretch.rows, stretch.words, stretch.special, stretch.day_starts
+    open_ms, bars = stretch.open_ms, stretch.bars
+    funding_open, long_pays, short_pays = stretch.funding_open, stretch.funding_long_pays, stretch.funding_short_pays
     terms, starts, numbers = plans.terms, plans.starts, plans.numbers
     trades, owners = closed.trades, closed.owners
     table, room = margin[0], fills[0]
@@ -165,19 +169,19 @@ def advance(
                         deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
                     if next_special < t:
                         next_special = next_bit(special, t, bars)
-                    until = _hold(s, sums, day_starts, high, low, close, t, min(deciding + 1, next_special), rules)
+                    until = _hold(s, sums, day_starts, rows, t, min(deciding + 1, next_special), rules)
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:
-                        decide(s, _flags(lists, deciding), atr[deciding], rules)
+                        decide(s, _flags(lists, deciding), rows[deciding, ATR], rules)
                     s.bar += 1
-                    s.sigma = sigma[until - 1]
-                    s.quote_volume = quote_volume[until - 1]
-                    s.last_open_ms = open_ms[until - 1]
                     t = until
                     if until == deciding + 1:
                         continue
+            if t > 0:
+                s.sigma, s.quote_volume = rows[t - 1, SIGMA], rows[t - 1, QUOTE_VOLUME]
             if t >= bars:
+                s.last_open_ms = open_ms[bars - 1]
                 break
             if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
                 resume[0], resume[1] = k, t
@@ -185,15 +189,17 @@ def advance(
             if next_special < t:
                 next_special = next_bit(special, t, bars)
             if next_special == t:
+                if t > 0:
+                    s.last_open_ms = open_ms[t - 1]
                 bar = Bar(
                     open_ms[t],
-                    opens[t],
-                    high[t],
-                    low[t],
-                    close[t],
-                    quote_volume[t],
-                    sigma[t],
-                    atr[t],
+                    rows[t, OPEN],
+                    rows[t, HIGH],
+                    rows[t, LOW],
+                    rows[t, CLOSE],
+                    rows[t, QUOTE_VOLUME],
+                    rows[t, SIGMA],
+                    rows[t, ATR],
                     _flags(lists, t),
                     funding_open[t],
                     long_pays[t],
@@ -201,11 +207,9 @@ def advance(
                 )
                 made = take(s, bar, rules, costs, table, room)
             else:
-                made = act(s, opens[t], high[t], low[t], close[t], 0.0, 0.0, rules, costs, table, room)
-                decide(s, _flags(lists, t), atr[t], rules)
-                s.sigma = sigma[t]
-                s.quote_volume = quote_volume[t]
-                s.last_open_ms = open_ms[t]
+                opened, high, low, closed_at = rows[t, OPEN], rows[t, HIGH], rows[t, LOW], rows[t, CLOSE]
+                made = act(s, opened, high, low, closed_at, 0.0, 0.0, rules, costs, table, room)
+                decide(s, _flags(lists, t), rows[t, ATR], rules)
                 s.bar += 1
             for i in range(made):
                 row = row_of(room, i)
@@ -276,9 +280,7 @@ def _hold(
     s: StateRow,
     sums: ScoreRow,
     day_starts: NDArray[np.uint64],
-    high: NDArray[np.float64],
-    low: NDArray[np.float64],
-    close: NDArray[np.float64],
+    rows: NDArray[np.float64],
     t: int,
     stop: int,
     rules: RulesRow,
@@ -288,11 +290,11 @@ def _hold(
     at = t
     while at < stop:
         if day == at:
-            if _is_met(s, high[at], low[at], rules):
+            if _is_met(s, rows[at, HIGH], rows[at, LOW], rules):
                 break
             _close_day(sums)
             day = next_bit(day_starts, at + 1, stop)
-        until = _mark_held(s, sums, high, low, close, at, min(day, stop), rules)
+        until = _mark_held(s, sums, rows, at, min(day, stop), rules)
         is_met = until < min(day, stop)
         at = until
         if is_met:
@@ -314,9 +316,7 @@ def _is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
 def _mark_held(
     s: StateRow,
     sums: ScoreRow,
-    high: NDArray[np.float64],
-    low: NDArray[np.float64],
-    close: NDArray[np.float64],
+    rows: NDArray[np.float64],
     t: int,
     stop: int,
     rules: RulesRow,
@@ -337,7 +337,7 @@ def _mark_held(
     at = t
     while at < stop:
         i = np.uint64(at)  # an unsigned index is not asked whether it counts from the end
-        worst, best = (low[i], high[i]) if side > 0 else (high[i], low[i])
+        worst, best = (rows[i, LOW], rows[i, HIGH]) if side > 0 else (rows[i, HIGH], rows[i, LOW])
         if side * (worst - level) <= 0.0 or side * (best - target) >= through:
             break
         if trails and side * (best - s.trail_best) > 0.0:
@@ -348,7 +348,7 @@ def _mark_held(
             worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
             worst_floor = peak * (1.0 - worst_drawdown)
         before = equity
-        equity = wallet + signed * (close[i] - entry)
+        equity = wallet + signed * (rows[i, CLOSE] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
         square = r * r
         sum_1 += r
