@@ -179,7 +179,7 @@ class Population:
         """A tile with every comparison answered."""
         count = len(columns.open_ms)
         matrix = np.empty((self._graph.values, count))
-        for place, column in enumerate(self._graph.feed(bars)):
+        for place, column in enumerate(self._graph.feed(bars, pool)):
             matrix[place] = column
         rows = _rows(columns, matrix[self._atr])
         frozen(matrix)

@@ -10,6 +10,7 @@ remembers between feeds lies in `memory`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,14 +98,26 @@ class RuleGraph:
         first, then = _CROSSINGS[condition.comparison]
         return self._test(first, _one_bar_ago(left), _one_bar_ago(right)), self._test(then, left, right)
 
-    def feed(self, bars: Chunk) -> list[Column]:
-        """The columns of the next bars; sub-expressions go on where the last feed left them."""
+    def feed(self, bars: Chunk, pool: Executor | None = None) -> list[Column]:
+        """The columns of the next bars; sub-expressions go on where the last feed left them.
+
+        Args:
+            bars: The next ones.
+            pool: Threads for what is read from the bars alone; None: one after the other, with the same result.
+        """
         for longer in self._longer.values():
             longer.feed(bars)
-        with np.errstate(all="ignore"):
-            values: list[Column] = []
-            for node in self._nodes:
-                values.append(node(bars, values))
+        values: list[Column] = [bars.close] * len(self._nodes)
+
+        def compute(place: int) -> None:
+            with np.errstate(all="ignore"):
+                values[place] = self._nodes[place](bars, values)
+
+        alone = [place for value, place in self._places.items() if isinstance(value, Indicator)]
+        for _ in pool.map(compute, alone) if pool is not None else map(compute, alone):
+            pass
+        for place in sorted(set(range(len(values))).difference(alone)):
+            compute(place)
         return values
 
     def holds(self, place: int, values: list[Column], count: int) -> Bits:
