@@ -392,8 +392,8 @@ def _mark(s: StateRow, high: float, low: float, closed: float) -> None:
     if s.side != 0:
         s.equity = s.wallet + s.side * s.quantity * (closed - s.entry_price)
         worst = s.wallet + s.side * s.quantity * ((low if s.side > 0 else high) - s.entry_price)
-    if s.peak > 0.0 and 1.0 - worst / s.peak > s.worst_drawdown:
-        s.worst_drawdown = 1.0 - worst / s.peak
+    if worst < s.peak * (1.0 - s.worst_drawdown):
+        s.worst_drawdown = max(s.worst_drawdown, 1.0 - worst / s.peak)
     s.peak = max(s.peak, s.equity)
 
 

@@ -152,40 +152,46 @@ def advance(
             _all_of(words, terms, starts[LISTS * k + i], starts[LISTS * k + i + 1], lists[i])
         _watch(lists, watched)
         s, sums, rules = state[k], score[k], numbers[k]
+        # Where the next bit is, kept until it is passed: one far ahead must not be looked for again at every trade.
         found[:] = -1
-        next_special = -1
+        next_special, next_day = -1, next_bit(day_starts, t, bars)
         while True:
+            if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
+                resume[0], resume[1] = k, t
+                return written
             if t < bars and s.pending_side == 0 and s.pending_exit == 0:
                 if found[s.side] < t:
-                    # Kept until it is passed: a bit far ahead must not be looked for again at every trade.
                     found[s.side] = next_bit(watched[s.side], t, bars)
-                deciding = found[s.side]
+                deciding, until = found[s.side], t
                 if s.side == 0:
                     until = min(deciding + 1, bars)
-                    _idle(sums, day_starts, t, until)
+                    while next_day < until:
+                        _close_day(sums)
+                        next_day = next_bit(day_starts, next_day + 1, bars)
                 else:
                     if rules.max_hold_bars > 0:
                         # The close on which the step says MAX_HOLD; `s.bar` is this bar's count.
                         deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
                     if next_special < t:
                         next_special = next_bit(special, t, bars)
-                    until = _hold(s, sums, day_starts, rows, t, min(deciding + 1, next_special), rules)
+                    if t != next_day or not _is_met(s, rows[t, HIGH], rows[t, LOW], rules):
+                        if t == next_day:
+                            _close_day(sums)
+                            next_day = next_bit(day_starts, t + 1, bars)
+                        until = _mark_held(s, sums, rows, t, min(deciding + 1, next_special, next_day), rules)
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:
                         decide(s, _flags(lists, deciding), rows[deciding, ATR], rules)
                     s.bar += 1
                     t = until
-                    if until == deciding + 1:
+                    if until == deciding + 1 or until == next_day:
                         continue
             if t > 0:
                 s.sigma, s.quote_volume = rows[t - 1, SIGMA], rows[t - 1, QUOTE_VOLUME]
             if t >= bars:
                 s.last_open_ms = open_ms[bars - 1]
                 break
-            if len(trades) > 0 and written + FILLS_A_BAR > len(trades):
-                resume[0], resume[1] = k, t
-                return written
             if next_special < t:
                 next_special = next_bit(special, t, bars)
             if next_special == t:
@@ -219,8 +225,9 @@ def advance(
                         trades[written] = row
                         owners[written] = k
                         written += 1
-            if next_bit(day_starts, t, t + 1) == t:
+            if t == next_day:
                 _close_day(sums)
+                next_day = next_bit(day_starts, t + 1, bars)
             _account(s, sums)
             t += 1
         t = 0
@@ -262,45 +269,6 @@ def _flags(lists: NDArray[np.uint64], t: int) -> int:
         if (lists[i, w] >> j) & np.uint64(1) != 0:
             flags |= 1 << i
     return flags
-
-
-@njit(cache=True, nogil=True)
-def _idle(sums: ScoreRow, day_starts: NDArray[np.uint64], t: int, stop: int) -> None:
-    """Bars without a position: the equity stays; days may end."""
-    if stop == t:
-        return
-    day = next_bit(day_starts, t, stop)
-    while day < stop:
-        _close_day(sums)
-        day = next_bit(day_starts, day + 1, stop)
-
-
-@njit(cache=True, nogil=True)
-def _hold(
-    s: StateRow,
-    sums: ScoreRow,
-    day_starts: NDArray[np.uint64],
-    rows: NDArray[np.float64],
-    t: int,
-    stop: int,
-    rules: RulesRow,
-) -> int:
-    """The first bar before `stop` that meets a protective price, else `stop`; the bars before it are marked."""
-    day = next_bit(day_starts, t, stop)
-    at = t
-    while at < stop:
-        if day == at:
-            if _is_met(s, rows[at, HIGH], rows[at, LOW], rules):
-                break
-            _close_day(sums)
-            day = next_bit(day_starts, at + 1, stop)
-        until = _mark_held(s, sums, rows, at, min(day, stop), rules)
-        is_met = until < min(day, stop)
-        at = until
-        if is_met:
-            break
-    sums.bars_held += at - t
-    return at
 
 
 @njit(cache=True, nogil=True)
@@ -366,6 +334,7 @@ def _mark_held(
     if at > t:
         s.peak, s.worst_drawdown, s.equity = peak, worst_drawdown, equity
         sums.equity, sums.drawdown = equity, drawdown
+        sums.bars_held += at - t
         sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down = sum_1, sum_2, sum_3, sum_4, down
     return at
 
@@ -383,7 +352,7 @@ def _account(s: StateRow, sums: ScoreRow) -> None:
     if r < 0.0:
         sums.sum_2_down += square
     sums.equity = s.equity
-    if s.peak > 0.0:
+    if s.equity < s.peak * (1.0 - sums.drawdown):
         sums.drawdown = max(sums.drawdown, (s.peak - s.equity) / s.peak)
     if s.side != 0:
         sums.bars_held += 1
