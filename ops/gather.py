@@ -43,6 +43,7 @@ def gather(lab: Lab) -> Numbers:
         ideas_tried=lab.bench.ledger.count(),
         rss_mb=peak_rss_mb(),
         errors=lab.memory.errors,
+        regime=str(lab.memory.regime),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import Headline, NewsFetcher
+from ai_brain.senses.regime.label import UNKNOWN, Regime
 from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
 from ops.history import History
@@ -32,6 +33,7 @@ from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 
 DAY_MS = 86_400_000
+UNMEASURED = Regime(UNKNOWN, "no cycle yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Memory:
     live_start_quote: float = 0.0
     """Equity of the live account when it was first read; kept on disk."""
     quality: float = 0.0
+    regime: Regime = UNMEASURED
+    """Of the market the lab trades, at the last cycle's newest bar; a description, nothing decides on it."""
     reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
     """(time, reason) of cycles that did not trade."""
     refused_ideas: Counter[str] = field(default_factory=Counter)

@@ -92,6 +92,8 @@ class Numbers:
     ideas_tried: int
     """Performances shown to anything that chooses, ever: the trial ledger's count."""
     rss_mb: float
+    regime: str = ""
+    """What kind of market it is, or `unknown: why`; empty: nobody looked."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

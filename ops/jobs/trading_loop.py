@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
 from ops.jobs.review import promote
 from ops.lab import Lab
@@ -177,7 +178,8 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
         lab.memory.executed += 1
     else:
         lab.memory.reasons.append((now_ms, decision.reason))
-    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
+    lab.memory.regime = regime_of(tape)
     lab.audit.append(
         AuditLine(
             at_ms=now_ms,
@@ -185,9 +187,10 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
             status=live.status,
             reason=decision.reason,
             config_sha256=lab.setting.config_hash,
-            data_sha256=lab.market.tape(Market.PERP, symbol, interval).content_hash,
+            data_sha256=tape.content_hash,
             data_quality=lab.memory.quality,
             stage_s={**stage_s, **live.stage_s},
+            regime=str(lab.memory.regime),
             signals=[
                 {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
                 for position in lab.paper.positions()

@@ -40,6 +40,7 @@ FULL = Numbers(
     uptime_s=2 * 86_400 + 3 * 3600 + 4 * 60 + 5,
     ideas_tried=118,
     rss_mb=312.4,
+    regime="calm up",
 )
 EMPTY = replace(
     FULL,
@@ -71,6 +72,7 @@ def test_the_hourly_report_word_for_word() -> None:
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
         "Data quality 97/100, ideas ever tried 118",
+        "Regime: calm up",
         "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); "
         "most often today: FUNDING_TOO_LOW 51×",
         "Next: the next live cycle",
@@ -86,6 +88,7 @@ def test_the_hourly_report_of_a_lab_that_has_nothing_yet() -> None:
         "Strategies: none yet",
         "Best: none on paper yet",
         "Data quality 97/100, ideas ever tried 118",
+        "Regime: calm up",
         "Last decision: none yet",
         "Next: the next live cycle",
     ]

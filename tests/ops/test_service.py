@@ -135,8 +135,9 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
     (first, *_) = audit_lines(lab_home)
     assert first["status"] == "NO_TRADE"
     assert first["reason"] == "NOT_ARMED"
-    for name in ("config_sha256", "data_sha256", "data_quality", "stage_s", "equity"):
+    for name in ("config_sha256", "data_sha256", "data_quality", "stage_s", "regime", "equity"):
         assert first[name], name
+    assert str(first["regime"]).split()[0] in ("calm", "usual", "stormy"), first["regime"]
     assert verify_audit(lab_home.audit_file).ok
     assert took_s < 8.0
 
