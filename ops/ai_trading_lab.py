@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from ops.jobs import backup, evaluation, news, reports, research, trading_loop
+from ops.jobs import backup, evaluation, news, onchain, reports, research, trading_loop
 from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, Job, Row, Schedule
@@ -45,6 +45,7 @@ LAST_WORDS_S = 1.0
 JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
+    "onchain": onchain.run,
     "hypothesis": research.hypothesis,
     "crazy_idea": research.crazy_idea,
     "evaluation": evaluation.run,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import Headline, NewsFetcher
+from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.regime.label import UNKNOWN, Regime
 from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
@@ -101,6 +102,7 @@ class Lab:
     bench: Bench
     paper: PaperEngine
     news: NewsFetcher
+    onchain: OnChainMonitor
     generator: HypothesisGenerator | None
     """None: no language model is configured; the library of published effects is all there is."""
     desk: CarryDesk | None

@@ -149,7 +149,7 @@ WORDS = {
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
-    "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again at its next due time",
+    "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",
 }
 """Events told in words of their own; the others are told as they stand in the journal."""

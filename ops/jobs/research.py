@@ -44,6 +44,7 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     question = Question(
         tape=tape,
         headlines=lab.memory.headlines,
+        onchain=lab.onchain.fresh(),
         refused=[
             Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
         ],

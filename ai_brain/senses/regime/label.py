@@ -1,7 +1,7 @@
 """The regime of a market in two words: how much it moves, and which way; filtered, from closed bars up to now.
 
-Movement: the standard deviation of log returns over the last day, ranked among those of the last 30 days (one a bar):
-`calm` in the lowest third, `stormy` in the highest, `usual` between. Way: the log return of the last 7 days against what
+Movement: the standard deviation of log returns over the last day, ranked among those of the last 30 days, one a bar:
+`calm` in the lowest third, `stormy` in the highest, else `usual`. Way: the log return of the last 7 days against what
 a walk of the 30 days' volatility does in 7 days: `up` or `down` beyond half of it, else `flat`. Neither is smoothed
 backwards, so the label of a bar never changes when later bars come. It is a description, not a prediction.
 """
@@ -69,7 +69,7 @@ def regime(close: NDArray[np.float64], *, per_day: int) -> Regime:
     """The regime at the last close.
 
     Args:
-        close: (31 * per_day + 1,) closes, quote per base, oldest first, evenly spaced; only the newest so many are read.
+        close: (31 * per_day + 1,) closes, quote per base, oldest first, evenly spaced; older ones are not read.
         per_day: Bars of a day, at least 2.
 
     Raises:
