@@ -66,6 +66,7 @@ SCHEDULE = (
     Row("hourly_report", 3600),
     Row("heartbeat", 6 * 3600),
     Row("insights", 2 * 3600),
+    Row("parity", DAY_S),
     Row("daily_summary", DAY_S),
     Row("weekly_backup", 7 * DAY_S, SUNDAY_S),
 )
@@ -196,8 +197,9 @@ class Schedule:
         self._done_ms[name] = due_ms
         self._finished.add(name)
         self._save()
-        if self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms and not self._stop.is_set():
-            self._fire_now(name)  # it fell due again while it ran
+        is_due = self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms  # it fell due again while it ran
+        if is_due and name not in self._parked and not self._stop.is_set():
+            self._fire_now(name)
         log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
 
     def _note_failure(self, name: str, outcome: str) -> None:
