@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from ops.jobs import backup, evaluation, news, onchain, reports, research, trading_loop
+from ops.jobs import backup, evaluation, news, onchain, parity, reports, research, trading_loop
 from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, Job, Row, Schedule
@@ -52,6 +52,7 @@ JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "hourly_report": reports.hourly,
     "heartbeat": reports.heartbeat,
     "insights": reports.insights,
+    "parity": parity.run,
     "daily_summary": reports.daily,
     "weekly_backup": backup.weekly,
 }

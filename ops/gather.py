@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ai_brain.paper.outcome import PaperPosition
+from ai_brain.paper.parity import Parity, ParityStatus
 from ops.lab import Lab
 from ops.numbers import Account, Best, Holding, Numbers
 from ops.sandbox_process import peak_rss_mb
@@ -44,7 +45,23 @@ def gather(lab: Lab) -> Numbers:
         rss_mb=peak_rss_mb(),
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
+        parity="" if lab.memory.parity_ms is None else parity_words(lab.memory.parity),
     )
+
+
+def parity_words(found: Sequence[Parity]) -> str:
+    """A night's comparison: how many were the same, and each that was not with its reason."""
+    if not found:
+        return "no paper account"
+    same = sum(parity.status is ParityStatus.SAME for parity in found)
+    words = [f"{same} of {len(found)} the same to the bit"]
+    for parity in found:
+        if parity.status is ParityStatus.DIFFERENT:
+            numbers = f"paper {parity.paper!r}, backtest {parity.backtest!r}"
+            words.append(f"{parity.strategy_id} DIFFERS in {parity.why}: {numbers}")
+        elif parity.status is ParityStatus.NOT_COMPARABLE:
+            words.append(f"{parity.strategy_id} not comparable: {parity.why}")
+    return "; ".join(words)
 
 
 def live_account(lab: Lab, report: CycleReport) -> Account:

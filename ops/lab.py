@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ai_brain.hypothesis_generator import HypothesisGenerator
+from ai_brain.paper.parity import Parity
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import Headline, NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
@@ -76,6 +77,10 @@ class Memory:
     bad_cycles: Counter[str] = field(default_factory=Counter)
     """Cycles in a row that were bad in some way, by alert name."""
     executed: int = 0
+    parity_ms: int | None = None
+    """When paper was last held against its backtest; None: not since the start."""
+    parity: tuple[Parity, ...] = ()
+    """What was found then, by strategy."""
 
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:
         """Reasons of the last day, by count."""

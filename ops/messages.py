@@ -31,7 +31,11 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "carry.closed": ("carry.close_incomplete", "carry.in_doubt", "carry.funding_missing", "carry.funding_differs"),
 }
 """Event -> alerts that it ends: what they told of is no longer so, and they are repeated no more."""
-ENDS_OF_THE_SAME: Mapping[str, str] = {"job.recovered": "job.failing"}
+ENDS_OF_THE_SAME: Mapping[str, str] = {
+    "job.recovered": "job.failing",
+    "parity.same": "parity.differs",
+    "parity.ended": "parity.differs",
+}
 """Event -> the alert that it ends, of the same job or strategy only."""
 
 
@@ -146,6 +150,8 @@ WORDS = {
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
+    "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
+    "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",

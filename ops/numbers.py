@@ -94,6 +94,8 @@ class Numbers:
     rss_mb: float
     regime: str = ""
     """What kind of market it is, or `unknown: why`; empty: nobody looked."""
+    parity: str = ""
+    """Paper against its backtest, last night, in words; empty: nobody looked."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

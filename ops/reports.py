@@ -54,6 +54,7 @@ def summary(n: Numbers, *, title: str) -> str:
             *(account_line(account) for account in n.accounts),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
             best_line(n.best),
+            f"Paper against its backtest: {n.parity or 'nobody has looked'}",
             "Why nothing traded: " + (", ".join(f"{reason} {count}×" for reason, count in reasons) or "it did"),
         ]
     )

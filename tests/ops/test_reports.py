@@ -41,6 +41,7 @@ FULL = Numbers(
     ideas_tried=118,
     rss_mb=312.4,
     regime="calm up",
+    parity="2 of 2 the same to the bit",
 )
 EMPTY = replace(
     FULL,
@@ -111,6 +112,7 @@ def test_the_summaries_word_for_word(title: str) -> None:
         EQUITY_PAPER,
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
+        "Paper against its backtest: 2 of 2 the same to the bit",
         "Why nothing traded: FUNDING_TOO_LOW 51×, HOLDING 3×",
     ]
 

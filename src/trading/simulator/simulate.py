@@ -19,7 +19,7 @@ from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Rules
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
 
 TRADE = np.dtype(
@@ -204,6 +204,14 @@ def new_state(starting_quote: float) -> NDArray[np.void]:
     for name in ("wallet", "equity", "peak"):
         state[name] = starting_quote
     return state
+
+
+def note_history(state: NDArray[np.void], columns: Columns) -> None:
+    """Let a new account know the last bar before it: its volatility and volume price the first fill."""
+    if len(columns.close):
+        state["sigma"] = columns.sigma[-1]
+        state["quote_volume"] = columns.quote_volume[-1]
+        state["last_open_ms"] = columns.open_ms[-1]
 
 
 def check_quote(starting_quote: float) -> None:
