@@ -1,5 +1,7 @@
-"""One spec -> Evidence. Cheap refusals first, then one look at the search stretch, then one at the stretch that judges.
+"""One spec -> Evidence. Cheap refusals first, then one look at the search stretch, then a walk forward over the rest.
 
+The walk is a chain of judged stretches. Each begins flat, past a purge as long as the longest trade before it, with its
+indicators warmed up on all bars before it. A spec's parameters are fixed: nothing is chosen between two stretches.
 Every performance is in the trial ledger before a verdict that rests on it leaves this file. Zero trades, a number that
 is none, or an error of the test is a refusal, never a pass.
 """
@@ -8,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ai_brain.evidence import cheap_rejection, findings
+from ai_brain.evidence.chain import chained
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
@@ -21,11 +24,12 @@ from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.significance import significance
-from ai_brain.evidence.telling import costs_told, data_used, parts_told, stretch_told
+from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.verdict import (
     NOT_THE_IDEAS_FAULT,
     QUARANTINE,
+    WALK_FORWARD,
     Band,
     Evidence,
     Finding,
@@ -35,7 +39,7 @@ from ai_brain.evidence.verdict import (
     Verdict,
     judge,
 )
-from ai_brain.evidence.windows import Window, cut, search_window, validation_window
+from ai_brain.evidence.windows import Window, purged, rest_window, search_window, shares, until
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.market import INTERVAL_MS
@@ -76,7 +80,7 @@ def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
 
     Args:
         spec: What is judged; its parameters stay as they are.
-        tapes: Oldest part is searched, newest part judges.
+        tapes: The oldest part is searched, the rest judges, stretch by stretch.
         bench: Ledger, graveyard, thresholds and clock.
 
     Returns:
@@ -135,19 +139,20 @@ class _Case:
         self.findings.extend(found)
         return all(finding.passed or not finding.refuses for finding in found)
 
-    def look(self, name: str, window: Window, conditions: Conditions | None = None) -> tuple[Run, ReturnMoments]:
-        """Run the spec on a stretch; the look is in the ledger before anyone learns of it."""
-        run = self._run(window, conditions or self.tapes.conditions)
+    def look(self, name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> ReturnMoments:
+        """Tell a run under its name; the look is in the ledger before anyone learns of it."""
         moments = return_moments(run.returns)
         self.bench.ledger.record([self._trial(name, run, moments)])
-        self.stretches.append(stretch_told(name, run, moments))
-        return run, moments
+        self.stretches.append(stretch_told(name, run, moments, purge_bars=purge_bars, holding_bars=holding_bars))
+        return moments
 
-    def _run(self, window: Window, conditions: Conditions) -> Run:
-        main = cut(self.tapes.main, window)
+    def run(self, window: Window, conditions: Conditions) -> Run:
+        """The spec on a stretch, from a flat book, with the bars before it as warm-up."""
+        main, begin_ms = until(self.tapes.main, window), int(self.tapes.main.open_time_ms[window.first])
         if self.tapes.spot is None:
-            return rehearse_rules(self.spec, main, conditions)
-        return rehearse_carry(self.spec, self.tapes.spot.window(main.start_ms, main.end_ms), main, conditions)
+            return rehearse_rules(self.spec, main, conditions, begin_ms=begin_ms)
+        spot = self.tapes.spot.window(main.start_ms, main.end_ms)
+        return rehearse_carry(self.spec, spot, main, conditions, begin_ms=begin_ms)
 
     def _trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
         return Trial(
@@ -175,7 +180,7 @@ class _Case:
     def close(self) -> Judgement:
         """Findings to a verdict, everything to evidence."""
         verdict, deciding = judge(tuple(self.findings))
-        trades = self.judged.trades if self.judged else ()
+        trades = self.judged.table if self.judged else ()
         quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
         table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
         market = self.spec.market
@@ -196,7 +201,7 @@ class _Case:
             statistics=self.statistics,
             prediction=self.prediction,
             suspicious=suspicious_trades(trades) if quarantined else (),
-            rules=asdict(self.tapes.conditions.rules),
+            rules=rules_told(self.tapes.conditions.rules),
             costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
             starting_quote=self.tapes.conditions.starting_quote,
             settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),
@@ -213,14 +218,14 @@ def _examine(case: _Case) -> None:
     search = search_window(bars, search_fraction=settings.search_pct / 100.0)
     if not _worth_a_look(case, search):
         return
-    searched, _ = case.look("search", search)
+    searched = case.run(search, case.tapes.conditions)
+    case.look("search", searched)
     if not case.ask(findings.of_books(searched) + findings.of_search(searched)):
         return
-    window = validation_window(bars, search, holding_bars=_holding_bars(case, searched))
-    judged, moments = case.look("validation", window)
+    windows, judged = _walk_forward(case, rest_window(bars, search), searched)
+    moments = case.look(WALK_FORWARD, judged)
     case.judged = judged
-    case.stretches.extend(parts_told(judged, settings.stretches))
-    doubled, late = _worse(case, window)
+    doubled, late = _worse(case, windows)
     case.statistics = significance(
         moments,
         trials=case.bench.ledger.count(),
@@ -230,12 +235,12 @@ def _examine(case: _Case) -> None:
         confidence=settings.confidence,
     )
     case.ask(findings.of_books(judged))
-    case.ask(_plausibility(case, judged, moments))
+    case.ask(findings.of_plausibility(case.spec.parameters, judged, moments, settings))
     case.ask(findings.of_sample(judged, is_carry=case.is_carry, settings=settings))
     case.ask(findings.of_fragility(doubled, late))
     case.ask(findings.of_significance(case.statistics, settings))
     case.prediction = predicted_bands(
-        [searched.equity, judged.equity],
+        judged.equity,
         bars_per_hour=HOUR_MS / judged.interval_ms,
         entry_cost_fraction=(judged.fees_quote + judged.slippage_quote)
         / judged.starting_quote
@@ -251,7 +256,7 @@ def _worth_a_look(case: _Case, search: Window) -> bool:
         return False
     if not case.ask(cheap_rejection.of_length(len(tape), settings)):
         return False
-    rest = validation_window(len(tape), search, holding_bars=0)
+    rest = rest_window(len(tape), search)
     if isinstance(parameters, RuleParameters):
         return (
             case.ask(cheap_rejection.of_complexity(parameters, settings))
@@ -263,29 +268,27 @@ def _worth_a_look(case: _Case, search: Window) -> bool:
     return case.ask(cheap_rejection.of_funding(tape, parameters, rest, settings))
 
 
-def _holding_bars(case: _Case, searched: Run) -> int:
-    parameters = case.spec.parameters
+def _walk_forward(case: _Case, rest: Window, searched: Run) -> tuple[list[Window], Run]:
+    """The judged stretches and the chain of their runs; what is purged before one rests on what came before it only."""
+    parameters, count = case.spec.parameters, case.bench.settings.stretches
     allowed = parameters.risk.max_hold_bars if isinstance(parameters, RuleParameters) else None
-    return max(allowed or 0, searched.longest_holding_bars)
+    holding = max(allowed or 0, searched.longest_holding_bars)
+    windows, runs = list[Window](), list[Run]()
+    for number, share in enumerate(shares(rest, count), start=1):
+        window = purged(share, holding_bars=holding)
+        run = case.run(window, case.tapes.conditions)
+        purge = window.first - share.first
+        case.look(f"{WALK_FORWARD} {number}/{count}", run, purge_bars=purge, holding_bars=holding)
+        holding = max(holding, run.longest_holding_bars)
+        windows.append(window)
+        runs.append(run)
+    return windows, chained(runs)
 
 
-def _worse(case: _Case, window: Window) -> tuple[Run, Run]:
-    """The judged stretch with all costs doubled, and with entries one bar late."""
+def _worse(case: _Case, windows: Sequence[Window]) -> tuple[Run, Run]:
+    """The same chain with all costs doubled, and with entries one bar late."""
     conditions = case.tapes.conditions
-    doubled, _ = case.look("costs doubled", window, conditions.dear())
-    late, _ = case.look("one bar late", window, conditions.late())
+    doubled, late = (chained([case.run(w, c) for w in windows]) for c in (conditions.dear(), conditions.late()))
+    case.look("costs doubled", doubled)
+    case.look("one bar late", late)
     return doubled, late
-
-
-def _plausibility(case: _Case, judged: Run, moments: ReturnMoments) -> list[Finding]:
-    parameters = case.spec.parameters
-    if not isinstance(parameters, RuleParameters):
-        return findings.of_carry_plausibility(judged)
-    risk = parameters.risk
-    return findings.of_rule_plausibility(
-        judged,
-        moments,
-        exposure_fraction=risk.position_fraction * risk.leverage,
-        leverage=float(risk.leverage),
-        settings=case.bench.settings,
-    )

@@ -93,9 +93,10 @@ def best_s(work: object) -> float:
 def rule_figures(tape: Tape) -> dict[str, float | str]:
     """One strategy: the loop alone over given arrays, and from text to full result."""
     spec, costs, rules = strategy(), Costs(), MarketRules(tick=0.01, lot=0.00001, min_notional=5.0)
-    columns: Columns = Feeder(Program(spec.parameters)).columns(tape)
+    columns: Columns = Feeder(Program(spec.parameters, tape.interval)).columns(tape)
+    margin = rules.margin()
     numbers, equity, trades = kernel_rules(spec, rules), np.empty(len(tape)), np.empty(len(tape), dtype=FILL)
-    loop_s = best_s(lambda: run(new_state(10_000.0), columns, numbers, costs.rates(), equity, trades))
+    loop_s = best_s(lambda: run(new_state(10_000.0), columns, numbers, costs.rates(), margin, equity, trades))
     whole_s = best_s(lambda: simulate(tape, spec, costs=costs, rules=rules))
     return {
         "market": tape.origin,

@@ -141,7 +141,9 @@ def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
     Raises:
         DataProviderError: it is not recorded.
     """
-    conditions = Conditions(rules=rules_for(spec))
+    fees = read_settings(home.settings_file).fees
+    costs, carry_costs = fees.costs(spec.market.market), fees.carry_costs()
+    conditions = Conditions(rules=rules_for(spec), costs=costs, carry_costs=carry_costs)
     if not isinstance(spec.parameters, CarryParameters):
         return Tapes(_tape(home, spec, spec.market.market, stretch), conditions)
     spot, perp = (_tape(home, spec, market, stretch) for market in (Market.SPOT, Market.PERP))

@@ -6,6 +6,7 @@ for every other.
 
 from __future__ import annotations
 
+from ops.known_brackets import known_brackets
 from trading.domain.instrument import Market
 from trading.simulator.costs import MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
@@ -27,9 +28,10 @@ _ANY_OTHER = (0.0001, 0.1, 5.0)
 
 
 def known_rules(market: Market, symbol: str) -> MarketRules:
-    """Steps and minimums of one market, the maintenance margin of its first bracket."""
+    """Steps and minimums of one market, and the margin table of a perpetual."""
     tick, lot, min_notional = _KNOWN.get((market, symbol), _ANY_OTHER)
-    return MarketRules(tick=tick, lot=lot, min_notional=min_notional)
+    brackets = known_brackets(symbol) if market is Market.PERP else ()
+    return MarketRules(tick=tick, lot=lot, min_notional=min_notional, brackets=brackets)
 
 
 def rules_for(spec: StrategySpec) -> MarketRules:
@@ -42,4 +44,5 @@ def rules_for(spec: StrategySpec) -> MarketRules:
         tick=max(spot.tick, perp.tick),
         lot=max(spot.lot, perp.lot),
         min_notional=max(spot.min_notional, perp.min_notional),
+        brackets=perp.brackets,
     )

@@ -28,6 +28,7 @@ from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.limits import RiskLimits
+from trading.simulator.fee_tiers import FeeSettings
 
 
 class _Section(BaseModel):
@@ -82,6 +83,7 @@ class LabSettings(_Section):
     service: ServiceSettings = ServiceSettings()
     telegram: TelegramSettings = TelegramSettings()
     research: ResearchSettings = ResearchSettings()
+    fees: FeeSettings = FeeSettings()
     gate: GateSettings = GateSettings()
     gemini: GeminiSettings = GeminiSettings()
     budget: BudgetSettings = BudgetSettings()

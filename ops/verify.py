@@ -14,6 +14,7 @@ from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason, Statistics
 from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
@@ -24,7 +25,7 @@ from trading.domain.errors import DataProviderError, SpecError
 from trading.domain.instrument import Market
 from trading.market.store import TapeStore
 from trading.market.tape import Funding, Tape, make_tape
-from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.costs import CarryCosts, Costs
 from trading.storage.home import Home
 from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
 
@@ -120,7 +121,7 @@ def as_judged(tape: Tape, used: DataUsed) -> Tape:
 def conditions_of(published: Evidence, spec: StrategySpec) -> Conditions:
     """Costs as published; the venue's steps as published, or the known ones where the evidence does not say."""
     told = published.to_json().get("rules")
-    rules = MarketRules(**told) if isinstance(told, dict) and told else rules_for(spec)
+    rules = rules_of(told) if isinstance(told, dict) and told else rules_for(spec)
     costs = published.costs
     if not isinstance(spec.parameters, CarryParameters):
         return Conditions(rules=rules, costs=Costs(**costs), starting_quote=published.starting_quote)

@@ -211,6 +211,38 @@ INDICATORS = {
 """By the catalogue's names: (bars, *arguments) -> values. Bars have `close`, `high`, `low`, `volume` lists."""
 
 
+def longer_bars(b, length: int):
+    """Bars of a longer interval that the tape saw from their first moment, made of all its bars, with `start` times."""
+    starts = sorted({t - t % length for t in b.time if t - t % length >= b.time[0]})
+    parts = [[i for i, t in enumerate(b.time) if s <= t < s + length] for s in starts]
+    return SimpleNamespace(
+        start=starts,
+        open=[b.open[p[0]] for p in parts],
+        high=[max(b.high[i] for i in p) for p in parts],
+        low=[min(b.low[i] for i in p) for p in parts],
+        close=[b.close[p[-1]] for p in parts],
+        volume=[math.fsum(b.volume[i] for i in p) for p in parts],
+        funding=[b.funding[p[-1]] for p in parts],
+    )
+
+
+def at_interval(b, interval: int, length: int, function) -> Values:
+    """At each bar, the value of the newest longer bar whose end is not after the bar's own end.
+
+    Args:
+        b: Bars, with `time` and `funding`.
+        interval: Length of a bar.
+        length: Of a longer bar.
+        function: From longer bars to their values.
+    """
+    longer = longer_bars(b, length)
+    values, out = function(longer), []
+    for time in b.time:
+        ended = [v for s, v in zip(longer.start, values, strict=True) if s + length <= time + interval]
+        out.append(ended[-1] if ended else None)
+    return out
+
+
 def sigmas(opens: list[float], closes: list[float]) -> list[float]:
     """Exponentially weighted volatility of a bar, decay 0.94, begun with the first bar's own change."""
     variance, out = math.log(closes[0] / opens[0]) ** 2, []
@@ -219,6 +251,24 @@ def sigmas(opens: list[float], closes: list[float]) -> list[float]:
             variance = 0.94 * variance + 0.06 * math.log(close / closes[i - 1]) ** 2
         out.append(math.sqrt(variance))
     return out
+
+
+def bust_price(side: int, quantity: float, entry: float, left: float, brackets) -> float:
+    """The liquidation price by the exchange's table: of each bracket in turn, is its price's notional in it?
+
+    Args:
+        brackets: (notional from, notional to, rate, amount), ascending; the last has no end.
+    """
+    for i, (floor, cap, rate, amount) in enumerate(brackets):
+        if side > 0:
+            price = (quantity * entry - left - amount) / (quantity * (1 - rate))
+        else:
+            price = (quantity * entry + left + amount) / (quantity * (1 + rate))
+        slack = 1e-9 * cap
+        starts = quantity * price >= floor - slack or i == 0
+        if starts and (quantity * price <= cap + slack or i == len(brackets) - 1):
+            return price
+    raise AssertionError("no bracket holds its own price")
 
 
 @dataclass
@@ -255,7 +305,7 @@ def backtest(bars, signals, settlements, o) -> Outcome:
         signals: Lists `long`, `short`, `exit_long`, `exit_short`, `atr` (None: no value).
         settlements: (time, rate, mark or None), on full minutes.
         o: Options: `fraction, leverage, stop, target, trail, max_hold, delay, margined, tick, lot, min_notional,
-            maintenance, liquidation_fee, taker, maker, half_spread, k, interval, start`.
+            brackets, liquidation_fee, taker, maker, half_spread, k, interval, start`.
     """
     out, cash, held, entry, leave = Outcome(), o.start, None, None, None
     sigma = sigmas(bars.open, bars.close)
@@ -268,9 +318,7 @@ def backtest(bars, signals, settlements, o) -> Outcome:
 
     def bust(p) -> float:
         """Price at which margin and result make the maintenance margin."""
-        if p.side > 0:
-            return (p.quantity * p.price - p.margin) / (p.quantity * (1 - o.maintenance))
-        return (p.quantity * p.price + p.margin) / (p.quantity * (1 + o.maintenance))
+        return bust_price(p.side, p.quantity, p.price, p.margin, o.brackets)
 
     def fund(p, amount: float) -> float:
         got = max(amount, -p.margin) if o.margined else amount

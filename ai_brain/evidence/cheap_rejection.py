@@ -45,7 +45,7 @@ def of_signals(tape: Tape, parameters: RuleParameters, judged: Window, settings:
     found = signals(tape, parameters)
     could_open = (found.entry_long | found.entry_short)[judged.first : judged.stop]
     count = int(np.count_nonzero(could_open))
-    note = f"The rules could open on {count} bars of the judged stretch, {settings.min_trades} trades are needed."
+    note = f"The rules could open on {count} bars of the judged stretches, {settings.min_trades} trades are needed."
     return [at_least(GateReason.TOO_FEW_SIGNALS, count, settings.min_trades, note)]
 
 
@@ -74,7 +74,7 @@ def of_funding(perp: Tape, parameters: CarryParameters, judged: Window, settings
         GateReason.DATA_TOO_SHORT,
         settled,
         settings.min_settlements,
-        f"{settled} settlements on the judged stretch, {settings.min_settlements} needed; fetch more history.",
+        f"{settled} settlements on the judged stretches, {settings.min_settlements} needed; fetch more history.",
     )
     if not enough.passed:
         return [enough]

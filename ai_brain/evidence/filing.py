@@ -1,6 +1,6 @@
 """Where evidence lies: `state/evidence/ID.json` for people and programs, beside it the tables to follow it to bars.
 
-`ID.trades.csv` holds the trades of the judged stretch, `ID.settlements.csv` a carry's funding.
+`ID.trades.csv` holds the trades of the judged stretches, `ID.settlements.csv` a carry's funding.
 Evidence is never overwritten by other evidence: an older file of the same strategy moves to `ID.HASH.json`.
 """
 
@@ -26,9 +26,9 @@ class Judgement:
 
     evidence: Evidence
     trades_csv: bytes
-    """Every closed trade of the judged stretch; empty when there was none."""
+    """Every trade of the judged stretches, those left open too; empty when there was none."""
     settlements_csv: bytes = b""
-    """Every settlement a carry met on the judged stretch; empty when there was none."""
+    """Every settlement a carry met on the judged stretches; empty when there was none."""
 
 
 def evidence_folder(home: Home) -> Path:

@@ -9,6 +9,7 @@ from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import ONLY_CAUTION, Finding, GateReason, Statistics
 from trading.domain.market import YEAR_MS
+from trading.strategy.spec import CarryParameters, RuleParameters
 
 CENT = 0.01
 """Quote: books that are off by more do not add up."""
@@ -47,20 +48,20 @@ def of_search(run: Run) -> list[Finding]:
 
 
 def of_sample(run: Run, *, is_carry: bool, settings: GateSettings) -> list[Finding]:
-    """Asked of the judged stretch: is there enough of it, did it win, was it liquidated?"""
+    """Asked of the chain of judged stretches: is there enough of it, did it win, was it liquidated?"""
     if is_carry:
         enough = at_least(
             GateReason.TOO_FEW_SETTLEMENTS,
             run.settlements,
             settings.min_settlements,
-            f"{run.settlements} settlements in position on the judged stretch, {settings.min_settlements} needed.",
+            f"{run.settlements} settlements in position on the judged stretches, {settings.min_settlements} needed.",
         )
     else:
         enough = at_least(
             GateReason.TOO_FEW_TRADES,
             len(run.trades),
             settings.min_trades,
-            f"{len(run.trades)} closed trades on the judged stretch, {settings.min_trades} needed.",
+            f"{len(run.trades)} closed trades on the judged stretches, {settings.min_trades} needed.",
         )
     return [
         enough,
@@ -68,14 +69,16 @@ def of_sample(run: Run, *, is_carry: bool, settings: GateSettings) -> list[Findi
             GateReason.LOST_ON_VALIDATION,
             run.net_return,
             0.0,
-            f"Net return on the judged stretch {run.net_return:+.3%}.",
+            f"Net return on the judged stretches {run.net_return:+.3%}.",
         ),
-        at_most(GateReason.LIQUIDATED, run.liquidations, 0, f"{run.liquidations} liquidations on the judged stretch."),
+        at_most(
+            GateReason.LIQUIDATED, run.liquidations, 0, f"{run.liquidations} liquidations on the judged stretches."
+        ),
     ]
 
 
 def of_fragility(doubled: Run, late: Run) -> list[Finding]:
-    """Asked of the judged stretch run again under worse conditions."""
+    """Asked of the chain run again under worse conditions."""
     return [
         above(
             GateReason.LOST_AT_DOUBLE_COST,
@@ -122,6 +125,22 @@ def of_books(run: Run) -> list[Finding]:
     return [at_most(GateReason.EQUITY_IDENTITY, off, CENT, f"Equity and trades differ by {off:.6f} quote.")]
 
 
+def of_plausibility(
+    parameters: RuleParameters | CarryParameters, run: Run, moments: ReturnMoments, settings: GateSettings
+) -> list[Finding]:
+    """Asked of the chain of judged stretches: is it a bug? `moments` are of its returns."""
+    if not isinstance(parameters, RuleParameters):
+        return of_carry_plausibility(run)
+    risk = parameters.risk
+    return of_rule_plausibility(
+        run,
+        moments,
+        exposure_fraction=risk.position_fraction * risk.leverage,
+        leverage=float(risk.leverage),
+        settings=settings,
+    )
+
+
 def of_carry_plausibility(run: Run) -> list[Finding]:
     """Asked of a funding carry in place of the Sharpe ceiling.
 
@@ -147,7 +166,7 @@ def of_rule_plausibility(
     """Asked of a rule strategy: is it too good to be true?
 
     Args:
-        run: The judged stretch.
+        run: The chain of judged stretches.
         moments: Of its returns.
         exposure_fraction: Capital in use while in position, fraction of equity: a small position has a small drawdown.
         leverage: Of the spec; the ceiling on return holds without leverage.

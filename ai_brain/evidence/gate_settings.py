@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Percent = Annotated[float, Field(ge=0, le=100)]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 
+MIN_SHARE_BARS = 20
+"""Of each judged stretch, its purge included; a return series of a few bars has no moments."""
+
 
 class GateSettings(BaseModel):
     """Thresholds of the evaluator; its hash is in every piece of evidence."""
@@ -16,15 +19,15 @@ class GateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     search_pct: Annotated[float, Field(ge=10, le=90)] = 60.0
-    """Oldest part of the tape, on which an idea is looked at first, percent; the rest, after a purge, judges it."""
+    """Oldest part of the tape, on which an idea is looked at first, percent; the rest judges it."""
     stretches: Annotated[int, Field(ge=1, le=24)] = 4
-    """Parts of equal length in which the judged curve is told."""
+    """Judged stretches of the walk-forward chain: equal shares of the rest, each after a purge."""
     min_bars: Annotated[int, Field(ge=50)] = 500
     """Shortest tape that is looked at, bars."""
     min_trades: Annotated[int, Field(ge=1)] = 30
-    """Closed trades on the judged stretch; for rule strategies."""
+    """Closed trades on the judged stretches together; for rule strategies."""
     min_settlements: Annotated[int, Field(ge=1)] = 30
-    """Funding settlements while in position on the judged stretch; for a funding carry."""
+    """Funding settlements while in position on the judged stretches together; for a funding carry."""
     confidence: Confidence = 0.95
     """Of the minimum track record length."""
     deflated_sharpe: Confidence = 0.95
@@ -43,6 +46,16 @@ class GateSettings(BaseModel):
     """Of the capital in use, for a rule strategy; below it likewise."""
     max_win_rate_pct: Percent = 85.0
     """Of a rule strategy with more than `min_trades` trades; above it likewise."""
+
+    @model_validator(mode="after")
+    def _every_stretch_has_bars(self) -> GateSettings:
+        bars = int(self.min_bars * (1.0 - self.search_pct / 100.0)) // self.stretches
+        if bars < MIN_SHARE_BARS:
+            raise ValueError(
+                f"stretches={self.stretches} leaves {bars} bars for each on a tape of min_bars={self.min_bars} with "
+                f"search_pct={self.search_pct:g}, and {MIN_SHARE_BARS} are needed; lower stretches or raise min_bars"
+            )
+        return self
 
     @model_validator(mode="after")
     def _caution_lies_below_approval(self) -> GateSettings:

@@ -23,6 +23,7 @@ def evidence_markdown(evidence: Evidence) -> str:
         ["## What was asked", "", "| question | passed | measured | limit | |", "|---|---|---|---|---|"]
         + [_finding_row(finding) for finding in evidence.findings],
         _stretches(evidence.stretches),
+        _walk_forward(evidence),
         _statistics(evidence.statistics),
         _prediction(evidence),
         _data(evidence),
@@ -62,15 +63,35 @@ def _finding_row(finding: Finding) -> str:
 def _stretches(stretches: tuple[Stretch, ...]) -> list[str]:
     if not stretches:
         return []
-    head = ["## Stretches", "", "| stretch | from | to | entries | trades | settlements | net | Sharpe a year |"]
-    head[-1] += " drawdown | fees | slippage | funding |"
+    head = ["## Stretches", "", "| stretch | from | to | entries | trades | left open | settlements | net |"]
+    head[-1] += " Sharpe a year | drawdown | fees | slippage | funding |"
     rows = [
-        f"| {s.name} | {iso(s.start_ms)} | {iso(s.end_ms)} | {s.entries} | {s.trades} | {s.settlements} | "
-        f"{s.net_return:+.3%} | {s.sharpe_annual:.2f} | {s.max_drawdown:.3%} | {s.fees_quote:.2f} | "
+        f"| {s.name} | {iso(s.start_ms)} | {iso(s.end_ms)} | {s.entries} | {s.trades} | {s.left_open} | "
+        f"{s.settlements} | {s.net_return:+.3%} | {s.sharpe_annual:.2f} | {s.max_drawdown:.3%} | {s.fees_quote:.2f} | "
         f"{s.slippage_quote:.2f} | {s.funding_quote:+.2f} |"
         for s in stretches
     ]
-    return [*head, "|" + "---|" * 12, *rows]
+    return [*head, "|" + "---|" * 13, *rows]
+
+
+def _walk_forward(evidence: Evidence) -> list[str]:
+    judged = evidence.judged
+    if not judged:
+        return []
+    purges = ", ".join(str(s.purge_bars) for s in judged)
+    holdings = ", ".join(str(s.holding_bars) for s in judged)
+    short = any(s.purge_bars < s.holding_bars for s in judged)
+    return [
+        "## Walk-forward",
+        "",
+        f"- {evidence.positive} of {len(judged)} judged stretches positive; walk-forward is their chain, compounded",
+        "- parameters fixed: the same in every stretch, nothing was chosen on one to be judged on the next",
+        "- each begins flat, indicators warmed up on the bars before it; what is left open at its end is marked at the "
+        "last close, the cost of closing it not paid",
+        f"- bars left out before each: {purges}; longest holding known by then: {holdings}"
+        + (" (longer than could be left out on this tape)" if short else ""),
+        f"- amounts are of accounts that begin each stretch with {evidence.starting_quote:,.0f}",
+    ]
 
 
 def _statistics(s: Statistics | None) -> list[str]:
@@ -78,7 +99,7 @@ def _statistics(s: Statistics | None) -> list[str]:
         return []
     needed = "none" if s.minimum_track_record_bars is None else f"{s.minimum_track_record_bars:,.0f}"
     return [
-        "## Significance of the judged stretch",
+        "## Significance of the walk-forward chain",
         "",
         f"- n = {s.bars:,} bars; Sharpe a bar {s.sharpe_bar:.5f}, skew {s.skew:.2f}, kurtosis {s.kurtosis:.2f}",
         f"- probabilistic Sharpe {s.probabilistic_sharpe:.4f} (above 0), deflated Sharpe {s.deflated_sharpe:.4f}",
@@ -94,7 +115,7 @@ def _prediction(evidence: Evidence) -> list[str]:
     return [
         "## What would refute it",
         "",
-        "Net return outside these bands on paper (99 % of the backtest's own stretches of that length lie inside):",
+        "Net return outside these bands on paper (99 % of the walk-forward's own stretches of that length lie inside):",
         "",
         *(f"- {band.bars} bars: {band.low:+.3%} to {band.high:+.3%}" for band in evidence.prediction),
     ]
@@ -114,7 +135,7 @@ def _data(evidence: Evidence) -> list[str]:
         f"- costs: {costs}; starting equity {evidence.starting_quote:,.0f}",
         f"- spec sha256 {evidence.spec_sha256}",
         f"- settings sha256 {evidence.settings_sha256}, code sha256 {evidence.code_sha256}",
-        f"- trades of the judged stretch: {evidence.spec_id}.trades.csv, sha256 {evidence.trades_sha256 or 'none'}",
-        f"- settlements met on it: {evidence.spec_id}.settlements.csv, sha256 {evidence.settlements_sha256 or 'none'}",
+        f"- trades of the judged stretches: {evidence.spec_id}.trades.csv, sha256 {evidence.trades_sha256 or 'none'}",
+        f"- settlements they met: {evidence.spec_id}.settlements.csv, sha256 {evidence.settlements_sha256 or 'none'}",
         f"- judged {iso(evidence.at_ms)}",
     ]

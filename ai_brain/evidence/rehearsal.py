@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.windows import Window
 from trading.domain.clock import iso
 from trading.domain.market import YEAR_MS
 
@@ -31,6 +30,9 @@ TRADE_COLUMNS = (
     "perp_exit_price",
 )
 """Of `ID.trades.csv`; bars are named by their open time, as in the tape; the last two are of a carry's other leg."""
+
+LEFT_OPEN = "LEFT_OPEN"
+"""Reason of a line that was not closed: its exit is the last bar of its stretch, at that bar's close, without costs."""
 
 SETTLEMENT_COLUMNS = ("number", "due", "bar", "rate", "price", "price_is_mark", "short_base", "funding_quote")
 """Of `ID.settlements.csv`: `funding_quote = short_base x price x rate`."""
@@ -81,10 +83,10 @@ class SettlementLine:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a spec did on a stretch; amounts in quote, all costs in the equity."""
+    """What a spec did on a stretch, or on a chain of them; amounts in quote, all costs in the equity."""
 
     open_time_ms: NDArray[np.int64]
-    """(n,) bars of the stretch."""
+    """(n,) bars of the stretch; a chain has holes where bars were purged."""
     interval_ms: int
     equity: NDArray[np.float64]
     """(n,) marked at each close."""
@@ -92,6 +94,8 @@ class Run:
     trades: tuple[TradeLine, ...]
     """Closed ones, oldest first."""
     entries: int
+    left_open: tuple[TradeLine, ...]
+    """Still open at an end, marked at its last close; a run has one end, a chain as many as it has stretches."""
     settled: tuple[SettlementLine, ...]
     """Settlements met in position, summed up from the tape; of carries only."""
     fees_quote: float
@@ -153,32 +157,16 @@ class Run:
         """Closed trades that made money, fraction; 0 when there are none."""
         return sum(trade.pnl_quote > 0.0 for trade in self.trades) / len(self.trades) if self.trades else 0.0
 
-    def part(self, window: Window) -> Run:
-        """Bars of this run as a run of its own; fees and slippage are of the trades closed in it."""
-        kept = slice(window.first, window.stop)
-        times = self.open_time_ms[kept]
-        trades = tuple(t for t in self.trades if t.exit_ms is not None and times[0] <= t.exit_ms <= times[-1])
-        settled = tuple(line for line in self.settled if times[0] <= line.bar_ms <= times[-1])
-        funding = sum((line.funding_quote for line in settled or trades), 0.0)
-        return replace(
-            self,
-            open_time_ms=times,
-            equity=self.equity[kept],
-            starting_quote=float(self.equity[window.first - 1]) if window.first else self.starting_quote,
-            trades=trades,
-            entries=sum(bool(times[0] <= t.entry_ms <= times[-1]) for t in self.trades),
-            settled=settled,
-            fees_quote=sum((t.fees_quote for t in trades), 0.0),
-            slippage_quote=sum((t.slippage_quote for t in trades), 0.0),
-            funding_quote=funding,
-            expected_funding_quote=funding,
-        )
-
     @property
     def longest_holding_bars(self) -> int:
-        """Of the closed trades, from entry bar to exit bar; 0 when there are none."""
-        spans = [trade.exit_ms - trade.entry_ms for trade in self.trades if trade.exit_ms is not None]
+        """From entry bar to exit bar; what is left open counts up to the end. 0 when nothing was held."""
+        spans = [line.exit_ms - line.entry_ms for line in self.table if line.exit_ms is not None]
         return max(spans, default=0) // self.interval_ms
+
+    @property
+    def table(self) -> tuple[TradeLine, ...]:
+        """Closed trades and those left open, by their entry: of a single run, its profit is the sum of theirs."""
+        return tuple(sorted((*self.trades, *self.left_open), key=lambda line: line.entry_ms))
 
 
 def trades_csv(trades: Sequence[TradeLine]) -> bytes:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ai_brain.evidence.rehearsal import Run, TradeLine
+from ai_brain.evidence.rehearsal import LEFT_OPEN, Run, TradeLine
 from trading.market.tape import Tape
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.open_trade import OpenTrade
 from trading.simulator.records import Acted
 from trading.simulator.simulate import Result, simulate
 from trading.strategy.spec import StrategySpec
@@ -37,8 +39,14 @@ class Conditions:
         return replace(self, entry_delay_bars=self.entry_delay_bars + 1)
 
 
-def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Run:
+def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, begin_ms: int | None = None) -> Run:
     """A rule strategy over a stretch.
+
+    Args:
+        spec: A rule strategy.
+        tape: The stretch's bars, and those before it.
+        conditions: Costs, the venue's rules, starting equity.
+        begin_ms: Open of the stretch's first bar; those before it warm the indicators up. None: all are the stretch.
 
     Raises:
         SpecError: the spec does not fit the tape.
@@ -50,16 +58,18 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Ru
         rules=conditions.rules,
         starting_quote=conditions.starting_quote,
         entry_delay_bars=conditions.entry_delay_bars,
+        begin_ms=begin_ms,
     )
     t = result.trades
     closed = t["quantity"] * (t["entry_price"] + t["exit_price"])
     return Run(
-        open_time_ms=tape.open_time_ms,
+        open_time_ms=result.open_time_ms,
         interval_ms=tape.interval_ms,
         equity=result.equity,
         starting_quote=conditions.starting_quote,
-        trades=tuple(_line(tape, row) for row in t),
+        trades=tuple(_line(result, row) for row in t),
         entries=len(t) + int(result.open_quantity != 0.0),
+        left_open=left_open(result.open_trade, result.open_time_ms, float(tape.close[-1])),
         settled=(),
         fees_quote=result.costs.fees,
         slippage_quote=result.costs.slippage,
@@ -71,10 +81,34 @@ def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions) -> Ru
     )
 
 
-def _line(tape: Tape, row: np.void) -> TradeLine:
+def left_open(
+    trade: OpenTrade | None, open_ms: NDArray[np.int64], close: float, perp_close: float | None = None
+) -> tuple[TradeLine, ...]:
+    """The position still open at the end of a run as a line of its table, marked at the last close of each leg."""
+    if trade is None:
+        return ()
+    line = TradeLine(
+        entry_ms=int(open_ms[trade.entry_bar]),
+        exit_ms=int(open_ms[-1]),
+        side=trade.side,
+        quantity_base=trade.quantity,
+        entry_price=trade.entry_price,
+        exit_price=close,
+        fees_quote=trade.fees,
+        slippage_quote=trade.slippage,
+        funding_quote=trade.funding,
+        pnl_quote=trade.pnl,
+        reason=LEFT_OPEN,
+        perp_entry_price=trade.perp_entry_price,
+        perp_exit_price=perp_close,
+    )
+    return (line,)
+
+
+def _line(result: Result, row: np.void) -> TradeLine:
     return TradeLine(
-        entry_ms=int(tape.open_time_ms[row["entry_bar"]]),
-        exit_ms=int(tape.open_time_ms[row["exit_bar"]]),
+        entry_ms=int(result.open_time_ms[row["entry_bar"]]),
+        exit_ms=int(result.open_time_ms[row["exit_bar"]]),
         side=int(row["side"]),
         quantity_base=float(row["quantity"]),
         entry_price=float(row["entry_price"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.rehearse import Conditions, left_open
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
 from trading.simulator.carry_records import CarryActed
@@ -14,8 +14,18 @@ from trading.strategy.spec import StrategySpec
 MINUTE_MS = 60_000
 
 
-def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions) -> Run:
+def rehearse_carry(
+    spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions, *, begin_ms: int | None = None
+) -> Run:
     """A funding carry over a stretch, on the bars both legs have.
+
+    Args:
+        spec: A `funding_carry`.
+        spot: The leg that is bought: the stretch's bars, and those before it.
+        perp: The leg that is sold short, likewise.
+        conditions: Costs, the venue's rules, starting equity.
+        begin_ms: Open of the stretch's first bar; those before it make the expected funding known. None: all are the
+            stretch.
 
     Raises:
         SpecError: the tapes are not its two legs, or have no bar in common.
@@ -28,11 +38,13 @@ def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Condi
         starting_quote=conditions.starting_quote,
         rules=conditions.rules,
         entry_delay_bars=conditions.entry_delay_bars,
+        begin_ms=begin_ms,
     )
     t = result.trades
     settled = _settled(result, perp)
     prices = t["spot_entry_price"] + t["perp_entry_price"] + t["spot_exit_price"] + t["perp_exit_price"]
-    held = float(result.short_base[-1]) * float(perp.close[-1]) * 2.0
+    last_spot, last_perp = (float(leg.close[leg.open_time_ms == result.open_time_ms[-1]][0]) for leg in (spot, perp))
+    held = float(result.short_base[-1]) * last_perp * 2.0
     return Run(
         open_time_ms=result.open_time_ms,
         interval_ms=perp.interval_ms,
@@ -40,6 +52,7 @@ def rehearse_carry(spec: StrategySpec, spot: Tape, perp: Tape, conditions: Condi
         starting_quote=result.starting_quote,
         trades=tuple(_line(result, row) for row in t),
         entries=result.entries,
+        left_open=left_open(result.open_trade, result.open_time_ms, last_spot, last_perp),
         settled=settled,
         fees_quote=result.fees_quote,
         slippage_quote=result.slippage_quote,

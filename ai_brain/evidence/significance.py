@@ -15,7 +15,7 @@ from ai_brain.evidence.verdict import Statistics
 def significance(
     moments: ReturnMoments, *, trials: int, ledger_variance: float | None, confidence: float
 ) -> Statistics:
-    """All the gate's statistics of one judged stretch.
+    """All the gate's statistics of a walk-forward chain.
 
     Args:
         moments: Of its returns, per bar.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+
+from pydantic import JsonValue
 
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.return_moments import ReturnMoments, return_moments
-from ai_brain.evidence.verdict import DataUsed, Evidence, Stretch
-from ai_brain.evidence.windows import Window, parts
+from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
+from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
+from trading.simulator.costs import MarketRules
 
 
-def stretch_told(name: str, run: Run, moments: ReturnMoments) -> Stretch:
-    """A run under its name; `moments` are of its returns."""
+def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
+    """A run under its name; `moments` are of its returns, the purge and what it is for are of a judged stretch."""
     return Stretch(
         name=name,
         start_ms=run.start_ms,
@@ -28,16 +31,10 @@ def stretch_told(name: str, run: Run, moments: ReturnMoments) -> Stretch:
         fees_quote=run.fees_quote,
         slippage_quote=run.slippage_quote,
         funding_quote=run.funding_quote,
+        left_open=len(run.left_open),
+        purge_bars=purge_bars,
+        holding_bars=holding_bars,
     )
-
-
-def parts_told(run: Run, count: int) -> list[Stretch]:
-    """The chain of judged stretches, one by one; fees, slippage and funding are of the trades closed in each."""
-    pieces = [run.part(part) for part in parts(Window(0, run.bars), count)]
-    return [
-        stretch_told(f"validation {number}/{count}", piece, return_moments(piece.returns))
-        for number, piece in enumerate(pieces, start=1)
-    ]
 
 
 def data_used(tape: Tape) -> DataUsed:
@@ -64,9 +61,27 @@ def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
     return {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}
 
 
+def rules_told(rules: MarketRules) -> dict[str, JsonValue]:
+    """The venue's steps, minimums and margin table; a bracket is a row of `Bracket`'s fields."""
+    plain: dict[str, JsonValue] = {name: value for name, value in asdict(rules).items() if name != "brackets"}
+    return {**plain, "brackets": [list(astuple(bracket)) for bracket in rules.brackets]}
+
+
+def rules_of(told: dict[str, JsonValue]) -> MarketRules:
+    """What `rules_told` told; evidence from before margin tables were kept has none.
+
+    Raises:
+        SettingsError: a value no venue asks.
+    """
+    plain = dict(told)
+    rows = plain.pop("brackets", [])
+    brackets = tuple(Bracket(*row) for row in rows) if isinstance(rows, list) else ()  # type: ignore[misc]  # as rules_told wrote them
+    return MarketRules(**plain, brackets=brackets)  # type: ignore[arg-type]  # numbers; the class checks them
+
+
 def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
-    """Evidence as the `performance.backtest` block of the strategy's file; of the judged stretch."""
-    judged, s = evidence.stretch("validation"), evidence.statistics
+    """Evidence as the `performance.backtest` block of the strategy's file; of the walk-forward chain."""
+    judged, s = evidence.stretch(WALK_FORWARD), evidence.statistics
     block: dict[str, float | int | str | None] = {
         "verdict": str(evidence.verdict),
         "deciding": str(evidence.deciding or ""),
@@ -75,6 +90,7 @@ def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
     if judged is not None:
         for name in ("bars", "trades", "settlements", "net_return", "sharpe_annual", "max_drawdown"):
             block[name] = getattr(judged, name)
+        block |= {"stretches": len(evidence.judged), "stretches_positive": evidence.positive}
     if s is not None:
         block |= {"deflated_sharpe": s.deflated_sharpe, "trials": s.trials}
     return block

@@ -65,7 +65,7 @@ class Trial:
     data_sha256: str
     """Content hash of the tape, or of both tapes of a carry joined by `+`."""
     stretch: str
-    """`search`, `validation`, `costs_doubled`, ...: which look of the spec it was."""
+    """`search`, `walk-forward 1/4`, `costs doubled`, ...: which look of the spec it was."""
     start_ms: int
     end_ms: int
     bars: int

@@ -6,7 +6,10 @@ import hashlib
 import json
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+WALK_FORWARD = "walk-forward"
+"""Name of the chain of judged stretches; each of them is `walk-forward 1/4` and so on."""
 
 
 class Verdict(StrEnum):
@@ -32,7 +35,7 @@ class GateReason(StrEnum):
     # asked of the search stretch
     NO_TRADES = "NO_TRADES"
     LOST_ON_SEARCH = "LOST_ON_SEARCH"
-    # asked of the judged stretch
+    # asked of the chain of judged stretches
     TOO_FEW_TRADES = "TOO_FEW_TRADES"
     TOO_FEW_SETTLEMENTS = "TOO_FEW_SETTLEMENTS"
     LOST_ON_VALIDATION = "LOST_ON_VALIDATION"
@@ -124,7 +127,7 @@ class Stretch(_Record):
     """What a strategy did on one stretch; fractions of starting equity, all costs in them."""
 
     name: str
-    """`search`, `validation` (judged as a whole), `validation 1/4` ..., `costs doubled`, `one bar late`."""
+    """`search`, `walk-forward 1/4` ..., `walk-forward` (their chain), and chains: `costs doubled`, `one bar late`."""
     start_ms: int
     end_ms: int
     bars: int
@@ -140,6 +143,12 @@ class Stretch(_Record):
     fees_quote: float
     slippage_quote: float
     funding_quote: float
+    left_open: int = 0
+    """Positions still open at the end, marked at its last close; of a chain, at all its ends."""
+    purge_bars: int = 0
+    """Bars left out before a judged stretch."""
+    holding_bars: int = 0
+    """Longest holding known before a judged stretch: what the purge is for, and as long as it could be."""
 
 
 class Band(_Record):
@@ -151,7 +160,7 @@ class Band(_Record):
 
 
 class Statistics(_Record):
-    """What the significance rests on; Sharpe ratios per bar, of the judged stretch."""
+    """What the significance rests on; Sharpe ratios per bar, of the walk-forward chain."""
 
     bars: int
     sharpe_bar: float
@@ -195,11 +204,11 @@ class Evidence(_Record):
     statistics: Statistics | None
     """None: refused before it came to that."""
     prediction: tuple[Band, ...]
-    """99 % of the backtest's own stretches of that many bars lie inside."""
+    """99 % of the walk-forward chain's stretches of that many bars lie inside."""
     suspicious: tuple[str, ...]
     """The three trades that carry most of the result, when quarantined."""
-    rules: dict[str, float] = {}
-    """The venue's steps and minimums the test ran under; empty in evidence from before they were kept."""
+    rules: dict[str, JsonValue] = {}
+    """The venue's steps, minimums and margin table the test ran under; empty in evidence from before they were kept."""
     costs: dict[str, float]
     """As the simulator was given them; fractions of notional."""
     starting_quote: float
@@ -207,13 +216,23 @@ class Evidence(_Record):
     code_sha256: str
     """Over the sources of the simulator, the rule language and the gate."""
     trades_sha256: str | None
-    """Of `ID.trades.csv`; None: no trade was closed."""
+    """Of `ID.trades.csv`; None: there was no trade."""
     settlements_sha256: str | None
     """Of `ID.settlements.csv`; None: none was met, as by every rule strategy."""
 
     def stretch(self, name: str) -> Stretch | None:
         """The stretch of that name; None: it was never run."""
         return next((stretch for stretch in self.stretches if stretch.name == name), None)
+
+    @property
+    def judged(self) -> tuple[Stretch, ...]:
+        """The judged stretches one by one, oldest first; empty when it never came to that."""
+        return tuple(stretch for stretch in self.stretches if stretch.name.startswith(f"{WALK_FORWARD} "))
+
+    @property
+    def positive(self) -> int:
+        """Judged stretches that earned something after costs."""
+        return sum(stretch.net_return > 0.0 for stretch in self.judged)
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON values."""

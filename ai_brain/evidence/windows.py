@@ -1,4 +1,4 @@
-"""Which bars may be looked at when: search first, then, past a purge, the stretch that judges."""
+"""Which bars may be looked at when: search first, then a chain of judged stretches, each past a purge."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from trading.market.tape import Tape
 
-MAX_PURGE_FRACTION = 0.10
-"""Of the bars after the search stretch; a holding time longer than that cannot be purged away on this tape."""
+MAX_PURGE_FRACTION = 0.25
+"""Of a judged stretch's share of the tape; a holding time longer than that cannot be purged away, and is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +29,37 @@ def search_window(bars: int, *, search_fraction: float) -> Window:
     return Window(0, int(bars * search_fraction))
 
 
-def validation_window(bars: int, search: Window, *, holding_bars: int) -> Window:
-    """The rest of a tape, after a purge of the longest holding time, so that no trade straddles both.
+def rest_window(bars: int, search: Window) -> Window:
+    """What the search stretch leaves of a tape of `bars` bars."""
+    return Window(search.stop, bars)
 
-    **Look-ahead**: a purge shorter than a trade lets the search stretch know how a validation trade ends.
+
+def shares(rest: Window, count: int) -> list[Window]:
+    """The rest cut into `count` shares of equal length, one for each judged stretch; the last takes what is left over.
+
+    Fixed before the first run: where a share begins and ends depends on no result.
     """
-    rest = bars - search.stop
-    purge = min(max(holding_bars, 0), int(rest * MAX_PURGE_FRACTION))
-    return Window(search.stop + purge, bars)
-
-
-def parts(window: Window, count: int) -> list[Window]:
-    """A window cut into `count` parts of equal length; the last takes what is left over."""
-    size = window.bars // count
-    edges = [window.first + i * size for i in range(count)] + [window.stop]
+    size = rest.bars // count
+    edges = [rest.first + i * size for i in range(count)] + [rest.stop]
     return [Window(a, b) for a, b in pairwise(edges)]
 
 
-def cut(tape: Tape, window: Window) -> Tape:
-    """The bars of a window and nothing before it: indicators start cold, so nothing older reaches into it.
+def purged(share: Window, *, holding_bars: int) -> Window:
+    """The judged stretch of a share: what is left after a purge of the longest holding time at its beginning.
+
+    **Look-ahead**: a purge shorter than a trade lets what came before know how a judged trade ends. At most
+    `MAX_PURGE_FRACTION` of the share is purged.
+    """
+    purge = min(max(holding_bars, 0), int(share.bars * MAX_PURGE_FRACTION))
+    return Window(share.first + purge, share.stop)
+
+
+def until(tape: Tape, window: Window) -> Tape:
+    """The bars of a window and all before it, which warm the indicators up; nothing after it.
 
     Raises:
         DataProviderError: the window holds no bar.
     """
-    start_ms = int(tape.open_time_ms[window.first])
-    end_ms = int(tape.open_time_ms[window.stop - 1]) + tape.interval_ms if window.bars > 0 else start_ms
-    return tape.window(start_ms, end_ms)
+    stop = window.stop if window.bars > 0 else 0
+    end_ms = int(tape.open_time_ms[stop - 1]) + tape.interval_ms if stop else tape.start_ms
+    return tape.window(tape.start_ms, end_ms)

@@ -20,6 +20,7 @@ from ai_brain.senses.onchain_monitor import Reading
 from trading.domain.clock import iso
 from trading.strategy.indicator_catalogue import COLUMNS, INDICATORS
 from trading.strategy.parameters import MAX_CONDITIONS
+from trading.strategy.rule_intervals import longer_intervals
 
 KNOWLEDGE = Path(__file__).parents[1] / "knowledge"
 """The research notes, one Markdown file each, in the order of their names."""
@@ -165,9 +166,20 @@ def _language(facts: MarketFacts) -> str:
     words = "\n".join(f"{d.signature()}  [{d.unit}] {d.definition}" for d in INDICATORS.values())
     return f"""# The rule language, complete
 A condition is `sum comparison sum`: < <= > >= crosses_above crosses_below; + - * / and parentheses; a lag in bars:
-close[1], sma(50)[24]. There is no and, or, not, == or if, and no other timeframe.
+close[1], sma(50)[24]. There is no and, or, not, == or if.
+{_intervals(facts.interval)}
 Columns: {", ".join(columns)}. Indicators, with their defaults:
 {words}"""
+
+
+def _intervals(timeframe: str) -> str:
+    longer = longer_intervals(timeframe)
+    if not longer:
+        return "There is no other timeframe."
+    x = longer[min(1, len(longer) - 1)]
+    return f"""Longer intervals: ema(50) @ {x}, (close - open) @ {x}: the value at the last bar of {x} that has closed.
+Known: {", ".join(longer)}. ema(50)[1] @ {x} is one bar of {x} before, (ema(50) @ {x})[1] what was seen one bar of
+{timeframe} ago; @ {x}[1] is an error."""
 
 
 def _notes() -> str:

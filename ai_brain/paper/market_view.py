@@ -90,7 +90,7 @@ def history_from_ms(spec: StrategySpec, account: PaperAccount) -> int:
         return account.last_bar_ms - RECENT_MS
     if isinstance(spec.parameters, CarryParameters):
         return account.started_ms - CARRY_WARM_UP_MS
-    bars = spec.parameters.lookback_bars * WARM_UP_FACTOR + 2
+    bars = spec.parameters.lookback_bars(spec.market.timeframe) * WARM_UP_FACTOR + 2
     return account.started_ms - bars * INTERVAL_MS[spec.market.timeframe]
 
 

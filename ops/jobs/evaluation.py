@@ -39,12 +39,13 @@ async def judge_one(lab: Lab, spec: StrategySpec) -> None:
 async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
     """The recorded market a spec is judged on: its own, and the spot leg for a carry; with what trading there costs."""
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
+    fees = lab.setting.settings.fees
     if isinstance(spec.parameters, CarryParameters):
         rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(perp, Conditions(rules=rules), spot)
+        return Tapes(perp, Conditions(rules=rules, carry_costs=fees.carry_costs()), spot)
     market = spec.market.market
-    conditions = Conditions(rules=market_rules(lab.instruments[market]))
+    conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=fees.costs(market))
     return Tapes(await lab.history.tape(market, symbol, interval), conditions)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai_brain.evidence.filing import load_evidence
-from ai_brain.evidence.verdict import Evidence, Stretch
+from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Stretch
 from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL
@@ -48,7 +48,7 @@ def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
         "thesis": spec.origin.thesis,
         "refutation": spec.origin.refutation,
         "backtest": _stretch(evidence.stretch("search")),
-        "walk_forward": f"{_stretch(evidence.stretch('validation'))}; {_significance(evidence)}",
+        "walk_forward": f"{_stretch(evidence.stretch(WALK_FORWARD))}; {_positive(evidence)}; {_significance(evidence)}",
         "paper": (
             f"{performance.net_return:+.3%} in {performance.hours / 24:.1f} days, n = {performance.results}, "
             f"95 % of each {performance.mean_low:+.4%} to {performance.mean_high:+.4%}. {note}"
@@ -65,6 +65,10 @@ def _stretch(stretch: Stretch | None) -> str:
         f"{stretch.net_return:+.2%} net over {stretch.bars} bars, n = {n}, deepest fall {stretch.max_drawdown:.2%}, "
         f"Sharpe {stretch.sharpe_annual:.2f} a year"
     )
+
+
+def _positive(evidence: Evidence) -> str:
+    return f"{evidence.positive} of {len(evidence.judged)} judged stretches positive"
 
 
 def _significance(evidence: Evidence) -> str:

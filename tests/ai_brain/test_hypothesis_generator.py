@@ -27,6 +27,7 @@ from tests.loopback import serving
 from trading.domain.clock import Clock
 from trading.domain.instrument import Market
 from trading.strategy.indicator_catalogue import INDICATORS
+from trading.strategy.rules import parse_rule
 from trading.strategy.spec import spec_sha256
 
 TAPE = wandering_tape()
@@ -82,6 +83,16 @@ async def test_the_measured_numbers_reach_the_prompt(made):
     assert all(indicator in told for indicator in INDICATORS)
     assert "# What a trade must overcome" in told
     assert "nan" not in told.split("# The rule language")[0]
+
+
+async def test_the_longer_intervals_that_its_rules_may_read_are_told(made):
+    model = Scripted('{"ideas": []}')
+    await made(model).generate(Question(TAPE))
+    told = model.asked[0].user
+    assert "Known: 2h, 4h, 6h, 8h, 12h, 1d." in told
+    for rule in ("ema(50) @ 4h > close", "(close - open) @ 4h > 0", "ema(50)[1] @ 4h > (ema(50) @ 4h)[1]"):
+        parse_rule(rule)
+        assert rule.split(" > ")[0] in told
 
 
 async def test_a_spot_market_is_not_told_of_funding_rules(made):

@@ -82,6 +82,7 @@ def changed(idea: dict, path: str, value: object) -> dict:
         ("entry_long", ["close[-1] > close"], IdeaReason.BAD_SPEC, "lag"),
         ("entry_long", ["__import__('os')"], IdeaReason.BAD_SPEC, "column"),
         ("entry_long", [], IdeaReason.BAD_SPEC, "never trades"),
+        ("entry_long", ["close > open @ 15m"], IdeaReason.BAD_SPEC, '"@ 15m": must be longer than timeframe=1h'),
         ("entry_long", ["close > open"] * 9, IdeaReason.BAD_SPEC, "8"),
         ("entry_long", "close > open", IdeaReason.WRONG_SHAPE, "entry_long"),
         ("entry_long", [1], IdeaReason.WRONG_SHAPE, "entry_long.0=1"),

@@ -201,7 +201,7 @@ def test_a_process_killed_in_the_middle_of_its_bars_resumes_to_the_bit(home: Hom
         [sys.executable, str(program), str(home.root)],
         check=False,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"},
     )
     assert done.returncode == -9
     half = load_account(home, spec.id)

@@ -23,7 +23,6 @@ from ai_brain.evidence.verdict import Finding, GateReason, Verdict
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
 from tests.ai_brain.markets import (
-    HOUR_MS,
     carry_spec,
     funded_pair,
     noise,
@@ -72,7 +71,7 @@ def test_a_planted_edge_is_approved_with_every_number_on_the_page(bench: Bench) 
     assert evidence.statistics.trials == 1
     spec = with_performance(rule_spec(), "backtest", backtest_block(evidence))
     assert spec.performance.backtest["evidence_sha256"] == evidence.evidence_sha256
-    assert spec.performance.backtest["trades"] == evidence.stretch("validation").trades  # type: ignore[union-attr]
+    assert spec.performance.backtest["trades"] == evidence.stretch("walk-forward").trades  # type: ignore[union-attr]
     page = evidence_markdown(evidence)
     for words in ("Falls overshoot", evidence.data[0].content_hash, "costs doubled", "one bar late", "48 bars:"):
         assert words in page
@@ -89,7 +88,13 @@ def test_every_number_shown_is_in_the_ledger_first(bench: Bench) -> None:
     spec = rule_spec()
     evidence = evaluate(spec, on(), bench).evidence
     rows = bench.ledger.trials_of(spec_sha256(spec))
-    assert [row["stretch"] for row in rows] == ["search", "validation", "costs doubled", "one bar late"]
+    assert [row["stretch"] for row in rows] == [
+        "search",
+        *(f"walk-forward {number}/4" for number in (1, 2, 3, 4)),
+        "walk-forward",
+        "costs doubled",
+        "one bar late",
+    ]
     for row in rows:
         told = evidence.stretch(str(row["stretch"]))
         assert told is not None
@@ -208,7 +213,7 @@ def test_too_good_to_be_true_is_quarantined_with_its_three_largest_trades(bench:
 
 def test_costs_above_the_edge_refuse_it_and_doubling_them_is_asked(bench: Bench) -> None:
     evidence = evaluate(rule_spec(), on(), bench).evidence
-    doubled, plain = evidence.stretch("costs doubled"), evidence.stretch("validation")
+    doubled, plain = evidence.stretch("costs doubled"), evidence.stretch("walk-forward")
     assert plain is not None
     assert doubled is not None
     assert doubled.net_return < plain.net_return - 0.05
@@ -218,19 +223,6 @@ def test_costs_above_the_edge_refuse_it_and_doubling_them_is_asked(bench: Bench)
     far_dearer = replace(CONDITIONS, costs=Costs(taker_rate=0.004))
     evidence = evaluate(rule_spec("roc(1) < -1.19"), replace(on(), conditions=far_dearer), bench).evidence
     assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.LOST_ON_SEARCH)
-
-
-def test_the_judged_chain_is_told_part_by_part_and_adds_up(bench: Bench) -> None:
-    evidence = evaluate(rule_spec(), on(), bench).evidence
-    whole = evidence.stretch("validation")
-    pieces = [stretch for stretch in evidence.stretches if stretch.name.startswith("validation ")]
-    assert whole is not None
-    assert sum(piece.trades for piece in pieces) == whole.trades
-    assert sum(piece.bars for piece in pieces) == whole.bars
-    assert np.prod([1 + piece.net_return for piece in pieces]) == pytest.approx(1 + whole.net_return, rel=1e-12)
-    search = evidence.stretch("search")
-    assert search is not None
-    assert pieces[0].start_ms >= search.end_ms + 2 * HOUR_MS  # purged by the two bars a trade may last
 
 
 def test_a_trade_in_the_table_can_be_followed_to_its_bars(home: Home, bench: Bench) -> None:
@@ -268,7 +260,7 @@ def test_a_carry_with_a_very_high_sharpe_is_judged_by_its_funding_not_refused_fo
 ) -> None:
     judgement = evaluate(carry_spec(), funded(), bench)
     evidence = judgement.evidence
-    judged = evidence.stretch("validation")
+    judged = evidence.stretch("walk-forward")
     assert judged is not None
     assert judged.sharpe_annual > 5
     assert (evidence.verdict, evidence.quarantined) == (Verdict.APPROVED, False)
@@ -322,7 +314,7 @@ def test_the_carry_on_recorded_bitcoin_is_paid_what_was_recorded(bench: Bench) -
 
     tapes = Tapes(recorded(Market.PERP), Conditions(CARRY_RULES), recorded(Market.SPOT))
     evidence = evaluate(carry_spec(), tapes, bench).evidence
-    judged = evidence.stretch("validation")
+    judged = evidence.stretch("walk-forward")
     assert judged is not None
     assert judged.settlements > 500
     assert judged.funding_quote > 200

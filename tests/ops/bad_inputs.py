@@ -252,7 +252,8 @@ BAD_INPUTS = (
     Case("`rsi(14) <`", "rule", with_rule("rsi(14) <")),
     Case("`rsi(0) < 28`", "rule", with_rule("rsi(0) < 28")),
     Case("`rsi(14) == 28`", "rule", with_rule("rsi(14) == 28")),
-    Case("`close < sma(20) @ 4h`", "rule", with_rule("close < sma(20) @ 4h")),
+    Case("`close < sma(20) @ 4hours`", "rule", with_rule("close < sma(20) @ 4hours")),
+    Case("`close < sma(20) @ 15m` on hours", "rule", with_rule("close < sma(20) @ 15m")),
     Case("`__import__('os')`", "rule", with_rule("__import__('os')")),
     # strategy files
     Case("a key that is none", "strategy file", spec_file(json.dumps({**DIPS, "nmae": "Dips"}))),

@@ -25,6 +25,10 @@ Origin = Literal["recorded", "downloaded", "live", "synthetic"]
 """Where bars come from; `synthetic` is said on every screen and in every file."""
 
 PRICES = ("open", "high", "low", "close")
+LOWEST_PRICE, HIGHEST_PRICE = 1e-12, 1e12
+"""Quote per base; what lies outside is no market's price, and products of it would leave float64."""
+LARGEST_VOLUME_BASE = 1e18
+"""Of one bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,8 @@ def make_tape(draft: Tape) -> Tape:
 
     Raises:
         DataProviderError: no bars, columns of different length, times not strictly increasing or off the grid, a price
-            that is not a positive finite number, a high below or a low above the rest, a negative volume; names the
-            bar, the column and the value.
+            or a volume that is none, a high below or a low above the rest, a settlement whose rate or mark is none;
+            names the bar, the column and the value.
     """
     name = f"tape {draft.symbol} {draft.market} {draft.interval}"
     if draft.interval not in INTERVAL_MS:
@@ -134,8 +138,7 @@ def make_tape(draft: Tape) -> Tape:
         _frozen(draft.funding.rate, np.float64),
         _frozen(draft.funding.mark_price, np.float64),
     )
-    if not (np.diff(funding.time_ms) > 0).all() or not np.isfinite(funding.rate).all():
-        raise DataProviderError(f"{name}: funding times do not increase, or a rate is not a number")
+    _check_funding(name, funding)
     filled = replace(
         draft,
         open_time_ms=times,
@@ -179,12 +182,39 @@ def _check_prices(name: str, times: NDArray[np.int64], columns: dict[str, NDArra
             )
 
     for column in PRICES:
-        refuse(~(np.isfinite(columns[column]) & (columns[column] > 0)), column, "not a price")
+        refuse(~((columns[column] >= LOWEST_PRICE) & (columns[column] <= HIGHEST_PRICE)), column, "not a price")
     top = np.maximum(columns["open"], columns["close"])
     bottom = np.minimum(columns["open"], columns["close"])
     refuse(columns["high"] < np.maximum(top, columns["low"]), "high", "below another price of its bar")
     refuse(columns["low"] > bottom, "low", "above another price of its bar")
-    refuse(~(np.isfinite(columns["volume_base"]) & (columns["volume_base"] >= 0)), "volume_base", "not a volume")
+    volume = columns["volume_base"]
+    refuse(~((volume >= 0) & (volume <= LARGEST_VOLUME_BASE)), "volume_base", "not a volume")
+
+
+def _check_funding(name: str, funding: Funding) -> None:
+    times, again = funding.time_ms, "fetch the settlements again"
+    for column in ("rate", "mark_price"):
+        count = len(getattr(funding, column))
+        if count != len(times):
+            raise DataProviderError(
+                f"{name}: funding {column} has {count} values for {len(times)} settlements; {again}"
+            )
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        at = int(np.argmax(steps <= 0)) + 1
+        raise DataProviderError(
+            f"{name}: funding time[{at}]={iso(int(times[at]))} does not come after {iso(int(times[at - 1]))}; {again}"
+        )
+    marks = funding.mark_price
+    refused = (
+        ("rate", ~(np.abs(funding.rate) < 1.0), "not a fraction of notional"),
+        ("mark_price", ~(np.isnan(marks) | ((marks >= LOWEST_PRICE) & (marks <= HIGHEST_PRICE))), "not a price"),
+    )
+    for column, bad, why in refused:
+        if bad.any():
+            at = int(np.argmax(bad))
+            value = getattr(funding, column)[at]
+            raise DataProviderError(f"{name}: funding {column}[{at}]={value} at {iso(int(times[at]))}: {why}; {again}")
 
 
 def _gaps(times: NDArray[np.int64], interval_ms: int) -> tuple[Gap, ...]:

@@ -15,10 +15,12 @@ from trading.market.tape import Tape
 from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, decide_carry, new_carry_state
-from trading.simulator.carry_records import CARRY_TRADE
+from trading.simulator.carry_records import CARRY_TRADE, CarryActed, CarryColumns
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.costs import CarryCosts, MarketRules
-from trading.simulator.simulate import returns_of
+from trading.simulator.open_trade import OpenTrade, open_carry_trade
+from trading.simulator.simulate import first_counted, returns_of
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 __all__ = [
@@ -34,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CarryResult:
-    """What a carry did on the bars that both tapes have, n of them. Arrays are read-only."""
+    """What a carry did on the bars that both tapes have and that counted, n of them. Arrays are read-only."""
 
     open_time_ms: NDArray[np.int64]
     """(n,) of the joined bars."""
@@ -48,6 +50,8 @@ class CarryResult:
     """(n,) base held short at the close."""
     trades: NDArray[np.void]
     """(k,) of `CARRY_TRADE`, closed carries."""
+    open_trade: OpenTrade | None
+    """The carry that is still on at the end, marked at the last close; None: flat."""
     entries: int
     exits: int
     settlements: int
@@ -69,9 +73,16 @@ class CarryResult:
     origin: str
     """Of the tapes: `synthetic` when either is."""
     rates: CarryCosts
+    """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what; of spot, and of the perpetual where it is another."""
     tape_hashes: tuple[str, str]
     """Spot, perpetual."""
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `CarryActed` ended a carry."""
 
     def identity_error_quote(self) -> float:
         """Equity against start + funding + basis - fees - slippage; about 0."""
@@ -88,6 +99,7 @@ def simulate_carry(
     starting_quote: float = 10_000.0,
     rules: MarketRules = CARRY_RULES,
     entry_delay_bars: int = 0,
+    begin_ms: int | None = None,
 ) -> CarryResult:
     """What would this carry have earned?
 
@@ -99,13 +111,18 @@ def simulate_carry(
         starting_quote: Equity before the first bar.
         rules: Of both legs together, see `carry_rules`.
         entry_delay_bars: Entries act this many bars late.
+        begin_ms: Bars that open before only make the funding expectation and the volatility known: flat and undecided
+            until then, and none of them is in the result. None: every bar counts.
 
     Raises:
-        SpecError: the spec is no carry, or the tapes are not its two legs or have no bar in common.
+        SpecError: the spec is no carry, the tapes are not its two legs or have no bar in common, or none at or after
+            `begin_ms`.
     """
     numbers = carry_numbers(spec, rules, entry_delay_bars=entry_delay_bars)
     check_legs(spot, perp, spec)
-    columns = CarryFeeder().columns(spot, perp)
+    known = CarryFeeder().columns(spot, perp)
+    first = first_counted(known.open_ms, begin_ms)
+    columns = CarryColumns._make(column[first:] for column in known)
     bars = len(columns.open_ms)
     if bars == 0:
         raise SpecError(
@@ -114,7 +131,9 @@ def simulate_carry(
     state = new_carry_state(starting_quote)
     equity, short_base = np.empty(bars), np.empty(bars)
     trades = np.empty(bars, dtype=CARRY_TRADE)
-    closed = carry_run(state, columns, numbers, costs.spot.rates(), costs.perp.rates(), equity, short_base, trades)
+    closed = carry_run(
+        state, columns, numbers, costs.spot.rates(), costs.perp.rates(), rules.margin(), equity, short_base, trades
+    )
     row = state[0]
     arrays = equity, returns_of(equity, starting_quote), short_base > 0.0, short_base, trades[:closed].copy()
     for array in arrays:
@@ -122,6 +141,7 @@ def simulate_carry(
     return CarryResult(
         columns.open_ms,
         *arrays,
+        open_trade=open_carry_trade(state),
         entries=int(row["entries"]),
         exits=int(row["exits"]),
         settlements=int(row["settlements"]),
@@ -137,6 +157,9 @@ def simulate_carry(
         interval=perp.interval,
         origin="synthetic" if "synthetic" in (spot.origin, perp.origin) else perp.origin,
         rates=costs,
+        impact_source="; ".join(dict.fromkeys((costs.spot.impact_source, costs.perp.impact_source))),
         tape_hashes=(spot.content_hash, perp.content_hash),
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted={reason.name: int(np.count_nonzero(arrays[-1]["reason"] == reason)) for reason in CarryActed},
     )

@@ -23,8 +23,8 @@ from trading.simulator.carry_records import (
     CarryRow,
     CarryTradeRow,
 )
-from trading.simulator.costs import CostRates
-from trading.simulator.fills import on_lot, slippage_rate
+from trading.simulator.costs import CostRates, Margin
+from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 
 DECISION, LIQUIDATION = int(CarryActed.DECISION), int(CarryActed.LIQUIDATION)
 
@@ -90,6 +90,7 @@ def carry_step(
     numbers: CarryNumbers,
     spot: CostRates,
     perp: CostRates,
+    margin: Margin,
     trades: NDArray[np.void],
 ) -> int:
     """Advance one carry by one closed bar of both legs; returns how many `trades` it closed, 0 or 1."""
@@ -100,7 +101,7 @@ def carry_step(
     _carry_marks(s, bar.spot_open, bar.perp_open)
     if s.short_quantity > 0.0:
         s.settlements += bar.count_open
-        _carry_funding(s, s.short_quantity * bar.funding_open, numbers)
+        _carry_funding(s, s.short_quantity * bar.funding_open, margin)
         if bar.perp_open >= s.liquidation_price:
             _liquidate(s, bar.perp_open, numbers, perp)
     closed = 0
@@ -111,9 +112,9 @@ def carry_step(
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
-            _carry_enter(s, bar, numbers, spot, perp)
+            _carry_enter(s, bar, numbers, spot, perp, margin)
     if s.short_quantity > 0.0:
-        _carry_inside(s, bar, numbers, perp)
+        _carry_inside(s, bar, numbers, perp, margin)
     # Hedged legs are worst at no bar's extreme in particular; a spot leg alone is, at its low.
     worst = bar.spot_close if s.short_quantity > 0.0 else bar.spot_low
     _carry_marks(s, bar.spot_close, bar.perp_close)
@@ -133,6 +134,7 @@ def carry_run(
     numbers: CarryNumbers,
     spot: CostRates,
     perp: CostRates,
+    margin: Margin,
     equity: NDArray[np.float64],
     short_base: NDArray[np.float64],
     trades: NDArray[np.void],
@@ -160,7 +162,7 @@ def carry_run(
             columns.count_open[t],
             columns.count_inside[t],
         )
-        if carry_step(state, bar, numbers, spot, perp, one) == 1:
+        if carry_step(state, bar, numbers, spot, perp, margin, one) == 1:
             trades[written] = one[0]
             written += 1
         equity[t] = state[0].equity
@@ -176,12 +178,12 @@ def _carry_marks(s: CarryRow, spot_price: float, perp_price: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _carry_funding(s: CarryRow, received: float, numbers: CarryNumbers) -> None:
+def _carry_funding(s: CarryRow, received: float, margin: Margin) -> None:
     """Funding goes through the short's margin and moves its liquidation price; it never takes more than is there."""
     received = max(received, -s.margin)
     s.margin += received
     s.funding += received
-    s.liquidation_price = (s.short_price + s.margin / s.short_quantity) / (1.0 + numbers.maintenance_rate)
+    s.liquidation_price = liquidation_price(-1.0, s.short_quantity, s.short_price, s.margin, margin)
 
 
 @njit(cache=True, nogil=True)
@@ -245,7 +247,9 @@ def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, r
 
 
 @njit(cache=True, nogil=True)
-def _carry_enter(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates) -> None:
+def _carry_enter(
+    s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates, margin: Margin
+) -> None:
     """Capital buys spot and backs the short: notional x (1 + 1 / leverage) and both fees, on the coarser lot."""
     s.pending = HOLD
     capital = s.cash * numbers.capital_fraction
@@ -268,20 +272,20 @@ def _carry_enter(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRa
     s.slippage += quantity * (spot_price - bar.spot_open + bar.perp_open - perp_price)
     s.entry_bar, s.entry_spot, s.entry_perp = s.bar, spot_price, perp_price
     s.entries += 1
-    _carry_funding(s, 0.0, numbers)
+    _carry_funding(s, 0.0, margin)
 
 
 @njit(cache=True, nogil=True)
-def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates) -> None:
+def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates, margin: Margin) -> None:
     """Liquidation against the bar's high, then funding inside; who is liquidated inside pays what was due, no more."""
     s.settlements += bar.count_inside
     if bar.perp_high >= s.liquidation_price:
         price = max(s.liquidation_price, bar.perp_open)
         if bar.funding_paid > 0.0:
-            _carry_funding(s, -s.short_quantity * bar.funding_paid, numbers)
+            _carry_funding(s, -s.short_quantity * bar.funding_paid, margin)
         _liquidate(s, price, numbers, perp)
     elif bar.count_inside > 0:
-        _carry_funding(s, s.short_quantity * (bar.funding_earned - bar.funding_paid), numbers)
+        _carry_funding(s, s.short_quantity * (bar.funding_earned - bar.funding_paid), margin)
 
 
 @njit(cache=True, nogil=True)

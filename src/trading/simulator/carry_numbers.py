@@ -62,7 +62,6 @@ def _numbers(
         entry_delay_bars=int(entry_delay_bars),
         lots_per_base=1.0 / rules.lot,
         min_notional=float(rules.min_notional),
-        maintenance_rate=float(rules.maintenance_rate),
         liquidation_fee_rate=float(rules.liquidation_fee_rate),
         interval_ms=interval_ms,
     )

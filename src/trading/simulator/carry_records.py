@@ -154,6 +154,5 @@ class CarryNumbers(NamedTuple):
     entry_delay_bars: int
     lots_per_base: float
     min_notional: float
-    maintenance_rate: float
     liquidation_fee_rate: float
     interval_ms: int

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from trading.simulator.bits import TEST, next_bit, packed_comparison, packed_tests, packed_threshold
 from trading.simulator.carry_feed import LOOKBACK_MS
 from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step, expected_aprs
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
-from trading.simulator.costs import Costs
+from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma
+from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
+from trading.simulator.population import RULES
+from trading.simulator.population_kernel import LISTS, SCORE, Closed, Plans, Stretch, advance
 from trading.simulator.recipes import RECIPES, Chunk, Memory, frozen
 from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Bar, Columns, Rules
 
@@ -25,26 +29,38 @@ def compile_kernels() -> None:
     price = frozen(np.full(1, 100.0))
     zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
-    bars = Chunk(price, price, price, price, price, zero)
+    bars = Chunk(when, price, price, price, price, price, zero)
     with np.errstate(all="ignore"):
         for name, recipe in RECIPES.items():
             arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name == "obv" else (2,))
             recipe(Memory(), *arguments)(bars)
+    LongerBars(Memory(), 60_000, 3_600_000).closed_by(bars)
     bar_sigma(price, price, np.zeros(2))
-    rates = Costs().rates()
+    rates, margin = Costs().rates(), MarketRules().margin()
+    words = np.zeros(1, dtype=np.uint64)
+    packed_comparison(price, price, 1, words)
+    packed_threshold(price, 1.0, 2, words)
+    next_bit(words, 0, 1)
 
     columns = Columns(when, price, price, price, price, price, zero, zero, when, zero, zero, zero)
-    rules = Rules(0.1, 1.0, 1.0, 1.0, 1.0, 1, 0, 1, 0.01, 100.0, 1000.0, 5.0, 0.004, 0.0125, 1)
+    rules = Rules(0.1, 1.0, 1.0, 1.0, 1.0, 1, 0, 1, 0.01, 100.0, 1000.0, 5.0, 0.0125, 1)
     state, fills = np.zeros(1, dtype=STATE), np.empty(FILLS_A_BAR, dtype=FILL)
-    run(state, columns, rules, rates, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
-    step(state, Bar(*(column[0].item() for column in columns)), rules, rates, fills)
+    run(state, columns, rules, rates, margin, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
+    step(state, Bar(*(column[0].item() for column in columns)), rules, rates, margin, fills)
+
+    rows = np.zeros((1, 1), dtype=np.uint64)
+    packed_tests(frozen(price.reshape(1, 1)), 1, np.zeros(1, dtype=TEST), 0, 0, rows)
+    starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
+    plans = Plans(nobody, starts, np.array([tuple(rules)], dtype=RULES))
+    several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
+    advance(0, 1, Stretch(columns, words, words, rows, 1), plans, rates, margin, *several, fills, starts[:2])
 
     aprs = frozen(expected_aprs(when, zero, when, LOOKBACK_MS))
     legs = CarryColumns(
         when, price, price, price, price, zero, price, price, price, price, zero, aprs, zero, zero, zero, when, when
     )
-    numbers = CarryNumbers(0.1, 0.0, 0.01, 1, 0.5, 1.0, 0, 1000.0, 5.0, 0.004, 0.0125, 1)
+    numbers = CarryNumbers(0.1, 0.0, 0.01, 1, 0.5, 1.0, 0, 1000.0, 5.0, 0.0125, 1)
     carried, closed = np.zeros(1, dtype=CARRY_STATE), np.empty(1, dtype=CARRY_TRADE)
-    carry_run(carried, legs, numbers, rates, rates, np.empty(1), np.empty(1), closed)
-    carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, closed)
+    carry_run(carried, legs, numbers, rates, rates, margin, np.empty(1), np.empty(1), closed)
+    carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, margin, closed)
     carry_decision(False, 0.0, 0.0, 0, numbers)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isclose, isfinite
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trading.domain.errors import SettingsError
-from trading.domain.instrument import Instrument, coarser_lot
+from trading.domain.instrument import Bracket, Instrument, coarser_lot
+
+FITTED_K = 0.6
+FITTED_K_SOURCE = (
+    "square-root law, k = 0.6: the larger of the fits to 346 spot and 335 perpetual books of BTCUSDT on 2024-08-08, "
+    "23:54 to 24:00 UTC (0.37 and 0.56, 95 % up to 0.60), rounded up; benchmarks/impact.py, docs/costs.md"
+)
+
+SMALLEST_STEP, LARGEST_STEP = 1e-12, 1e9
+"""Of a tick or a lot."""
 
 
 class CostRates(NamedTuple):
@@ -19,13 +31,22 @@ class CostRates(NamedTuple):
     impact_k: float
 
 
+class Margin(NamedTuple):
+    """A market's margin table as the kernels take it, (b,) each, read-only; one for all strategies of the market.
+
+    A position of notional N must keep `rates[i] * N - amounts[i]`, i the bracket that N falls into.
+    """
+
+    rates: NDArray[np.float64]
+    amounts: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """Fees and slippage of one market.
 
     Slippage of a market order is `half_spread_rate + impact_k * sigma * sqrt(notional / quote volume)`, sigma and the
-    quote volume those of the bar before. The square-root law with k near 1 is the literature's, used until k is fitted
-    to recorded books.
+    quote volume those of the bar before; k is fitted to recorded books, see docs/costs.md for what that is worth.
 
     Raises:
         SettingsError: a rate is negative, not finite, or 1 and more.
@@ -40,8 +61,8 @@ class Costs:
     """Resting take-profits."""
     half_spread_rate: float = 0.00005
     """Half of (ask - bid) / mid, paid by every market order."""
-    impact_k: float = 1.0
-    """The k of the square-root law, no unit."""
+    impact_k: float = FITTED_K
+    """The k of the square-root law, no unit; the literature's is near 1."""
 
     def __post_init__(self) -> None:
         for name in ("taker_rate", "maker_rate", "half_spread_rate"):
@@ -54,6 +75,11 @@ class Costs:
     def doubled(self) -> Costs:
         """Everything twice, for the question whether an edge lives on cheap fills."""
         return Costs(2 * self.taker_rate, 2 * self.maker_rate, 2 * self.half_spread_rate, 2 * self.impact_k)
+
+    @property
+    def impact_source(self) -> str:
+        """Where k comes from, for whoever reads a result."""
+        return FITTED_K_SOURCE if self.impact_k == FITTED_K else f"square-root law, k = {self.impact_k:g}: as given"
 
     def rates(self) -> CostRates:
         """The four numbers, for a kernel."""
@@ -90,29 +116,87 @@ class MarketRules:
     min_notional: float = 5.0
     """Smallest order, quote."""
     maintenance_rate: float = 0.004
-    """Maintenance margin as a fraction of notional, the first bracket's; perpetuals only."""
+    """Maintenance margin as a fraction of notional where `brackets` is empty; perpetuals only."""
     liquidation_fee_rate: float = 0.0125
     """Charged on the notional of a liquidation; perpetuals only."""
+    brackets: tuple[Bracket, ...] = ()
+    """The contract's margin table, ascending; empty: not known, `maintenance_rate` holds for every size."""
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot"):
             value = getattr(self, name)
-            if not (isfinite(value) and value > 0.0):
-                raise SettingsError(f"market rules: {name}={value}: must be above 0; read it from the venue's filters")
+            if not SMALLEST_STEP <= value <= LARGEST_STEP:
+                raise SettingsError(
+                    f"market rules: {name}={value}: must be above 0, {SMALLEST_STEP:g} to {LARGEST_STEP:g}; "
+                    "read it from the venue's filters"
+                )
         for name in ("min_notional", "maintenance_rate", "liquidation_fee_rate"):
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0.0):
                 raise SettingsError(f"market rules: {name}={value}: must be 0 or more")
+        for name in ("maintenance_rate", "liquidation_fee_rate"):
+            if getattr(self, name) >= 1.0:
+                raise SettingsError(f"market rules: {name}={getattr(self, name)}: a fraction of notional, below 1")
+        _check_brackets(self.brackets)
+
+    def margin(self) -> Margin:
+        """The margin table, for a kernel."""
+        steps = [(b.maintenance_rate, b.maintenance_amount_quote) for b in self.brackets]
+        table = np.array(steps or [(self.maintenance_rate, 0.0)], dtype=np.float64)
+        rates, amounts = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+        rates.flags.writeable = amounts.flags.writeable = False
+        return Margin(rates, amounts)
+
+
+def _check_brackets(brackets: tuple[Bracket, ...]) -> None:
+    """Refuse a table whose margin jumps or whose rates fall: the kernel reads it as the largest of its lines.
+
+    Raises:
+        SettingsError: names the bracket and the value.
+    """
+    floor, rate, amount = 0.0, 0.0, 0.0
+    for i, bracket in enumerate(brackets):
+        where = f"market rules: brackets[{i}]"
+        if not rate < bracket.maintenance_rate < 1.0:
+            raise SettingsError(
+                f"{where}: maintenance_rate={bracket.maintenance_rate}: not above {rate} and below 1; fetch the table"
+            )
+        if bracket.notional_from_quote != floor or not bracket.notional_to_quote > floor:
+            raise SettingsError(
+                f"{where}: from {bracket.notional_from_quote} to {bracket.notional_to_quote}: does not go on from "
+                f"{floor}; fetch the table"
+            )
+        amount += floor * (bracket.maintenance_rate - rate)
+        if not isclose(bracket.maintenance_amount_quote, amount, rel_tol=1e-6, abs_tol=0.01):
+            raise SettingsError(
+                f"{where}: maintenance_amount_quote={bracket.maintenance_amount_quote}: the margin would jump at "
+                f"{floor}, {amount:g} keeps it continuous; fetch the table"
+            )
+        floor, rate = bracket.notional_to_quote, bracket.maintenance_rate
+
+
+def continuous_brackets(steps: tuple[tuple[float, float], ...]) -> tuple[Bracket, ...]:
+    """A margin table from its caps and rates alone: the amounts are those that let the margin not jump.
+
+    Args:
+        steps: (notional at which the bracket ends, maintenance rate), ascending.
+    """
+    table, floor, rate, amount = list[Bracket](), 0.0, 0.0, 0.0
+    for cap, step_rate in steps:
+        amount += floor * (step_rate - rate)
+        table.append(Bracket(floor, cap, step_rate, round(amount, 8), 0.0))
+        floor, rate = cap, step_rate
+    return tuple(table)
 
 
 def market_rules(instrument: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
-    """An instrument's filters as float64; the maintenance rate is the first bracket's, or 0.4 % where none is known."""
+    """An instrument's filters as float64, and its margin table; 0.4 % of every notional where it has none."""
     return MarketRules(
         tick=float(instrument.tick),
         lot=float(instrument.lot),
         min_notional=float(instrument.min_notional),
-        maintenance_rate=instrument.brackets[0].maintenance_rate if instrument.brackets else 0.004,
         liquidation_fee_rate=liquidation_fee_rate,
+        brackets=instrument.brackets,
     )
 
 
@@ -123,6 +207,6 @@ def carry_rules(spot: Instrument, perp: Instrument, *, liquidation_fee_rate: flo
         tick=max(float(spot.tick), float(perp.tick)),
         lot=float(coarser_lot(spot, perp)),
         min_notional=max(float(spot.min_notional), float(perp.min_notional)),
-        maintenance_rate=margin.maintenance_rate,
         liquidation_fee_rate=liquidation_fee_rate,
+        brackets=margin.brackets,
     )

@@ -1,4 +1,4 @@
-"""From tape to kernel columns: the bars not seen yet with their signals, volatility and funding."""
+"""From tape to kernel columns: the bars not seen yet with their volatility and funding, and what the rules say."""
 
 from __future__ import annotations
 
@@ -10,46 +10,36 @@ from numpy.typing import NDArray
 from trading.market.tape import Funding, Tape
 from trading.simulator.compile import Program, Signals
 from trading.simulator.indicators import bar_sigma
-from trading.simulator.recipes import Chunk, frozen
+from trading.simulator.recipes import Chunk, Memory, frozen
 from trading.simulator.records import Columns
 from trading.simulator.settlements import joined, lay_settlements, not_before
 
 NOTHING_SEEN_MS = -1
 
 
-class Feeder:
-    """Feeds a program with the bars of growing or rolling tapes, each bar once, in order."""
+class BarFeed:
+    """Gives the bars of growing or rolling tapes, each once, in order, with volatility and settled funding."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, memory: Memory) -> None:
         self.last_open_ms = NOTHING_SEEN_MS
         """Open time of the last bar fed; -1: none yet."""
         self.last_rate = nan
         """Funding rate known at that bar's close; nan: none."""
         self.ahead = Funding.none()
         """Settlements seen at or after that close, which meet the next bar."""
-        self._sigma_state = program.memory.new(2, 0.0)
+        self._sigma_state = memory.new(2, 0.0)
 
     def fresh(self, tape: Tape) -> int:
         """Index of the first bar of a tape that was not fed yet; its length when there is none."""
         return int(np.searchsorted(tape.open_time_ms, self.last_open_ms, side="right"))
 
-    def signals(self, tape: Tape) -> Signals:
-        """What the rules say at the bars not seen yet."""
-        return self._next(tape)[0]
-
-    def columns(self, tape: Tape) -> Columns:
-        """The bars not seen yet with everything the step needs to know of them."""
-        return self._next(tape)[1]
-
-    def _next(self, tape: Tape) -> tuple[Signals, Columns]:
+    def next(self, tape: Tape) -> tuple[Chunk, Columns]:
+        """The bars not seen yet, for rules and for the step; ATR and flags are the rules' to fill in."""
         first = self.fresh(tape)
-        open_ms = tape.open_time_ms[first:]
+        open_ms, opens = tape.open_time_ms[first:], tape.open[first:]
         if len(open_ms) == 0:
-            opens = tape.open[first:]
             since_ms = tape.end_ms
         else:
-            opens = tape.open[first:]
             seen = self.last_open_ms != NOTHING_SEEN_MS
             since_ms = self.last_open_ms + tape.interval_ms if seen else int(open_ms[0])
         funding = joined(self.ahead, tape.funding)
@@ -57,6 +47,7 @@ class Feeder:
             funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
         )
         bars = Chunk(
+            open_ms,
             opens,
             tape.high[first:],
             tape.low[first:],
@@ -64,7 +55,6 @@ class Feeder:
             tape.volume_base[first:],
             settled.last_rate,
         )
-        answer = self.program.feed(bars)
         columns = Columns(
             open_ms,
             bars.open,
@@ -73,8 +63,8 @@ class Feeder:
             bars.close,
             frozen(bars.volume * bars.close),
             frozen(bar_sigma(bars.open, bars.close, self._sigma_state)),
-            _read_only_copy(answer.atr),
-            answer.flags(),
+            frozen(np.full(len(open_ms), nan)),
+            _no_flags(len(open_ms)),
             settled.at_open,
             settled.long_pays,
             settled.short_pays,
@@ -83,7 +73,31 @@ class Feeder:
             self.last_open_ms = int(open_ms[-1])
             self.last_rate = float(settled.last_rate[-1])
             self.ahead = not_before(funding, self.last_open_ms + tape.interval_ms)
-        return answer, columns
+        return bars, columns
+
+
+class Feeder(BarFeed):
+    """Feeds one strategy's program."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program.memory)
+        self.program = program
+
+    def signals(self, tape: Tape) -> Signals:
+        """What the rules say at the bars not seen yet."""
+        return self.program.feed(self.next(tape)[0])
+
+    def columns(self, tape: Tape) -> Columns:
+        """The bars not seen yet with everything the step needs to know of them."""
+        bars, columns = self.next(tape)
+        answer = self.program.feed(bars)
+        return columns._replace(atr=_read_only_copy(answer.atr), flags=answer.flags())
+
+
+def _no_flags(count: int) -> NDArray[np.int64]:
+    flags = np.zeros(count, dtype=np.int64)
+    flags.flags.writeable = False
+    return flags
 
 
 def _read_only_copy(array: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from math import floor, sqrt
 
 from numba import njit
 
-from trading.simulator.costs import CostRates
+from trading.simulator.costs import CostRates, Margin
 
 MAX_SLIPPAGE_RATE = 0.5
 """No price is made worse than this, so that prices stay prices."""
@@ -34,3 +34,20 @@ def on_lot(quantity_base: float, lots_per_base: float) -> float:
     lot takes 0.3 / 0.1 = 2.9999999999999996 for the three lots it is.
     """
     return floor(quantity_base * lots_per_base + 1e-9) / lots_per_base
+
+
+@njit(cache=True, nogil=True)
+def liquidation_price(side: float, quantity: float, entry_price: float, left: float, margin: Margin) -> float:
+    """Where the margin left and the result make the maintenance margin of the bracket at that price (rule 14).
+
+    For bracket i: left + side q (p - entry) = rate_i q p - amount_i. The rates rise and the margin is continuous over
+    the brackets, so what must be kept is the largest of all brackets' lines, and the price met first on the way
+    against us is the one of the bracket that its notional falls into; no boundary needs looking up.
+    `side` is a float, for numba would compile a second version for the integer written in the carry's call.
+    """
+    found: float = (side * entry_price - (left + margin.amounts[0]) / quantity) / (side - margin.rates[0])
+    for i in range(1, len(margin.rates)):
+        price = (side * entry_price - (left + margin.amounts[i]) / quantity) / (side - margin.rates[i])
+        if side * (price - found) > 0.0:
+            found = price
+    return found

@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trading.simulator.costs import CostRates
-from trading.simulator.fills import on_lot, slippage_rate
+from trading.simulator.costs import CostRates, Margin
+from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 from trading.simulator.records import (
     ENTRY,
     ENTRY_LONG,
@@ -46,7 +46,9 @@ TOUCHED = 0.999999
 
 
 @njit(cache=True, nogil=True)
-def step(state: NDArray[np.void], bar: Bar, rules: Rules, costs: CostRates, fills: NDArray[np.void]) -> int:
+def step(
+    state: NDArray[np.void], bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void]
+) -> int:
     """Advance one strategy by one closed bar; returns how many `fills` it wrote."""
     s: StateRow = state[0]
     made = 0
@@ -54,17 +56,17 @@ def step(state: NDArray[np.void], bar: Bar, rules: Rules, costs: CostRates, fill
     if held and bar.open_ms - s.last_open_ms > rules.interval_ms:
         s.gaps += 1
     if held and bar.funding_open != 0.0:
-        _book_funding(s, -s.side * s.quantity * bar.funding_open, rules)
+        _book_funding(s, -s.side * s.quantity * bar.funding_open, rules, margin)
     made = _at_open(s, bar, rules, costs, fills, made)
     if s.pending_side != 0:
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
-            made = _enter(s, bar, rules, costs, fills, made)
+            made = _enter(s, bar, rules, costs, margin, fills, made)
     if s.side != 0:
-        made = _inside(s, bar, rules, costs, fills, made)
+        made = _inside(s, bar, rules, costs, margin, fills, made)
     _mark(s, bar)
-    _decide(s, bar, rules)
+    decide(s, bar.flags, bar.atr, rules)
     s.sigma = bar.sigma
     s.quote_volume = bar.quote_volume
     s.last_open_ms = bar.open_ms
@@ -78,6 +80,7 @@ def run(
     columns: Columns,
     rules: Rules,
     costs: CostRates,
+    margin: Margin,
     equity: NDArray[np.float64],
     trades: NDArray[np.void],
 ) -> tuple[int, int]:
@@ -105,7 +108,7 @@ def run(
             columns.funding_long_pays[t],
             columns.funding_short_pays[t],
         )
-        made = step(state, bar, rules, costs, fills)
+        made = step(state, bar, rules, costs, margin, fills)
         for i in range(made):
             if fills[i].is_close == 1:
                 trades[written] = fills[i]
@@ -115,7 +118,7 @@ def run(
 
 
 @njit(cache=True, nogil=True)
-def _book_funding(s: StateRow, received: float, rules: Rules) -> None:
+def _book_funding(s: StateRow, received: float, rules: Rules, margin: Margin) -> None:
     """Funding goes through the isolated margin and moves the liquidation price; it never takes more than is there."""
     if rules.is_margined == 1 and received < -s.margin:
         received = -s.margin
@@ -124,14 +127,7 @@ def _book_funding(s: StateRow, received: float, rules: Rules) -> None:
     s.trade_funding += received
     if rules.is_margined == 1:
         s.margin += received
-        s.liquidation_price = _liquidation_price(s, rules)
-
-
-@njit(cache=True, nogil=True)
-def _liquidation_price(s: StateRow, rules: Rules) -> float:
-    """Where margin + unrealised equals maintenance: m + side q (p - e) = r q p."""
-    worth = s.side * s.entry_price - s.margin / s.quantity
-    return worth / (s.side - rules.maintenance_rate)
+        s.liquidation_price = liquidation_price(float(s.side), s.quantity, s.entry_price, s.margin, margin)
 
 
 @njit(cache=True, nogil=True)
@@ -147,7 +143,7 @@ def _at_open(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArr
         elif s.pending_exit != 0:
             reason = s.pending_exit
         elif s.side * (bar.open - s.target_price) >= rules.tick * TOUCHED and not (
-            s.side * (bar.open - _adverse_level(s, rules)) <= 0.0
+            s.side * (bar.open - adverse_level(s, rules)) <= 0.0
         ):
             reason, price = TAKE_PROFIT, s.target_price
     s.pending_exit = 0
@@ -158,7 +154,9 @@ def _at_open(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArr
 
 
 @njit(cache=True, nogil=True)
-def _enter(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArray[np.void], made: int) -> int:
+def _enter(
+    s: StateRow, bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void], made: int
+) -> int:
     """A market order at the open (rules 4, 9, 10), after closing the opposite position at the same open."""
     side = s.pending_side
     s.pending_side = 0
@@ -192,13 +190,13 @@ def _enter(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArray
     s.trade_slippage = side * quantity * (price - bar.open)
     s.slippage += s.trade_slippage
     s.trade_funding = 0.0
-    _protect(s, price, rules)
+    _protect(s, price, rules, margin)
     _write(s, fills[made], price, fee, s.trade_slippage)
     return made + 1
 
 
 @njit(cache=True, nogil=True)
-def _protect(s: StateRow, price: float, rules: Rules) -> None:
+def _protect(s: StateRow, price: float, rules: Rules, margin: Margin) -> None:
     """Protective prices from the fill price and the decision bar's ATR (rules 5, 8); the target lies on the tick."""
     s.stop_price = price - s.side * rules.stop_atr * s.pending_atr
     s.trail_distance = rules.trail_atr * s.pending_atr
@@ -212,7 +210,7 @@ def _protect(s: StateRow, price: float, rules: Rules) -> None:
         s.target_price = floor(target * rules.ticks_per_quote + 1e-6) / rules.ticks_per_quote
     s.liquidation_price = nan
     if rules.is_margined == 1:
-        s.liquidation_price = _liquidation_price(s, rules)
+        s.liquidation_price = liquidation_price(float(s.side), s.quantity, s.entry_price, s.margin, margin)
 
 
 @njit(cache=True, nogil=True)
@@ -226,7 +224,7 @@ def _stop_level(s: StateRow) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _adverse_level(s: StateRow, rules: Rules) -> float:
+def adverse_level(s: StateRow, rules: Rules) -> float:
     """The protective price that the market meets first on its way against us; nan when there is none."""
     level = _stop_level(s)
     if rules.is_margined == 1 and (isnan(level) or s.side * (s.liquidation_price - level) >= 0.0):
@@ -235,13 +233,15 @@ def _adverse_level(s: StateRow, rules: Rules) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _inside(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArray[np.void], made: int) -> int:
+def _inside(
+    s: StateRow, bar: Bar, rules: Rules, costs: CostRates, margin: Margin, fills: NDArray[np.void], made: int
+) -> int:
     """Protective prices against the bar's extremes, the adverse side first (rules 5, 6, 7, 14), then funding inside."""
     worst, best = (bar.low, bar.high) if s.side > 0 else (bar.high, bar.low)
     pays, earns = bar.funding_long_pays, bar.funding_short_pays
     if s.side < 0:
         pays, earns = earns, pays
-    level = _adverse_level(s, rules)
+    level = adverse_level(s, rules)
     reason, price = 0, s.target_price
     if s.side * (worst - level) <= 0.0:
         reason, price = TRAILING, min(level, bar.open) if s.side > 0 else max(level, bar.open)
@@ -254,11 +254,11 @@ def _inside(s: StateRow, bar: Bar, rules: Rules, costs: CostRates, fills: NDArra
     if reason != 0:
         # When inside the bar funding was settled is not known: who left inside pays what was due, and earns nothing.
         if pays > 0.0:
-            _book_funding(s, -s.quantity * pays, rules)
+            _book_funding(s, -s.quantity * pays, rules, margin)
         _leave(s, price, reason, rules, costs, fills[made])
         return made + 1
     if pays != 0.0 or earns != 0.0:
-        _book_funding(s, s.quantity * (earns - pays), rules)
+        _book_funding(s, s.quantity * (earns - pays), rules, margin)
     if s.side * (best - s.trail_best) > 0.0:
         s.trail_best = best
     return made
@@ -330,25 +330,25 @@ def _mark(s: StateRow, bar: Bar) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _decide(s: StateRow, bar: Bar, rules: Rules) -> None:
+def decide(s: StateRow, flags: int, atr: float, rules: Rules) -> None:
     """What the close says for the next open (rules 1, 9). Both entries at once is no answer, and nothing is done."""
     if s.side != 0:
         exit_bit = EXIT_LONG if s.side > 0 else EXIT_SHORT
-        if bar.flags & exit_bit != 0:
+        if flags & exit_bit != 0:
             s.pending_exit = EXIT_RULE
         elif rules.max_hold_bars > 0 and s.bar - s.entry_bar + 1 >= rules.max_hold_bars:
             s.pending_exit = MAX_HOLD
     if s.pending_side != 0:
         return
-    entries = bar.flags & (ENTRY_LONG | ENTRY_SHORT)
+    entries = flags & (ENTRY_LONG | ENTRY_SHORT)
     if entries == 0 or entries == (ENTRY_LONG | ENTRY_SHORT):
         return
     side = 1 if entries == ENTRY_LONG else -1
     if s.side == side:
         return
     needs_atr = not (isnan(rules.stop_atr) and isnan(rules.target_atr) and isnan(rules.trail_atr))
-    if needs_atr and not (bar.atr > 0.0):
+    if needs_atr and not (atr > 0.0):
         return
     s.pending_side = side
     s.pending_wait = rules.entry_delay_bars
-    s.pending_atr = bar.atr
+    s.pending_atr = atr

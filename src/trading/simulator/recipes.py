@@ -30,6 +30,7 @@ Feed = Callable[[Column], Column]
 class Chunk(NamedTuple):
     """Bars in order, (m,) each, read-only; `funding` is the last settled rate at each close, nan before the first."""
 
+    open_ms: NDArray[np.int64]
     open: Column
     high: Column
     low: Column

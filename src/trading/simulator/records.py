@@ -156,6 +156,11 @@ class Columns(NamedTuple):
     funding_short_pays: NDArray[np.float64]
 
 
+def cut_columns(columns: Columns, cut: slice) -> Columns:
+    """The same bars of every column, as views."""
+    return columns._replace(**{name: getattr(columns, name)[cut] for name in columns._fields})
+
+
 class Rules(NamedTuple):
     """How a strategy sizes and protects, and what the venue asks."""
 
@@ -171,6 +176,5 @@ class Rules(NamedTuple):
     ticks_per_quote: float
     lots_per_base: float
     min_notional: float
-    maintenance_rate: float
     liquidation_fee_rate: float
     interval_ms: int

@@ -23,7 +23,7 @@ from trading.simulator.compile import Program
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
-from trading.simulator.records import FILL, FILLS_A_BAR, Columns
+from trading.simulator.records import FILL, FILLS_A_BAR, cut_columns
 from trading.simulator.simulate import as_trades, check_fit, kernel_rules, new_state, note_history, rule_parameters
 from trading.strategy.spec import StrategySpec
 
@@ -65,8 +65,8 @@ def replay(
         SpecError: the spec does not fit the tape, or no bar opens at `from_ms` or later.
     """
     check_fit(tape, spec)
-    numbers, rates = kernel_rules(spec, rules), costs.rates()
-    feeder, state = Feeder(Program(rule_parameters(spec))), new_state(starting_quote)
+    numbers, rates, margin = kernel_rules(spec, rules), costs.rates(), rules.margin()
+    feeder, state = Feeder(Program(rule_parameters(spec), tape.interval)), new_state(starting_quote)
     if tape.start_ms < from_ms:
         note_history(state, feeder.columns(tape.window(tape.start_ms, from_ms)))
     columns = feeder.columns(tape)
@@ -74,7 +74,8 @@ def replay(
     equity, closes = np.empty(bars), np.empty(bars * FILLS_A_BAR + FILLS_A_BAR, dtype=FILL)
     written = 0
     for stop in _edges(columns.open_ms, dropped_ms):
-        _, made = run(state, Columns(*(column[:stop] for column in columns)), numbers, rates, equity, closes[written:])
+        part = cut_columns(columns, slice(stop))
+        _, made = run(state, part, numbers, rates, margin, equity, closes[written:])
         written += made
         if stop < bars:
             state["pending_side"] = 0
@@ -98,7 +99,7 @@ def replay_carry(
         SpecError: the tapes are not its two legs, or no joined bar opens at `from_ms` or later.
     """
     check_legs(spot, perp, spec)
-    numbers, rates = carry_numbers(spec, rules), (costs.spot.rates(), costs.perp.rates())
+    numbers, rates = carry_numbers(spec, rules), (costs.spot.rates(), costs.perp.rates(), rules.margin())
     feeder, state = CarryFeeder(), new_carry_state(starting_quote)
     if max(spot.start_ms, perp.start_ms) < from_ms:
         history = (leg.window(leg.start_ms, from_ms) for leg in (spot, perp))

@@ -6,7 +6,6 @@ Everything is checked here; the kernels trust. Amounts are quote, prices quote p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,17 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
+from trading.simulator.code_version import simulator_sha256
 from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
-from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules
+from trading.simulator.open_trade import OpenTrade, open_rule_trade
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Acted, Columns, Rules
 from trading.strategy.spec import RuleParameters, StrategySpec, spec_sha256
+
+LARGEST_QUOTE = 1e12
+"""No account is larger; beyond it sums of cents are lost in float64."""
 
 TRADE = np.dtype(
     [
@@ -38,7 +42,7 @@ TRADE = np.dtype(
     ],
     align=True,
 )
-"""One closed trade; bars are indices of the tape, amounts quote."""
+"""One closed trade; bars are indices of the bars that counted, amounts quote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,12 @@ class CostSplit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What a strategy did on a tape. Arrays are read-only."""
+    """What a strategy did on the bars of a tape that counted, n of them. Arrays are read-only."""
 
     trades: NDArray[np.void]
     """(k,) of `TRADE`, closed ones, in order of their exits."""
     open_time_ms: NDArray[np.int64]
-    """(n,) of the tape."""
+    """(n,) of the bars that counted: the whole tape, or from `begin_ms` on."""
     equity: NDArray[np.float64]
     """(n,) quote, marked at each close."""
     returns: NDArray[np.float64]
@@ -72,24 +76,31 @@ class Result:
     """Against the highest close so far, at the worst mark inside a bar, fraction."""
     open_quantity: float
     """Base held at the end, signed by side; 0 when flat."""
+    open_trade: OpenTrade | None
+    """That position, marked at the last close; None: flat."""
     starting_quote: float
     interval: str
     origin: str
     """Of the tape; `synthetic` is said wherever the result is shown."""
     rates: Costs
     """What was charged."""
+    impact_source: str
+    """Which impact law, with which k, fitted to what."""
     tape_hash: str
     spec_hash: str
+    code_hash: str
+    """Of the simulator's sources, see `code_version.py`."""
+    acted: dict[str, int]
+    """How often each reason of `Acted` filled, every name present; ENTRY counts the open trade too."""
 
 
 def signals(tape: Tape, parameters: RuleParameters) -> Signals:
     """What the rules say at each close of a tape.
 
     Raises:
-        SpecError: a rule is no rule.
+        SpecError: a rule is no rule, or reads an interval that the tape's bars cannot make.
     """
-    feeder = Feeder(Program(parameters))
-    return feeder.signals(tape)
+    return Feeder(Program(parameters, tape.interval)).signals(tape)
 
 
 def simulate(
@@ -100,6 +111,7 @@ def simulate(
     rules: MarketRules,
     starting_quote: float = 10_000.0,
     entry_delay_bars: int = 0,
+    begin_ms: int | None = None,
 ) -> Result:
     """What would this strategy have done?
 
@@ -110,26 +122,31 @@ def simulate(
         rules: The venue's, for sizes and margin.
         starting_quote: Equity before the first bar.
         entry_delay_bars: Entries act this many bars late, exits do not: what dies of one bar was fragile.
+        begin_ms: Bars that open before only warm the indicators up: flat and undecided until then, and none of them is
+            in the result. None: every bar counts.
 
     Raises:
-        SpecError: the spec does not fit the tape, or cannot be traded there.
+        SpecError: the spec does not fit the tape, or cannot be traded there; no bar opens at or after `begin_ms`.
     """
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
-    columns = Feeder(Program(rule_parameters(spec))).columns(tape)
-    state = new_state(starting_quote)
-    equity = np.empty(len(tape))
+    known = Feeder(Program(rule_parameters(spec), tape.interval)).columns(tape)
+    first = first_counted(known.open_ms, begin_ms)
+    columns = Columns._make(column[first:] for column in known)
+    rates, margin = costs.rates(), rules.margin()
+    state, bars = new_state(starting_quote), len(columns.open_ms)
+    equity = np.empty(bars)
     parts: list[NDArray[np.void]] = []
     done, room = 0, 4096
-    while done < len(tape):
+    while done < bars:
         trades = np.empty(room + FILLS_A_BAR, dtype=FILL)
-        done, written = run(state, columns, numbers, costs.rates(), equity, trades)
+        done, written = run(state, columns, numbers, rates, margin, equity, trades)
         parts.append(trades[:written])
         room *= 4
     row = state[0]
     return Result(
         trades=as_trades(np.concatenate(parts)),
-        open_time_ms=tape.open_time_ms,
+        open_time_ms=columns.open_ms,
         equity=_read_only(equity),
         returns=_read_only(returns_of(equity, starting_quote)),
         costs=CostSplit(float(row["fees"]), float(row["slippage"]), float(row["funding"])),
@@ -137,13 +154,23 @@ def simulate(
         gaps_met=int(row["gaps"]),
         worst_drawdown=float(row["worst_drawdown"]),
         open_quantity=float(row["side"] * row["quantity"]),
+        open_trade=open_rule_trade(state),
         starting_quote=starting_quote,
         interval=tape.interval,
         origin=tape.origin,
         rates=costs,
+        impact_source=costs.impact_source,
         tape_hash=tape.content_hash,
         spec_hash=spec_sha256(spec),
+        code_hash=simulator_sha256(),
+        acted=_acted(row, np.concatenate(parts)["reason"]),
     )
+
+
+def _acted(state: np.void, reasons: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(reasons, minlength=len(Acted))
+    counts[Acted.ENTRY] = state["trades"] + (state["side"] != 0)
+    return {reason.name: int(counts[reason]) for reason in Acted}
 
 
 def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: int = 0) -> Rules:
@@ -173,7 +200,6 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
         ticks_per_quote=1.0 / rules.tick,
         lots_per_base=1.0 / rules.lot,
         min_notional=float(rules.min_notional),
-        maintenance_rate=float(rules.maintenance_rate),
         liquidation_fee_rate=float(rules.liquidation_fee_rate),
         interval_ms=INTERVAL_MS[spec.market.timeframe],
     )
@@ -191,6 +217,18 @@ def check_fit(tape: Tape, spec: StrategySpec) -> None:
         raise SpecError(
             f"strategy {spec.id} is for {' '.join(wanted)}, the tape is {' '.join(given)}: load the strategy's market"
         )
+
+
+def first_counted(open_ms: NDArray[np.int64], begin_ms: int | None) -> int:
+    """Index of the first bar that counts; those before it warm up.
+
+    Raises:
+        SpecError: no bar opens at or after `begin_ms`.
+    """
+    first = 0 if begin_ms is None else int(np.searchsorted(open_ms, begin_ms))
+    if 0 < len(open_ms) == first:
+        raise SpecError(f"simulate: begin_ms={begin_ms}: the last bar opens {open_ms[-1]}; begin before it")
+    return first
 
 
 def new_state(starting_quote: float) -> NDArray[np.void]:
@@ -215,13 +253,15 @@ def note_history(state: NDArray[np.void], columns: Columns) -> None:
 
 
 def check_quote(starting_quote: float) -> None:
-    """Refuse a purse that is none.
+    """Refuse a purse that is none, or more than any market holds.
 
     Raises:
-        SpecError: the starting quote is not a positive number.
+        SpecError: the starting quote is not a positive number up to `LARGEST_QUOTE`.
     """
-    if not (isfinite(starting_quote) and starting_quote > 0.0):
-        raise SpecError(f"simulate: starting_quote={starting_quote}: must be a positive amount")
+    if not 0.0 < starting_quote <= LARGEST_QUOTE:
+        raise SpecError(
+            f"simulate: starting_quote={starting_quote}: must be a positive amount, at most {LARGEST_QUOTE:g}"
+        )
 
 
 def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:

@@ -86,8 +86,8 @@ class Stepper:
         self.spec = spec
         self.starting_quote = starting_quote
         self._numbers = kernel_rules(spec, rules)
-        self._rates = costs.rates()
-        self._feeder = Feeder(Program(rule_parameters(spec)))
+        self._rates, self._margin = costs.rates(), rules.margin()
+        self._feeder = Feeder(Program(rule_parameters(spec), spec.market.timeframe))
         self._state = new_state(starting_quote)
         self._fills = np.empty(FILLS_A_BAR, dtype=FILL)
         self._entry_ms = 0
@@ -113,7 +113,7 @@ class Stepper:
         done: list[StepFill] = []
         for row in zip(*(column.tolist() for column in columns), strict=True):
             bar = Bar(*row)
-            made = step(self._state, bar, self._numbers, self._rates, self._fills)
+            made = step(self._state, bar, self._numbers, self._rates, self._margin, self._fills)
             for fill in self._fills[:made]:
                 if not fill["is_close"]:
                     self._entry_ms = bar.open_ms

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trading.domain.errors import SpecError
+from trading.strategy.rule_intervals import interval_misfit
 from trading.strategy.rules import Condition, max_lookback_bars, parse_rule, reads_column, render
 
 MAX_CONDITIONS = 8
@@ -108,11 +109,20 @@ class RuleParameters(BaseModel):
         lists = (self.entry_long, self.entry_short, self.exit_long, self.exit_short, self.filters)
         return tuple(parse_rule(text) for rules in lists for text in rules)
 
-    @property
-    def lookback_bars(self) -> int:
-        """Bars that must exist before every rule, and ATR(14) if a distance needs it, has a value."""
-        rules = max(max_lookback_bars(condition) for condition in self.conditions)
+    def lookback_bars(self, timeframe: str) -> int:
+        """Bars of the strategy's timeframe that must exist before every rule, and ATR(14) if a distance needs it, has
+        a value.
+        """
+        rules = max(max_lookback_bars(condition, timeframe) for condition in self.conditions)
         return max(rules, RISK_ATR_BARS) if self.risk.uses_atr else rules
+
+    def interval_problem(self, timeframe: str) -> str | None:
+        """The first rule that reads an interval which bars of this timeframe cannot make; None: all fit."""
+        for name in ("entry_long", "entry_short", "exit_long", "exit_short", "filters"):
+            for i, text in enumerate(getattr(self, name)):
+                if (why := interval_misfit(text, timeframe)) is not None:
+                    return f"parameters.{name}[{i}]: {why}"
+        return None
 
     @property
     def reads_funding(self) -> bool:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from trading.strategy.indicator_catalogue import INDICATORS
-from trading.strategy.rule_tree import Column, Comparison, Condition, Indicator, Number, Value, render, walk
+from trading.strategy.rule_tree import (
+    AtInterval,
+    Column,
+    Comparison,
+    Condition,
+    Indicator,
+    Lag,
+    Number,
+    Value,
+    render,
+    walk,
+)
 
 _NEVER_OVER_THE_TOP = (Comparison.ABOVE, Comparison.CROSSES_ABOVE, Comparison.AT_MOST)
 _NEVER_UNDER_THE_BOTTOM = (Comparison.BELOW, Comparison.CROSSES_BELOW, Comparison.AT_LEAST)
@@ -41,7 +52,8 @@ def _moves(value: Value) -> bool:
 
 
 def _out_of_range(condition: Condition) -> str | None:
-    match condition.left, condition.right:
+    left = condition.left.of if isinstance(condition.left, AtInterval) else condition.left
+    match left, condition.right:
         case Indicator(name=name), Number(value=limit) if (bounds := INDICATORS[name].range) is not None:
             low, high = bounds
         case _:
@@ -57,8 +69,12 @@ def _out_of_range(condition: Condition) -> str | None:
 
 def _contains_itself(condition: Condition) -> str | None:
     match condition.left, condition.right:
-        case Column(name=price), Indicator(name=extreme):
-            pass
+        case Column(name=price), Indicator(name=extreme) as found:
+            before: Value = Lag(found, 1)
+        case AtInterval(of=Column(name=price), interval=a), AtInterval(of=Indicator(name=extreme) as found, interval=b):
+            if a != b:
+                return None
+            before = AtInterval(Lag(found, 1), a)
         case _:
             return None
     tops, bottoms = _BELOW_THE_TOP.get(extreme, ()), _ABOVE_THE_BOTTOM.get(extreme, ())
@@ -66,5 +82,5 @@ def _contains_itself(condition: Condition) -> str | None:
     under = price in bottoms and condition.comparison in _NEVER_UNDER_THE_BOTTOM
     if not (over or under):
         return None
-    text = render(condition)
-    return f"it never changes: {extreme} contains the bar itself; compare with the bars before, {text}[1]"
+    text = render(Condition(condition.comparison, condition.left, before))
+    return f"it never changes: {extreme} contains the bar itself; compare with the bars before, {text}"

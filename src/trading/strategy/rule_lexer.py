@@ -63,7 +63,7 @@ _SHOWN = 80
 _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<sign><=|>=|<(?![>=])|>(?!=)|[-+*/(),\[\]])"
+    r"|(?P<sign><=|>=|<(?![>=])|>(?!=)|[-+*/(),\[\]@])"
 )
 _KINDS = {"number": Kind.NUMBER, "name": Kind.NAME, "sign": Kind.SIGN}
 _ADVICE = {
@@ -81,7 +81,6 @@ _ADVICE = {
     "−": "write - (minus)",
     "^": "there are no powers: multiply",
     "%": "there is no percent sign: roc(12) and rsi(14) are in percent already, fractions are written 0.02",
-    "@": "other timeframes (ema(50) @ 4h) are not known yet: use the strategy's own timeframe with a longer period",
     "{": "use ( and )",
     "}": "use ( and )",
     '"': "a rule has no quotation marks of its own",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trading.domain.market import INTERVAL_MS
 from trading.strategy.indicator_catalogue import INDICATORS
 
 
@@ -69,6 +70,15 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class AtInterval:
+    """A value computed on bars of a longer interval: at each bar, what it was at the last of them that has closed."""
+
+    of: Value
+    interval: str
+    """A key of `INTERVAL_MS`; lags inside `of` count its bars."""
+
+
+@dataclass(frozen=True, slots=True)
 class Negation:
     """Minus a value that is neither a constant nor negated itself."""
 
@@ -84,7 +94,7 @@ class Arithmetic:
     right: Value
 
 
-Value = Number | Column | Indicator | Lag | Negation | Arithmetic
+Value = Number | Column | Indicator | Lag | AtInterval | Negation | Arithmetic
 """What has a number at a bar."""
 
 
@@ -102,11 +112,13 @@ def render(condition: Condition) -> str:
     return f"{_text(condition.left)} {condition.comparison} {_text(condition.right)}"
 
 
-def max_lookback_bars(condition: Condition) -> int:
-    """Bars that must exist before the condition has a value: it is decided at bar index `max_lookback_bars` at the
-    earliest. Lags add up; a crossing reads one bar more.
+def max_lookback_bars(condition: Condition, timeframe: str) -> int:
+    """Bars of the strategy's own timeframe that must exist before the condition has a value: on a tape without gaps it
+    is decided at bar index `max_lookback_bars` at the earliest. Lags add up; a crossing reads one bar more.
+
+    A value at a longer interval needs its bars whole: a tape that begins inside one takes up to one of them more.
     """
-    reach = max(_lookback_bars(condition.left), _lookback_bars(condition.right))
+    reach = max(_lookback_bars(side, INTERVAL_MS[timeframe]) for side in (condition.left, condition.right))
     return reach + (condition.comparison in (Comparison.CROSSES_ABOVE, Comparison.CROSSES_BELOW))
 
 
@@ -114,7 +126,7 @@ def walk(value: Value) -> Iterator[Value]:
     """A value and everything it is made of, outermost first."""
     yield value
     match value:
-        case Lag(of=inner) | Negation(of=inner):
+        case Lag(of=inner) | AtInterval(of=inner) | Negation(of=inner):
             yield from walk(inner)
         case Arithmetic(left=left, right=right):
             yield from walk(left)
@@ -144,20 +156,22 @@ def number_text(value: float) -> str:
 
 
 _BINDING = {Operator.ADD: 1, Operator.SUBTRACT: 1, Operator.MULTIPLY: 2, Operator.DIVIDE: 2}
-_UNARY, _POSTFIX = 3, 4
+_UNARY, _AT, _LAG, _PRIMARY = 3, 4, 5, 6
 
 
 def _text(value: Value, binding: int = 0) -> str:
     """`binding`: how strongly the surroundings bind; weaker text gets parentheses."""
     match value:
         case Number(value=number):
-            return _wrapped(number_text(number), needed=number < 0 and binding >= _POSTFIX)
+            return _wrapped(number_text(number), needed=number < 0 and binding >= _AT)
         case Column(name=name):
             return name
         case Indicator(name=name, arguments=arguments):
             return f"{name}({', '.join(number_text(a) for a in arguments)})"
         case Lag(of=inner, bars=bars):
-            return _wrapped(f"{_text(inner, _POSTFIX)}[{bars}]", needed=binding > _POSTFIX)
+            return _wrapped(f"{_text(inner, _PRIMARY)}[{bars}]", needed=binding > _LAG)
+        case AtInterval(of=inner, interval=interval):
+            return _wrapped(f"{_text(inner, _LAG)} @ {interval}", needed=binding > _AT)
         case Negation(of=inner):
             return _wrapped(f"-{_text(inner, _UNARY)}", needed=binding > _UNARY)
         case Arithmetic(operator=operator, left=left, right=right):
@@ -170,15 +184,19 @@ def _wrapped(text: str, *, needed: bool) -> str:
     return f"({text})" if needed else text
 
 
-def _lookback_bars(value: Value) -> int:
+def _lookback_bars(value: Value, interval_ms: int) -> int:
+    """In bars of `interval_ms`."""
     match value:
         case Indicator(name=name, arguments=arguments):
             return INDICATORS[name].lookback_bars(arguments)
         case Lag(of=inner, bars=bars):
-            return bars + _lookback_bars(inner)
+            return bars + _lookback_bars(inner, interval_ms)
+        case AtInterval(of=inner, interval=interval):
+            longer_ms = INTERVAL_MS[interval]
+            return (_lookback_bars(inner, longer_ms) + 1) * (longer_ms // interval_ms) - 1
         case Negation(of=inner):
-            return _lookback_bars(inner)
+            return _lookback_bars(inner, interval_ms)
         case Arithmetic(left=left, right=right):
-            return max(_lookback_bars(left), _lookback_bars(right))
+            return max(_lookback_bars(left, interval_ms), _lookback_bars(right, interval_ms))
         case _:
             return 0

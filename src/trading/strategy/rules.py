@@ -4,8 +4,10 @@ condition  = sum comparison sum
 comparison = "<" | "<=" | ">" | ">=" | "crosses_above" | "crosses_below"
 sum        = product { ("+" | "-") product }
 product    = unary { ("*" | "/") unary }
-unary      = [ "-" ] unary | lagged
+unary      = [ "-" ] unary | timed
+timed      = lagged [ "@" interval ]
 lagged     = primary [ "[" whole "]" ]
+interval   = "1m" | "3m" | "5m" | "15m" | "30m" | "1h" | "2h" | "4h" | "6h" | "8h" | "12h" | "1d"
 primary    = number | column | indicator [ "(" [ argument { "," argument } ] ")" ] | "(" sum ")"
 argument   = [ "-" ] number
 
@@ -19,11 +21,14 @@ import math
 from functools import lru_cache
 
 from trading.domain.errors import SpecError
+from trading.domain.market import INTERVAL_MS
 from trading.strategy.indicator_catalogue import COLUMNS, INDICATORS, complete_arguments
 from trading.strategy.rule_checks import never_sensible
+from trading.strategy.rule_intervals import unknown_interval
 from trading.strategy.rule_lexer import END, Kind, Token, refusal, tokens_of
 from trading.strategy.rule_tree import (
     Arithmetic,
+    AtInterval,
     Column,
     Comparison,
     Condition,
@@ -43,6 +48,7 @@ __all__ = [
     "COLUMNS",
     "INDICATORS",
     "Arithmetic",
+    "AtInterval",
     "Column",
     "Comparison",
     "Condition",
@@ -131,7 +137,7 @@ class _Parser:
 
     def _unary(self) -> Value:
         if self._next.text != "-":
-            return self._lagged()
+            return self._timed()
         sign = self._take()
         self._deeper(sign)
         inner = self._unary()
@@ -140,6 +146,36 @@ class _Parser:
         if isinstance(inner, Number):
             return Number(0.0 - inner.value)
         return inner.of if isinstance(inner, Negation) else Negation(inner)
+
+    def _timed(self) -> Value:
+        value = self._lagged()
+        if self._next.text != "@":
+            return value
+        sign = self._take()
+        interval = self._interval()
+        if isinstance(value, Number):
+            raise refusal(self._text, sign.column, "a constant is the same at every interval: write it without @")
+        if (inner := next((v for v in walk(value) if isinstance(v, AtInterval)), None)) is not None:
+            why = f'"@ {interval}" around "@ {inner.interval}": a value has one interval: write it at each part'
+            raise refusal(self._text, sign.column, why)
+        if self._next.text == "[":
+            inside, outside = f"x[1] @ {interval}", f"(x @ {interval})[1]"
+            why = f"say which bars are meant: {inside} is one bar of {interval} ago, {outside} one bar of the strategy"
+            raise self._refused(why)
+        if self._next.text == "@":
+            raise self._refused("one interval is enough")
+        return AtInterval(value, interval)
+
+    def _interval(self) -> str:
+        token = self._take()
+        if token.text == END:
+            raise refusal(self._text, token.column, "expected an interval such as 4h, found the end")
+        text = token.text
+        if self._next.kind is Kind.NAME and self._next.column == token.column + len(text):
+            text += self._take().text
+        if text not in INTERVAL_MS:
+            raise refusal(self._text, token.column, unknown_interval(text))
+        return text
 
     def _lagged(self) -> Value:
         value = self._primary()
@@ -151,7 +187,11 @@ class _Parser:
         token = self._take()
         if token.kind is not Kind.NUMBER or not token.text.isdecimal() or len(token.text) > 9:
             raise refusal(self._text, token.column, "a lag is a whole number of bars ago, such as close[1]")
-        if (bars := int(token.text)) > MAX_LAG_BARS:
+        bars = int(token.text)
+        if isinstance(value, Lag):  # (close[1])[2] is close[3]
+            bars += value.bars
+            value = value.of
+        if bars > MAX_LAG_BARS:
             raise refusal(self._text, token.column, f"lag={bars}: must be 0..{MAX_LAG_BARS} bars")
         self._expect("]", "to close the lag")
         if self._next.text == "[":

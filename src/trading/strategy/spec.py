@@ -79,6 +79,10 @@ class StrategySpec(BaseModel):
         return None
 
     def _market_problem(self) -> str | None:
+        if isinstance(self.parameters, RuleParameters):
+            why = self.parameters.interval_problem(self.market.timeframe)
+            if why is not None:
+                return why
         if self.market.market is Market.PERP:
             return None
         symbol = self.market.symbol

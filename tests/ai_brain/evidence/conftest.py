@@ -41,7 +41,7 @@ def evidence() -> Evidence:
         ),
         stretches=(
             Stretch(
-                name="validation",
+                name="walk-forward",
                 start_ms=1_696_000_000_000,
                 end_ms=1_699_999_200_000,
                 bars=1110,

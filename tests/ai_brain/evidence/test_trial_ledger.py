@@ -60,7 +60,7 @@ def ledger(db: LearningDb, clock: Clock) -> TrialLedger:
 
 
 def test_a_second_look_at_the_same_spec_is_a_look_but_no_new_idea(ledger: TrialLedger) -> None:
-    ledger.record([TRIAL, replace(TRIAL, stretch="validation", sharpe_bar=0.5)])
+    ledger.record([TRIAL, replace(TRIAL, stretch="walk-forward", sharpe_bar=0.5)])
     ledger.record([replace(TRIAL, spec_sha256="b" * 64)])
     assert (ledger.count(), ledger.looks()) == (2, 3)
 
@@ -99,7 +99,7 @@ def test_the_variance_is_of_first_looks_within_the_family_and_in_the_wanted_bars
     sharpes = [-0.02, 0.01, 0.03]
     for number, sharpe in enumerate(sharpes):
         ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=sharpe)])
-        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=9.0, stretch="validation")])
+        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=9.0, stretch="walk-forward")])
     ledger.record([replace(TRIAL, spec_sha256="f" * 64, family="funding_carry", sharpe_bar=2.0)])
     of_hours = ledger.sharpe_variance(bars_per_year=8760.0, family="momentum")
     assert of_hours == pytest.approx(np.var(sharpes, ddof=1), rel=1e-12)

@@ -145,3 +145,9 @@ def test_a_prediction_is_interpolated_between_its_horizons_and_grows_beyond(evid
 def test_a_gate_whose_caution_lies_above_its_approval_is_refused() -> None:
     with pytest.raises(ValidationError, match="lower it"):
         GateSettings(caution_deflated_sharpe=0.99)
+
+
+def test_more_stretches_than_the_shortest_tape_can_be_cut_into_are_refused_at_the_door() -> None:
+    with pytest.raises(ValidationError, match="stretches=24 leaves 8 bars for each on a tape of min_bars=500"):
+        GateSettings(stretches=24)
+    assert GateSettings(stretches=24, min_bars=2000).stretches == 24

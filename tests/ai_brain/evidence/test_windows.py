@@ -1,4 +1,4 @@
-"""Search, purge, validation, and what a backtest predicts."""
+"""Search, then a chain of judged stretches, each past a purge; and what a backtest predicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_brain.evidence.prediction import predicted_bands
-from ai_brain.evidence.windows import Window, cut, parts, search_window, validation_window
+from ai_brain.evidence.windows import (
+    MAX_PURGE_FRACTION,
+    Window,
+    purged,
+    rest_window,
+    search_window,
+    shares,
+    until,
+)
 from trading.domain.instrument import Market
 from trading.market.tape import Funding, Tape, make_tape
 
@@ -35,32 +43,37 @@ def tape(bars: int) -> Tape:
     )
 
 
-@given(st.integers(50, 5000), st.floats(0.1, 0.9), st.integers(-3, 10_000), st.integers(1, 24))
-def test_no_bar_is_both_searched_and_judged_and_the_parts_are_the_whole(
-    bars: int, share: float, holding: int, count: int
+@given(st.integers(100, 5000), st.floats(0.1, 0.9), st.lists(st.integers(-3, 10_000), min_size=24), st.integers(1, 24))
+def test_no_bar_is_searched_or_judged_twice_and_every_judged_stretch_lies_past_its_purge(
+    bars: int, share: float, holdings: list[int], count: int
 ) -> None:
     search = search_window(bars, search_fraction=share)
-    judged = validation_window(bars, search, holding_bars=holding)
-    assert 0 == search.first <= search.stop <= judged.first <= judged.stop == bars
-    assert judged.bars >= 0.9 * (bars - search.stop) - 1
-    pieces = parts(judged, count)
-    assert [pieces[0].first, pieces[-1].stop] == [judged.first, judged.stop]
-    assert all(a.stop == b.first for a, b in pairwise(pieces))
+    rest = rest_window(bars, search)
+    cut = shares(rest, count)
+    assert (0, search.stop, cut[0].first, cut[-1].stop) == (search.first, rest.first, rest.first, bars)
+    assert all(a.stop == b.first for a, b in pairwise(cut))
+    assert max(piece.bars for piece in cut[:-1] or cut) - cut[0].bars == 0
+    judged = [purged(piece, holding_bars=holding) for piece, holding in zip(cut, holdings, strict=False)]
+    for before, after, piece, holding in zip([search, *judged], judged, cut, holdings, strict=False):
+        left_out = after.first - before.stop
+        assert left_out == min(max(holding, 0), int(piece.bars * MAX_PURGE_FRACTION))
+        assert after.stop == piece.stop
+    assert sum(window.bars for window in judged) >= (1.0 - MAX_PURGE_FRACTION) * rest.bars
 
 
-def test_the_purge_is_as_long_as_the_longest_trade() -> None:
-    assert validation_window(1000, Window(0, 600), holding_bars=25).first == 625
-    assert validation_window(1000, Window(0, 600), holding_bars=500).first == 640
+def test_the_purge_is_as_long_as_the_longest_trade_up_to_a_quarter_of_the_share() -> None:
+    assert purged(Window(600, 700), holding_bars=24) == Window(624, 700)
+    assert purged(Window(600, 700), holding_bars=500) == Window(625, 700)
 
 
-def test_a_cut_brings_its_bars_and_not_one_more() -> None:
-    piece = cut(tape(100), Window(40, 60))
-    assert (piece.start_ms, piece.end_ms) == (40 * HOUR_MS, 60 * HOUR_MS)
+def test_a_stretch_comes_with_every_bar_before_it_and_none_after() -> None:
+    piece = until(tape(100), Window(40, 60))
+    assert (piece.start_ms, piece.end_ms) == (0, 60 * HOUR_MS)
 
 
 def test_bands_hold_what_the_curve_did_and_take_the_entry_cost_off_the_low_end() -> None:
     curve = 10_000.0 * 1.0001 ** np.arange(1000)
-    bands = predicted_bands([curve], bars_per_hour=1.0, entry_cost_fraction=0.002)
+    bands = predicted_bands(curve, bars_per_hour=1.0, entry_cost_fraction=0.002)
     assert [band.bars for band in bands] == [24, 48, 72, 120, 168, 240]
     for band in bands:
         grown = 1.0001**band.bars - 1.0
@@ -69,10 +82,4 @@ def test_bands_hold_what_the_curve_did_and_take_the_entry_cost_off_the_low_end()
 
 
 def test_a_curve_too_short_predicts_nothing() -> None:
-    assert predicted_bands([np.full(60, 1.0)], bars_per_hour=1.0, entry_cost_fraction=0.0) == ()
-
-
-def test_no_predicted_stretch_spans_two_curves() -> None:
-    low, high = np.full(200, 1.0), np.full(200, 2.0)
-    bands = predicted_bands([low, high], bars_per_hour=1.0, entry_cost_fraction=0.0)
-    assert {(band.low, band.high) for band in bands} == {(0.0, 0.0)}
+    assert predicted_bands(np.full(60, 1.0), bars_per_hour=1.0, entry_cost_fraction=0.0) == ()

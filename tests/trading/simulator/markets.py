@@ -167,6 +167,12 @@ RULE_LISTS = [
         "exit_long": ("stoch_k(4, 2) > 80",),
         "exit_short": ("bb_upper(5, 1) * 0.99 > close",),
     },
+    {
+        "entry_long": ("close crosses_above ema(3) @ 4h", "(close - open) @ 2h > -1"),
+        "entry_short": ("close < (low[1] @ 4h)[2]",),
+        "exit_long": ("rsi(2) @ 2h > 70",),
+        "exit_short": ("funding @ 8h > -1", "volume @ 2h > volume"),
+    },
 ]
 """Lists that trade often on random walks."""
 

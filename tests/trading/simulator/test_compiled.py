@@ -11,17 +11,18 @@ PROGRAM = """
 import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
-from trading.simulator import carry_kernel, fills, indicators, kernel
+from trading.simulator import bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.population import simulate_population
 from trading.simulator.simulate import simulate
 from trading.simulator.stepper import Stepper
 
 def versions():
     return {
         name: len(kernel_.signatures)
-        for module in (kernel, fills, carry_kernel, indicators)
+        for module in (kernel, bits, fills, carry_kernel, indicators, intervals, population_kernel)
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")
     }
@@ -33,6 +34,8 @@ for lists in RULE_LISTS:
     spec = rule_spec(lists=lists, stop_loss_atr=1.0)
     simulate(perp, spec, costs=Costs(), rules=MarketRules())
     Stepper(spec, costs=Costs(), rules=MarketRules()).advance(perp)
+    simulate_population(perp, [spec, spec], costs=Costs(), rules=MarketRules(), keep_trades=True)
+    simulate_population(perp, [spec], costs=Costs(), rules=MarketRules())
 simulate_carry(spot, perp, carry_spec(), costs=CarryCosts())
 CarryStepper(carry_spec(), costs=CarryCosts()).advance(spot, perp)
 assert versions() == before, (before, versions())
@@ -45,7 +48,7 @@ def test_after_the_start_nothing_is_compiled_in_a_cycle() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"},
         capture_output=True,
         text=True,
     )

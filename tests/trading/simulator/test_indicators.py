@@ -20,7 +20,8 @@ from trading.strategy.indicator_catalogue import INDICATORS, complete_arguments
 
 
 def chunk(tape: Tape, first: int, stop: int) -> Chunk:
-    columns = (tape.open, tape.high, tape.low, tape.close, tape.volume_base, np.zeros(len(tape)))
+    prices = (tape.open, tape.high, tape.low, tape.close)
+    columns = (tape.open_time_ms, *prices, tape.volume_base, np.zeros(len(tape)))
     return Chunk(*(column[first:stop] for column in columns))
 
 

@@ -23,11 +23,11 @@ from tests.trading.simulator.markets import (
     tape_of,
 )
 from trading.domain.errors import SettingsError, SpecError
-from trading.domain.instrument import Market
+from trading.domain.instrument import Bracket, Market
 from trading.market.tape import Tape
 from trading.simulator import carry_kernel, fills, indicators, kernel
 from trading.simulator.carry import simulate_carry
-from trading.simulator.costs import CarryCosts, Costs, MarketRules
+from trading.simulator.costs import CarryCosts, Costs, MarketRules, continuous_brackets
 from trading.simulator.records import Acted
 from trading.simulator.settlements import on_minutes
 from trading.simulator.simulate import Result, signals, simulate
@@ -36,6 +36,8 @@ from trading.strategy.spec import StrategySpec
 
 FREE = Costs(taker_rate=0.0, maker_rate=0.0, half_spread_rate=0.0, impact_k=0.0)
 RULES = MarketRules(tick=0.01, lot=0.001, min_notional=5.0)
+SMALL_BRACKETS = continuous_brackets(((300.0, 0.004), (900.0, 0.05), (2000.0, 0.125), (5000.0, 0.5)))
+"""Steps that a purse of a thousand meets."""
 
 
 def up_then(rows: list[tuple[float, float, float, float]], **kwargs) -> Tape:
@@ -73,7 +75,11 @@ def naive_options(spec: StrategySpec, costs: Costs, rules: MarketRules, delay: i
         tick=rules.tick,
         lot=rules.lot,
         min_notional=rules.min_notional,
-        maintenance=rules.maintenance_rate,
+        brackets=[
+            (b.notional_from_quote, b.notional_to_quote, b.maintenance_rate, b.maintenance_amount_quote)
+            for b in rules.brackets
+        ]
+        or [(0.0, 1e18, rules.maintenance_rate, 0.0)],
         liquidation_fee=rules.liquidation_fee_rate,
         taker=costs.taker_rate,
         maker=costs.maker_rate,
@@ -90,10 +96,14 @@ def naive_options(spec: StrategySpec, costs: Costs, rules: MarketRules, delay: i
     spec=rule_specs(),
     delay=st.sampled_from([0, 0, 1, 3]),
     lot=st.sampled_from([0.001, 0.1, 1.0]),
+    brackets=st.sampled_from([(), SMALL_BRACKETS]),
 )
-def test_trades_and_equity_equal_the_slow_twin(seed: int, spec: StrategySpec, delay: int, lot: float) -> None:
+def test_trades_and_equity_equal_the_slow_twin(
+    seed: int, spec: StrategySpec, delay: int, lot: float, brackets: tuple[Bracket, ...]
+) -> None:
     tape = random_tape(seed, 160)
-    costs, rules = Costs(0.0007, 0.0002, 0.0003, 0.8), MarketRules(tick=0.01, lot=lot, min_notional=20.0)
+    costs = Costs(0.0007, 0.0002, 0.0003, 0.8)
+    rules = MarketRules(tick=0.01, lot=lot, min_notional=20.0, brackets=brackets)
     found = simulate(tape, spec, costs=costs, rules=rules, starting_quote=1000.0, entry_delay_bars=delay)
     said = signals(tape, spec.parameters)
     told = SimpleNamespace(

@@ -111,11 +111,12 @@ def test_a_high_that_only_the_perpetual_has_liquidates_over_the_seam_too() -> No
 
 
 def test_funding_takes_no_more_from_a_carry_than_its_margin() -> None:
-    spot, perp = carry_legs(80, last_rate=-5.0)
+    spot, perp = carry_legs(80, last_rate=-0.9)
     free = CarryCosts(FREE, FREE)
-    result = simulate_carry(spot, perp, carry_spec(), costs=free)
-    margin = result.short_base[-2] * 100.0
-    earned = 0.0003 * margin * (result.settlements - 1)
+    result = simulate_carry(spot, perp, carry_spec(leverage=3), costs=free)
+    notional = result.short_base[-2] * 100.0
+    margin = notional / 3
+    earned = 0.0003 * notional * (result.settlements - 1)
     assert result.funding_quote == pytest.approx(earned - (margin + earned))
     assert result.identity_error_quote() < 1e-6
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import DATA, needs_data
 from tests.trading.simulator.markets import RULE_LISTS, random_tape, rule_spec, tape_of
+from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
 from trading.market.tape import make_tape
@@ -141,3 +142,22 @@ def test_on_recorded_hours_costs_split_and_books_agree() -> None:
     assert len(t) > 300
     assert result.open_quantity == 0.0
     assert result.equity[-1] == pytest.approx(10_000.0 + gross - result.costs.fees + result.costs.funding)
+
+
+def test_a_run_that_begins_later_is_the_run_on_the_later_bars_alone_where_no_indicator_looks_back() -> None:
+    tape = random_tape(8, 200)
+    lists = {"entry_long": ("close > open",), "exit_long": ("close < open",)}
+    spec, begin_ms = rule_spec(lists=lists, position_pct=100.0), int(tape.open_time_ms[80])
+    late = simulate(tape, spec, costs=FREE, rules=RULES, begin_ms=begin_ms)
+    alone = simulate(tape.window(begin_ms, tape.end_ms), spec, costs=FREE, rules=RULES)
+    assert len(late.trades) > 10
+    assert late.trades.tobytes() == alone.trades.tobytes()
+    assert (late.equity == alone.equity).all()
+    assert (late.open_time_ms == alone.open_time_ms).all()
+    assert late.open_trade == alone.open_trade
+
+
+def test_a_run_cannot_begin_after_its_last_bar() -> None:
+    tape = random_tape(8, 50)
+    with pytest.raises(SpecError, match=r"begin_ms=.*: the last bar opens"):
+        simulate(tape, rule_spec(), costs=FREE, rules=RULES, begin_ms=tape.end_ms)

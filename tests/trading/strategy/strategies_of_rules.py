@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from trading.domain.market import INTERVAL_MS
 from trading.strategy.indicator_catalogue import COLUMNS, INDICATORS, IndicatorDef
 from trading.strategy.rule_checks import never_sensible
 from trading.strategy.rules import (
     Arithmetic,
+    AtInterval,
     Column,
     Comparison,
     Condition,
@@ -18,6 +20,7 @@ from trading.strategy.rules import (
     Number,
     Operator,
     Value,
+    walk,
 )
 
 numbers = st.one_of(
@@ -47,15 +50,20 @@ def _compound(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
     return st.one_of(
         st.builds(Arithmetic, st.sampled_from(Operator), inner, inner),
         st.builds(Lag, inner, st.integers(1, 500)),
+        st.builds(AtInterval, inner, st.sampled_from(list(INTERVAL_MS))),
         inner.filter(lambda v: not isinstance(v, Number | Negation)).map(Negation),
     )
 
 
 def _as_parsed(value: Value) -> bool:
-    """Whether the parser can make this tree: no lag of a lag or of a constant, no division by a constant zero."""
+    """Whether the parser can make this tree: no lag of a lag or of a constant, no interval of a constant or
+    around another, no division by a constant zero."""
     match value:
         case Lag(of=inner):
             return not isinstance(inner, Lag | Number) and _as_parsed(inner)
+        case AtInterval(of=inner):
+            has_another = any(isinstance(part, AtInterval) for part in walk(inner))
+            return not isinstance(inner, Number) and not has_another and _as_parsed(inner)
         case Negation(of=inner):
             return _as_parsed(inner)
         case Arithmetic(operator=operator, left=left, right=right):

@@ -233,11 +233,13 @@ def test_percents_become_fractions_once() -> None:
 
 
 def test_the_lookback_covers_every_rule_and_the_distance_unit() -> None:
-    assert rules().lookback_bars == 27
+    assert rules().lookback_bars("1h") == 27
+    assert rules("close > sma(3) @ 1d").lookback_bars("4h") == 27
+    assert rules("close > sma(3) @ 1d").lookback_bars("1h") == 71
     short = RuleParameters(entry_long=("close > open",), risk=RiskParameters(position_pct=1.0, stop_loss_atr=1.0))
-    assert short.lookback_bars == 14
+    assert short.lookback_bars("1h") == 14
     held = RuleParameters(entry_long=("close > open",), risk=RiskParameters(position_pct=1.0, max_hold_bars=1))
-    assert held.lookback_bars == 0
+    assert held.lookback_bars("1h") == 0
     assert parse_rule("adx(14) < 25") in rules().conditions
 
 
@@ -277,6 +279,18 @@ def test_spot_is_neither_shorted_nor_levered_nor_paid_funding() -> None:
     assert "names its perpetual; write BTC/USDT:USDT" in refusal(
         changed("market.symbol", "BTC/USDT", dump_spec(carry_spec()))
     )
+
+
+def test_a_rule_reads_only_intervals_that_the_timeframe_can_make() -> None:
+    fits = changed("parameters.filters", ["ema(50) @ 4h > close"])
+    assert load_spec(fits, where="x").market.timeframe == "1h"
+    assert refusal(changed("market.timeframe", "8h", fits)) == (
+        'parameters.filters[0]: rule "ema(50) @ 4h > close": column 11: "@ 4h": must be longer than '
+        "timeframe=8h and a whole multiple of it: write one of 1d"
+    )
+    assert "the strategy's own timeframe: leave it out" in refusal(changed("market.timeframe", "4h", fits))
+    with pytest.raises(SpecError, match=r'parameters.entry_long\[0\]: rule .* "@ 5m": must be longer'):
+        new_spec("x", StrategyType.MOMENTUM, PERP, rules("close > open @ 5m"), ORIGIN, AT_MS)
 
 
 def test_parts_that_do_not_fit_are_no_new_strategy() -> None:

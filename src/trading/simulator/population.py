@@ -1,0 +1,276 @@
+"""Many rule strategies over one tape: each distinct value and comparison once, each strategy only where it acts.
+
+A strategy's trades are those of `simulate` to the last bit, its metrics the same to 1e-9 (fills.md, rule 20). The tape
+is worked through in tiles, so that memory is bounded however many strategies and bars there are; bars may also come as
+they close, one `advance` after another. Amounts are quote, times UTC milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.domain.errors import SpecError
+from trading.domain.market import INTERVAL_MS
+from trading.market.tape import Tape
+from trading.simulator.bits import BARS_A_WORD, packed_tests, words_for
+from trading.simulator.compile import ATR
+from trading.simulator.costs import Costs, MarketRules
+from trading.simulator.feed import BarFeed
+from trading.simulator.metrics import DAY_MS
+from trading.simulator.population_kernel import SCORE, Closed, Plans, Stretch, advance
+from trading.simulator.population_scores import scores_of
+from trading.simulator.recipes import Chunk, frozen
+from trading.simulator.records import FILL, FILLS_A_BAR, STATE, Columns, Rules, cut_columns
+from trading.simulator.rule_graph import RuleGraph
+from trading.simulator.simulate import as_trades, check_fit, check_quote, kernel_rules, rule_parameters
+from trading.strategy.rules import parse_rule
+from trading.strategy.spec import StrategySpec
+
+RULES = np.dtype([(name, np.dtype(kind)) for name, kind in get_type_hints(Rules).items()], align=True)
+"""A row of `Rules`."""
+
+TILE_BYTES = 96 * 2**20
+"""What the columns and truth values of one tile may take."""
+LARGEST_TILE, SMALLEST_TILE = 65_536, 2_048
+"""Bars; a tile is a power of two between them."""
+STRATEGIES_A_TASK = 64
+"""Worked off by a thread at a time."""
+TRADES_A_TASK = 65_536
+"""Room for closed trades, where they are kept, before they are handed over."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PopulationResult:
+    """What every strategy did, in the order of the specs."""
+
+    scores: NDArray[np.void]
+    """(n,) of `population_scores.SCORES`: metrics, costs and counts."""
+    trades: tuple[NDArray[np.void], ...]
+    """Of `simulate.TRADE`, one array a strategy; empty where trades were not kept."""
+    bars: int
+    tape_hash: str
+    """Of the last tape seen."""
+
+
+def simulate_population(
+    tape: Tape,
+    specs: Sequence[StrategySpec],
+    *,
+    costs: Costs,
+    rules: MarketRules,
+    starting_quote: float = 10_000.0,
+    entry_delay_bars: int = 0,
+    keep_trades: bool = False,
+    threads: int = 1,
+) -> PopulationResult:
+    """What would these strategies have done?
+
+    Args:
+        tape: Checked bars of the specs' one market and interval.
+        specs: Rule strategies.
+        costs: Of this market.
+        rules: The venue's, for sizes and margin.
+        starting_quote: Equity of each before the first bar.
+        entry_delay_bars: As for `simulate`.
+        keep_trades: Every closed trade, 136 bytes each; else only what they sum up to.
+        threads: How many work at a time; the result does not depend on it.
+
+    Raises:
+        SpecError: no spec, or one that does not fit the tape; names it.
+    """
+    population = Population(
+        specs, costs=costs, rules=rules, starting_quote=starting_quote, entry_delay_bars=entry_delay_bars
+    )
+    return population.advance(tape, keep_trades=keep_trades, threads=threads)
+
+
+class Population:
+    """Strategies with their accounts; give it tapes, it takes the bars it has not seen."""
+
+    def __init__(
+        self,
+        specs: Sequence[StrategySpec],
+        *,
+        costs: Costs,
+        rules: MarketRules,
+        starting_quote: float = 10_000.0,
+        entry_delay_bars: int = 0,
+    ) -> None:
+        """Compile all rules together.
+
+        Raises:
+            SpecError: no spec, a carry, or a rule that is none; names the spec.
+        """
+        if not specs:
+            raise SpecError("population: no specs: give at least one")
+        check_quote(starting_quote)
+        self.specs = tuple(specs)
+        self.starting_quote = starting_quote
+        self._graph = RuleGraph(INTERVAL_MS[specs[0].market.timeframe])
+        self._atr = self._graph.value(ATR)
+        self._rates, self._margin = costs.rates(), rules.margin()
+        places: dict[str, tuple[int, ...]] = {}
+        lists = [_lists(self._graph, spec, places) for spec in self.specs]
+        terms = list(chain.from_iterable(chain.from_iterable(lists)))
+        lengths = [len(terms_of) for four in lists for terms_of in four]
+        numbers = [kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars) for spec in self.specs]
+        self._plans = Plans(
+            np.array(terms, dtype=np.int64),
+            np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            np.array([tuple(row) for row in numbers], dtype=RULES),
+        )
+        self._tests = self._graph.tests
+        self._feed = BarFeed(self._graph.memory)
+        self._state = np.zeros(len(specs), dtype=STATE)
+        for name in ("wallet", "equity", "peak"):
+            self._state[name] = starting_quote
+        self._score = np.zeros(len(specs), dtype=SCORE)
+        for name, value in (("equity", starting_quote), ("day_equity", starting_quote)):
+            self._score[name] = value
+        for name in ("lowest", "day_lowest"):
+            self._score[name] = np.inf
+        for name in ("highest", "day_highest"):
+            self._score[name] = -np.inf
+        self._bars = 0
+
+    def advance(self, tape: Tape, *, keep_trades: bool = False, threads: int = 1) -> PopulationResult:
+        """Take every bar of the tape not seen yet; returns where all stand, with the trades closed by this call.
+
+        Raises:
+            SpecError: the tape is of another market; names the spec.
+        """
+        for spec in self.specs:
+            check_fit(tape, spec)
+        last_open_ms = self._feed.last_open_ms
+        bars, columns = self._feed.next(tape)
+        rows: list[tuple[NDArray[np.void], NDArray[np.int64]]] = []
+        tile = self._tile_bars(len(columns.open_ms))
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            for first in range(0, len(columns.open_ms), tile):
+                cut = slice(first, min(first + tile, len(columns.open_ms)))
+                before_ms = int(columns.open_ms[first - 1]) if first else last_open_ms
+                stretch = self._stretch(
+                    bars._replace(**{name: getattr(bars, name)[cut] for name in bars._fields}),
+                    cut_columns(columns, cut),
+                    before_ms,
+                    tape.interval_ms,
+                    pool,
+                    threads,
+                )
+                rows += self._work(stretch, keep_trades, pool)
+        self._bars += len(columns.open_ms)
+        return PopulationResult(
+            scores_of(self._state, self._score, self._bars, self.starting_quote, tape.interval),
+            _by_owner(rows, len(self.specs)) if keep_trades else (),
+            self._bars,
+            tape.content_hash,
+        )
+
+    def _tile_bars(self, bars: int) -> int:
+        a_bar = 8 * self._graph.values + len(self._tests) / 8
+        tile = LARGEST_TILE
+        while tile > SMALLEST_TILE and tile * a_bar > TILE_BYTES:
+            tile //= 2
+        return min(tile, max(bars, 1))
+
+    def _stretch(
+        self, bars: Chunk, columns: Columns, before_ms: int, interval_ms: int, pool: ThreadPoolExecutor, threads: int
+    ) -> Stretch:
+        """A tile with every comparison answered."""
+        count = len(columns.open_ms)
+        matrix = np.empty((self._graph.values, count))
+        for place, column in enumerate(self._graph.feed(bars)):
+            matrix[place] = column
+        atr = frozen(matrix[self._atr].copy())
+        frozen(matrix)
+        words = np.empty((len(self._tests), words_for(count)), dtype=np.uint64)
+        each = max(1, -(-len(self._tests) // threads))
+        tasks = [
+            pool.submit(packed_tests, matrix, count, self._tests, a, min(a + each, len(self._tests)), words)
+            for a in range(0, len(self._tests), each)
+        ]
+        for task in tasks:
+            task.result()
+        open_ms = np.concatenate(([before_ms], columns.open_ms)) if before_ms >= 0 else columns.open_ms
+        is_hole, is_day = np.diff(open_ms) > interval_ms, np.diff(open_ms // DAY_MS) != 0
+        if before_ms < 0:
+            is_hole, is_day = np.concatenate(([False], is_hole)), np.concatenate(([False], is_day))
+        settled = (columns.funding_open != 0.0) | (columns.funding_long_pays != 0.0) | (columns.funding_short_pays != 0)
+        return Stretch(columns._replace(atr=atr), _words(is_hole | settled), _words(is_day), words, count)
+
+    def _work(
+        self, stretch: Stretch, keep_trades: bool, pool: ThreadPoolExecutor
+    ) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
+        n = len(self.specs)
+        tasks = [
+            pool.submit(self._take, a, min(a + STRATEGIES_A_TASK, n), stretch, keep_trades)
+            for a in range(0, n, STRATEGIES_A_TASK)
+        ]
+        return list(chain.from_iterable(task.result() for task in tasks))
+
+    def _take(
+        self, first: int, last: int, stretch: Stretch, keep_trades: bool
+    ) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
+        rows = []
+        resume, fills = np.array([first, 0]), np.empty(FILLS_A_BAR, dtype=FILL)
+        while resume[0] < last:
+            room = TRADES_A_TASK if keep_trades else 0
+            closed = Closed(np.empty(room, dtype=FILL), np.empty(room, dtype=np.int64))
+            written = advance(
+                first,
+                last,
+                stretch,
+                self._plans,
+                self._rates,
+                self._margin,
+                self._state,
+                self._score,
+                closed,
+                fills,
+                resume,
+            )
+            if written:
+                rows.append((closed.trades[:written].copy(), closed.owners[:written].copy()))
+        return rows
+
+
+def _lists(graph: RuleGraph, spec: StrategySpec, places: dict[str, tuple[int, ...]]) -> list[list[int]]:
+    """Terms of entry long, entry short, exit long, exit short; filters are added to entries that have a rule.
+
+    `places` keeps what each text became: a population says the same things often, and parsing is the dear part.
+    """
+    parameters = rule_parameters(spec)
+
+    def terms(name: str) -> list[int]:
+        found: list[int] = []
+        for text in getattr(parameters, name):
+            if text not in places:
+                places[text] = graph.condition(parse_rule(text))
+            found += places[text]
+        return found
+
+    filters = terms("filters")
+    lists = [terms(name) for name in ("entry_long", "entry_short", "exit_long", "exit_short")]
+    return [lists[0] and lists[0] + filters, lists[1] and lists[1] + filters, *lists[2:]]
+
+
+def _words(truth: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    padded = np.zeros(words_for(len(truth)) * BARS_A_WORD, dtype=np.bool_)
+    padded[: len(truth)] = truth
+    return np.packbits(padded, bitorder="little").view(np.uint64)
+
+
+def _by_owner(rows: list[tuple[NDArray[np.void], NDArray[np.int64]]], count: int) -> tuple[NDArray[np.void], ...]:
+    """Trades by strategy; tiles come in order, so each strategy's are in the order of their exits."""
+    fills = np.concatenate([fills for fills, _ in rows]) if rows else np.empty(0, dtype=FILL)
+    owners = np.concatenate([owners for _, owners in rows]) if rows else np.empty(0, dtype=np.int64)
+    order = np.argsort(owners, kind="stable")
+    bounds = np.searchsorted(owners[order], np.arange(count + 1))
+    return tuple(as_trades(fills[order[a:b]]) for a, b in pairwise(bounds))

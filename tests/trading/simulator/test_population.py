@@ -1,0 +1,138 @@
+"""A population gives each strategy what it gets alone: the same trades to the last bit, the same metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec, rule_specs, tape_of
+from tests.trading.simulator.test_carry_twin import SMALL_BRACKETS
+from trading.domain.errors import SpecError
+from trading.domain.instrument import Bracket, Market
+from trading.market.tape import Tape
+from trading.simulator import population
+from trading.simulator.costs import Costs, MarketRules
+from trading.simulator.metrics import summary
+from trading.simulator.population import Population, PopulationResult, simulate_population
+from trading.simulator.simulate import Result, simulate
+from trading.strategy.spec import StrategySpec
+
+COSTS = Costs(impact_k=0.4)
+RULES = MarketRules(lot=0.001, min_notional=5.0)
+
+
+def assert_same(alone: Result, together: PopulationResult, place: int) -> None:
+    score = together.scores[place]
+    assert together.trades[place].tobytes() == alone.trades.tobytes()
+    assert score["equity"] == alone.equity[-1]
+    assert (score["fees"], score["slippage"], score["funding"]) == tuple(asdict(alone.costs).values())
+    assert score["orders_refused"] == alone.orders_refused
+    assert score["gaps_met"] == alone.gaps_met
+    assert score["open_quantity"] == alone.open_quantity
+    for name, value in summary(alone).to_json().items():
+        if name == "days":
+            continue
+        slack = 1e-9 * (1.0 if name in ("skew", "kurtosis") or "sharpe" in name or "sortino" in name else 0.0)
+        assert score[name] == pytest.approx(value, rel=1e-9, abs=slack + 1e-15), name
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(rule_specs(), min_size=1, max_size=6),
+    st.integers(0, 10_000),
+    st.integers(2, 400),
+    st.sampled_from(Market),
+    st.sampled_from([(), SMALL_BRACKETS]),
+)
+def test_together_and_alone_are_the_same(
+    specs: list[StrategySpec], seed: int, bars: int, market: Market, brackets: tuple[Bracket, ...]
+) -> None:
+    specs = [rule_spec_of(spec, market) for spec in specs]
+    tape, rules = random_tape(seed, bars, market=market), replace(RULES, brackets=brackets)
+    together = simulate_population(tape, specs, costs=COSTS, rules=rules, keep_trades=True)
+    for place, spec in enumerate(specs):
+        assert_same(simulate(tape, spec, costs=COSTS, rules=rules), together, place)
+
+
+def rule_spec_of(spec: StrategySpec, market: Market) -> StrategySpec:
+    """The same rules on another market; spot has no funding to read."""
+    if market is Market.PERP:
+        return spec
+    parameters = spec.parameters
+    lists = {
+        name: tuple(text for text in getattr(parameters, name) if "funding" not in text)
+        for name in ("entry_long", "exit_long", "filters")
+    }
+    lists = lists if lists["entry_long"] else {**lists, "entry_long": ("close > open",)}
+    risk = parameters.risk.model_dump() | {"leverage": 1}
+    return rule_spec(market=market, lists=lists, **risk)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(rule_specs(), min_size=1, max_size=4), st.integers(0, 10_000), st.integers(0, 3), st.data())
+def test_fed_in_pieces_it_is_the_same_and_each_delay_is_kept(
+    specs: list[StrategySpec], seed: int, delay: int, data: st.DataObject
+) -> None:
+    tape = random_tape(seed, 300)
+    cuts = sorted(data.draw(st.sets(st.integers(1, 299), max_size=12)))
+    whole = simulate_population(tape, specs, costs=COSTS, rules=RULES, entry_delay_bars=delay, keep_trades=True)
+    pieces = Population(specs, costs=COSTS, rules=RULES, entry_delay_bars=delay)
+    closed: list[list[np.ndarray]] = [[] for _ in specs]
+    for cut in [*cuts, 300]:
+        seen = pieces.advance(head(tape, cut), keep_trades=True)
+        for place, trades in enumerate(seen.trades):
+            closed[place].append(trades)
+    assert seen.scores.tobytes() == whole.scores.tobytes() or np.allclose(
+        seen.scores["sharpe_bar"], whole.scores["sharpe_bar"], rtol=1e-9, atol=1e-12
+    )
+    for place, parts in enumerate(closed):
+        assert np.concatenate(parts).tobytes() == whole.trades[place].tobytes()
+
+
+def head(tape: Tape, bars: int) -> Tape:
+    """The first bars of a tape, with the settlements known by then."""
+    return tape.window(tape.start_ms, int(tape.open_time_ms[bars - 1]) + tape.interval_ms)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_and_small_tiles_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = random_tape(7, 3_000)
+    specs = [rule_spec(stop_loss_atr=1.0 + k / 50, take_profit_atr=2.0, trailing_atr=None) for k in range(150)]
+    whole = simulate_population(tape, specs, costs=COSTS, rules=RULES, keep_trades=True)
+    monkeypatch.setattr(population, "LARGEST_TILE", 256)
+    monkeypatch.setattr(population, "TRADES_A_TASK", 100)
+    tiled = simulate_population(tape, specs, costs=COSTS, rules=RULES, keep_trades=True, threads=threads)
+    assert [t.tobytes() for t in tiled.trades] == [t.tobytes() for t in whole.trades]
+    for name in whole.scores.dtype.names or ():
+        np.testing.assert_allclose(tiled.scores[name], whole.scores[name], rtol=1e-9, atol=1e-12)
+
+
+def test_without_trades_kept_the_scores_are_the_same() -> None:
+    tape, specs = random_tape(3, 500), [rule_spec(stop_loss_atr=1.0)]
+    kept = simulate_population(tape, specs, costs=COSTS, rules=RULES, keep_trades=True)
+    counted = simulate_population(tape, specs, costs=COSTS, rules=RULES)
+    assert counted.trades == ()
+    assert counted.scores.tobytes() == kept.scores.tobytes()
+    assert counted.scores["trades"][0] == len(kept.trades[0]) > 0
+
+
+def test_a_strategy_that_never_trades_has_no_sharpe_and_keeps_its_money() -> None:
+    specs = [rule_spec(lists={"entry_long": ("close > 1000000",)})]
+    score = simulate_population(random_tape(1, 300), specs, costs=COSTS, rules=RULES).scores[0]
+    assert score["sharpe_annual"] == score["sharpe_daily"] == score["sortino_annual"] == score["net_return"] == 0.0
+    assert score["kurtosis"] == 3.0
+
+
+def test_no_specs_a_carry_or_another_market_are_refused_by_name() -> None:
+    tape = tape_of([(100, 101, 99, 100)] * 3)
+    with pytest.raises(SpecError, match="no specs"):
+        simulate_population(tape, [], costs=COSTS, rules=RULES)
+    with pytest.raises(SpecError, match="has no rules"):
+        simulate_population(tape, [carry_spec()], costs=COSTS, rules=RULES)
+    stranger = rule_spec(market=Market.SPOT)
+    with pytest.raises(SpecError, match=stranger.id):
+        simulate_population(tape, [rule_spec(), stranger], costs=COSTS, rules=RULES)
