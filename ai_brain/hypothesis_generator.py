@@ -66,6 +66,14 @@ class HypothesisGenerator:
         self._clock = clock
         self._not_before_s = 0.0
 
+    def budget_share(self) -> float:
+        """How much of the model's day is spent, fraction.
+
+        Raises:
+            StateFileError: the budget's file cannot be read.
+        """
+        return self._budget.share()
+
     async def generate(self, question: Question) -> Ideas:
         """Ask for ideas.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
 from ops.lab import Lab
@@ -45,8 +46,15 @@ def gather(lab: Lab) -> Numbers:
         rss_mb=peak_rss_mb(),
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
+        tuner=tuple(tuner_words(adjustment) for adjustment in lab.memory.tuned),
         parity="" if lab.memory.parity_ms is None else parity_words(lab.memory.parity),
     )
+
+
+def tuner_words(adjustment: Adjustment) -> str:
+    """One adjustment with its rule and both numbers, and what rests while it holds."""
+    does = f"{', '.join(sorted(adjustment.rests))} rest" if adjustment.rests else "advice only"
+    return f"{adjustment.rule} {adjustment.value:.2f} against {adjustment.limit:.2f}, {does}: {adjustment.note}"
 
 
 def parity_words(found: Sequence[Parity]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ai_brain.desk.tuner import Adjustment, CycleMark
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.paper.parity import Parity
 from ai_brain.paper_trading_engine import PaperEngine
@@ -77,6 +78,10 @@ class Memory:
     bad_cycles: Counter[str] = field(default_factory=Counter)
     """Cycles in a row that were bad in some way, by alert name."""
     executed: int = 0
+    cycles: deque[CycleMark] = field(default_factory=lambda: deque(maxlen=100))
+    """The latest trading cycles, as the tuner looks at them."""
+    tuned: tuple[Adjustment, ...] = ()
+    """What the tuner found at its last look."""
     parity_ms: int | None = None
     """When paper was last held against its backtest; None: not since the start."""
     parity: tuple[Parity, ...] = ()
@@ -112,6 +117,8 @@ class Lab:
     """None: no language model is configured; the library of published effects is all there is."""
     desk: CarryDesk | None
     """None: no trading keys; paper only."""
+    failures: Callable[[], Mapping[str, int]] = dict
+    """Jobs that failed the last time, with how often in a row; the service's schedule answers."""
     trading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever talks to the account: the loop, or the watch that makes everything flat."""
 

@@ -94,6 +94,8 @@ class Numbers:
     rss_mb: float
     regime: str = ""
     """What kind of market it is, or `unknown: why`; empty: nobody looked."""
+    tuner: tuple[str, ...] = ()
+    """What the tuner has rest, or advises, each with its rule and both numbers."""
     parity: str = ""
     """Paper against its backtest, last night, in words; empty: nobody looked."""
     errors: int = 0

@@ -24,6 +24,7 @@ def hourly_report(n: Numbers) -> str:
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))
     lines.append(f"Data quality {n.data_quality:.0f}/100, ideas ever tried {n.ideas_tried}")
+    lines += [f"Tuner: {words}" for words in n.tuner]
     lines.append(f"Regime: {n.regime or 'nobody has looked'}")
     lines.append(decision_line(n))
     lines.append(f"Next: {n.next_action}")

@@ -30,6 +30,7 @@ LAST_RUNS_SCHEMA = 1
 DAY_S = 86_400
 FAILURES_IN_ROW = 5
 """A job that fails more often than this in a row is an alert of its own."""
+TUNER_S = 300
 SUNDAY_S = 3 * DAY_S
 """1970 began on a Thursday: the first Sunday came three days later."""
 
@@ -63,6 +64,7 @@ SCHEDULE = (
     Row("hypothesis", 30 * 60, at_start=True),
     Row("crazy_idea", 4 * 3600),
     Row("evaluation", 3600, at_start=True),
+    Row("tuner", TUNER_S),
     Row("hourly_report", 3600),
     Row("heartbeat", 6 * 3600),
     Row("insights", 2 * 3600),
@@ -129,6 +131,11 @@ class Schedule:
     def parked(self) -> Mapping[str, str]:
         """Jobs set aside after a bug, with what they raised."""
         return dict(self._parked)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Jobs that failed the last time, with how often in a row."""
+        return dict(self._failed)
 
     def settled(self, at_ms: int) -> bool:
         """Whether every job due at or before `at_ms` has finished."""

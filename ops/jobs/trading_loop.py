@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
 from ops.jobs.review import promote
@@ -43,6 +44,8 @@ async def run(lab: Lab) -> None:
     watch.mark("paper")
     report = await _live(lab)
     watch.mark("live")
+    busy_s = sum(seconds for stage, seconds in watch.stage_s.items() if stage != "bars")  # that one waits
+    lab.memory.cycles.append(CycleMark(lab.memory.quality, busy_s))
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)

@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ai_brain.evidence.filing import Judgement, save_evidence
+from ai_brain.evidence.verdict import Band
 from ai_brain.paper.account import load_account, save_account
 from ai_brain.paper.parity import ParityStatus
 from ai_brain.paper_trading_engine import PaperEngine
 from ops.environment import read_environment
 from ops.gather import gather
-from ops.jobs import parity, reports
+from ops.jobs import parity, reports, review
 from ops.lab import DAY_MS, Lab, Setting
 from ops.market_view import Snapshot
 from ops.settings import config_hash, read_settings
 from ops.wiring import open_lab
 from tests.ai_brain.paper.test_parity import without
-from tests.ops.papers import carry_in, file_of
+from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
@@ -145,6 +147,27 @@ async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked
         await parity.run(lab)
         assert parity.differing(lab_home) == set()
         assert lab.outbox.open_alerts() == {}
+
+
+async def test_what_has_shown_enough_is_put_before_the_human_only_when_paper_does_not_differ(
+    lab_home: Home,
+) -> None:
+    with lab_home.settings_file.open("a") as file:
+        file.write("paper: {review_settlements: 1, review_hours: 1}\n")
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        wide = (Band(bars=24, low=-1.0, high=1.0),)
+        save_evidence(lab_home, Judgement(evidence_of(spec).model_copy(update={"prediction": wide}), TABLE))
+        _, true = bend(lab_home, spec)
+        await parity.run(lab)
+        assert lab.paper.ready_for_review(spec).allowed
+        review.promote(lab)
+        assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
+        mend(lab_home, spec, true)
+        await parity.run(lab)
+        review.promote(lab)
+        assert lab.repository.get(spec.id).stage is Stage.REVIEW
 
 
 async def test_what_traded_live_goes_back_to_paper_with_the_reason_and_is_disarmed(lab_home: Home) -> None:
