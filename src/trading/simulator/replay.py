@@ -109,7 +109,7 @@ def replay_carry(
     equity, short_base, closes = np.empty(bars), np.empty(bars), np.empty(bars, dtype=CARRY_TRADE)
     written, first = 0, 0
     for stop in _edges(columns.open_ms, dropped_ms):
-        part = CarryColumns(*(column[first:stop] for column in columns))
+        part = CarryColumns._make(column[first:stop] for column in columns)
         room = equity[first:stop], short_base[first:stop], closes[written:]
         written += carry_run(state, part, numbers, *rates, *room)
         if stop < bars:
