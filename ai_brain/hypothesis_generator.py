@@ -18,6 +18,7 @@ from ai_brain.llm.idea_settings import GeneratorSettings
 from ai_brain.llm.provider import Failure, LanguageModel, ModelFailed, Prompt
 from ai_brain.research_library import perpetual
 from ai_brain.senses.news_fetcher import Headline
+from ai_brain.senses.onchain_monitor import Reading
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -39,6 +40,8 @@ class Question:
     tape: Tape
     """The market, its closed bars up to now."""
     headlines: Sequence[Headline] = ()
+    onchain: Sequence[Reading] = ()
+    """Fresh ones only; none is told as none."""
     refused: Sequence[Refused] = ()
     """Latest first."""
     known: Collection[str] = ()
@@ -62,6 +65,14 @@ class HypothesisGenerator:
         self._settings = settings
         self._clock = clock
         self._not_before_s = 0.0
+
+    def budget_share(self) -> float:
+        """How much of the model's day is spent, fraction.
+
+        Raises:
+            StateFileError: the budget's file cannot be read.
+        """
+        return self._budget.share()
 
     async def generate(self, question: Question) -> Ideas:
         """Ask for ideas.
@@ -114,6 +125,8 @@ class HypothesisGenerator:
         return idea_prompt(
             measure(tape),
             headlines=question.headlines,
+            onchain=question.onchain,
+            now_ms=self._clock.now_ms(),
             refused=question.refused,
             mood=question.mood,
             settings=self._settings,

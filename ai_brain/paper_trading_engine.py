@@ -13,7 +13,7 @@ import structlog
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.paper.account import PaperAccount, load_account, save_account
 from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
-from ai_brain.paper.books import open_book
+from ai_brain.paper.books import open_book, terms_sha256
 from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, tapes_of
 from ai_brain.paper.outcome import PaperOutcome, PaperPosition, PaperStatus
 from ai_brain.paper.performance import PaperPerformance
@@ -129,7 +129,7 @@ class PaperEngine:
         except StateFileError as error:
             return PaperOutcome(spec.id, PaperStatus.PARKED, 0, str(error))
         if account is None:
-            account = self._new_account(spec)
+            account = self._new_account(spec, terms_sha256(self._settings, view.rules(spec)))
             save_account(self._home, account)
         self._accounts[spec.id] = account
         if not account.parked and account.spec_sha256 != spec_sha256(spec):
@@ -160,8 +160,10 @@ class PaperEngine:
         if not fresh:
             return PaperOutcome(spec.id, PaperStatus.NO_NEW_BAR, 0, "")
         book = self._books[spec.id]
-        if account.last_bar_ms is None and fresh[0] > tapes.main.start_ms:
-            book.warm_up(tapes.until(fresh[0]))
+        if account.last_bar_ms is None:
+            account.warm_from_ms = tapes.main.start_ms
+            if fresh[0] > tapes.main.start_ms:
+                book.warm_up(tapes.until(fresh[0]))
         for done, bar_ms in enumerate(fresh):
             if (why := self._hole_before(account, bar_ms)) is not None:
                 return PaperOutcome(spec.id, PaperStatus.BLOCKED, done, why)
@@ -182,6 +184,8 @@ class PaperEngine:
     def _note(self, account: PaperAccount, book: Book, step: BookStep, bar_ms: int) -> None:
         """Book one bar: check the identity, write the account, then tell."""
         account.mark(bar_ms, step.equity_quote)
+        if step.refused_entry:
+            account.dropped_ms.append(bar_ms)
         account.fees_quote, account.slippage_quote = step.fees_quote, step.slippage_quote
         account.funding_quote = step.funding_quote
         account.trades.extend(step.closed)
@@ -235,7 +239,7 @@ class PaperEngine:
             return None
         return f"bars from {iso(expected_ms)} on are missing; waiting for the history to be repaired"
 
-    def _new_account(self, spec: StrategySpec) -> PaperAccount:
+    def _new_account(self, spec: StrategySpec, terms: str) -> PaperAccount:
         start = self._settings.starting_usdt
         return PaperAccount(
             spec_id=spec.id,
@@ -247,6 +251,7 @@ class PaperEngine:
             equity_quote=start,
             settled_equity_quote=start,
             book={},
+            terms_sha256=terms,
         )
 
     def _park(self, account: PaperAccount, why: str) -> None:

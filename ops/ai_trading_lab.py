@@ -10,13 +10,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
-from ops.jobs import backup, evaluation, news, reports, research, trading_loop
+from ops.jobs import backup, evaluation, news, onchain, parity, reports, research, trading_loop, tuner
 from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
-from ops.schedule import SCHEDULE, Job, Row, Schedule
+from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
 from ops.stop_trading import release_request
 from ops.thinking import think
 from ops.wiring import open_lab, open_notifier
@@ -45,12 +46,15 @@ LAST_WORDS_S = 1.0
 JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
+    "onchain": onchain.run,
     "hypothesis": research.hypothesis,
     "crazy_idea": research.crazy_idea,
     "evaluation": evaluation.run,
+    "tuner": tuner.run,
     "hourly_report": reports.hourly,
     "heartbeat": reports.heartbeat,
     "insights": reports.insights,
+    "parity": parity.run,
     "daily_summary": reports.daily,
     "weekly_backup": backup.weekly,
 }
@@ -83,6 +87,7 @@ class Service:
             publish=lab.publish,
             last_runs_file=lab.home.state / "schedule.json",
         )
+        lab.failures = lambda: self.schedule.failures
 
     async def run(self) -> None:
         """Run until `stop`.
@@ -245,11 +250,9 @@ def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:
 
 
 def rows_for(loop_s: int) -> tuple[Row, ...]:
-    """The schedule with the loop as often as the settings say."""
-    return tuple(
-        Row(row.name, loop_s, row.offset_s, row.touches_money, row.at_start) if row.name == "loop" else row
-        for row in SCHEDULE
-    )
+    """The schedule with the loop as often as the settings say, and the tuner, which looks at its cycles, no oftener."""
+    every_s = {"loop": loop_s, "tuner": max(loop_s, TUNER_S)}
+    return tuple(replace(row, every_s=every_s.get(row.name, row.every_s)) for row in SCHEDULE)
 
 
 async def serve(setting: Setting, clock: Clock) -> None:

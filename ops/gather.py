@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
+from ai_brain.paper.parity import Parity, ParityStatus
 from ops.lab import Lab
 from ops.numbers import Account, Best, Holding, Numbers
 from ops.sandbox_process import peak_rss_mb
@@ -43,7 +45,31 @@ def gather(lab: Lab) -> Numbers:
         ideas_tried=lab.bench.ledger.count(),
         rss_mb=peak_rss_mb(),
         errors=lab.memory.errors,
+        regime=str(lab.memory.regime),
+        tuner=tuple(tuner_words(adjustment) for adjustment in lab.memory.tuned),
+        parity="" if lab.memory.parity_ms is None else parity_words(lab.memory.parity),
     )
+
+
+def tuner_words(adjustment: Adjustment) -> str:
+    """One adjustment with its rule and both numbers, and what rests while it holds."""
+    does = f"{', '.join(sorted(adjustment.rests))} rest" if adjustment.rests else "advice only"
+    return f"{adjustment.rule} {adjustment.value:.2f} against {adjustment.limit:.2f}, {does}: {adjustment.note}"
+
+
+def parity_words(found: Sequence[Parity]) -> str:
+    """A night's comparison: how many were the same, and each that was not with its reason."""
+    if not found:
+        return "no paper account"
+    same = sum(parity.status is ParityStatus.SAME for parity in found)
+    words = [f"{same} of {len(found)} the same to the bit"]
+    for parity in found:
+        if parity.status is ParityStatus.DIFFERENT:
+            numbers = f"paper {parity.paper!r}, backtest {parity.backtest!r}"
+            words.append(f"{parity.strategy_id} DIFFERS in {parity.why}: {numbers}")
+        elif parity.status is ParityStatus.NOT_COMPARABLE:
+            words.append(f"{parity.strategy_id} not comparable: {parity.why}")
+    return "; ".join(words)
 
 
 def live_account(lab: Lab, report: CycleReport) -> Account:

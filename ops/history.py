@@ -59,7 +59,7 @@ class History:
 
     async def _up_to(self, key: tuple[Market, str, str], end_ms: int) -> Tape:
         start_ms = end_ms - self._days * DAY_MS
-        held = await asyncio.to_thread(self._held, key, start_ms)
+        held = self._kept.get(key) or await asyncio.to_thread(self._held, key, start_ms)
         if held is None:
             await self._fetch(Want(*key, start_ms, end_ms))
         else:

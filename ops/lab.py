@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ai_brain.desk.tuner import Adjustment, CycleMark
 from ai_brain.hypothesis_generator import HypothesisGenerator
+from ai_brain.paper.parity import Parity
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import Headline, NewsFetcher
+from ai_brain.senses.onchain_monitor import OnChainMonitor
+from ai_brain.senses.regime.label import UNKNOWN, Regime
 from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
 from ops.history import History
@@ -32,6 +36,7 @@ from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 
 DAY_MS = 86_400_000
+UNMEASURED = Regime(UNKNOWN, "no cycle yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Memory:
     live_unexplained_quote: float = 0.0
     """Cash that the books could not explain when `live` was read."""
     quality: float = 0.0
+    regime: Regime = UNMEASURED
+    """Of the market the lab trades, at the last cycle's newest bar; a description, nothing decides on it."""
     reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
     """(time, reason) of cycles that did not trade."""
     refused_ideas: Counter[str] = field(default_factory=Counter)
@@ -77,6 +84,14 @@ class Memory:
     bad_cycles: Counter[str] = field(default_factory=Counter)
     """Cycles in a row that were bad in some way, by alert name."""
     executed: int = 0
+    cycles: deque[CycleMark] = field(default_factory=lambda: deque(maxlen=100))
+    """The latest trading cycles, as the tuner looks at them."""
+    tuned: tuple[Adjustment, ...] = ()
+    """What the tuner found at its last look."""
+    parity_ms: int | None = None
+    """When paper was last held against its backtest; None: not since the start."""
+    parity: tuple[Parity, ...] = ()
+    """What was found then, by strategy."""
 
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:
         """Reasons of the last day, by count."""
@@ -103,10 +118,13 @@ class Lab:
     bench: Bench
     paper: PaperEngine
     news: NewsFetcher
+    onchain: OnChainMonitor
     generator: HypothesisGenerator | None
     """None: no language model is configured; the library of published effects is all there is."""
     desk: CarryDesk | None
     """None: no trading keys; paper only."""
+    failures: Callable[[], Mapping[str, int]] = dict
+    """Jobs that failed the last time, with how often in a row; the service's schedule answers."""
     trading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever talks to the account: the loop, or the watch that makes everything flat."""
 

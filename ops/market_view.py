@@ -41,9 +41,14 @@ class Snapshot:
 
     def rules(self, spec: StrategySpec) -> MarketRules:
         """The venue's steps and minimums; of both legs for a carry."""
-        if isinstance(spec.parameters, CarryParameters):
-            return carry_rules(self.instruments[Market.SPOT], self.instruments[Market.PERP])
-        return market_rules(self.instruments[spec.market.market])
+        return paper_rules(self.instruments, spec)
+
+
+def paper_rules(instruments: Mapping[Market, Instrument], spec: StrategySpec) -> MarketRules:
+    """What the venue demands of a strategy's orders; of both legs for a carry."""
+    if isinstance(spec.parameters, CarryParameters):
+        return carry_rules(instruments[Market.SPOT], instruments[Market.PERP])
+    return market_rules(instruments[spec.market.market])
 
 
 def take_snapshot(

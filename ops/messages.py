@@ -19,7 +19,7 @@ LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
-    "lab.started": ("job.parked", "job.ended_service", "state.set_aside"),
+    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside"),
     "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.flat": ("risk.not_flat",),
@@ -31,6 +31,12 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "carry.closed": ("carry.close_incomplete", "carry.in_doubt", "carry.funding_missing", "carry.funding_differs"),
 }
 """Event -> alerts that it ends: what they told of is no longer so, and they are repeated no more."""
+ENDS_OF_THE_SAME: Mapping[str, str] = {
+    "job.recovered": "job.failing",
+    "parity.same": "parity.differs",
+    "parity.ended": "parity.differs",
+}
+"""Event -> the alert that it ends, of the same job or strategy only."""
 
 
 class Messenger:
@@ -56,6 +62,8 @@ class Messenger:
         ended = ENDS.get(event.name, ())
         for alert_key in [key for key in self._open if key in ended or key.partition(":")[0] in ended]:
             self.resolve(alert_key)
+        if event.name in ENDS_OF_THE_SAME:
+            self.resolve(_key(ENDS_OF_THE_SAME[event.name], event.facts))
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
@@ -95,8 +103,12 @@ def alert_key_of(event: Event) -> str:
         return event.name
     if "alert_key" in event.facts:
         return str(event.facts["alert_key"])
-    which = next((str(event.facts[name]) for name in TELLING_APART if name in event.facts), "")
-    return f"{event.name}:{which}" if which else event.name
+    return _key(event.name, event.facts)
+
+
+def _key(name: str, facts: Mapping[str, object]) -> str:
+    which = next((str(facts[fact]) for fact in TELLING_APART if fact in facts), "")
+    return f"{name}:{which}" if which else name
 
 
 def approval_request(facts: Mapping[str, object]) -> str:
@@ -138,9 +150,12 @@ WORDS = {
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
+    "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
+    "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
+    "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",
 }
 """Events told in words of their own; the others are told as they stand in the journal."""

@@ -107,6 +107,12 @@ class Numbers:
     ideas_tried: int
     """Performances shown to anything that chooses, ever: the trial ledger's count."""
     rss_mb: float
+    regime: str = ""
+    """What kind of market it is, or `unknown: why`; empty: nobody looked."""
+    tuner: tuple[str, ...] = ()
+    """What the tuner has rest, or advises, each with its rule and both numbers."""
+    parity: str = ""
+    """Paper against its backtest, last night, in words; empty: nobody looked."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

@@ -24,6 +24,8 @@ def hourly_report(n: Numbers) -> str:
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))
     lines.append(f"Data quality {n.data_quality:.0f}/100, ideas ever tried {n.ideas_tried}")
+    lines += [f"Tuner: {words}" for words in n.tuner]
+    lines.append(f"Regime: {n.regime or 'nobody has looked'}")
     lines.append(decision_line(n))
     lines.append(f"Next: {n.next_action}")
     lines += [f"Waits for you: python approve_strategy.py {name}" for name in n.waiting_for_human]
@@ -53,6 +55,7 @@ def summary(n: Numbers, *, title: str) -> str:
             *(account_line(account) for account in n.accounts),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
             best_line(n.best),
+            f"Paper against its backtest: {n.parity or 'nobody has looked'}",
             "Why nothing traded: " + (", ".join(f"{reason} {count}×" for reason, count in reasons) or "it did"),
         ]
     )

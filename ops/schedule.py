@@ -8,6 +8,7 @@ drained before the scheduler goes.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,11 @@ log = structlog.get_logger(__name__)
 Job = Callable[[], Awaitable[None]]
 LAST_RUNS_SCHEMA = 1
 DAY_S = 86_400
+FAILURES_IN_ROW = 5
+"""A job that fails more often than this in a row is an alert of its own."""
+TUNER_S = 300
+INSTANCES = 100
+"""Firings of a job that APScheduler may count as under way at once; all but one of them return at once."""
 SUNDAY_S = 3 * DAY_S
 """1970 began on a Thursday: the first Sunday came three days later."""
 
@@ -56,12 +62,15 @@ class Row:
 SCHEDULE = (
     Row("loop", 60, touches_money=True, at_start=True),
     Row("news", 15 * 60, at_start=True),
+    Row("onchain", 30 * 60, at_start=True),
     Row("hypothesis", 30 * 60, at_start=True),
     Row("crazy_idea", 4 * 3600),
     Row("evaluation", 3600, at_start=True),
+    Row("tuner", TUNER_S),
     Row("hourly_report", 3600),
     Row("heartbeat", 6 * 3600),
     Row("insights", 2 * 3600),
+    Row("parity", DAY_S),
     Row("daily_summary", DAY_S),
     Row("weekly_backup", 7 * DAY_S, SUNDAY_S),
 )
@@ -111,17 +120,26 @@ class Schedule:
         self._done_ms: dict[str, int] = {}
         self._finished: set[str] = set()
         self._parked: dict[str, str] = {}
+        self._failed: Counter[str] = Counter()
+        """Failures in a row, by job, since the start."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._bug: BaseException | None = None
         self._stop = asyncio.Event()
+        # `_fire` itself lets no job run twice. APScheduler counts a run until a callback after its end: with one
+        # instance allowed it drops what falls due between the two, and where time races that is an hour lost.
         self._scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": INSTANCES, "misfire_grace_time": None}
         )
 
     @property
     def parked(self) -> Mapping[str, str]:
         """Jobs set aside after a bug, with what they raised."""
         return dict(self._parked)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Jobs that failed the last time, with how often in a row."""
+        return dict(self._failed)
 
     def settled(self, at_ms: int) -> bool:
         """Whether every job due at or before `at_ms` has finished."""
@@ -179,18 +197,34 @@ class Schedule:
             await self._jobs[name]()
         except TradingEngineError as error:
             outcome = f"{type(error).__name__}: {error}"
-            self._publish(Event(self._clock.now_ms(), "job.failed", {"job": name, "error": outcome}))
+            self._note_failure(name, outcome)
         except Exception as error:  # noqa: BLE001  # a bug: judged here, because APScheduler would only log it
             outcome = f"bug: {type(error).__name__}: {error}"
             self._judge_bug(name, error)
+        else:
+            self._note_success(name)
         finally:
             self._running.pop(name, None)
         self._done_ms[name] = due_ms
         self._finished.add(name)
         self._save()
-        if self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms and not self._stop.is_set():
-            self._fire_now(name)  # it fell due again while it ran
+        is_due = self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms  # it fell due again while it ran
+        if is_due and name not in self._parked and not self._stop.is_set():
+            self._fire_now(name)
         log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
+
+    def _note_failure(self, name: str, outcome: str) -> None:
+        """One quiet event a failure, and one alert when it lasts; who delivers alerts repeats it."""
+        self._failed[name] += 1
+        facts: dict[str, object] = {"job": name, "error": outcome}
+        self._publish(Event(self._clock.now_ms(), "job.failed", facts))
+        if self._failed[name] == FAILURES_IN_ROW + 1:
+            facts |= {"failures": self._failed[name], "limit": FAILURES_IN_ROW}
+            self._publish(Event(self._clock.now_ms(), "job.failing", facts, Severity.ALERT))
+
+    def _note_success(self, name: str) -> None:
+        if self._failed.pop(name, 0) > FAILURES_IN_ROW:
+            self._publish(Event(self._clock.now_ms(), "job.recovered", {"job": name}))
 
     def _judge_bug(self, name: str, error: Exception) -> None:
         facts = {"job": name, "error": f"{type(error).__name__}: {error}"}

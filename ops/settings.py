@@ -22,6 +22,7 @@ from ai_brain.llm.gemini_settings import GeminiSettings
 from ai_brain.llm.idea_settings import GeneratorSettings
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.senses.news_settings import NewsSettings
+from ai_brain.senses.onchain_settings import OnChainSettings
 from trading.domain.errors import SettingsError
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
@@ -88,6 +89,7 @@ class LabSettings(_Section):
     budget: BudgetSettings = BudgetSettings()
     ideas: GeneratorSettings = GeneratorSettings()
     news: NewsSettings = NewsSettings()
+    onchain: OnChainSettings = OnChainSettings()
     validator: ValidatorSettings = ValidatorSettings()
     paper: PaperSettings = PaperSettings()
     risk: RiskLimits = RiskLimits()

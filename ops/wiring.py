@@ -17,6 +17,7 @@ from ai_brain.llm.budget import Budget
 from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import NewsFetcher
+from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
 from ops.history import History
@@ -96,6 +97,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             bench=Bench(TrialLedger(database, clock), Graveyard(database, clock), clock=clock, settings=settings.gate),
             paper=PaperEngine(setting.home, repository, settings.paper, clock=clock, publish=publish_from_thread),
             news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
+            onchain=await stack.enter_async_context(OnChainMonitor(settings.onchain, clock)),
             generator=await make_generator(setting, clock, stack),
             desk=make_desk(setting, venue, clock, bus),
         )

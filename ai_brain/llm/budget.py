@@ -79,6 +79,17 @@ class Budget:
             return Spent(today, self._settings.usd_per_day, self._settings.calls_per_day)
         return Spent(today, float(usd), calls)
 
+    def share(self) -> float:
+        """How much of the day is spent, dollars or calls, whichever is nearer its end; 1.0 where nothing is allowed.
+
+        Raises:
+            StateFileError: see `spent`.
+        """
+        spent, limits = self.spent(), self._settings
+        if limits.usd_per_day <= 0 or limits.calls_per_day <= 0:
+            return 1.0
+        return max(spent.usd / limits.usd_per_day, spent.calls / limits.calls_per_day)
+
     def refusal(self, prompt: Prompt) -> str:
         """Why this call may not be made today, in words; empty: it may."""
         spent, limits = self.spent(), self._settings

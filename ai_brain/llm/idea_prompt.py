@@ -16,6 +16,7 @@ from ai_brain.llm.grounding import MarketFacts
 from ai_brain.llm.idea_settings import PromptSettings
 from ai_brain.llm.provider import Prompt
 from ai_brain.senses.news_fetcher import Headline
+from ai_brain.senses.onchain_monitor import Reading
 from trading.domain.clock import iso
 from trading.strategy.indicator_catalogue import COLUMNS, INDICATORS
 from trading.strategy.parameters import MAX_CONDITIONS
@@ -66,24 +67,29 @@ def idea_prompt(
     facts: MarketFacts,
     *,
     headlines: Sequence[Headline] = (),
+    onchain: Sequence[Reading] = (),
     refused: Sequence[Refused] = (),
     mood: Mood = Mood.USUAL,
     settings: PromptSettings,
     cost_round_trip_pct: float,
+    now_ms: int,
 ) -> Prompt:
     """Write the question.
 
     Args:
         facts: Measured; there is no other way to get one.
         headlines: Newest first; the first of them are told.
+        onchain: Fresh readings of the chain; told with their age.
         refused: Latest first; the first of them are told.
         mood: Temperature and task.
         settings: How many, how long.
         cost_round_trip_pct: Fees and spread of one entry and exit, percent of the position.
+        now_ms: Lab time, UTC ms, from which ages count.
     """
     sections = (
         _task(facts, mood, settings.ideas_per_call),
         _facts_text(facts, cost_round_trip_pct),
+        _onchain_text(onchain, now_ms),
         _language(facts),
         _notes(),
         _headlines_text(headlines[: settings.max_headlines]),
@@ -137,6 +143,22 @@ def _facts_text(facts: MarketFacts, cost_pct: float) -> str:
     else:
         lines.append("funding: none, this is a spot market; do not use the word funding in rules")
     return "\n".join(lines)
+
+
+def _onchain_text(readings: Sequence[Reading], now_ms: int) -> str:
+    """The chain's numbers with their age; the names are ours or a setting's, so no fence."""
+    if not readings:
+        return ""
+    lines = [f"- {r.name}: {r.value:,.6g} {r.unit}, {_age(now_ms - r.at_ms)} old" for r in readings]
+    return "\n".join(["# Bitcoin's chain; context only, rules cannot name it", *lines])
+
+
+def _age(age_ms: int) -> str:
+    """Minutes, hours or days."""
+    minutes = max(0, age_ms) // 60_000
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2 * 1440 else f"{minutes / 1440:.1f} days"
 
 
 def _language(facts: MarketFacts) -> str:

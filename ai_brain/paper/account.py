@@ -65,6 +65,9 @@ class _AccountFile(BaseModel):
     results: tuple[float, ...]
     curve: tuple[tuple[int, float], ...]
     parked: str
+    warm_from_ms: int | None = None
+    dropped_ms: tuple[int, ...] = ()
+    terms_sha256: str = ""
     book: dict[str, JsonValue]
 
 
@@ -100,6 +103,12 @@ class PaperAccount:
     """(close time, equity), the newest `CURVE_POINTS`."""
     parked: str = ""
     """Why it no longer trades; empty: it does."""
+    warm_from_ms: int | None = None
+    """Open time of the first bar of history its indicators saw; None: not begun, or before this was kept."""
+    dropped_ms: list[int] = field(default_factory=list)
+    """Open times of bars before which a due entry was dropped because no place was free."""
+    terms_sha256: str = ""
+    """Of the fee and the venue's rules it began under, see `books.terms_sha256`."""
 
     @property
     def is_carry(self) -> bool:
@@ -184,6 +193,6 @@ def load_account(home: Home, spec_id: str) -> PaperAccount | None:
             f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, restore it from a backup"
         ) from error
     plain = {name: getattr(kept, name) for name in _AccountFile.model_fields}
-    plain |= {name: list(plain[name]) for name in ("trades", "results", "curve")}
+    plain |= {name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms")}
     plain["returns"] = RunningReturns(*kept.returns)
     return PaperAccount(**plain)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 
 from ai_brain.paper.account import PaperAccount
 from ai_brain.paper.book import Book
@@ -11,6 +13,18 @@ from ai_brain.paper.rule_book import RuleBook
 from ai_brain.paper.settings import PaperSettings
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
+
+
+def terms(settings: PaperSettings, rules: MarketRules) -> tuple[Costs, MarketRules]:
+    """What a fill costs on paper, and the venue's rules with the larger smallest order."""
+    costs = Costs(taker_rate=settings.fee_rate, maker_rate=settings.fee_rate)
+    return costs, replace(rules, min_notional=max(rules.min_notional, settings.min_order_usdt))
+
+
+def terms_sha256(settings: PaperSettings, rules: MarketRules) -> str:
+    """A hash that changes when an account would be charged or sized in another way."""
+    parts = [asdict(part) for part in terms(settings, rules)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings, rules: MarketRules) -> Book:
@@ -25,9 +39,7 @@ def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings
     Raises:
         StateFileError: the account's book is of other parameters, or damaged.
     """
-    fee = settings.fee_rate
-    costs = Costs(taker_rate=fee, maker_rate=fee)
-    rules = replace(rules, min_notional=max(rules.min_notional, settings.min_order_usdt))
+    costs, rules = terms(settings, rules)
     if isinstance(spec.parameters, CarryParameters):
         return CarryBook(
             spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, Evidence, GateReason, Verdict
@@ -17,6 +18,9 @@ from trading.strategy.spec import CarryParameters, StrategySpec
 
 async def run(lab: Lab) -> None:
     """Judge all that is `generated` or was interrupted while `backtesting`."""
+    if (rest := resting(lab.memory.tuned, Work.EVALUATION)) is not None:
+        lab.tell("evaluation.rests", {"rule": str(rest.rule), "note": rest.note})  # what waits is judged an hour later
+        return
     for spec in lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING):
         try:
             await judge_one(lab, spec)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from ops import reports
 from ops.gather import gather
-from ops.lab import Lab
+from ops.lab import DAY_MS, Lab
 
 HOUR_MS = 3_600_000
 CYCLE_PATIENCE_S = 45.0
 """How long a report waits for the cycle of its own hour, lab seconds."""
+PARITY_PATIENCE_S = 300.0
+"""How long the day's summary waits for the night's comparison of paper with its backtest, lab seconds."""
 POLL_S = 0.25
 
 
@@ -38,6 +41,7 @@ async def insights(lab: Lab) -> None:
 
 async def daily(lab: Lab) -> None:
     """The day's summary, with the audit's root so that nobody can rewrite the day later."""
+    await _after_parity(lab)
     numbers = gather(lab)
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {lab.audit.head_hash[:16]}"
     lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
@@ -46,6 +50,16 @@ async def daily(lab: Lab) -> None:
 async def _after_the_cycle(lab: Lab) -> None:
     """Wait until the loop has decided in this hour; a loop that hangs does not silence the report."""
     hour_ms = lab.clock.now_ms() // HOUR_MS * HOUR_MS
-    until_ms = lab.clock.now_ms() + CYCLE_PATIENCE_S * 1000
-    while lab.clock.now_ms() < until_ms and (lab.memory.last is None or lab.memory.last.at_ms < hour_ms):
+    await _until(lab, lambda: lab.memory.last is not None and lab.memory.last.at_ms >= hour_ms, CYCLE_PATIENCE_S)
+
+
+async def _after_parity(lab: Lab) -> None:
+    """Wait until paper was compared this night; a night without it has its summary all the same."""
+    day_ms = lab.clock.now_ms() // DAY_MS * DAY_MS
+    await _until(lab, lambda: lab.memory.parity_ms is not None and lab.memory.parity_ms >= day_ms, PARITY_PATIENCE_S)
+
+
+async def _until(lab: Lab, is_there: Callable[[], bool], patience_s: float) -> None:
+    until_ms = lab.clock.now_ms() + patience_s * 1000
+    while lab.clock.now_ms() < until_ms and not is_there():
         await lab.clock.sleep_s(POLL_S)

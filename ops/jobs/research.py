@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ai_brain.desk.tuner import Work, resting
 from ai_brain.hypothesis_generator import Question
 from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
@@ -12,6 +13,8 @@ from trading.strategy.spec import StrategySpec, spec_sha256
 
 NOT_ASKED = frozenset({IdeaReason.RATE_LIMITED, IdeaReason.UNAVAILABLE, IdeaReason.BUDGET_SPENT, IdeaReason.NO_FACTS})
 """No answer came, so there was no idea to refuse."""
+WORK = {Mood.USUAL: Work.IDEAS, Mood.CRAZY: Work.CRAZY_IDEAS}
+"""What the tuner knows a question as."""
 REFUSED_SHOWN = 12
 """Latest refusals a prompt carries, so that the same idea is not paid for again."""
 
@@ -39,11 +42,15 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     """Ask once, keep what parses, count what does not."""
     if lab.generator is None:
         return
+    if (rest := resting(lab.memory.tuned, WORK[mood])) is not None:
+        lab.tell("ideas.not_asked", {"reason": str(rest.rule), "detail": rest.note})
+        return
     # The live tape, not history: ideas are for the market as it is now.
     tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
     question = Question(
         tape=tape,
         headlines=lab.memory.headlines,
+        onchain=lab.onchain.fresh(),
         refused=[
             Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
         ],

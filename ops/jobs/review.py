@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Stretch
+from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL
 from trading.domain.events import Severity
@@ -16,6 +17,8 @@ def promote(lab: Lab) -> None:
     for spec in lab.repository.by_stage(Stage.DRY_RUN):
         decision = lab.paper.ready_for_review(spec)
         if decision.allowed:
+            if spec.id in parity.differing(lab.home):  # its paper proves nothing until a night finds it the same
+                continue
             _ask_human(lab, spec, decision.note)
         elif decision.refuted:
             why = f"{decision.reason}: {decision.note}"

@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from ai_brain.desk.tuner import CycleMark
+from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
 from ops.jobs.review import promote
 from ops.lab import Lab
@@ -42,6 +44,8 @@ async def run(lab: Lab) -> None:
     watch.mark("paper")
     report = await _live(lab)
     watch.mark("live")
+    busy_s = sum(seconds for stage, seconds in watch.stage_s.items() if stage != "bars")  # that one waits
+    lab.memory.cycles.append(CycleMark(lab.memory.quality, busy_s))
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)
@@ -185,7 +189,8 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
         lab.memory.executed += 1
     else:
         lab.memory.reasons.append((now_ms, decision.reason))
-    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
+    lab.memory.regime = regime_of(tape)
     lab.audit.append(
         AuditLine(
             at_ms=now_ms,
@@ -193,9 +198,10 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
             status=live.status,
             reason=decision.reason,
             config_sha256=lab.setting.config_hash,
-            data_sha256=lab.market.tape(Market.PERP, symbol, interval).content_hash,
+            data_sha256=tape.content_hash,
             data_quality=lab.memory.quality,
             stage_s={**stage_s, **live.stage_s},
+            regime=str(lab.memory.regime),
             signals=[
                 {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
                 for position in lab.paper.positions()

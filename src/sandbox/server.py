@@ -1,4 +1,4 @@
-"""Everything on one port: the exchange, its sockets, Telegram, the language model, the news, faults and witnesses."""
+"""Everything on one port: the exchange and its sockets, Telegram, a language model, news, a chain, faults, seen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from sandbox.chain import ChainDesk
 from sandbox.exchange import rest_futures, rest_info, rest_market, rest_spot
 from sandbox.exchange.errors import SandboxError
 from sandbox.exchange.exchange import Exchange, Key, Start, open_exchange
@@ -73,6 +74,7 @@ def build(town: Town) -> Built:
     TelegramDesk(clock).add_routes(app)
     GeminiDesk(clock, town.gemini_script).add_routes(app)
     NewsDesk(clock, town.feed).add_routes(app)
+    ChainDesk(clock).add_routes(app)
     return Built(app, town.start.start_ms, exchange, faults, hub)
 
 

@@ -19,6 +19,7 @@ from ai_brain.llm.gemini import Gemini, GeminiSettings
 from ai_brain.llm.idea_prompt import CLOSE, OPEN, Mood, Refused, fenced
 from ai_brain.llm.provider import Answer, Failure, ModelFailed, Prompt
 from ai_brain.senses.news_fetcher import Headline
+from ai_brain.senses.onchain_monitor import Reading
 from sandbox.gemini import API_KEY, GeminiDesk
 from tests.ai_brain.tapes import END_MS, wandering_tape
 from tests.ai_brain.test_ideas import CARRY, GOOD
@@ -108,6 +109,18 @@ async def test_a_market_that_is_too_short_or_too_old_is_not_asked_about(made, bu
     assert [r.reason for r in ideas.rejected] == [IdeaReason.NO_FACTS]
     assert model.asked == []
     assert budget.spent().calls == 0
+
+
+async def test_the_chains_numbers_are_told_with_unit_and_age_and_not_at_all_without_any(made, clock):
+    model = Scripted('{"ideas": []}')
+    now_ms = clock.now_ms()
+    fee = Reading("fee for the next block", 12.0, "sat/vB", now_ms - 180_000, now_ms - 180_000)
+    rate = Reading("hash-rate of a day", 6.1e8, "TH/s", now_ms - 36 * 3_600_000, now_ms)
+    await made(model).generate(Question(TAPE, onchain=[fee, rate]))
+    await made(model).generate(Question(TAPE))
+    assert "- fee for the next block: 12 sat/vB, 3 min old" in model.asked[0].user
+    assert "- hash-rate of a day: 6.1e+08 TH/s, 36 h old" in model.asked[0].user
+    assert "chain" not in model.asked[1].user
 
 
 async def test_what_strangers_wrote_stands_in_fences_it_cannot_close(made):

@@ -185,6 +185,14 @@ async def test_every_event_of_the_table_ends_its_alerts_and_no_others(home: Home
     assert set(rig.outbox.open_alerts()) == {"another"}
 
 
+async def test_a_job_that_works_again_ends_its_own_alert_and_no_other_jobs(home: Home) -> None:
+    rig = Rig(home)
+    for job in ("news", "onchain"):
+        rig.hear("job.failing", Severity.ALERT, job=job, error="DataProviderError: none answers", failures=6)
+    rig.hear("job.recovered", job="news")
+    assert set(rig.outbox.open_alerts()) == {"job.failing:onchain"}
+
+
 async def test_a_made_up_market_is_said_once_on_every_message(home: Home) -> None:
     rig = Rig(home, is_synthetic=True)
     rig.hear("carry.opened", Severity.NOTICE, symbol="BTCUSDT")

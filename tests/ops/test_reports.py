@@ -40,6 +40,9 @@ FULL = Numbers(
     uptime_s=2 * 86_400 + 3 * 3600 + 4 * 60 + 5,
     ideas_tried=118,
     rss_mb=312.4,
+    regime="calm up",
+    parity="2 of 2 the same to the bit",
+    tuner=("MODEL_BUDGET 0.85 against 0.80, crazy_ideas rest: 85% of the model's day is spent",),
 )
 EMPTY = replace(
     FULL,
@@ -50,6 +53,7 @@ EMPTY = replace(
     last=None,
     no_trade_reasons={},
     waiting_for_human=(),
+    tuner=(),
 )
 EQUITY_LIVE = (
     "Equity (live) 1,012.50 USDT = cash 812.25 + positions 200.50 + unrealised -0.25; "
@@ -71,6 +75,8 @@ def test_the_hourly_report_word_for_word() -> None:
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
         "Data quality 97/100, ideas ever tried 118",
+        "Tuner: MODEL_BUDGET 0.85 against 0.80, crazy_ideas rest: 85% of the model's day is spent",
+        "Regime: calm up",
         "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); "
         "most often today: FUNDING_TOO_LOW 51×",
         "Next: the next live cycle",
@@ -86,6 +92,7 @@ def test_the_hourly_report_of_a_lab_that_has_nothing_yet() -> None:
         "Strategies: none yet",
         "Best: none on paper yet",
         "Data quality 97/100, ideas ever tried 118",
+        "Regime: calm up",
         "Last decision: none yet",
         "Next: the next live cycle",
     ]
@@ -108,6 +115,7 @@ def test_the_summaries_word_for_word(title: str) -> None:
         EQUITY_PAPER,
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
+        "Paper against its backtest: 2 of 2 the same to the bit",
         "Why nothing traded: FUNDING_TOO_LOW 51×, HOLDING 3×",
     ]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ops.schedule import DAY_S, SCHEDULE, SUNDAY_S, Row, Schedule
 from trading.domain.clock import Clock, Timeline, parse_iso
 from trading.domain.errors import DataProviderError
-from trading.domain.events import Event
+from trading.domain.events import Event, Severity
 
 START_MS = parse_iso("2024-11-01T00:00:30Z")
 
@@ -82,6 +82,28 @@ async def test_an_expected_failure_ends_the_cycle_only(tmp_path: Path) -> None:
     assert runs == 2
     assert bench.names() == ["job.failed", "job.failed"]
     assert "75 s old" in str(bench.events[0].facts["error"])
+
+
+async def test_a_job_that_keeps_failing_is_one_alert_until_it_succeeds_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    runs = 0
+
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+        if runs in (3, 12):
+            return
+        if runs == 13:
+            bench.stop.set()
+        raise DataProviderError("feeds: none answers")
+
+    await asyncio.wait_for(bench.schedule((Row("news", 60),), {"news": job}).run(bench.stop, grace_s=1), 10)
+    loud = [event for event in bench.events if event.name != "job.failed"]
+    assert [event.name for event in loud] == ["job.failing", "job.recovered"]
+    assert loud[0].severity is Severity.ALERT
+    assert (loud[0].facts["job"], loud[0].facts["failures"], loud[0].facts["limit"]) == ("news", 6, 5)
+    assert bench.names().index("job.failing") == 8  # two failures, a success that counts anew, six failures
+    assert bench.names().count("job.failed") == 11
 
 
 async def test_a_bug_where_money_is_touched_ends_the_service(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ from tests.ops.test_stop_trading import hold
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
+from trading.domain.events import Event
 from trading.journal.audit import verify_audit
-from trading.journal.bus import Bus
+from trading.journal.bus import Bus, Subscriber
 from trading.risk.arming import write_armed
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
@@ -77,17 +78,23 @@ def with_telegram(home: Home) -> Environment:
 
 @asynccontextmanager
 async def running(
-    home: Home, *, jobs: Mapping[str, Work] = LOOP, environment: Environment | None = None
+    home: Home,
+    *,
+    jobs: Mapping[str, Work] = LOOP,
+    environment: Environment | None = None,
+    hear: Subscriber | None = None,
 ) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
     """A service with these jobs; ended, and its end awaited, with the block."""
     settings = read_settings(home.settings_file)
     environment = environment or read_environment(home)
     setting = Setting(home, settings, environment, config_hash(settings), "synthetic")
-    stop, wake = asyncio.Event(), asyncio.Event()
+    stop, wake, bus = asyncio.Event(), asyncio.Event(), Bus()
+    if hear is not None:
+        bus.subscribe(hear)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ai_trading_lab, "JOBS", jobs)
         async with (
-            open_lab(setting, lab_clock(settings), Bus(), wake=wake) as lab,
+            open_lab(setting, lab_clock(settings), bus, wake=wake) as lab,
             open_notifier(environment, settings) as notifier,
         ):
             service = Service(lab, notifier, stop=stop, wake=wake)
@@ -137,8 +144,9 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
     (first, *_) = audit_lines(lab_home)
     assert first["status"] == "NO_TRADE"
     assert first["reason"] == "NOT_ARMED"
-    for name in ("config_sha256", "data_sha256", "data_quality", "stage_s", "equity"):
+    for name in ("config_sha256", "data_sha256", "data_quality", "stage_s", "regime", "equity"):
         assert first[name], name
+    assert str(first["regime"]).split()[0] in ("calm", "usual", "stormy"), first["regime"]
     assert verify_audit(lab_home.audit_file).ok
     assert took_s < 8.0
 
@@ -183,6 +191,24 @@ async def test_without_keys_the_lab_is_paper_only_and_never_asks_for_the_account
     asked = world.ask("/sandbox/seen")["requests"]
     assert isinstance(asked, dict)
     assert not any("account" in path or "/order" in path for path in asked)
+
+
+async def test_the_chains_pages_are_read_for_the_next_prompt_and_their_faults_are_reasons(
+    lab_home: Home, world: World
+) -> None:
+    fault = {"match": "GET /api/v1/fees*", "kind": "html", "times": 1}
+    put(world, "/sandbox/faults", [fault])
+    heard: list[Event] = []
+    async with running(lab_home, jobs={**LOOP, "onchain": JOBS["onchain"]}, hear=heard.append) as (service, task):
+        await until(lambda: service.schedule.has_run("onchain"), task)
+        readings = service.lab.onchain.fresh()
+    (told,) = [event.facts for event in heard if event.name == "onchain.fetched"][:1]
+    assert len(readings) == 5
+    assert {reading.name for reading in readings} == set(cast("dict[str, float]", told["readings"]))
+    ((address, why),) = cast("dict[str, str]", told["failures"]).items()
+    assert address.endswith("/fees/recommended")
+    assert "JSON" in why
+    assert "job.failed" not in [event.name for event in heard]
 
 
 async def test_a_bug_in_a_job_that_only_thinks_parks_it_with_an_alert(lab_home: Home, world: World) -> None:

@@ -53,6 +53,7 @@ class AuditLine:
     stage_s: Mapping[str, float] = field(default_factory=dict)
     """Real seconds each stage of the cycle took."""
     regime: str = ""
+    """What kind of market it was, or `unknown: why`; see `docs/operating.md`."""
     signals: Sequence[Mapping[str, object]] = ()
     proposals: Sequence[Mapping[str, object]] = ()
     """Each with its origin."""

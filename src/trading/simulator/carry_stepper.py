@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from trading.market.tape import Tape
 from trading.simulator.carry_feed import NOTHING_SEEN_MS, CarryFeeder
 from trading.simulator.carry_kernel import carry_step
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, new_carry_state
-from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryActed, CarryBar
+from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryActed, CarryBar, CarryColumns
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.settlements import funding_from_json, funding_to_json
 from trading.simulator.snapshot import (
@@ -61,6 +62,15 @@ class CarryStep:
     """The `CARRY_TRADE` that closed with it."""
 
 
+def note_carry_history(state: NDArray[np.void], columns: CarryColumns) -> None:
+    """Let a new account know the last joined bar before it: its marks, volatilities and volumes."""
+    if len(columns.open_ms):
+        for name in ("spot_sigma", "spot_quote_volume", "perp_sigma", "perp_quote_volume"):
+            state[name] = getattr(columns, name)[-1]
+        state["spot_mark"], state["perp_mark"] = columns.spot_close[-1], columns.perp_close[-1]
+        state["last_open_ms"] = columns.open_ms[-1]
+
+
 class CarryStepper:
     """One carry on paper; give it both tapes, it takes the joined bars it has not seen."""
 
@@ -92,12 +102,7 @@ class CarryStepper:
             SpecError: the tapes are not its two legs.
         """
         check_legs(spot, perp, self.spec)
-        columns = self._feeder.columns(spot, perp)
-        if len(columns.open_ms):
-            for name in ("spot_sigma", "spot_quote_volume", "perp_sigma", "perp_quote_volume"):
-                self._state[name] = getattr(columns, name)[-1]
-            self._state["spot_mark"], self._state["perp_mark"] = columns.spot_close[-1], columns.perp_close[-1]
-            self._state["last_open_ms"] = columns.open_ms[-1]
+        note_carry_history(self._state, self._feeder.columns(spot, perp))
 
     def advance(self, spot: Tape, perp: Tape) -> list[CarryStep]:
         """Step over every joined bar not seen yet; one entry a bar, oldest first.

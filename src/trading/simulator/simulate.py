@@ -249,6 +249,14 @@ def new_state(starting_quote: float) -> NDArray[np.void]:
     return state
 
 
+def note_history(state: NDArray[np.void], columns: Columns) -> None:
+    """Let a new account know the last bar before it: its volatility and volume price the first fill."""
+    if len(columns.close):
+        state["sigma"] = columns.sigma[-1]
+        state["quote_volume"] = columns.quote_volume[-1]
+        state["last_open_ms"] = columns.open_ms[-1]
+
+
 def check_quote(starting_quote: float) -> None:
     """Refuse a purse that is none, or more than any market holds.
 

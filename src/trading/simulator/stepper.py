@@ -19,7 +19,7 @@ from trading.simulator.feed import NOTHING_SEEN_MS, Feeder
 from trading.simulator.kernel import step
 from trading.simulator.records import FILL, FILLS, STATE, Acted, Bar
 from trading.simulator.settlements import funding_from_json, funding_to_json
-from trading.simulator.simulate import CostSplit, check_fit, kernel_rules, new_state, rule_parameters
+from trading.simulator.simulate import CostSplit, check_fit, kernel_rules, new_state, note_history, rule_parameters
 from trading.simulator.snapshot import (
     arrays_to_json,
     as_object,
@@ -100,11 +100,7 @@ class Stepper:
             SpecError: the tape is of another market.
         """
         check_fit(tape, self.spec)
-        columns = self._feeder.columns(tape)
-        if len(columns.close):
-            self._state["sigma"] = columns.sigma[-1]
-            self._state["quote_volume"] = columns.quote_volume[-1]
-            self._state["last_open_ms"] = columns.open_ms[-1]
+        note_history(self._state, self._feeder.columns(tape))
 
     def advance(self, tape: Tape) -> list[StepFill]:
         """Step over every bar of the tape not seen yet; returns the fills, oldest first.

@@ -1,0 +1,1 @@
+"""What watches the lab's own work and makes it smaller."""

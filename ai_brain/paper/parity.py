@@ -1,0 +1,218 @@
+"""Paper against the backtest: an account's life is replayed on recorded bars and must come out the same, to the bit.
+
+What paper did was stepped bar by bar on the live stream, saved and restored. The replay runs the shelf's bars in one
+piece, from the account's start, with its spec, its costs and its starting cash. Equality is of floats, no tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_brain.paper.account import PaperAccount, PaperTrade
+from ai_brain.paper.books import terms, terms_sha256
+from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.settings import PaperSettings
+from trading.domain.clock import iso
+from trading.domain.market import INTERVAL_MS
+from trading.simulator.carry_records import CarryActed
+from trading.simulator.costs import CarryCosts, MarketRules
+from trading.simulator.records import Acted
+from trading.simulator.replay import Replay, replay, replay_carry
+from trading.strategy.spec import StrategySpec, spec_sha256
+
+
+class ParityStatus(StrEnum):
+    """What the replay of one account found."""
+
+    SAME = "SAME"
+    DIFFERENT = "DIFFERENT"
+    NOT_COMPARABLE = "NOT_COMPARABLE"
+    """Not the same and not different: the replay cannot be made, `why` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """One account held against its replay."""
+
+    strategy_id: str
+    status: ParityStatus
+    bars: int = 0
+    """Bars compared."""
+    trades: int = 0
+    """Closed trades compared."""
+    why: str = ""
+    """What differs first, or why nothing can be compared; empty: the same."""
+    paper: float | str = ""
+    """What paper has where the two differ first."""
+    backtest: float | str = ""
+    """What the replay has there."""
+
+
+def compare(
+    account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, settings: PaperSettings, rules: MarketRules
+) -> Parity:
+    """Replay an account on recorded bars and hold every mark and every trade against it. CPU work.
+
+    Args:
+        account: As it lies on disk.
+        spec: The strategy as it is now.
+        tapes: Recorded bars, from the account's first bar of history on; they may end before the account does, then
+            only what lies before their end is compared.
+        settings: Fee and smallest order, as now.
+        rules: The venue's, as now.
+
+    Raises:
+        SpecError: the tapes are of another market.
+    """
+    why = _not_comparable(account, spec, tapes, terms_sha256(settings, rules))
+    if why:
+        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=why)
+    again = _replay(account, spec, tapes, settings, rules)
+    marks = _marks(account, int(again.open_time_ms[-1]) + tapes.main.interval_ms)
+    equity = dict(
+        zip((int(ms) + tapes.main.interval_ms for ms in again.open_time_ms), again.equity.tolist(), strict=True)
+    )
+    if (missing := next((at_ms for at_ms, _ in marks if at_ms not in equity), None)) is not None:
+        note = f"paper stepped the bar that closed {iso(missing)}, the shelf has none"
+        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=note)
+    trades = _trades_of(again, is_carry=account.is_carry)
+    mine = [trade for trade in account.trades if trade.exit_ms <= int(again.open_time_ms[-1])]
+    for at_ms, quote in marks:
+        if quote != equity[at_ms]:
+            note = f"equity at the close of {iso(at_ms)}"
+            return Parity(
+                spec.id, ParityStatus.DIFFERENT, len(marks), len(mine), note, paper=quote, backtest=equity[at_ms]
+            )
+    return _compare_trades(spec.id, mine, trades, len(marks))
+
+
+def _compare_trades(spec_id: str, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade], bars: int) -> Parity:
+    for number, (one, other) in enumerate(zip_longest(mine, trades), start=1):
+        if one == other:
+            continue
+        if one is None or other is None:
+            paper, backtest = float(len(mine)), float(len(trades))
+            note = "number of closed trades"
+        else:
+            name = next(name for name in PaperTrade.model_fields if getattr(one, name) != getattr(other, name))
+            paper, backtest = getattr(one, name), getattr(other, name)
+            note = f"{name} of trade {number}, opened {iso(one.entry_ms)}"
+        return Parity(spec_id, ParityStatus.DIFFERENT, bars, len(mine), note, paper=paper, backtest=backtest)
+    return Parity(spec_id, ParityStatus.SAME, bars, len(mine))
+
+
+def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, terms_now: str) -> str:
+    """Why no replay can be the account's; empty: one can."""
+    main = tapes.main
+    if account.last_bar_ms is None:
+        return "it has not stepped a bar yet"
+    if account.warm_from_ms is None:
+        return "it began before its first bar of history was kept"
+    if account.spec_sha256 != spec_sha256(spec):
+        return "its parameters changed while it was on paper"
+    if account.terms_sha256 != terms_now:
+        return "its fee or the exchange's steps changed since it began"
+    first_ms = _first_bar_ms(account)
+    for tape in (main, tapes.spot):
+        if tape is None:
+            continue
+        if tape.start_ms > account.warm_from_ms:
+            return f"the shelf's {tape.market} bars begin {iso(tape.start_ms)}, its history {iso(account.warm_from_ms)}"
+        if tape.end_ms <= first_ms:
+            return f"the shelf's {tape.market} bars end {iso(tape.end_ms)}, before its first bar has closed"
+    stepped = account.returns.n
+    held = _held_bars(tapes, first_ms, account.last_bar_ms)
+    until_ms = min(account.last_bar_ms + INTERVAL_MS[account.interval], _end_ms(tapes))
+    stepped -= sum(at_ms > until_ms for at_ms, _ in account.curve)
+    return "" if held == stepped else f"paper stepped {stepped} bars until {iso(until_ms)}, the shelf has {held}"
+
+
+def _replay(
+    account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, settings: PaperSettings, rules: MarketRules
+) -> Replay:
+    costs, stricter = terms(settings, rules)
+    last_ms = account.last_bar_ms or 0
+    cut = _cut(tapes, account.warm_from_ms or 0, last_ms + INTERVAL_MS[account.interval])
+    first_ms, start, dropped = _first_bar_ms(account), account.starting_quote, account.dropped_ms
+    if cut.spot is None:
+        return replay(
+            cut.main, spec, from_ms=first_ms, costs=costs, rules=stricter, starting_quote=start, dropped_ms=dropped
+        )
+    both = CarryCosts(spot=costs, perp=costs)
+    return replay_carry(
+        cut.spot, cut.main, spec, from_ms=first_ms, costs=both, rules=stricter, starting_quote=start, dropped_ms=dropped
+    )
+
+
+def _cut(tapes: PaperTapes, start_ms: int, end_ms: int) -> PaperTapes:
+    """Both legs from the first bar of history to the account's last bar."""
+    end_ms = min(end_ms, _end_ms(tapes))
+    spot = None if tapes.spot is None else tapes.spot.window(start_ms, end_ms)
+    return PaperTapes(tapes.main.window(start_ms, end_ms), spot)
+
+
+def _end_ms(tapes: PaperTapes) -> int:
+    return tapes.main.end_ms if tapes.spot is None else min(tapes.main.end_ms, tapes.spot.end_ms)
+
+
+def _first_bar_ms(account: PaperAccount) -> int:
+    """Open time of the first bar on the grid that closes after the account was opened."""
+    interval_ms = INTERVAL_MS[account.interval]
+    return account.started_ms // interval_ms * interval_ms
+
+
+def _held_bars(tapes: PaperTapes, first_ms: int, last_ms: int) -> int:
+    """How many of the account's bars the shelf has, of every leg."""
+    times = tapes.main.open_time_ms
+    found = (times >= first_ms) & (times <= last_ms) & (times < _end_ms(tapes))
+    if tapes.spot is not None:
+        found &= np.isin(times, tapes.spot.open_time_ms)
+    return int(np.count_nonzero(found))
+
+
+def _marks(account: PaperAccount, until_ms: int) -> list[tuple[int, float]]:
+    return [(at_ms, quote) for at_ms, quote in account.curve if at_ms <= until_ms]
+
+
+def _trades_of(again: Replay, *, is_carry: bool) -> list[PaperTrade]:
+    """The replay's trades as an account keeps them."""
+    times = again.open_time_ms
+    return [_carried(row, times) if is_carry else _traded(row, times) for row in again.trades]
+
+
+def _traded(row: np.void, times: NDArray[np.int64]) -> PaperTrade:
+    return PaperTrade(
+        entry_ms=int(times[row["entry_bar"]]),
+        exit_ms=int(times[row["exit_bar"]]),
+        side=int(row["side"]),
+        quantity_base=float(row["quantity"]),
+        entry_price=float(row["entry_price"]),
+        exit_price=float(row["exit_price"]),
+        fees_quote=float(row["fees"]),
+        funding_quote=float(row["funding"]),
+        pnl_quote=float(row["pnl"]),
+        reason=Acted(int(row["reason"])).name,
+    )
+
+
+def _carried(row: np.void, times: NDArray[np.int64]) -> PaperTrade:
+    return PaperTrade(
+        entry_ms=int(times[row["entry_bar"]]),
+        exit_ms=int(times[row["exit_bar"]]),
+        side=0,
+        quantity_base=float(row["quantity"]),
+        entry_price=float(row["spot_entry_price"]),
+        exit_price=float(row["spot_exit_price"]),
+        perp_entry_price=float(row["perp_entry_price"]),
+        perp_exit_price=float(row["perp_exit_price"]),
+        fees_quote=float(row["fees"]),
+        funding_quote=float(row["funding"]),
+        pnl_quote=float(row["pnl"]),
+        reason=CarryActed(int(row["reason"])).name,
+    )

@@ -1,0 +1,103 @@
+"""Every night: each paper account is replayed on recorded bars, and must have done the same to the bit.
+
+The verdicts lie in `state/parity.json`: a strategy whose replay differed is put before no human until a later night
+finds it the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ai_brain.paper.account import account_path, load_account
+from ai_brain.paper.market_view import PaperTapes, markets_of
+from ai_brain.paper.parity import Parity, ParityStatus, compare
+from ops.lab import Lab
+from ops.market_view import paper_rules
+from ops.thinking import think
+from trading.domain.errors import DataProviderError, StateFileError
+from trading.domain.events import Severity
+from trading.risk.arming import disarm, read_armed
+from trading.storage.files import read_json, write_json
+from trading.storage.home import Home
+from trading.strategy.lifecycle import LEGAL_MOVES, TRADING, Stage, move
+from trading.strategy.spec import StrategySpec
+
+PARITY_SCHEMA = 1
+
+
+async def run(lab: Lab) -> None:
+    """Compare every strategy that has a paper account and is not retired; tell, and move back what differs.
+
+    Raises:
+        StateFileError: the verdicts cannot be written.
+    """
+    found = [
+        await _check(lab, spec)
+        for spec in sorted(lab.repository.all(), key=lambda spec: spec.id)
+        if spec.stage is not Stage.RETIRED and account_path(lab.home, spec.id).exists()
+    ]
+    before = differing(lab.home)
+    standing = before & {parity.strategy_id for parity in found}
+    for gone in sorted(before - standing):
+        lab.tell("parity.ended", {"id": gone})
+    for parity in found:
+        _judge(lab, parity, standing)
+    verdicts = {parity.strategy_id: str(parity.status) for parity in found}
+    write_json(_file(lab.home), {"differing": sorted(standing), "verdicts": verdicts}, schema=PARITY_SCHEMA)
+    lab.memory.parity_ms, lab.memory.parity = lab.clock.now_ms(), tuple(found)
+
+
+def differing(home: Home) -> set[str]:
+    """Strategies whose last comparable night was another than paper told.
+
+    Raises:
+        StateFileError: the file is broken and has been set aside.
+    """
+    kept = read_json(_file(home), schema=PARITY_SCHEMA) or {}
+    names = kept.get("differing")
+    return {str(name) for name in names} if isinstance(names, list) else set()
+
+
+async def _check(lab: Lab, spec: StrategySpec) -> Parity:
+    """One account against the shelf; what keeps it from being compared is a reason, not a failure of the job."""
+    try:
+        account = load_account(lab.home, spec.id)
+        if account is None:
+            return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account")
+        symbol, interval = spec.market.native_symbol, spec.market.timeframe
+        tapes = PaperTapes(*[await lab.history.tape(market, symbol, interval) for market in markets_of(spec)])
+        rules = paper_rules(lab.instruments, spec)
+        return await think(compare, account, spec, tapes, lab.settings.paper, rules)
+    except (DataProviderError, StateFileError) as error:
+        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
+
+
+def _judge(lab: Lab, parity: Parity, standing: set[str]) -> None:
+    """Tell one verdict and act on it; `standing` gains or loses the strategy, doubt changes nothing."""
+    facts: dict[str, object] = {"id": parity.strategy_id, "bars": parity.bars, "trades": parity.trades}
+    if parity.status is ParityStatus.SAME:
+        standing.discard(parity.strategy_id)
+        lab.tell("parity.same", facts)
+    elif parity.status is ParityStatus.NOT_COMPARABLE:
+        lab.tell("parity.not_comparable", {"id": parity.strategy_id, "why": parity.why})
+    else:
+        standing.add(parity.strategy_id)
+        facts |= {"why": parity.why, "paper": parity.paper, "backtest": parity.backtest}
+        lab.tell("parity.differs", facts, Severity.ALERT)
+        _back_to_paper(lab, parity)
+
+
+def _back_to_paper(lab: Lab, parity: Parity) -> None:
+    """A strategy that has left paper goes back, its approval void; one on paper stays there, and no human is asked."""
+    spec = lab.repository.get(parity.strategy_id)
+    if spec.stage is Stage.BACKTESTING or Stage.DRY_RUN not in LEGAL_MOVES[spec.stage]:
+        return
+    why = f"paper is not its backtest: {parity.why}: paper {parity.paper!r}, backtest {parity.backtest!r}"
+    was_armed = spec.stage in TRADING and read_armed(lab.home, spec).allowed
+    lab.repository.save(move(spec, Stage.DRY_RUN, by="parity", why=why[:500], at_ms=lab.clock.now_ms()))
+    if was_armed:
+        disarm(lab.home)  # nothing new is opened; what is held goes on by its own exit rules
+
+
+def _file(home: Home) -> Path:
+    return home.state / "parity.json"

@@ -1,0 +1,163 @@
+"""Paper replayed on recorded bars is the same to the bit, a doctored account is found, doubt is not called passed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ai_brain.paper.account import load_account
+from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.parity import Parity, ParityStatus, compare
+from ai_brain.paper.settings import PaperSettings
+from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
+from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, carry_lab, rule_lab
+from trading.domain.instrument import Market
+from trading.market.tape import Tape, make_tape
+from trading.simulator.costs import MarketRules
+from trading.storage.home import Home
+from trading.strategy.spec import StrategySpec
+
+SETTINGS = PaperSettings()
+
+
+def shelf(lab: Lab, *, bars: int | None = None) -> PaperTapes:
+    """The lab's market as recorded: whole, or its first bars."""
+    cut = {market: tape if bars is None else tape.window(tape.start_ms, START_MS + bars * HOUR_MS)
+           for market, tape in lab.live.tapes.items()}  # fmt: skip
+    return PaperTapes(cut[Market.PERP], cut.get(Market.SPOT))
+
+
+def held_against(lab: Lab, spec: StrategySpec, tapes: PaperTapes | None = None, **changed: object) -> Parity:
+    account = load_account(lab.home, spec.id)
+    assert account is not None
+    account = replace(account, **changed)  # type: ignore[arg-type]
+    return compare(account, spec, tapes or shelf(lab), SETTINGS, MarketRules())
+
+
+def rules_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
+    lab = rule_lab(home)
+    spec = lab.add(rule_spec(filters=("adx(14) < 60",)))
+    lab.play(bars)
+    return lab, spec
+
+
+def carry_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
+    lab = carry_lab(home)
+    spec = lab.add(carry_spec(min_hold_fundings=3))
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(bars)
+    return lab, spec
+
+
+@pytest.mark.parametrize("played", [rules_played, carry_played])
+def test_what_was_stepped_live_bar_by_bar_is_the_backtest_of_the_recorded_bars(home: Home, played) -> None:  # type: ignore[no-untyped-def]
+    lab, spec = played(home)
+    found = held_against(lab, spec)
+    assert (found.status, found.bars, found.why) == (ParityStatus.SAME, 120, "")
+    account = load_account(home, spec.id)
+    assert account is not None
+    assert found.trades == len(account.trades)
+    assert len({quote for _, quote in account.curve}) > 5, "an account that never moved proves nothing"
+
+
+def test_restarts_and_bars_caught_up_at_once_change_nothing(home: Home) -> None:
+    lab = rule_lab(home)
+    spec = lab.add(rule_spec())
+    lab.play(50, each=lab.restart)
+    lab.live.shown += 40
+    lab.play(10)
+    assert held_against(lab, spec).status is ParityStatus.SAME
+
+
+def test_entries_dropped_for_want_of_a_place_are_dropped_in_the_replay_too(home: Home) -> None:
+    lab = rule_lab(home, max_positions=1)
+    specs = [lab.add(rule_spec(f"roc(1) < -{1.0 + number / 100}", max_hold_bars=12)) for number in range(3)]
+    lab.play(100)
+    assert lab.events("paper.entry_refused")
+    dropped = []
+    for spec in specs:
+        assert held_against(lab, spec).status is ParityStatus.SAME
+        account = load_account(home, spec.id)
+        assert account is not None
+        dropped += account.dropped_ms
+    assert len(dropped) == len(lab.events("paper.entry_refused"))
+    assert held_against(lab, specs[-1], dropped_ms=[]).status is ParityStatus.DIFFERENT
+
+
+@pytest.mark.parametrize("played", [rules_played, carry_played])
+def test_one_bit_of_equity_that_differs_is_found_with_both_numbers(home: Home, played) -> None:  # type: ignore[no-untyped-def]
+    lab, spec = played(home)
+    account = load_account(home, spec.id)
+    assert account is not None
+    curve = list(account.curve)
+    at_ms, quote = curve[100]
+    curve[100] = (at_ms, float(np.nextafter(quote, 1e9)))
+    found = held_against(lab, spec, curve=curve)
+    assert found.status is ParityStatus.DIFFERENT
+    assert (found.paper, found.backtest) == (curve[100][1], quote)
+    assert found.why.startswith("equity at the close of 20")
+
+
+def test_a_trade_that_differs_or_is_missing_is_found(home: Home) -> None:
+    lab, spec = rules_played(home)
+    account = load_account(home, spec.id)
+    assert account is not None
+    first = account.trades[0]
+    bent = first.model_copy(update={"exit_price": first.exit_price + 0.01})
+    found = held_against(lab, spec, trades=[bent, *account.trades[1:]])
+    assert (found.status, found.paper, found.backtest) == (ParityStatus.DIFFERENT, bent.exit_price, first.exit_price)
+    assert found.why.startswith("exit_price of trade 1")
+    fewer = held_against(lab, spec, trades=account.trades[:-1])
+    assert (fewer.why, fewer.paper) == ("number of closed trades", float(len(account.trades) - 1))
+
+
+def test_other_prices_on_the_shelf_are_a_difference(home: Home) -> None:
+    lab, spec = rules_played(home)
+    tape = lab.live.tapes[Market.PERP]
+    close, at = tape.close.copy(), HISTORY + 20
+    close[at:] = close[at:] * 1.001
+    high, low = np.maximum(tape.high, close), np.minimum(tape.low, close)
+    found = held_against(lab, spec, PaperTapes(make_tape(replace(tape, close=close, high=high, low=low))))
+    assert found.status is ParityStatus.DIFFERENT
+
+
+def test_only_what_the_shelf_has_is_compared(home: Home) -> None:
+    lab, spec = carry_played(home)
+    found = held_against(lab, spec, shelf(lab, bars=HISTORY + 90))
+    assert (found.status, found.bars) == (ParityStatus.SAME, 90)
+
+
+def without(tape: Tape, index: int) -> Tape:
+    kept = np.delete(np.arange(len(tape)), index)
+    names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
+    return make_tape(replace(tape, **{name: getattr(tape, name)[kept] for name in names}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"last_bar_ms": None}, "has not stepped a bar"),
+        ({"warm_from_ms": None}, "before its first bar of history was kept"),
+        ({"spec_sha256": "0" * 64}, "parameters changed"),
+        ({"terms_sha256": "0" * 64}, "fee or the exchange's steps changed"),
+        ({"warm_from_ms": START_MS - HOUR_MS}, "bars begin"),
+    ],
+)
+def test_what_cannot_be_replayed_is_not_called_passed(home: Home, changed: dict[str, object], why: str) -> None:
+    lab, spec = rules_played(home, bars=30)
+    found = held_against(lab, spec, **changed)
+    assert found.status is ParityStatus.NOT_COMPARABLE
+    assert why in found.why
+
+
+def test_bars_missing_on_the_shelf_are_told_by_count(home: Home) -> None:
+    lab, spec = rules_played(home, bars=30)
+    holed = PaperTapes(without(lab.live.tapes[Market.PERP], HISTORY + 10))
+    found = held_against(lab, spec, holed)
+    assert found.status is ParityStatus.NOT_COMPARABLE
+    assert "paper stepped 30 bars until" in found.why
+    assert "the shelf has 29" in found.why
+    short = held_against(lab, spec, shelf(lab, bars=HISTORY))
+    assert "before its first bar has closed" in short.why

@@ -1,0 +1,244 @@
+"""The night's check of a whole lab: recorded bars from the shelf, verdicts told, and what a difference costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai_brain.evidence.filing import Judgement, save_evidence
+from ai_brain.evidence.verdict import Band
+from ai_brain.paper.account import load_account, save_account
+from ai_brain.paper.parity import ParityStatus
+from ai_brain.paper_trading_engine import PaperEngine
+from ops.environment import read_environment
+from ops.gather import gather
+from ops.jobs import parity, reports, review
+from ops.lab import DAY_MS, Lab, Setting
+from ops.market_view import Snapshot
+from ops.settings import config_hash, read_settings
+from ops.wiring import open_lab
+from tests.ai_brain.paper.test_parity import without
+from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
+from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from trading.domain.clock import Clock
+from trading.domain.events import Event, Severity
+from trading.domain.instrument import Market
+from trading.journal.bus import Bus
+from trading.notify.message import Message
+from trading.storage.home import Home
+from trading.strategy.lifecycle import Stage, move
+from trading.strategy.spec import StrategySpec
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lab_home(tmp_path: Path, world: World) -> Home:
+    """A home that points at the sandbox."""
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    return home
+
+
+@asynccontextmanager
+async def lab_at_night(home: Home) -> AsyncIterator[tuple[Lab, list[Event]]]:
+    """A wired lab a minute after midnight that runs no job by itself, and what it tells."""
+    settings = read_settings(home.settings_file)
+    setting = Setting(home, settings, read_environment(home), config_hash(settings), "synthetic")
+    bus, heard = Bus(), list[Event]()
+    bus.subscribe(heard.append)
+    async with open_lab(setting, Clock(origin_ms=NOW_MS + 60_000), bus, wake=asyncio.Event()) as lab:
+        yield lab, heard
+
+
+async def play_on_paper(lab: Lab, *specs: StrategySpec) -> None:
+    """Two days on paper until midnight, stepped by the engine of the service."""
+    for spec in specs:
+        lab.repository.save(spec)
+    symbol, interval = specs[0].market.native_symbol, specs[0].market.timeframe
+    tapes = {(market, symbol, interval): await lab.history.tape(market, symbol, interval) for market in Market}
+    clock = Clock(scale=1e-6, origin_ms=NOW_MS - 2 * DAY_MS)
+    engine = PaperEngine(lab.home, lab.repository, lab.settings.paper, clock=clock, publish=lambda _: None)
+    engine.on_closed_bar(Snapshot(tapes, {}, lab.instruments, symbol, interval))
+
+
+def bend(home: Home, spec: StrategySpec) -> tuple[float, float]:
+    """One bit of the account's last mark is another; what it is now, and what it was."""
+    account = load_account(home, spec.id)
+    assert account is not None
+    at_ms, true = account.curve[-1]
+    account.curve[-1] = (at_ms, float(np.nextafter(true, 1e9)))
+    save_account(home, account)
+    return account.curve[-1][1], true
+
+
+def mend(home: Home, spec: StrategySpec, true: float) -> None:
+    account = load_account(home, spec.id)
+    assert account is not None
+    account.curve[-1] = (account.curve[-1][0], true)
+    save_account(home, account)
+
+
+class Chat:
+    """A notifier that remembers."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def send(self, message: Message) -> None:
+        self.texts.append(message.text)
+
+
+async def told(lab: Lab) -> str:
+    """Every message that waits, as it is delivered."""
+    chat = Chat()
+    await lab.outbox.drain(chat, lab.clock)
+    return "\n".join(chat.texts)
+
+
+def named(heard: list[Event], name: str) -> list[Event]:
+    return [event for event in heard if event.name == name]
+
+
+async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_says_so(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        await parity.run(lab)
+        (found,) = lab.memory.parity
+        assert (found.status, found.bars) == (ParityStatus.SAME, 48)
+        account = load_account(lab_home, spec.id)
+        assert account is not None
+        assert len({quote for _, quote in account.curve}) > 5, "an account that never moved proves nothing"
+        assert named(heard, "parity.same")[0].severity is Severity.INFO
+        await reports.daily(lab)
+        assert "Paper against its backtest: 1 of 1 the same to the bit" in await told(lab)
+
+
+async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked_until_a_night_finds_it_the_same(
+    lab_home: Home,
+) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        bent, true = bend(lab_home, spec)
+        await parity.run(lab)
+        (event,) = named(heard, "parity.differs")
+        assert event.severity is Severity.ALERT
+        assert (event.facts["paper"], event.facts["backtest"]) == (bent, true)
+        assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
+        assert parity.differing(lab_home) == {spec.id}
+        assert f"parity.differs:{spec.id}" in lab.outbox.open_alerts()
+        words = gather(lab).parity
+        assert words.startswith("0 of 1 the same to the bit")
+        assert repr(bent) in words
+        assert repr(true) in words
+        mend(lab_home, spec, true)
+        await parity.run(lab)
+        assert parity.differing(lab_home) == set()
+        assert lab.outbox.open_alerts() == {}
+
+
+async def test_what_has_shown_enough_is_put_before_the_human_only_when_paper_does_not_differ(
+    lab_home: Home,
+) -> None:
+    with lab_home.settings_file.open("a") as file:
+        file.write("paper: {review_settlements: 1, review_hours: 1}\n")
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        wide = (Band(bars=24, low=-1.0, high=1.0),)
+        save_evidence(lab_home, Judgement(evidence_of(spec).model_copy(update={"prediction": wide}), TABLE))
+        _, true = bend(lab_home, spec)
+        await parity.run(lab)
+        assert lab.paper.ready_for_review(spec).allowed
+        review.promote(lab)
+        assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
+        mend(lab_home, spec, true)
+        await parity.run(lab)
+        review.promote(lab)
+        assert lab.repository.get(spec.id).stage is Stage.REVIEW
+
+
+async def test_what_traded_live_goes_back_to_paper_with_the_reason_and_is_disarmed(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        file_of(lab_home, spec).unlink()
+        signed = approved_carry(lab_home)
+        assert signed.id == spec.id
+        await parity.run(lab)
+        assert lab.repository.get(spec.id).stage is Stage.LIVE_TESTING
+        assert lab_home.armed_file.exists()
+        bent, true = bend(lab_home, spec)
+        await parity.run(lab)
+        moved = lab.repository.get(spec.id)
+        assert (moved.stage, moved.approved_at) == (Stage.DRY_RUN, None)
+        assert moved.history[-1].by == "parity"
+        assert repr(bent) in moved.history[-1].why
+        assert repr(true) in moved.history[-1].why
+        assert not lab_home.armed_file.exists()
+
+
+async def test_another_strategys_arming_is_left_alone(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        armed, spec = approved_carry(lab_home), carry_in(Stage.DRY_RUN, number=0xB2)
+        await play_on_paper(lab, spec)
+        lab.repository.save(carry_in(Stage.REVIEW, number=0xB2))
+        bend(lab_home, spec)
+        await parity.run(lab)
+        assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
+        assert lab.repository.get(armed.id).stage is Stage.LIVE_TESTING
+        assert lab_home.armed_file.exists()
+
+
+async def test_the_alert_of_a_retired_strategy_ends(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        bend(lab_home, spec)
+        await parity.run(lab)
+        lab.repository.save(move(spec, Stage.RETIRED, by="test", why="test", at_ms=NOW_MS))
+        await parity.run(lab)
+        assert [event.facts["id"] for event in named(heard, "parity.ended")] == [spec.id]
+        assert lab.outbox.open_alerts() == {}
+        assert gather(lab).parity == "no paper account"
+
+
+async def test_bars_the_shelf_has_not_are_told_and_are_neither_passed_nor_a_difference(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        _, true = bend(lab_home, spec)
+        await parity.run(lab)
+        mend(lab_home, spec, true)
+        key = (Market.SPOT, spec.market.native_symbol, spec.market.timeframe)
+        whole = await lab.history.tape(*key)
+        lab.history._kept[key] = without(whole, len(whole) - 10)
+        await parity.run(lab)
+        (found,) = lab.memory.parity
+        assert found.status is ParityStatus.NOT_COMPARABLE
+        assert "paper stepped 48 bars" in found.why
+        assert "the shelf has 47" in found.why
+        assert named(heard, "parity.same") == []
+        assert parity.differing(lab_home) == {spec.id}, "doubt does not lift what a night found"
+        assert "not comparable" in gather(lab).parity
+
+
+async def test_a_lab_without_an_answer_of_parity_waits_a_while_and_tells_its_day_all_the_same(
+    lab_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "PARITY_PATIENCE_S", 0.5)
+    async with lab_at_night(lab_home) as (lab, _):
+        await reports.daily(lab)
+        assert "Paper against its backtest: nobody has looked" in await told(lab)
