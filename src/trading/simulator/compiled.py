@@ -49,14 +49,6 @@ def compile_kernels() -> None:
     run(state, columns, rules, rates, margin, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
     step(state, Bar(*(column[0].item() for column in columns)), rules, rates, margin, fills)
 
-    rows = np.zeros((1, 1), dtype=np.uint64)
-    packed_tests(frozen(price.reshape(1, 1)), 1, np.zeros(1, dtype=TEST), 0, 0, rows)
-    starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
-    plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
-    several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
-    stretch = Stretch(frozen(np.ones((1, ROW))), when, zero, zero, zero, words, words, rows, 1)
-    advance(0, 1, stretch, plans, rates, margin, *several, fills, starts[:2])
-
     aprs = frozen(expected_aprs(when, zero, when, LOOKBACK_MS))
     legs = CarryColumns(
         when, price, price, price, price, zero, price, price, price, price, zero, aprs, zero, zero, zero, when, when
@@ -66,3 +58,17 @@ def compile_kernels() -> None:
     carry_run(carried, legs, numbers, rates, rates, margin, np.empty(1), np.empty(1), closed)
     carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, margin, closed)
     carry_decision(False, 0.0, 0.0, 0, numbers)
+
+
+def compile_population() -> None:
+    """The same for the kernels of many strategies at once, which no live cycle calls."""
+    price, zero, when = frozen(np.full(1, 100.0)), frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
+    when.flags.writeable = False
+    words, rows = np.zeros(1, dtype=np.uint64), np.zeros((1, 1), dtype=np.uint64)
+    packed_tests(frozen(price.reshape(1, 1)), 1, np.zeros(1, dtype=TEST), 0, 0, rows)
+    starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
+    plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
+    several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
+    stretch = Stretch(frozen(np.ones((1, ROW))), when, zero, zero, zero, words, words, rows, 1)
+    rates, margin = Costs().rates(), MarketRules().margin()
+    advance(0, 1, stretch, plans, rates, margin, *several, np.empty(1, dtype=FILLS), starts[:2])

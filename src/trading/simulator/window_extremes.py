@@ -36,7 +36,8 @@ def window_extreme(x: Floats, n: int, sign: float, out: Floats) -> None:
             _larger(level, level[width:], longer[: m + n - 2 * width])
             level, longer, width = longer, level, 2 * width
         _larger(level, level[n - width :], longer[:m])
-        _times(longer[:m], sign, found)
+        for k in range(m):
+            found[k] = longer[k] * sign
         _without_value(window, n, found)
 
 

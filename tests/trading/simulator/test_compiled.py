@@ -15,7 +15,7 @@ from trading.simulator import (
     bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel, window_extremes, windows
 )
 from trading.simulator.carry import CarryStepper, simulate_carry
-from trading.simulator.compiled import compile_kernels
+from trading.simulator.compiled import compile_kernels, compile_population
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.population import simulate_population
 from trading.simulator.simulate import simulate
@@ -33,6 +33,7 @@ def versions():
     }
 
 compile_kernels()
+compile_population()
 before = versions()
 spot, perp = random_tape(1, 150, market=Market.SPOT), random_tape(2, 150)
 every = [{"entry_long": (f"{indicator.signature()} * 2 > close",)} for indicator in INDICATORS.values()]
