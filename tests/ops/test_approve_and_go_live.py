@@ -300,7 +300,7 @@ async def test_of_two_approved_strategies_the_one_signed_last_is_armed(home: Hom
     first, second = put_in_review(home, number=0xB2), put_in_review(home, number=0xA1)
     approved(home, first)
     human = Human(["yes"])
-    later = Clock(origin_ms=NOW_MS + 60_000)
+    later = Clock(origin_ms=CLOCK.now_ms() + 60_000)
     approve_strategy(home, second.id, ask=human.ask, say=human.say, clock=later, operator="ada")
     async with desk_in(home, world) as desk:
         assert await ask_to_go_live(desk, world, Human(RIGHT))

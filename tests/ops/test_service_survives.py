@@ -12,6 +12,7 @@ import pytest
 
 from tests.ops.world import World, approved_carry, end, furnish, open_world, start_service, wait_for_beat
 from trading.execution.intents import Intents
+from trading.funding.position import SCHEMA
 from trading.journal.audit import verify_audit
 from trading.storage.files import read_json
 from trading.storage.home import Home
@@ -69,7 +70,7 @@ def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(world: 
     assert abs(spot + perp) <= LOT, "the legs are apart"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
     assert took_s < 5.0
-    positions = read_json(carrying_home.positions_file, schema=1)
+    positions = read_json(carrying_home.positions_file, schema=SCHEMA)
     assert positions is not None
     assert positions["live"] is not None, "the position was lost"
     check = verify_audit(carrying_home.audit_file)

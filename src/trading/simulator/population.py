@@ -102,11 +102,17 @@ class Population:
         """Compile all rules together.
 
         Raises:
-            SpecError: no spec, a carry, or a rule that is none; names the spec.
+            SpecError: no spec, specs of several markets, a carry, or a rule that is none; names the spec.
         """
         if not specs:
             raise SpecError("population: no specs: give at least one")
         check_quote(starting_quote)
+        for spec in specs:
+            if spec.market != specs[0].market:
+                raise SpecError(
+                    f"population: strategy {spec.id} is for {spec.market.symbol} {spec.market.timeframe}, "
+                    f"{specs[0].id} for {specs[0].market.symbol} {specs[0].market.timeframe}: one market at a time"
+                )
         self.specs = tuple(specs)
         self.starting_quote = starting_quote
         self._graph = RuleGraph(INTERVAL_MS[specs[0].market.timeframe])
@@ -137,10 +143,9 @@ class Population:
         """Take every bar of the tape not seen yet; returns where all stand, with the trades closed by this call.
 
         Raises:
-            SpecError: the tape is of another market; names the spec.
+            SpecError: the tape is of another market.
         """
-        for spec in self.specs:
-            check_fit(tape, spec)
+        check_fit(tape, self.specs[0])
         last_open_ms = self._feed.last_open_ms
         bars, columns = self._feed.next(tape)
         rows: list[tuple[NDArray[np.void], NDArray[np.int64]]] = []
