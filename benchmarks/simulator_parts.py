@@ -12,14 +12,18 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
 from benchmarks.strategies import dip_buyer, ema_cross, ema_pairs, random_strategies, repeated
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded, tape_of
 from trading.market.tape import Tape
+from trading.simulator.bits import BARS_A_WORD
 from trading.simulator.carry import simulate_carry
 from trading.simulator.compile import Program
 from trading.simulator.compiled import compile_kernels, compile_population
@@ -39,6 +43,9 @@ DRAWN = 2_400
 """Random strategies from which the sparse and the dense ones are taken."""
 SPARSE, DENSE = (1, 1_000), (10_000, 14_000)
 """Trades a year of minutes. Beyond some 25,000 the wallet is eaten up by fees, and refused orders would be timed."""
+GROWTH_BARS, GROWTH_STRATEGIES = (65_700, 131_400, 262_800, BARS), (500, 1_000, 2_000, 4_000)
+CONDITIONS, LIMIT_TILE = 400, 8_192
+"""Of the limit: as many conditions as random strategies share, on tiles that fit a core's cache."""
 
 
 def minutes(folder: Path) -> Tape:
@@ -171,16 +178,50 @@ def carry(folder: Path) -> dict[str, float]:
 
 
 def growth(folder: Path) -> dict[str, object]:
-    """How cost grows: the slope of log seconds against log size, and the points it was fitted to."""
+    """How cost grows: the slope of log seconds against log size, its points, and the limit's."""
     tape, specs = minutes(folder), random_strategies(4_000, seed=3)
-    by_bars = [(count, evaluated_s(first_bars(tape, count), specs[:1_000], 2)) for count in (131_400, 262_800, BARS)]
-    by_count = [(count, evaluated_s(tape, specs[:count], 2)) for count in (500, 1_000, 2_000, 4_000)]
+    by_bars = [(count, evaluated_s(first_bars(tape, count), specs[:1_000], 2)) for count in GROWTH_BARS]
+    by_count = [(count, evaluated_s(tape, specs[:count], 2)) for count in GROWTH_STRATEGIES]
+    limits_bars = [(count, limit_s(count, 1_000)) for count in GROWTH_BARS]
+    limits_count = [(count, limit_s(BARS, count)) for count in GROWTH_STRATEGIES]
     return {
         "bars_exponent": round(slope(by_bars), 3),
         "strategies_exponent": round(slope(by_count), 3),
-        "seconds_by_bars": [(n, round(s, 3)) for n, s in by_bars],
-        "seconds_by_strategies": [(n, round(s, 3)) for n, s in by_count],
+        "limit_gbars_s": round(BARS * GROWTH_STRATEGIES[-1] / limits_count[-1][1] / 1e9, 2),
+        "seconds_by_bars": rounded(by_bars),
+        "seconds_by_strategies": rounded(by_count),
+        "limit_by_bars": rounded(limits_bars),
+        "limit_by_strategies": rounded(limits_count),
     }
+
+
+def limit_s(bars: int, strategies: int) -> float:
+    """The least work there is: four packed conditions of every strategy read and ANDed once, on every core, seconds."""
+    rng = np.random.default_rng(7)
+    words = rng.integers(0, 2**63, (CONDITIONS, LIMIT_TILE // BARS_A_WORD)).astype(np.uint64)
+    picks = rng.integers(0, CONDITIONS, (strategies, 4))
+    tiles = max(1, round(bars / LIMIT_TILE))
+    edges = np.linspace(0, strategies, THREADS + 1).astype(int)
+    and_four(words, picks[:1], 1)
+    with ThreadPoolExecutor(THREADS) as pool:
+        return best_s(lambda: [*pool.map(lambda a, b: and_four(words, picks[a:b], tiles), edges[:-1], edges[1:])], 3)
+
+
+@njit(nogil=True)
+def and_four(words: NDArray[np.uint64], picks: NDArray[np.int64], tiles: int) -> int:
+    """How many words have a bar on which all four hold."""
+    found = 0
+    for _ in range(tiles):
+        for k in range(len(picks)):
+            a, b, c, d = words[picks[k, 0]], words[picks[k, 1]], words[picks[k, 2]], words[picks[k, 3]]
+            for w in range(words.shape[1]):
+                found += np.int64((a[w] & b[w] & c[w] & d[w]) != 0)
+    return found
+
+
+def rounded(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Seconds to a tenth of a millisecond."""
+    return [(size, round(seconds, 4)) for size, seconds in points]
 
 
 def slope(points: Sequence[tuple[int, float]]) -> float:

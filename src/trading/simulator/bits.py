@@ -37,20 +37,15 @@ def words_for(bars: int) -> int:
 
 @njit(cache=True, nogil=True)
 def packed_tests(
-    matrix: NDArray[np.float64],
-    bars: int,
-    tests: NDArray[np.void],
-    first: int,
-    last: int,
-    words: NDArray[np.uint64],
+    matrix: NDArray[np.float64], first: int, stop: int, tests: NDArray[np.void], words: NDArray[np.uint64]
 ) -> None:
-    """Tests `first` to `last` (exclusive) over the first bars of a matrix of columns, into one row of words each."""
-    for k in range(first, last):
+    """Every test over bars `first` to `stop` (exclusive) of a matrix of columns, into one row of words each."""
+    for k in range(len(tests)):
         test = tests[k]
         if test.right < 0:
-            packed_threshold(matrix[test.left, :bars], test.level, test.code, words[k])
+            packed_threshold(matrix[test.left, first:stop], test.level, test.code, words[k])
         else:
-            packed_comparison(matrix[test.left, :bars], matrix[test.right, :bars], test.code, words[k])
+            packed_comparison(matrix[test.left, first:stop], matrix[test.right, first:stop], test.code, words[k])
 
 
 @njit(cache=True, nogil=True)

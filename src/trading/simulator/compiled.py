@@ -65,7 +65,7 @@ def compile_population() -> None:
     price, zero, when = frozen(np.full(1, 100.0)), frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
     words, rows = np.zeros(1, dtype=np.uint64), np.zeros((1, 1), dtype=np.uint64)
-    packed_tests(frozen(price.reshape(1, 1)), 1, np.zeros(1, dtype=TEST), 0, 0, rows)
+    packed_tests(frozen(price.reshape(1, 1)), 0, 1, np.zeros(0, dtype=TEST), rows)
     starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
     several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))

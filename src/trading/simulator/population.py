@@ -8,7 +8,6 @@ they close, one `advance` after another. Amounts are quote, times UTC millisecon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -29,6 +28,7 @@ from trading.simulator.population_scores import scores_of
 from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph
 from trading.simulator.simulate import as_trades, check_fit, check_quote, kernel_rules, rule_parameters
+from trading.simulator.workers import Each, workers
 from trading.strategy.rules import parse_rule
 from trading.strategy.spec import StrategySpec
 
@@ -36,6 +36,9 @@ TILE_BYTES = 96 * 2**20
 """What the columns and truth values of one tile may take."""
 LARGEST_TILE, SMALLEST_TILE = 65_536, 2_048
 """Bars; a tile is a power of two between them."""
+PIECE_BARS = 8_192
+WORTH_A_THREAD = 200_000
+"""Strategy-bars; less is done before a thread has woken."""
 STRATEGIES_A_TASK = 64
 """Worked off by a thread at a time."""
 TRADES_A_TASK = 65_536
@@ -150,19 +153,15 @@ class Population:
         bars, columns = self._feed.next(tape)
         rows: list[tuple[NDArray[np.void], NDArray[np.int64]]] = []
         tile = self._tile_bars(len(columns.open_ms))
-        with ThreadPoolExecutor(max_workers=threads) as pool:
+        is_little = len(self.specs) * len(columns.open_ms) < WORTH_A_THREAD
+        a_task = len(self.specs) if is_little else STRATEGIES_A_TASK
+        with workers(1 if is_little else threads) as each:
             for first in range(0, len(columns.open_ms), tile):
                 stop = min(first + tile, len(columns.open_ms))
                 before_ms = int(columns.open_ms[first - 1]) if first else last_open_ms
-                stretch = self._stretch(
-                    cut_chunk(bars, first, stop),
-                    cut_columns(columns, slice(first, stop)),
-                    before_ms,
-                    tape.interval_ms,
-                    pool,
-                    threads,
-                )
-                rows += self._work(stretch, keep_trades, pool)
+                cut = cut_columns(columns, slice(first, stop))
+                stretches = self._stretches(cut_chunk(bars, first, stop), cut, before_ms, tape.interval_ms, each)
+                rows += self._work(stretches, a_task, keep_trades, each)
         self._bars += len(columns.open_ms)
         return PopulationResult(
             scores_of(self._state, self._score, self._bars, self.starting_quote, tape.interval),
@@ -178,74 +177,75 @@ class Population:
             tile //= 2
         return min(tile, max(bars, 1))
 
-    def _stretch(
-        self, bars: Chunk, columns: Columns, before_ms: int, interval_ms: int, pool: ThreadPoolExecutor, threads: int
-    ) -> Stretch:
-        """A tile with every comparison answered."""
+    def _stretches(self, bars: Chunk, columns: Columns, before_ms: int, interval_ms: int, each: Each) -> list[Stretch]:
+        """A tile with every comparison answered, cut into what the caches hold."""
         count = len(columns.open_ms)
         matrix = np.empty((self._graph.values, count))
-        for place, column in enumerate(self._graph.feed(bars, pool)):
+        for place, column in enumerate(self._graph.feed(bars, each)):
             matrix[place] = column
         rows = _rows(columns, matrix[self._atr])
         frozen(matrix)
-        words = np.empty((len(self._tests), words_for(count)), dtype=np.uint64)
-        each = max(1, -(-len(self._tests) // threads))
-        tasks = [
-            pool.submit(packed_tests, matrix, count, self._tests, a, min(a + each, len(self._tests)), words)
-            for a in range(0, len(self._tests), each)
-        ]
-        for task in tasks:
-            task.result()
         open_ms = np.concatenate(([before_ms], columns.open_ms)) if before_ms >= 0 else columns.open_ms
         is_hole, is_day = np.diff(open_ms) > interval_ms, np.diff(open_ms // DAY_MS) != 0
         if before_ms < 0:
             is_hole, is_day = np.concatenate(([False], is_hole)), np.concatenate(([False], is_day))
         settled = (columns.funding_open != 0.0) | (columns.funding_long_pays != 0.0) | (columns.funding_short_pays != 0)
-        return Stretch(
-            rows,
-            columns.open_ms,
-            columns.funding_open,
-            columns.funding_long_pays,
-            columns.funding_short_pays,
-            _words(is_hole | settled),
-            _words(is_day),
-            words,
-            count,
-        )
+        is_special = is_hole | settled
+
+        def piece(first: int) -> Stretch:
+            own = slice(first, min(first + PIECE_BARS, count))
+            bars_here = own.stop - first
+            words = np.empty((len(self._tests), words_for(bars_here)), dtype=np.uint64)
+            packed_tests(matrix, first, own.stop, self._tests, words)
+            return Stretch(
+                rows[own],
+                columns.open_ms[own],
+                columns.funding_open[own],
+                columns.funding_long_pays[own],
+                columns.funding_short_pays[own],
+                _words(is_special[own]),
+                _words(is_day[own]),
+                words,
+                bars_here,
+            )
+
+        return each(piece, range(0, count, PIECE_BARS))
 
     def _work(
-        self, stretch: Stretch, keep_trades: bool, pool: ThreadPoolExecutor
+        self, stretches: list[Stretch], a_task: int, keep_trades: bool, each: Each
     ) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
         n = len(self.specs)
-        tasks = [
-            pool.submit(self._take, a, min(a + STRATEGIES_A_TASK, n), stretch, keep_trades)
-            for a in range(0, n, STRATEGIES_A_TASK)
-        ]
-        return list(chain.from_iterable(task.result() for task in tasks))
+
+        def task(first: int) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
+            return self._take(first, min(first + a_task, n), stretches, keep_trades)
+
+        return list(chain.from_iterable(each(task, range(0, n, a_task))))
 
     def _take(
-        self, first: int, last: int, stretch: Stretch, keep_trades: bool
+        self, first: int, last: int, stretches: list[Stretch], keep_trades: bool
     ) -> list[tuple[NDArray[np.void], NDArray[np.int64]]]:
         rows = []
-        resume, fills = np.array([first, 0]), np.empty(1, dtype=FILLS)
-        while resume[0] < last:
-            room = TRADES_A_TASK if keep_trades else 0
-            closed = Closed(np.empty(room, dtype=FILL), np.empty(room, dtype=np.int64))
-            written = advance(
-                first,
-                last,
-                stretch,
-                self._plans,
-                self._rates,
-                self._margin,
-                self._state,
-                self._score,
-                closed,
-                fills,
-                resume,
-            )
-            if written:
-                rows.append((closed.trades[:written].copy(), closed.owners[:written].copy()))
+        fills = np.empty(1, dtype=FILLS)
+        for stretch in stretches:
+            resume = np.array([first, 0])
+            while resume[0] < last:
+                room = TRADES_A_TASK if keep_trades else 0
+                closed = Closed(np.empty(room, dtype=FILL), np.empty(room, dtype=np.int64))
+                written = advance(
+                    first,
+                    last,
+                    stretch,
+                    self._plans,
+                    self._rates,
+                    self._margin,
+                    self._state,
+                    self._score,
+                    closed,
+                    fills,
+                    resume,
+                )
+                if written:
+                    rows.append((closed.trades[:written].copy(), closed.owners[:written].copy()))
         return rows
 
 

@@ -10,7 +10,6 @@ remembers between feeds lies in `memory`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from trading.simulator.bits import TEST, packed_comparison, packed_threshold, wo
 from trading.simulator.chunk import Chunk, Column, Memory, frozen, lagged
 from trading.simulator.intervals import LongerBars
 from trading.simulator.recipes import RECIPES
+from trading.simulator.workers import Each, one_by_one
 from trading.strategy.rule_tree import (
     Arithmetic,
     AtInterval,
@@ -98,12 +98,12 @@ class RuleGraph:
         first, then = _CROSSINGS[condition.comparison]
         return self._test(first, _one_bar_ago(left), _one_bar_ago(right)), self._test(then, left, right)
 
-    def feed(self, bars: Chunk, pool: Executor | None = None) -> list[Column]:
+    def feed(self, bars: Chunk, each: Each = one_by_one) -> list[Column]:
         """The columns of the next bars; sub-expressions go on where the last feed left them.
 
         Args:
             bars: The next ones.
-            pool: Threads for what is read from the bars alone; None: one after the other, with the same result.
+            each: Works off what is read from the bars alone; on threads or not, the result is the same.
         """
         for longer in self._longer.values():
             longer.feed(bars)
@@ -114,8 +114,7 @@ class RuleGraph:
                 values[place] = self._nodes[place](bars, values)
 
         alone = [place for value, place in self._places.items() if isinstance(value, Indicator)]
-        for _ in pool.map(compute, alone) if pool is not None else map(compute, alone):
-            pass
+        each(compute, alone)
         for place in sorted(set(range(len(values))).difference(alone)):
             compute(place)
         return values
