@@ -108,6 +108,7 @@ class Run:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         interpret_kernels()
+        np.seterr(divide="raise")  # as numba does
         for item in session.items:
             shorten(item, self.options.examples)
         items = [item for item in session.items if self.passes(item)]

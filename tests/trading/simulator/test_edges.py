@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec
-from tests.trading.simulator.test_kernel import FREE, RULES, only_trade, up_then
+from tests.trading.simulator.test_kernel import FREE, LONG_ONCE, RULES, only_trade, up_then
 from trading.simulator.carry import decide_carry
 from trading.simulator.compile import Program
 from trading.simulator.costs import Costs, MarketRules
