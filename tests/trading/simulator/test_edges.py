@@ -114,3 +114,17 @@ def test_without_a_minimum_an_order_of_less_than_a_lot_is_refused_and_a_tiny_one
         for lot in (1.0, 0.001)
     ]
     assert [(r.orders_refused, r.open_quantity) for r in found] == [(1, 0.0), (0, 0.005)]
+
+
+@pytest.mark.parametrize(
+    ("stop_atr", "why", "price"), [(25.65, Acted.LIQUIDATION, 51.0), (25.35, Acted.STOP, 51.3), (25.5, None, 51.0)]
+)
+def test_of_stop_and_liquidation_the_one_met_first_acts_however_near_the_other(
+    stop_atr: float, why: Acted | None, price: float
+) -> None:
+    free_of_maintenance = replace(RULES, maintenance_rate=0.0, liquidation_fee_rate=0.0)
+    spec = rule_spec(lists=LONG_ONCE, position_pct=51.0, leverage=2, stop_loss_atr=stop_atr)
+    rows = [(102.0, 103.0, 101.0, 102.0), (102.0, 103.0, 40.0, 90.0)]
+    trade = only_trade(simulate(up_then(rows), spec, costs=FREE, rules=free_of_maintenance))
+    assert trade.exit_price == pytest.approx(price)
+    assert why is None or trade.why is why
