@@ -38,12 +38,12 @@ class Signals:
 
     def flags(self) -> NDArray[np.int64]:
         """The four answers as bits of one column, read-only."""
-        packed = (
-            self.entry_long * np.int64(ENTRY_LONG)
-            + self.entry_short * np.int64(ENTRY_SHORT)
-            + self.exit_long * np.int64(EXIT_LONG)
-            + self.exit_short * np.int64(EXIT_SHORT)
-        )
+        bits = ENTRY_LONG, ENTRY_SHORT, EXIT_LONG, EXIT_SHORT
+        answers = self.entry_long, self.entry_short, self.exit_long, self.exit_short
+        small = np.zeros(len(self.entry_long), dtype=np.uint8)
+        for bit, answer in zip(bits, answers, strict=True):
+            small |= answer * np.uint8(bit)
+        packed = small.astype(np.int64)
         packed.flags.writeable = False
         return packed
 

@@ -81,9 +81,7 @@ def lay_settlements(
             long_pays[bar] += due
         else:
             short_pays[bar] -= due
-    known = np.searchsorted(times, open_ms + interval_ms, side="left") - 1
-    rates = np.append(funding.rate, rate_before)
-    last_rate = rates[np.where(known >= 0, known, len(rates) - 1)]
+    last_rate = np.repeat(np.append(rate_before, funding.rate), _runs(times, open_ms + interval_ms))
     for column in (at_open, long_pays, short_pays, last_rate, counts):
         column.flags.writeable = False
     return Settlements(at_open, long_pays, short_pays, last_rate, counts[0], counts[1])
@@ -98,10 +96,17 @@ def settled_at(funding: Funding, close_ms: NDArray[np.int64], *, since_ms: int) 
     """
     times = on_minutes(funding.time_ms)
     first, stop = np.searchsorted(times, [since_ms, close_ms[-1] if len(close_ms) else since_ms])
-    new = Settled(times[first:stop], funding.rate[first:stop], np.searchsorted(times[first:stop], close_ms))
+    known = np.repeat(np.arange(stop - first + 1), _runs(times[first:stop], close_ms))
+    new = Settled(times[first:stop], funding.rate[first:stop], known)
     for column in new:
         column.flags.writeable = False
     return new
+
+
+def _runs(times: NDArray[np.int64], close_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(k + 1,) how many bars know none, the first, the first two, ... of k settlements at their close."""
+    first_to_know = np.searchsorted(close_ms, times, side="right")
+    return np.diff(np.concatenate(([0], first_to_know, [len(close_ms)])))
 
 
 def joined(kept: Funding, told: Funding) -> Funding:

@@ -283,6 +283,8 @@ def as_trades(closes: NDArray[np.void]) -> NDArray[np.void]:
 def returns_of(equity: NDArray[np.float64], starting_quote: float) -> NDArray[np.float64]:
     """(n,) simple returns per bar; 0 from an equity of 0 on."""
     before = np.concatenate(([starting_quote], equity[:-1]))
+    if np.all(before > 0.0):
+        return (equity - before) / before
     out = np.zeros(len(equity))
     np.divide(equity - before, before, out=out, where=before > 0.0)
     return out
