@@ -6,19 +6,23 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ai_brain.evidence.filing import evidence_folder
 from ops.demo.market import DemoMarket, choose_market
 from tests.archive_server import DAY_MS, ArchiveServer, archive_of, source_market
 from tests.conftest import needs_data
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.instrument import Market
+from trading.journal.audit import verify_audit
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape
+from trading.storage.home import Home
 
 END_MS = parse_iso("2025-03-05")
 """Spot stamps change from ms to µs within the stretch."""
@@ -127,24 +131,30 @@ async def test_a_connection_torn_twice_still_brings_the_market(source: list[Tape
 
 
 @needs_data
-@pytest.mark.timeout(360)
-async def test_the_demo_plays_a_downloaded_market_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.timeout(240)
+async def test_the_demo_judges_ideas_on_a_downloaded_market_and_ends_at_once_when_interrupted(tmp_path: Path) -> None:
     now_ms = Clock().now_ms()
     month_ms = int(np.datetime64(now_ms, "ms").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64))
     # Settled months end with the last one: whatever the date is, the same recorded days are played.
-    words = ["demo", "--days", "12", "--json", "out.json"]
     async with archive_of(source_market(month_ms, days=DAYS + 5), now_ms) as server:
         demo = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ops.cli", *words, "--archive", server.url, cwd=tmp_path, env=dict(os.environ),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            sys.executable, "-m", "ops.cli", "demo", "--archive", server.url, cwd=tmp_path, env=dict(os.environ),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        out, problems = (text.decode() for text in await demo.communicate())
-    assert demo.returncode == 0, out[-3000:] + problems[-2000:]
-    told = json.loads((tmp_path / "out.json").read_text())
-    assert told["market"] == "downloaded"
-    assert told["note"] == ""
-    assert told["carry_opened"]
-    assert told["flat"]
-    assert told["errors"] == 0
+        home = Home(tmp_path / "demo-last")
+        try:
+            async with asyncio.timeout(200):
+                while not (filed := [*evidence_folder(home).glob("*.json")]) and demo.returncode is None:  # noqa: ASYNC110 -- files of another process
+                    await asyncio.sleep(0.2)
+        finally:
+            if demo.returncode is None:
+                demo.send_signal(signal.SIGINT)
+            out = (await demo.communicate())[0].decode()
+    assert demo.returncode == 130, out[-3000:]
     assert "downloading perp BTCUSDT 1h: 100 %" in out
     assert "SYNTHETIC" not in out
+    for path in filed:
+        origins = {used["origin"] for used in json.loads(path.read_text())["data"]}
+        assert origins == {"downloaded"}, path.name
+    check = verify_audit(home.audit_file)
+    assert check.ok, check.why

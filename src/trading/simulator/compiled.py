@@ -69,6 +69,6 @@ def compile_population() -> None:
     starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
     several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
-    stretch = Stretch(frozen(np.ones((1, ROW))), when, zero, zero, zero, words, words, rows, 1)
+    stretch = Stretch(frozen(np.ones((1, ROW))), price, price, price, when, zero, zero, zero, words, words, rows, 1)
     rates, margin = Costs().rates(), MarketRules().margin()
     advance(0, 1, stretch, plans, rates, margin, *several, np.empty(1, dtype=FILLS), starts[:2])

@@ -45,6 +45,9 @@ from trading.simulator.records import (
 TOUCHED = 0.999999
 """Of a tick: prices a tick apart differ by it up to rounding, and a float must not decide whether a target was met."""
 
+SURELY = 1.0 + 1e-12
+"""Above a bound by this, rounding cannot be why: what lies there is no new worst and need not be divided."""
+
 
 @njit(cache=True, nogil=True)
 def step(
@@ -392,7 +395,7 @@ def _mark(s: StateRow, high: float, low: float, closed: float) -> None:
     if s.side != 0:
         s.equity = s.wallet + s.side * s.quantity * (closed - s.entry_price)
         worst = s.wallet + s.side * s.quantity * ((low if s.side > 0 else high) - s.entry_price)
-    if worst < s.peak * (1.0 - s.worst_drawdown):
+    if worst < s.peak * (1.0 - s.worst_drawdown) * SURELY:
         s.worst_drawdown = max(s.worst_drawdown, 1.0 - worst / s.peak)
     s.peak = max(s.peak, s.equity)
 

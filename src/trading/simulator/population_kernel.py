@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, next_bit
 from trading.simulator.costs import CostRates
-from trading.simulator.kernel import act, adverse_level, decide, row_of, take
+from trading.simulator.kernel import SURELY, act, adverse_level, decide, row_of, take
 from trading.simulator.records import (
     FILLS_A_BAR,
     Bar,
@@ -82,6 +82,10 @@ class Stretch(NamedTuple):
 
     rows: NDArray[np.float64]
     """(n, ROW) one bar a row, its places below; a row is a line of the processor's cache, as a bar is what is met."""
+    high: NDArray[np.float64]
+    """This and the next two again as columns, for bars that only pass."""
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
     open_ms: NDArray[np.int64]
     funding_open: NDArray[np.float64]
     """This and the next two as in `records.Columns`; read on special bars only."""
@@ -137,6 +141,7 @@ def advance(
     # Arrays go from hand to hand one by one: a tuple of them costs two atomic counts an array at each call.
     rows, words, special, day_starts = stretch.rows, stretch.words, stretch.special, stretch.day_starts
     open_ms, bars = stretch.open_ms, stretch.bars
+    high, low, close = stretch.high, stretch.low, stretch.close
     funding_open, long_pays, short_pays = stretch.funding_open, stretch.funding_long_pays, stretch.funding_short_pays
     terms, starts, numbers = plans.terms, plans.starts, plans.numbers
     trades, owners = closed.trades, closed.owners
@@ -174,11 +179,13 @@ def advance(
                         deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
                     if next_special < t:
                         next_special = next_bit(special, t, bars)
-                    if t != next_day or not _is_met(s, rows[t, HIGH], rows[t, LOW], rules):
+                    if t != next_day or not _is_met(s, high[t], low[t], rules):
                         if t == next_day:
                             _close_day(sums)
                             next_day = next_bit(day_starts, t + 1, bars)
-                        until = _mark_held(s, sums, rows, t, min(deciding + 1, next_special, next_day), rules)
+                        until = _mark_held(
+                            s, sums, high, low, close, t, min(deciding + 1, next_special, next_day), rules
+                        )
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:
@@ -213,8 +220,8 @@ def advance(
                 )
                 made = take(s, bar, rules, costs, table, room)
             else:
-                opened, high, low, closed_at = rows[t, OPEN], rows[t, HIGH], rows[t, LOW], rows[t, CLOSE]
-                made = act(s, opened, high, low, closed_at, 0.0, 0.0, rules, costs, table, room)
+                bar_open, bar_high, bar_low, bar_close = rows[t, OPEN], rows[t, HIGH], rows[t, LOW], rows[t, CLOSE]
+                made = act(s, bar_open, bar_high, bar_low, bar_close, 0.0, 0.0, rules, costs, table, room)
                 decide(s, _flags(lists, t), rows[t, ATR], rules)
                 s.bar += 1
             for i in range(made):
@@ -284,12 +291,91 @@ def _is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
 def _mark_held(
     s: StateRow,
     sums: ScoreRow,
-    rows: NDArray[np.float64],
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
     t: int,
     stop: int,
     rules: RulesRow,
 ) -> int:
-    """Mark bars of one day up to the first that meets a protective price; returns that one, or `stop`."""
+    """Mark bars of one day up to the first that meets a protective price; returns that one, or `stop`.
+
+    Whatever moves with a price, rounded or not, is at its worst where the price is: so where equity makes no new peak
+    the drawdowns of all these bars are those of their lowest and highest prices.
+    """
+    if s.trail_distance == s.trail_distance:
+        return _mark_each(s, sums, high, low, close, t, stop, rules)
+    at = _first_met(s, high, low, t, stop, rules)
+    if at == t:
+        return t
+    lowest_close, highest_close, worst = _extremes(close, low if s.side > 0 else high, s.side, t, at)
+    signed, wallet, entry = s.side * s.quantity, s.wallet, s.entry_price
+    least = wallet + signed * ((lowest_close if s.side > 0 else highest_close) - entry)
+    most = wallet + signed * ((highest_close if s.side > 0 else lowest_close) - entry)
+    if not (most <= s.peak and least > 0.0 and sums.equity > 0.0):
+        return _mark_each(s, sums, high, low, close, t, at, rules)
+    equity = sums.equity
+    # Added up bar by bar from where they were: no cut of the bars, into tiles or days, shows in the last bit.
+    sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
+    for i in range(np.uint64(t), np.uint64(at)):  # an unsigned index is not asked whether it counts from the end
+        before = equity
+        equity = wallet + signed * (close[i] - entry)
+        r = (equity - before) / before
+        square = r * r
+        sum_1 += r
+        sum_2 += square
+        sum_3 += square * r
+        sum_4 += square * square
+        down += 0.5 * (square - r * abs(r))  # exactly the square below 0 and exactly 0 above; a branch would be guessed
+    s.worst_drawdown = max(s.worst_drawdown, 1.0 - (wallet + signed * (worst - entry)) / s.peak)
+    sums.drawdown = max(sums.drawdown, (s.peak - least) / s.peak)
+    s.equity = sums.equity = equity
+    sums.bars_held += at - t
+    sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down = sum_1, sum_2, sum_3, sum_4, down
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _first_met(
+    s: StateRow, high: NDArray[np.float64], low: NDArray[np.float64], t: int, stop: int, rules: RulesRow
+) -> int:
+    """The first bar from t on that meets a protective price which does not move; `stop` when none before it does."""
+    level, target, through = adverse_level(s, rules), s.target_price, rules.tick * TOUCHED
+    at, end = np.uint64(t), np.uint64(stop)
+    if s.side > 0:
+        while at < end and not (low[at] - level <= 0.0 or high[at] - target >= through):
+            at += np.uint64(1)
+    else:
+        while at < end and not (level - high[at] <= 0.0 or target - low[at] >= through):
+            at += np.uint64(1)
+    return np.int64(at)
+
+
+@njit(cache=True, nogil=True)
+def _extremes(
+    close: NDArray[np.float64], adverse: NDArray[np.float64], side: int, t: int, stop: int
+) -> tuple[float, float, float]:
+    """Lowest and highest close, and the worst price against a side, of bars t to `stop` (exclusive)."""
+    lowest, highest, worst = close[t], close[t], side * adverse[t]
+    for i in range(np.uint64(t), np.uint64(stop)):
+        lowest = min(lowest, close[i])
+        highest = max(highest, close[i])
+        worst = min(worst, side * adverse[i])
+    return lowest, highest, side * worst
+
+
+@njit(cache=True, nogil=True)
+def _mark_each(
+    s: StateRow,
+    sums: ScoreRow,
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    t: int,
+    stop: int,
+    rules: RulesRow,
+) -> int:
+    """The same where the stop trails or equity makes new peaks: everything bar by bar."""
     side = s.side
     signed = s.side * s.quantity
     wallet, entry, target = s.wallet, s.entry_price, s.target_price
@@ -297,15 +383,14 @@ def _mark_held(
     level = adverse_level(s, rules)
     trails = s.trail_distance == s.trail_distance
     peak, worst_drawdown, drawdown = s.peak, s.worst_drawdown, sums.drawdown
-    # Equity below these is a new worst; kept, because a product and a quotient a bar cost more than the bar itself.
-    worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
+    # Equity above these is no new worst; kept, because a product and a quotient a bar cost more than the bar itself.
+    worst_floor, floor = peak * (1.0 - worst_drawdown) * SURELY, peak * (1.0 - drawdown) * SURELY
     equity = sums.equity
-    # Added up bar by bar from where they were: no cut of the bars, into tiles or days, shows in the last bit.
     sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
     at = t
     while at < stop:
-        i = np.uint64(at)  # an unsigned index is not asked whether it counts from the end
-        worst, best = (rows[i, LOW], rows[i, HIGH]) if side > 0 else (rows[i, HIGH], rows[i, LOW])
+        i = np.uint64(at)
+        worst, best = (low[i], high[i]) if side > 0 else (high[i], low[i])
         if side * (worst - level) <= 0.0 or side * (best - target) >= through:
             break
         if trails and side * (best - s.trail_best) > 0.0:
@@ -314,22 +399,22 @@ def _mark_held(
         mark = wallet + signed * (worst - entry)
         if mark < worst_floor and peak > 0.0:
             worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
-            worst_floor = peak * (1.0 - worst_drawdown)
+            worst_floor = peak * (1.0 - worst_drawdown) * SURELY
         before = equity
-        equity = wallet + signed * (rows[i, CLOSE] - entry)
+        equity = wallet + signed * (close[i] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
         square = r * r
         sum_1 += r
         sum_2 += square
         sum_3 += square * r
         sum_4 += square * square
-        down += 0.5 * (square - r * abs(r))  # exactly the square below 0 and exactly 0 above; a branch would be guessed
+        down += 0.5 * (square - r * abs(r))
         if equity > peak:
             peak = equity
-            worst_floor, floor = peak * (1.0 - worst_drawdown), peak * (1.0 - drawdown)
+            worst_floor, floor = peak * (1.0 - worst_drawdown) * SURELY, peak * (1.0 - drawdown) * SURELY
         elif equity < floor:
             drawdown = max(drawdown, (peak - equity) / peak)
-            floor = peak * (1.0 - drawdown)
+            floor = peak * (1.0 - drawdown) * SURELY
         at += 1
     if at > t:
         s.peak, s.worst_drawdown, s.equity = peak, worst_drawdown, equity
@@ -352,7 +437,7 @@ def _account(s: StateRow, sums: ScoreRow) -> None:
     if r < 0.0:
         sums.sum_2_down += square
     sums.equity = s.equity
-    if s.equity < s.peak * (1.0 - sums.drawdown):
+    if s.equity < s.peak * (1.0 - sums.drawdown) * SURELY:
         sums.drawdown = max(sums.drawdown, (s.peak - s.equity) / s.peak)
     if s.side != 0:
         sums.bars_held += 1
