@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.farm_services import is_alive, until
 from tests.trading.simulator.markets import RULE_LISTS, random_tape, rule_spec
 from trading.domain.errors import FarmError, SpecError
 from trading.domain.instrument import Market
@@ -182,19 +183,3 @@ def test_processes_die_with_the_one_that_started_them_even_if_it_is_killed(tmp_p
 
 def with_our_path() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def is_alive(pid: int) -> bool:
-    """A process that runs; one that nobody has waited for yet does not."""
-    try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
-    """Look every few milliseconds."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
