@@ -136,7 +136,7 @@ def scheduler(
     ] = "tcp://127.0.0.1:8786",
 ) -> None:
     """Where the workers of a farm meet; one for a farm, on any machine."""
-    from ops.farm import run_scheduler_command
+    from ops.worker import run_scheduler_command
 
     told(lambda: run_scheduler_command(listen))
 
@@ -151,7 +151,7 @@ def worker(
     listen: Annotated[str, typer.Option(help="This machine's address that the scheduler reaches.")] = "127.0.0.1",
 ) -> None:
     """Work for a farm: evaluate strategies for whoever asks at its scheduler."""
-    from ops.farm import run_worker_command
+    from ops.worker import run_worker_command
 
     told(lambda: run_worker_command(cluster, threads, memory, listen))
 

@@ -1,22 +1,18 @@
-"""`./lab farm`, `./lab scheduler`, `./lab worker`: many machines for many strategies, and whether they agree."""
+"""`./lab farm`: where many strategies at once are evaluated, and whether that place agrees with this one."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Iterator
 
 from ops.environment import find_home
 from ops.settings import read_settings
+from ops.worker import CORES, cluster_of
 from trading.domain.clock import Clock
-from trading.domain.errors import SettingsError
 from trading.market.synthetic import Plan, synthetic_market
 from trading.market.tape import Tape
 from trading.simulator.compiled import compile_population
 from trading.simulator.costs import Costs, MarketRules
-from trading.simulator.executors.cluster import Cluster
 from trading.simulator.executors.farm import Farm
-from trading.simulator.executors.farm_worker import WorkerPlan, run_scheduler, run_worker
 from trading.simulator.executors.parts import Executor, Terms, Threads
 from trading.simulator.executors.processes import Processes
 from trading.simulator.executors.settings import FarmSettings
@@ -31,7 +27,6 @@ from trading.strategy.spec import (
     new_spec,
 )
 
-CORES = len(os.sched_getaffinity(0))
 CHECK_BARS, CHECK_START_MS = 43_800, 1_577_836_800_000
 """Five years of hours, from 2020 on."""
 TERMS = Terms(Costs(), MarketRules(tick=0.01, lot=0.00001, min_notional=5.0), keep_trades=True)
@@ -47,19 +42,6 @@ def executor_from(farm: FarmSettings) -> Executor:
     if farm.cluster is not None:
         return Farm(cluster_of(farm, farm.cluster), patience_s=farm.patience_s)
     return Processes(farm.processes) if farm.processes else Threads(CORES)
-
-
-def cluster_of(farm: FarmSettings, address: str) -> Cluster:
-    """An address, with the certificate of `lab.yaml` if it is `tls://`.
-
-    Raises:
-        SettingsError: no address, or a certificate that is not there.
-    """
-    if not address.startswith("tls://"):
-        return Cluster(address)
-    root = find_home().root
-    files = (farm.tls_ca_file, farm.tls_cert_file, farm.tls_key_file)
-    return Cluster(address, *(None if path is None else root / path for path in files))
 
 
 def run_farm(count: int) -> int:
@@ -109,34 +91,3 @@ def _timed(executor: Executor, tape: Tape, specs: list[StrategySpec]) -> tuple[P
     clock = Clock()
     began_s = clock.real_s()
     return executor.evaluate(tape, specs, TERMS), clock.real_s() - began_s
-
-
-def run_scheduler_command(listen: str) -> int:
-    """Listen until a signal; 0 after one.
-
-    Raises:
-        SettingsError: no address, or a certificate that is not there.
-        FarmError: nothing can listen there.
-    """
-    settings = read_settings(find_home().settings_file).farm
-    return asyncio.run(run_scheduler(cluster_of(settings, listen), tell))
-
-
-def run_worker_command(cluster: str | None, threads: int, memory: str, listen: str) -> int:
-    """Work for a cluster until a signal; 0 after one, 1 when the scheduler goes.
-
-    Raises:
-        SettingsError: no cluster, or an address, size or certificate that is none.
-        FarmError: no scheduler answers.
-    """
-    settings = read_settings(find_home().settings_file).farm
-    address = cluster or settings.cluster
-    if address is None:
-        raise SettingsError("worker: no cluster; give --cluster tcp://host:port, or set farm.cluster in lab.yaml")
-    plan = WorkerPlan(cluster_of(settings, address), threads or CORES, memory, listen, settings.patience_s)
-    return asyncio.run(run_worker(plan, tell))
-
-
-def tell(line: str) -> None:
-    """To the screen at once, also where it is a file."""
-    print(f"lab: {line}", flush=True)

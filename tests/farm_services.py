@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-START_LIMIT_S = 40.0
+ROOT = Path(__file__).resolve().parents[1]
+TLS_FILES = {"tls_ca_file": "farm-ca.pem", "tls_cert_file": "farm.pem", "tls_key_file": "farm.key"}
 
 
 class Service:
@@ -69,6 +70,13 @@ def scheduler(home: Path, listen: str = "tcp://127.0.0.1:0") -> tuple[Service, s
 def worker(home: Path, address: str, *, sources: Path | None = None) -> Service:
     """One of one thread; it joins later."""
     return Service(home, "worker", "--cluster", address, "--threads", "1", sources=sources)
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority and one certificate, by the commands of docs/farm.md."""
+    text = (ROOT / "docs" / "farm.md").read_text()
+    commands = text.split("<!-- certificates -->\n```bash\n")[1].split("```")[0]
+    subprocess.run(["bash", "-ec", commands], cwd=folder, check=True, capture_output=True)
 
 
 def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:

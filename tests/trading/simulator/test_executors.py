@@ -90,9 +90,9 @@ LONG = random_tape(9, 20_000)
 SCORES_ONLY = Terms(TERMS.costs, TERMS.rules)
 
 
-def test_a_process_killed_in_the_middle_loses_nothing() -> None:
-    specs = population(300)
-    with Processes(2) as executor, ThreadPoolExecutor(1) as aside:
+def test_a_process_killed_in_the_middle_loses_nothing(processes: Processes) -> None:
+    specs, executor = population(300), processes
+    with ThreadPoolExecutor(1) as aside:
         executor.evaluate(TAPE, specs[:2], SCORES_ONLY)  # both are up
         victim, sent = executor.pids()[0], executor.tapes_sent()
         evaluation = aside.submit(executor.evaluate, LONG, specs, SCORES_ONLY)
@@ -141,10 +141,10 @@ async def test_the_event_loop_goes_on_while_processes_work(processes: Processes)
 
 
 def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> None:
-    executor = Processes(2)
+    executor = Processes(1)
     with ThreadPoolExecutor(1) as aside:
         evaluation = aside.submit(executor.evaluate, LONG, population(2_000), SCORES_ONLY)
-        until(lambda: executor.tapes_sent() == 2)
+        until(lambda: executor.tapes_sent() == 1)
         pids, began_s = executor.pids(), time.monotonic()
         executor.close()
         with pytest.raises((FarmError, CancelledError)):
@@ -156,12 +156,12 @@ def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> No
 
 
 ORPHANING = """
-from tests.trading.simulator.test_executors import LONG, SCORES_ONLY, population, Processes
 if __name__ == "__main__":
     import threading
-    executor = Processes(2)
-    threading.Thread(target=executor.evaluate, args=(LONG, population(4_000), SCORES_ONLY), daemon=True).start()
-    while executor.tapes_sent() < 2:
+    from tests.trading.simulator.test_executors import LONG, SCORES_ONLY, Processes, population
+    executor = Processes(1)
+    threading.Thread(target=executor.evaluate, args=(LONG, population(2_000), SCORES_ONLY), daemon=True).start()
+    while not executor.tapes_sent():
         threading.Event().wait(0.01)
     print(*executor.pids(), flush=True)
     threading.Event().wait()
@@ -174,7 +174,7 @@ def test_processes_die_with_the_one_that_started_them_even_if_it_is_killed(tmp_p
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=with_our_path())
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
-    assert [is_alive(pid) for pid in pids] == [True, True]
+    assert [is_alive(pid) for pid in pids] == [True]
     parent.kill()
     parent.wait()
     parent.stdout.close()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.farm_services import scheduler, until, worker
+from tests.farm_services import TLS_FILES, make_certificates, scheduler, until, worker
 from tests.trading.simulator.markets import random_tape, rule_spec
 from tests.trading.simulator.test_executors import (
     LONG,
@@ -28,18 +31,36 @@ from trading.simulator.executors.cluster import Cluster
 from trading.simulator.executors.farm import Farm
 from trading.simulator.executors.parts import work
 
+HAS_OPENSSL = shutil.which("openssl") is not None
+"""Then the farm here is one with certificates."""
+
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose `lab.yaml` names certificates, where they can be made."""
+    folder = tmp_path_factory.mktemp("farm")
+    if HAS_OPENSSL:
+        make_certificates(folder)
+        (folder / "lab.yaml").write_text(yaml.safe_dump({"farm": TLS_FILES}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[Cluster]:
     """A scheduler and three workers, each with a process that watches over it: seven processes on loopback."""
-    home = tmp_path_factory.mktemp("farm")
     with ExitStack() as stack:
-        service, address = scheduler(home)
+        service, address = scheduler(folder, "tls://127.0.0.1:0" if HAS_OPENSSL else "tcp://127.0.0.1:0")
         stack.enter_context(service)
-        workers = [stack.enter_context(worker(home, address)) for _ in range(3)]
+        workers = [stack.enter_context(worker(folder, address)) for _ in range(3)]
         for one in workers:
             assert f"joined {address}: 1 threads" in one.line()
-        yield stack.enter_context(Farm(Cluster(address)))
+        yield Cluster(address, *(folder / name for name in TLS_FILES.values() if HAS_OPENSSL))
+
+
+@pytest.fixture(scope="module")
+def farm(cluster: Cluster) -> Iterator[Farm]:
+    with Farm(cluster) as farm:
+        yield farm
 
 
 def test_a_farm_gives_the_bytes_of_one_thread_and_the_tape_travels_once_a_worker(farm: Farm) -> None:
@@ -48,6 +69,15 @@ def test_a_farm_gives_the_bytes_of_one_thread_and_the_tape_travels_once_a_worker
     for _ in range(2):
         assert_same_bytes(farm.evaluate(TAPE, specs, TERMS), wanted)
     assert list(farm.tapes_arrived().values()) == [{TAPE.content_hash: 1}] * 3
+
+
+@pytest.mark.skipif(not HAS_OPENSSL, reason="no openssl to make certificates with")
+def test_over_tls_only_holders_of_a_certificate_of_the_farm_are_let_in(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(FarmError, match="no scheduler answers"):
+        Farm(Cluster(cluster.address.replace("tls", "tcp")), patience_s=0.5)
+    make_certificates(tmp_path)  # by another authority
+    with pytest.raises(FarmError, match="no scheduler answers"):
+        Farm(Cluster(cluster.address, *(tmp_path / name for name in TLS_FILES.values())), patience_s=0.5)
 
 
 def test_what_is_wrong_with_a_strategy_is_told_as_without_a_farm(farm: Farm) -> None:

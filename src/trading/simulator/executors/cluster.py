@@ -1,4 +1,4 @@
-"""What both sides of a farm know: address, certificates, who a worker is, and what it does when it is asked.
+"""What both sides of a farm know: the address, certificates, and all that a number may depend on.
 
 Dask runs what it is sent. Whoever reaches the port of a scheduler or worker runs code there as its user, so an address
 is of loopback, of a network that is trusted, or `tls://`, which only holders of a certificate can speak to.
@@ -7,34 +7,25 @@ is of loopback, of a network that is trusted, or `tls://`, which only holders of
 from __future__ import annotations
 
 import math
-import pickle
 import platform
 import re
 import sys
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
+from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-import numba
 import numpy as np
 
 import trading.domain
 import trading.simulator.executors
 from trading.domain.errors import FarmError, SettingsError
-from trading.market.tape import Tape, make_tape
 from trading.simulator.code_version import files_sha256, simulator_sha256, sources
-from trading.simulator.executors.parts import Part, Terms, work
 from trading.simulator.executors.settings import ADDRESS
-from trading.simulator.population import PopulationResult
-
-TAPES_HELD = 2
-"""By a worker; the one not used for longest goes first."""
 
 
 def dask() -> Any:
@@ -105,7 +96,7 @@ def identity() -> dict[str, str]:
         "code": sha256(code.encode()).hexdigest()[:12],
         "Python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "machine": f"{platform.machine()} {sys.byteorder}",
         "arithmetic": _arithmetic(),
     }
@@ -117,42 +108,3 @@ def _arithmetic() -> str:
     logs = np.array([math.log(value) for value in values])
     found = (logs, values**1.5, np.sqrt(values), np.array([values.sum(), values @ logs]))
     return sha256(b"".join(array.tobytes() for array in found)).hexdigest()[:12]
-
-
-_tapes: OrderedDict[str, Tape] = OrderedDict()
-_arrived: dict[str, int] = {}
-_lock = Lock()
-"""Of this worker; several threads do parts at a time."""
-
-
-def introduce() -> tuple[dict[str, str], dict[str, int]]:
-    """Asked of a worker: who it is, and how often each tape that it holds came to it."""
-    with _lock:
-        return identity(), {name: _arrived[name] for name in _tapes}
-
-
-def hold(tape: Tape) -> str:
-    """Asked of a worker: keep this tape, checked again; its content hash."""
-    checked = make_tape(tape)  # frozen, too: a writable array would compile every kernel anew
-    with _lock:
-        _tapes[checked.content_hash] = checked
-        _arrived[checked.content_hash] = _arrived.get(checked.content_hash, 0) + 1
-        while len(_tapes) > TAPES_HELD:
-            _tapes.popitem(last=False)
-    return checked.content_hash
-
-
-def packed(part: Part, terms: Terms) -> bytes:
-    """A part as it travels: the scheduler passes it on unopened."""
-    return pickle.dumps((part.specs, terms))
-
-
-def do_part(tape_hash: str, content: bytes) -> PopulationResult | None:
-    """Asked of a worker: do a part; None: the tape is not held (any more)."""
-    with _lock:
-        tape = _tapes.get(tape_hash)
-        if tape is None:
-            return None
-        _tapes.move_to_end(tape_hash)
-    specs, terms = pickle.loads(content)  # noqa: S301  # who may send it may run anything here: see above
-    return work(tape, specs, terms)

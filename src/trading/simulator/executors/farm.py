@@ -18,7 +18,8 @@ import structlog
 from trading.domain.clock import Clock
 from trading.domain.errors import FarmError
 from trading.market.tape import Tape
-from trading.simulator.executors.cluster import Cluster, dask, do_part, hold, identity, introduce, packed
+from trading.simulator.executors.cluster import Cluster, dask, identity
+from trading.simulator.executors.farm_part import do_part, hold, introduce, packed
 from trading.simulator.executors.parts import TRIES, Executor, Part, Terms, cut, join
 from trading.simulator.population import PopulationResult
 from trading.strategy.spec import StrategySpec
@@ -64,7 +65,7 @@ class Farm(Executor):
         try:
             return _Evaluation(self, tape, terms).of(specs)
         except (OSError, dask().CancelledError) as error:  # nothing is cancelled here: the connection was lost
-            raise self._gone() from error
+            raise self.gone() from error
 
     def close(self) -> None:
         """Leave; scheduler and workers go on."""
@@ -77,7 +78,8 @@ class Farm(Executor):
 
     def meet(self, tape: Tape, strangers: Sequence[str]) -> list[str]:
         """Workers that may work on this tape from now on, of those not met yet."""
-        ready, without = [], []
+        ready: list[str] = []
+        without: list[str] = []
         for worker, answer in self.client.run(introduce, workers=list(strangers), on_error="return").items():
             why = self._against(answer)
             if why is None:
@@ -110,7 +112,8 @@ class Farm(Executor):
             f"start one with ./lab worker --cluster {self.cluster.address}"
         )
 
-    def _gone(self) -> FarmError:
+    def gone(self) -> FarmError:
+        """The connection is lost."""
         return FarmError(
             f"farm {self.cluster.address}: the scheduler does not answer any more; start it and its workers again, "
             "then evaluate the population anew"
@@ -150,7 +153,10 @@ class _Evaluation:
 
     def _look(self) -> None:
         """Who is there? Parts of those who have gone are to be done again."""
-        there: dict[str, int] = self._client.nthreads()
+        scheduler = self._client.scheduler  # Dask's client forgets it with the connection, whatever is asked next
+        if scheduler is None:
+            raise self._farm.gone()
+        there: dict[str, int] = self._client.sync(scheduler.ncores, workers=None)
         for worker in self._ready.keys() - there.keys():
             del self._ready[worker]
             for future in [future for future, (owner, _) in self._working.items() if owner == worker]:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from trading.domain.errors import FarmError, SettingsError
-from trading.simulator.executors.cluster import Cluster, dask, do_part, identity, is_loopback
+from trading.simulator.executors.cluster import Cluster, dask, identity, is_loopback
 
 ONE_CORE = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A part is one thread's work; no library may start more under it."""
 
-PARTS_ARE_DONE_BY = do_part.__module__
+PARTS_ARE_DONE_BY = "trading.simulator.executors.farm_part"
 """Imported before a worker joins, so that nobody waits for it when it is asked."""
+
+NO_PAGES = "127.0.0.1:0"
+"""Dask's own pages are off, but its web server listens all the same: on loopback, whatever the rest listens on."""
 
 Tell = Callable[[str], None]
 """Takes a line for whoever started it."""
@@ -56,26 +60,25 @@ async def run_worker(plan: WorkerPlan, tell: Tell) -> int:
             "on a network you trust"
         )
     lib, stop = _quiet(dask()), _stop_on_signals()
+    _check_memory(plan.memory)
     await _answers(cluster, plan.patience_s)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="lab-worker-"))
-        try:
-            nanny = lib.Nanny(
-                cluster.address,
-                nthreads=plan.threads,
-                memory_limit=plan.memory,
-                host=plan.listen,
-                protocol=cluster.address.split("://")[0],
-                security=cluster.security(),
-                death_timeout=plan.patience_s,
-                local_directory=folder,
-                env=ONE_CORE,
-                preload=[PARTS_ARE_DONE_BY],
-                silence_logs=logging.CRITICAL,
-                dashboard=False,
-            )
-        except ValueError as error:
-            raise SettingsError(f"--memory {plan.memory}: {error}; write it like 2GB") from error
+        nanny = lib.Nanny(
+            cluster.address,
+            nthreads=plan.threads,
+            memory_limit=plan.memory,
+            host=plan.listen,
+            protocol=cluster.address.split("://")[0],
+            security=cluster.security(),
+            death_timeout=plan.patience_s,
+            local_directory=folder,
+            env=ONE_CORE,
+            preload=[PARTS_ARE_DONE_BY],
+            silence_logs=logging.CRITICAL,
+            dashboard_address=NO_PAGES,
+            dashboard=False,
+        )
         stack.push_async_callback(nanny.close)
         await nanny
         tell(
@@ -101,6 +104,7 @@ async def run_scheduler(cluster: Cluster, tell: Tell) -> int:
         port=int(cluster.address.rsplit(":", 1)[1]),
         protocol=scheme,
         security=cluster.security(),
+        dashboard_address=NO_PAGES,
         dashboard=False,
     )
     try:
@@ -114,6 +118,13 @@ async def run_scheduler(cluster: Cluster, tell: Tell) -> int:
         return await _first_of(stop, scheduler.finished(), tell, "the scheduler has ended")
     finally:
         await scheduler.close()
+
+
+def _check_memory(text: str) -> None:
+    try:
+        import_module("dask.utils").parse_bytes(text)
+    except ValueError as error:
+        raise SettingsError(f"--memory {text}: {error}; write it like 2GB") from error
 
 
 def _quiet(lib: Any) -> Any:
@@ -143,10 +154,10 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def _first_of(stop: asyncio.Event, finished: object, tell: Tell, gone: str) -> int:
+async def _first_of(stop: asyncio.Event, finished: Awaitable[object], tell: Tell, gone: str) -> int:
     """Whichever comes first: the signal (0), or the end of what runs (1)."""
     asked = asyncio.ensure_future(stop.wait())
-    ended = asyncio.ensure_future(finished)  # type: ignore[arg-type]  # a coroutine of Dask's, which has no types
+    ended = asyncio.ensure_future(finished)
     try:
         await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
     finally:
