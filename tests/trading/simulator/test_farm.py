@@ -113,9 +113,21 @@ def test_a_worker_killed_in_the_middle_loses_nothing(farm: Farm) -> None:
     assert [held[LONG.content_hash] for held in farm.tapes_arrived().values()] == [1, 1]
 
 
+def test_closed_in_the_middle_an_evaluation_ends_with_one_line(cluster: Cluster) -> None:
+    leaving = Farm(cluster)
+    with ThreadPoolExecutor(1) as aside:
+        evaluation = aside.submit(leaving.evaluate, LONG, population(300), SCORES_ONLY)
+        until(lambda: any(leaving.client.processing().values()))
+        leaving.close()
+        with pytest.raises(FarmError, match="closed here"):
+            evaluation.result(20.0)
+    with pytest.raises(FarmError, match="closed here"):
+        leaving.evaluate(TAPE, population(1), TERMS)
+
+
 def test_a_part_that_kills_its_workers_is_given_up_by_name_and_the_others_are_done(farm: Farm) -> None:
     specs = poisoned(8)
-    with pytest.raises(FarmError, match=r"3 workers died one after another at strategies .*mr-poison"):
+    with pytest.raises(FarmError, match=r"3 workers died or left one after another at strategies .*mr-poison"):
         farm.evaluate(TAPE, specs, TERMS)
     assert_same_bytes(farm.evaluate(TAPE, specs[:8], TERMS), work(TAPE, specs[:8], TERMS))
 

@@ -42,6 +42,18 @@ def dask() -> Any:
         ) from error
 
 
+def check_memory(text: str) -> None:
+    """Refuse what Dask would not read as a size of memory.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        import_module("dask.utils").parse_bytes(text)
+    except ValueError as error:
+        raise SettingsError(f"--memory {text}: {error}; write it like 2GB") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Where a scheduler listens, and this side's certificate."""

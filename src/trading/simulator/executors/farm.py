@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any
 
@@ -48,6 +48,7 @@ class Farm(Executor):
         self.cluster, self.patience_s = cluster, patience_s
         self.refused: dict[str, str] = {}
         """Why a worker, by its address, gets no work."""
+        self._closed = False
         lib = dask()
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says is raised here, in one line
         try:
@@ -64,11 +65,14 @@ class Farm(Executor):
         """See `Executor`."""
         try:
             return _Evaluation(self, tape, terms).of(specs)
-        except (OSError, dask().CancelledError) as error:  # nothing is cancelled here: the connection was lost
-            raise self.gone() from error
+        except Exception as error:
+            if self._closed or isinstance(error, _lost()):
+                raise self.gone() from error
+            raise
 
     def close(self) -> None:
         """Leave; scheduler and workers go on."""
+        self._closed = True
         self.client.close()
 
     def tapes_arrived(self) -> dict[str, dict[str, int]]:
@@ -80,28 +84,34 @@ class Farm(Executor):
         """Workers that may work on this tape from now on, of those not met yet."""
         ready: list[str] = []
         without: list[str] = []
-        for worker, answer in self.client.run(introduce, workers=list(strangers), on_error="return").items():
-            why = self._against(answer)
-            if why is None:
+        for worker, answer in self._asked(strangers, introduce):
+            if not isinstance(answer, tuple):
+                self._refuse(worker, f"it cannot say what it runs ({answer}), this side's code is {identity()['code']}")
+            elif (why := _difference(answer[0])) is not None:
+                self._refuse(worker, why)
+            else:
                 (ready if tape.content_hash in answer[1] else without).append(worker)
-            elif why:
-                self.refused[worker] = f"farm {self.cluster.address}: worker {worker} refused: {why}"
-                log.warning("farm.refused", worker=worker, reason=why)
-        if without:
-            held = self.client.run(hold, tape, workers=without, on_error="return")
-            ready += [worker for worker, answer in held.items() if answer == tape.content_hash]
+        for worker, answer in self._asked(without, hold, tape):
+            if answer == tape.content_hash:
+                ready.append(worker)
+            else:
+                self._refuse(worker, f"it could not keep the tape ({answer})")
         return ready
 
-    def _against(self, answer: object) -> str | None:
-        """What speaks against a worker; empty: it has gone, or is not there yet."""
-        if isinstance(answer, OSError):
-            return ""
-        if not isinstance(answer, tuple):
-            return f"it cannot say what it runs ({answer}), this side's code is {identity()['code']}; update it"
-        theirs, ours = answer[0], identity()
-        differ = [f"its {name} is {theirs.get(name)}, this side's {ours[name]}" for name in ours]
-        differ = [text for text, name in zip(differ, ours, strict=True) if theirs.get(name) != ours[name]]
-        return "; ".join(differ) + "; bring both to one version, then start it again" if differ else None
+    def forget(self, there: Collection[str]) -> None:
+        """Refusals of workers that are not there any more: another may come to their address."""
+        self.refused = {worker: line for worker, line in self.refused.items() if worker in there}
+
+    def _asked(self, workers: Sequence[str], what: Callable[..., object], *given: object) -> list[tuple[str, Any]]:
+        """Each worker's answer; of one that went meanwhile, none."""
+        if not workers:
+            return []
+        found = self.client.run(what, *given, workers=list(workers), on_error="return")
+        return [(worker, answer) for worker, answer in found.items() if not isinstance(answer, OSError)]
+
+    def _refuse(self, worker: str, why: str) -> None:
+        self.refused[worker] = f"farm {self.cluster.address}: worker {worker} refused: {why}"
+        log.warning("farm.refused", worker=worker, reason=why)
 
     def nobody(self) -> FarmError:
         """There is no worker that may work."""
@@ -113,11 +123,28 @@ class Farm(Executor):
         )
 
     def gone(self) -> FarmError:
-        """The connection is lost."""
+        """The connection is lost, or was closed here."""
+        if self._closed:
+            return FarmError(f"farm {self.cluster.address}: closed here; open it and evaluate the population again")
         return FarmError(
             f"farm {self.cluster.address}: the scheduler does not answer any more; start it and its workers again, "
             "then evaluate the population anew"
         )
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What Dask's client raises once its scheduler is gone; it cancels what was under way, nobody here does."""
+    lib = dask()
+    return OSError, lib.CancelledError, lib.client.ClosedClientError
+
+
+def _difference(theirs: dict[str, str]) -> str | None:
+    """Where a worker is not as this side is, both values each; None: nowhere."""
+    ours = identity()
+    differ = [
+        f"its {name} is {theirs.get(name)}, this side's {ours[name]}" for name in ours if ours[name] != theirs.get(name)
+    ]
+    return "; ".join(differ) + "; bring both to one version, then start it again" if differ else None
 
 
 class _Evaluation:
@@ -161,6 +188,7 @@ class _Evaluation:
             del self._ready[worker]
             for future in [future for future, (owner, _) in self._working.items() if owner == worker]:
                 self._again(future)
+        self._farm.forget(there)
         strangers = sorted(there.keys() - self._ready.keys() - self._farm.refused.keys())
         if strangers:
             self._ready |= {worker: there[worker] for worker in self._farm.meet(self._tape, strangers)}
@@ -223,7 +251,7 @@ class _Evaluation:
         self._deaths[part.place] += 1
         if self._deaths[part.place] >= TRIES:
             raise FarmError(
-                f"farm {self._farm.cluster.address}: {TRIES} workers died one after another at strategies "
-                f"{part.names()}; look for what they ask for (memory), evaluate the others without them"
+                f"farm {self._farm.cluster.address}: {TRIES} workers died or left one after another at "
+                f"strategies {part.names()}; look for what they ask for (memory), evaluate the others without them"
             )
         self._waiting.append(part)

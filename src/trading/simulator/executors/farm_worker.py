@@ -8,12 +8,11 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from trading.domain.errors import FarmError, SettingsError
-from trading.simulator.executors.cluster import Cluster, dask, identity, is_loopback
+from trading.simulator.executors.cluster import Cluster, check_memory, dask, identity, is_loopback
 
 ONE_CORE = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A part is one thread's work; no library may start more under it."""
@@ -60,7 +59,7 @@ async def run_worker(plan: WorkerPlan, tell: Tell) -> int:
             "on a network you trust"
         )
     lib, stop = _quiet(dask()), _stop_on_signals()
-    _check_memory(plan.memory)
+    check_memory(plan.memory)
     await _answers(cluster, plan.patience_s)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="lab-worker-"))
@@ -118,13 +117,6 @@ async def run_scheduler(cluster: Cluster, tell: Tell) -> int:
         return await _first_of(stop, scheduler.finished(), tell, "the scheduler has ended")
     finally:
         await scheduler.close()
-
-
-def _check_memory(text: str) -> None:
-    try:
-        import_module("dask.utils").parse_bytes(text)
-    except ValueError as error:
-        raise SettingsError(f"--memory {text}: {error}; write it like 2GB") from error
 
 
 def _quiet(lib: Any) -> Any:
