@@ -63,7 +63,9 @@ def scheduler(home: Path, listen: str = "tcp://127.0.0.1:0") -> tuple[Service, s
     """One that listens, and its address."""
     service = Service(home, "scheduler", "--listen", listen)
     line = service.line()
-    assert "scheduler listens at " in line, line
+    if "scheduler listens at " not in line:
+        service.end()
+        raise AssertionError(line)
     return service, line.rsplit(" ", 1)[1]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.farm_services import is_alive, until
@@ -174,11 +175,13 @@ def test_processes_die_with_the_one_that_started_them_even_if_it_is_killed(tmp_p
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=with_our_path())
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
-    assert [is_alive(pid) for pid in pids] == [True]
+    at_work_s = {pid: psutil.Process(pid).cpu_times().user + 1.0 for pid in pids}
+    until(lambda: all(psutil.Process(pid).cpu_times().user > at_work_s[pid] for pid in pids))
+    assert len(pids) == 1  # in the middle of a part of several seconds, not waiting at its pipe
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    until(lambda: not any(is_alive(pid) for pid in pids), limit_s=3.0)
+    until(lambda: not any(is_alive(pid) for pid in pids), limit_s=1.0)
 
 
 def with_our_path() -> dict[str, str]:
