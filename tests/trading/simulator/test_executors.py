@@ -138,7 +138,7 @@ async def test_the_event_loop_goes_on_while_processes_work(processes: Processes)
         beats, worst_s, before_s = beats + 1, max(worst_s, now_s - before_s), now_s
     assert len((await evaluation).scores) == 400
     assert beats > 50
-    assert worst_s < 0.25, "on cores shared with two busy workers; a part takes a second"
+    assert worst_s < 0.5, "on cores shared with two busy workers; a part takes a second"
 
 
 def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> None:
@@ -161,7 +161,7 @@ if __name__ == "__main__":
     import threading
     from tests.trading.simulator.test_executors import LONG, SCORES_ONLY, Processes, population
     executor = Processes(1)
-    threading.Thread(target=executor.evaluate, args=(LONG, population(2_000), SCORES_ONLY), daemon=True).start()
+    threading.Thread(target=executor.evaluate, args=(LONG, population(1_000), SCORES_ONLY), daemon=True).start()
     while not executor.tapes_sent():
         threading.Event().wait(0.01)
     print(*executor.pids(), flush=True)
@@ -175,9 +175,9 @@ def test_processes_die_with_the_one_that_started_them_even_if_it_is_killed(tmp_p
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=with_our_path())
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
-    at_work_s = {pid: psutil.Process(pid).cpu_times().user + 1.0 for pid in pids}
+    at_work_s = {pid: psutil.Process(pid).cpu_times().user + 0.5 for pid in pids}
     until(lambda: all(psutil.Process(pid).cpu_times().user > at_work_s[pid] for pid in pids))
-    assert len(pids) == 1  # in the middle of a part of several seconds, not waiting at its pipe
+    assert len(pids) == 1  # in the middle of a part of seconds, not waiting at its pipe
     parent.kill()
     parent.wait()
     parent.stdout.close()
