@@ -22,6 +22,7 @@ class Service:
         paths = [str(sources)] if sources else []
         environment = os.environ | {
             "LAB_HOME": str(home),
+            "TMPDIR": str(home),  # a killed worker leaves its folder
             "PYTHONPATH": os.pathsep.join([*paths, *(path for path in sys.path if path)]),
         }
         self.process = subprocess.Popen(
