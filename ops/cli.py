@@ -119,6 +119,43 @@ def verify_audit(
     told(lambda: run_verify_audit(file))
 
 
+@app.command()
+def farm(
+    strategies: Annotated[int, typer.Option(min=1, max=100_000, help="How many are evaluated.")] = 400,
+) -> None:
+    """Evaluate synthetic strategies where `lab.yaml` says (farm:) and here: is it the same to the bit, and how fast?"""
+    from ops.farm import run_farm
+
+    told(lambda: run_farm(strategies))
+
+
+@app.command()
+def scheduler(
+    listen: Annotated[
+        str, typer.Option(help="Who reaches it runs code here: loopback, a trusted network, or tls://.")
+    ] = "tcp://127.0.0.1:8786",
+) -> None:
+    """Where the workers of a farm meet; one for a farm, on any machine."""
+    from ops.worker import run_scheduler_command
+
+    told(lambda: run_scheduler_command(listen))
+
+
+@app.command()
+def worker(
+    cluster: Annotated[
+        str | None, typer.Option(help="tcp://host:port of the scheduler; without it, farm.cluster of lab.yaml.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="Cores it gives; 0: all of this machine.")] = 0,
+    memory: Annotated[str, typer.Option(help="Beyond it its process is begun anew, such as 2GB; 0: no limit.")] = "0",
+    listen: Annotated[str, typer.Option(help="This machine's address that the scheduler reaches.")] = "127.0.0.1",
+) -> None:
+    """Work for a farm: evaluate strategies for whoever asks at its scheduler."""
+    from ops.worker import run_worker_command
+
+    told(lambda: run_worker_command(cluster, threads, memory, listen))
+
+
 @history_app.command("fetch")
 def history_fetch(
     symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],

@@ -28,6 +28,7 @@ from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.limits import RiskLimits
+from trading.simulator.executors.settings import FarmSettings
 from trading.simulator.fee_tiers import FeeSettings
 
 
@@ -95,6 +96,7 @@ class LabSettings(_Section):
     risk: RiskLimits = RiskLimits()
     carry: CarrySettings = CarrySettings()
     execution: ExecutionSettings = ExecutionSettings()
+    farm: FarmSettings = FarmSettings()
 
 
 def read_settings(path: Path) -> LabSettings:
