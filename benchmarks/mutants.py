@@ -35,7 +35,7 @@ from benchmarks.mutant_sites import Site, functions_of, sites_of
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "src" / "trading" / "simulator"
-FILES = ("kernel", "fills", "settlements", "bits", "carry_kernel", "population_kernel")
+FILES = ("kernel", "fills", "settlements", "bits", "carry_kernel", "population_kernel", "population_marks")
 RULE_TESTS = ("every_rule", "edges", "kernel", "traps", "brackets", "settlements", "stepper", "result")
 TESTS = {
     "kernel": RULE_TESTS,
@@ -44,6 +44,7 @@ TESTS = {
     "bits": ("bits", "population", "every_rule", "edges"),
     "carry_kernel": ("every_rule", "edges", "carry", "carry_twin", "settlements", "stepper", "result"),
     "population_kernel": ("population", "every_rule", "edges"),
+    "population_marks": ("population", "every_rule", "edges"),
 }
 """By file, the modules of `tests/trading/simulator` that must notice."""
 LEFT_OUT = (

@@ -16,7 +16,8 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.intervals import LongerBars
 from trading.simulator.kernel import run, step
-from trading.simulator.population_kernel import LISTS, ROW, SCORE, Closed, Plans, Stretch, advance
+from trading.simulator.population_kernel import advance
+from trading.simulator.population_records import LISTS, ROW, SCORE, Closed, Plans, Stretch
 from trading.simulator.recipes import RECIPES
 from trading.simulator.records import FILL, FILLS, FILLS_A_BAR, RULES, STATE, Bar, Columns
 

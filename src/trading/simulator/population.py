@@ -23,7 +23,8 @@ from trading.simulator.compile import ATR
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import BarFeed
 from trading.simulator.metrics import DAY_MS
-from trading.simulator.population_kernel import ROW, SCORE, Closed, Plans, Stretch, advance
+from trading.simulator.population_kernel import advance
+from trading.simulator.population_records import ROW, SCORE, Closed, Plans, Stretch
 from trading.simulator.population_scores import scores_of
 from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph

@@ -12,7 +12,8 @@ import inspect
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from trading.domain.instrument import Market
 from trading.simulator import (
-    bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel, window_extremes, windows
+    bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel, population_marks, window_extremes,
+    windows,
 )
 from trading.simulator.carry import CarryStepper, simulate_carry
 from trading.simulator.compiled import compile_kernels, compile_population
@@ -26,7 +27,8 @@ def versions():
     return {
         name: len(kernel_.signatures)
         for module in (
-            kernel, bits, fills, carry_kernel, indicators, intervals, population_kernel, windows, window_extremes
+            kernel, bits, fills, carry_kernel, indicators, intervals, population_kernel, population_marks, windows,
+            window_extremes,
         )
         for name, kernel_ in inspect.getmembers(module)
         if hasattr(kernel_, "signatures")

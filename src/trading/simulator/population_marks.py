@@ -1,0 +1,204 @@
+"""Equity, drawdowns and returns of bars on which nothing fills, for many strategies at once. Kernels: no validation.
+
+The expressions are the step's own, so that a bar passed over and a bar stepped leave the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from trading.simulator.kernel import SURELY, TOUCHED, adverse_level
+from trading.simulator.population_records import ScoreRow
+from trading.simulator.records import FillRow, RulesRow, StateRow
+
+
+@njit(cache=True, nogil=True)
+def is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
+    """Whether a bar meets a protective price: then it is the step's."""
+    worst, best = (low, high) if s.side > 0 else (high, low)
+    if s.side * (worst - adverse_level(s, rules)) <= 0.0:
+        return True
+    return bool(s.side * (best - s.target_price) >= rules.tick * TOUCHED)
+
+
+@njit(cache=True, nogil=True)
+def mark_held(
+    s: StateRow,
+    sums: ScoreRow,
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    t: int,
+    stop: int,
+    rules: RulesRow,
+) -> int:
+    """Mark bars of one day up to the first that meets a protective price; returns that one, or `stop`.
+
+    Whatever moves with a price, rounded or not, is at its worst where the price is: so where equity makes no new peak
+    the drawdowns of all these bars are those of their lowest and highest prices.
+    """
+    if s.trail_distance == s.trail_distance:
+        return _mark_each(s, sums, high, low, close, t, stop, rules)
+    at = _first_met(s, high, low, t, stop, rules)
+    if at == t:
+        return t
+    lowest_close, highest_close, worst = _extremes(close, low if s.side > 0 else high, s.side, t, at)
+    signed, wallet, entry = s.side * s.quantity, s.wallet, s.entry_price
+    least = wallet + signed * ((lowest_close if s.side > 0 else highest_close) - entry)
+    most = wallet + signed * ((highest_close if s.side > 0 else lowest_close) - entry)
+    if not (most <= s.peak and least > 0.0 and sums.equity > 0.0):
+        return _mark_each(s, sums, high, low, close, t, at, rules)
+    equity = sums.equity
+    # Added up bar by bar from where they were: no cut of the bars, into tiles or days, shows in the last bit.
+    sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
+    for i in range(np.uint64(t), np.uint64(at)):  # an unsigned index is not asked whether it counts from the end
+        before = equity
+        equity = wallet + signed * (close[i] - entry)
+        r = (equity - before) / before
+        square = r * r
+        sum_1 += r
+        sum_2 += square
+        sum_3 += square * r
+        sum_4 += square * square
+        down += 0.5 * (square - r * abs(r))  # exactly the square below 0 and exactly 0 above; a branch would be guessed
+    s.worst_drawdown = max(s.worst_drawdown, 1.0 - (wallet + signed * (worst - entry)) / s.peak)
+    sums.drawdown = max(sums.drawdown, (s.peak - least) / s.peak)
+    s.equity = sums.equity = equity
+    sums.bars_held += at - t
+    sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down = sum_1, sum_2, sum_3, sum_4, down
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _first_met(
+    s: StateRow, high: NDArray[np.float64], low: NDArray[np.float64], t: int, stop: int, rules: RulesRow
+) -> int:
+    """The first bar from t on that meets a protective price which does not move; `stop` when none before it does."""
+    level, target, through = adverse_level(s, rules), s.target_price, rules.tick * TOUCHED
+    at = t
+    while at < stop:
+        i = np.uint64(at)
+        if s.side > 0:
+            if low[i] - level <= 0.0 or high[i] - target >= through:
+                break
+        elif level - high[i] <= 0.0 or target - low[i] >= through:
+            break
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _extremes(
+    close: NDArray[np.float64], adverse: NDArray[np.float64], side: int, t: int, stop: int
+) -> tuple[float, float, float]:
+    """Lowest and highest close, and the worst price against a side, of bars t to `stop` (exclusive)."""
+    lowest, highest, worst = close[t], close[t], side * adverse[t]
+    for i in range(np.uint64(t), np.uint64(stop)):
+        lowest = min(lowest, close[i])
+        highest = max(highest, close[i])
+        worst = min(worst, side * adverse[i])
+    return lowest, highest, side * worst
+
+
+@njit(cache=True, nogil=True)
+def _mark_each(
+    s: StateRow,
+    sums: ScoreRow,
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    t: int,
+    stop: int,
+    rules: RulesRow,
+) -> int:
+    """The same where the stop trails or equity makes new peaks: everything bar by bar."""
+    side = s.side
+    signed = s.side * s.quantity
+    wallet, entry, target = s.wallet, s.entry_price, s.target_price
+    through = rules.tick * TOUCHED
+    level = adverse_level(s, rules)
+    trails = s.trail_distance == s.trail_distance
+    peak, worst_drawdown, drawdown = s.peak, s.worst_drawdown, sums.drawdown
+    # Equity above these is no new worst; kept, because a product and a quotient a bar cost more than the bar itself.
+    worst_floor, floor = peak * (1.0 - worst_drawdown) * SURELY, peak * (1.0 - drawdown) * SURELY
+    equity = sums.equity
+    sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
+    at = t
+    while at < stop:
+        i = np.uint64(at)
+        worst, best = (low[i], high[i]) if side > 0 else (high[i], low[i])
+        if side * (worst - level) <= 0.0 or side * (best - target) >= through:
+            break
+        if trails and side * (best - s.trail_best) > 0.0:
+            s.trail_best = best
+            level = adverse_level(s, rules)
+        mark = wallet + signed * (worst - entry)
+        if mark < worst_floor and peak > 0.0:
+            worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
+            worst_floor = peak * (1.0 - worst_drawdown) * SURELY
+        before = equity
+        equity = wallet + signed * (close[i] - entry)
+        r = (equity - before) / before if before > 0.0 else 0.0
+        square = r * r
+        sum_1 += r
+        sum_2 += square
+        sum_3 += square * r
+        sum_4 += square * square
+        down += 0.5 * (square - r * abs(r))
+        if equity > peak:
+            peak = equity
+            worst_floor, floor = peak * (1.0 - worst_drawdown) * SURELY, peak * (1.0 - drawdown) * SURELY
+        elif equity < floor:
+            drawdown = max(drawdown, (peak - equity) / peak)
+            floor = peak * (1.0 - drawdown) * SURELY
+        at += 1
+    if at > t:
+        s.peak, s.worst_drawdown, s.equity = peak, worst_drawdown, equity
+        sums.equity, sums.drawdown = equity, drawdown
+        sums.bars_held += at - t
+        sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down = sum_1, sum_2, sum_3, sum_4, down
+    return at
+
+
+@njit(cache=True, nogil=True)
+def account(s: StateRow, sums: ScoreRow) -> None:
+    """The return of a bar that was stepped."""
+    before = sums.equity
+    r = (s.equity - before) / before if before > 0.0 else 0.0
+    square = r * r
+    sums.sum_1 += r
+    sums.sum_2 += square
+    sums.sum_3 += square * r
+    sums.sum_4 += square * square
+    if r < 0.0:
+        sums.sum_2_down += square
+    sums.equity = s.equity
+    if s.equity < s.peak * (1.0 - sums.drawdown) * SURELY:
+        sums.drawdown = max(sums.drawdown, (s.peak - s.equity) / s.peak)
+    if s.side != 0:
+        sums.bars_held += 1
+
+
+@njit(cache=True, nogil=True)
+def close_day(sums: ScoreRow) -> None:
+    """The return of a UTC day that is over."""
+    before = sums.day_equity
+    r = (sums.equity - before) / before if before > 0.0 else 0.0
+    sums.days += 1
+    sums.day_sum_1 += r
+    sums.day_sum_2 += r * r
+    sums.day_lowest = min(sums.day_lowest, r)
+    sums.day_highest = max(sums.day_highest, r)
+    sums.day_equity = sums.equity
+
+
+@njit(cache=True, nogil=True)
+def count(sums: ScoreRow, fill: FillRow) -> None:
+    """A closed trade among the won or the lost."""
+    if fill.pnl > 0.0:
+        sums.wins += 1
+        sums.won += fill.pnl
+    elif fill.pnl < 0.0:
+        sums.lost -= fill.pnl

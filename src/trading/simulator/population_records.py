@@ -1,0 +1,97 @@
+"""What crosses into the kernel of many strategies: their scores, a stretch of bars, their plans, closed trades."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.simulator.records import record
+
+LISTS = 4
+"""Of terms a strategy, in the order of the flags' bits: entry long, entry short, exit long, exit short."""
+
+
+OPEN, HIGH, LOW, CLOSE, SIGMA, QUOTE_VOLUME, ATR = range(7)
+"""Places in a row of bars."""
+ROW = 8
+"""Numbers a row, the last unused: 64 bytes."""
+
+
+class ScoreRow:
+    """What a strategy's metrics are made of, up to the last bar marked."""
+
+    equity: float
+    """At the last close."""
+    sum_1: float
+    """Of returns per bar."""
+    sum_2: float
+    """Of their squares, and so on."""
+    sum_3: float
+    sum_4: float
+    sum_2_down: float
+    """Of the squares of the negative ones."""
+    drawdown: float
+    """Largest fall on closes, fraction."""
+    day_equity: float
+    """At the end of the day before."""
+    days: int
+    """Closed ones."""
+    day_sum_1: float
+    day_sum_2: float
+    day_lowest: float
+    day_highest: float
+    won: float
+    """Sum of net results above 0, quote."""
+    lost: float
+    """Of those below 0, as a positive number."""
+    wins: int
+    bars_held: int
+    """Bars with a position at their close."""
+
+
+SCORE = record(ScoreRow)
+
+
+class Stretch(NamedTuple):
+    """What all strategies of a population see of the bars."""
+
+    rows: NDArray[np.float64]
+    """(n, ROW) one bar a row, its places below; a row is a line of the processor's cache, as a bar is what is met."""
+    high: NDArray[np.float64]
+    """This and the next two again as columns, for bars that only pass."""
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    open_ms: NDArray[np.int64]
+    funding_open: NDArray[np.float64]
+    """This and the next two as in `records.Columns`; read on special bars only."""
+    funding_long_pays: NDArray[np.float64]
+    funding_short_pays: NDArray[np.float64]
+    special: NDArray[np.uint64]
+    """Bars with a settlement, or after a hole: they concern whoever holds."""
+    day_starts: NDArray[np.uint64]
+    """Bars of another UTC day than the bar before."""
+    words: NDArray[np.uint64]
+    """(c, w) one row a comparison."""
+    bars: int
+
+
+class Plans(NamedTuple):
+    """What each strategy is, by its place in the population."""
+
+    terms: NDArray[np.int64]
+    """Rows of `words`, list after list."""
+    starts: NDArray[np.int64]
+    """(LISTS * n + 1,) where each list of terms begins."""
+    numbers: NDArray[np.void]
+    """(n,) of RULES."""
+
+
+class Closed(NamedTuple):
+    """Where closed trades go."""
+
+    trades: NDArray[np.void]
+    """(m,) of FILL; m = 0: they are counted, not kept."""
+    owners: NDArray[np.int64]
+    """(m,) place of the strategy."""
