@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from trading.simulator.chunk import Chunk, Memory, frozen
 
-OPEN, HIGH, LOW, CLOSE, VOLUME, FUNDING, START, IS_WHOLE = range(8)
-"""Places in a state, the first seven also rows of closed bars: quote per base, base, fraction, UTC ms; IS_WHOLE is 1
+OPEN, HIGH, LOW, CLOSE, VOLUME, FUNDING, BASIS, START, IS_WHOLE = range(9)
+"""Places in a state, the first eight also rows of closed bars: quote per base, base, fraction, UTC ms; IS_WHOLE is 1
 while the bar being made has been seen from its beginning and was not told yet."""
-STATE_SIZE = 8
+STATE_SIZE = 9
+ROWS = 8
+"""Of a closed bar."""
 NOTHING_BEGUN = -1.0
 """START before the first bar."""
 
@@ -30,20 +32,20 @@ def longer_bars(
         chunk: The next bars, (m,) each; volume is summed bar by bar, so that cuts do not show in the last bit.
         interval_ms: Length of a bar; divides `longer_ms`.
         longer_ms: Length of a longer bar.
-        state: (8,) the bar being made; START is -1 to begin with.
+        state: (9,) the bar being made; START is -1 to begin with.
 
     Returns:
-        (7, k) longer bars closed, oldest first, and (m,) how many of them had closed at the close of each bar.
+        (8, k) longer bars closed, oldest first, and (m,) how many of them had closed at the close of each bar.
     """
     open_ms, m = chunk.open_ms, len(chunk.open_ms)
     most = 0 if m == 0 else min(m + 1, (open_ms[m - 1] - open_ms[0]) // longer_ms + 3)
-    made, closed = np.empty((7, most)), np.empty(m, dtype=np.int64)
+    made, closed = np.empty((ROWS, most)), np.empty(m, dtype=np.int64)
     k, i = 0, 0
     while i < m:
         start = open_ms[i] - open_ms[i] % longer_ms
         if state[START] != start:
             if state[IS_WHOLE] == 1.0:
-                for j in range(7):
+                for j in range(ROWS):
                     made[j, k] = state[j]
                 k += 1
             is_seen_whole = state[START] != NOTHING_BEGUN or open_ms[i] == start
@@ -56,9 +58,9 @@ def longer_bars(
             closed[i] = k
             i += 1
         state[HIGH], state[LOW], state[VOLUME] = high, low, volume
-        state[CLOSE], state[FUNDING] = chunk.close[i - 1], chunk.funding[i - 1]
+        state[CLOSE], state[FUNDING], state[BASIS] = chunk.close[i - 1], chunk.funding[i - 1], chunk.basis[i - 1]
         if open_ms[i - 1] == last_ms and state[IS_WHOLE] == 1.0:
-            for j in range(7):
+            for j in range(ROWS):
                 made[j, k] = state[j]
             k += 1
             closed[i - 1] = k
@@ -80,5 +82,5 @@ class LongerBars:
             return None, closed
         starts = made[START].astype(np.int64)
         starts.flags.writeable = False
-        opens, high, low, close, volume, funding = (frozen(row) for row in made[:START])
-        return Chunk(starts, opens, high, low, close, volume, funding), closed
+        opens, high, low, close, volume, funding, basis = (frozen(row) for row in made[:START])
+        return Chunk(starts, opens, high, low, close, volume, funding, basis), closed

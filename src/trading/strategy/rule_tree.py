@@ -45,7 +45,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the tape, or `funding`; a key of `COLUMNS`."""
+    """A column of the tape, `funding` or `basis`; a key of `COLUMNS`."""
 
     name: str
 

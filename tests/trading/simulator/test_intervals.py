@@ -36,6 +36,9 @@ TEXTS = [
     "(low @ 4h)[3]",
     "volume @ 1d",
     "funding @ 6h",
+    "basis @ 4h",
+    "basis_mean(3)[1] @ 2h",
+    "basis_zscore(2) @ 4h",
     "ema(3) @ 4h",
     "rsi(2) @ 2h - rsi(2)",
     "(close - sma(2)[1]) @ 8h",
@@ -51,8 +54,9 @@ def value_of(text: str) -> Value:
 def chunk(tape: Tape, first: int = 0, stop: int | None = None) -> Chunk:
     """Bars of a tape; the funding is a number that tells them apart."""
     funding = np.sin(np.arange(len(tape)))
+    basis = tape.close / tape.spot_close - 1.0 if len(tape.spot_close) else np.full(len(tape), np.nan)
     prices = (tape.open, tape.high, tape.low, tape.close)
-    columns = [column[first:stop] for column in (tape.open_time_ms, *prices, tape.volume_base, funding)]
+    columns = [column[first:stop] for column in (tape.open_time_ms, *prices, tape.volume_base, funding, basis)]
     for column in columns:
         column.flags.writeable = False
     return Chunk(*columns)
@@ -86,7 +90,9 @@ TAPES = st.builds(
 
 def listed(tape: Tape) -> SimpleNamespace:
     bars = chunk(tape)
-    return SimpleNamespace(time=bars.open_ms.tolist(), **{n: getattr(bars, n).tolist() for n in Chunk._fields[1:-1]})
+    columns = {n: getattr(bars, n).tolist() for n in Chunk._fields[1:-1]}
+    columns["basis"] = [None if np.isnan(value) else value for value in columns["basis"]]
+    return SimpleNamespace(time=bars.open_ms.tolist(), **columns)
 
 
 def assert_equal(found: np.ndarray, expected: naive.Values) -> None:
@@ -97,7 +103,7 @@ def assert_equal(found: np.ndarray, expected: naive.Values) -> None:
 @given(tape=TAPES, interval=st.sampled_from(["2h", "4h", "6h", "8h", "12h", "1d"]))
 def test_columns_and_indicators_of_a_longer_interval_equal_their_definition(tape: Tape, interval: str) -> None:
     bars, length = listed(tape), INTERVAL_MS[interval]
-    for column in ("open", "high", "low", "close", "volume", "funding"):
+    for column in ("open", "high", "low", "close", "volume", "funding", "basis"):
         expected = naive.at_interval(bars, HOUR_MS, length, lambda b, name=column: getattr(b, name))
         assert_equal(values(f"{column} @ {interval}", tape), expected)
     for name, arguments in (("ema", (3,)), ("atr", (2,)), ("mfi", (2,)), ("zscore", (3,))):
@@ -138,7 +144,7 @@ def test_no_future_changes_what_was_seen(text: str, tape: Tape, kept: int, seed:
     other = begun_late(random_tape(seed, BARS), (end_ms - START_MS) // HOUR_MS + seed % 30)
     columns = {
         name: np.concatenate((getattr(tape, name)[:kept], getattr(other, name)))
-        for name in ("open_time_ms", "open", "high", "low", "close", "volume_base")
+        for name in ("open_time_ms", "open", "high", "low", "close", "volume_base", "spot_close")
     }
     for told in (tape.window(tape.start_ms, end_ms), make_tape(replace(tape, **columns))):
         assert values(text, told)[:kept].tobytes() == whole.tobytes()
