@@ -49,7 +49,7 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         lab.tell("ideas.not_asked", {"reason": str(rest.rule), "detail": rest.note})
         return
     question = Question(
-        tape=_live_tape(lab),
+        tape=live_tape(lab),
         headlines=lab.memory.headlines,
         onchain=lab.onchain.fresh(),
         refused=[
@@ -64,13 +64,12 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     _tell_refused(lab, ideas)
 
 
-def _live_tape(lab: Lab) -> Tape:
+def live_tape(lab: Lab) -> Tape:
     """The perpetual as it is now, not history; with the spot market beside it where that is at hand."""
-    perp, spot = Market.PERP, Market.SPOT
     symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
-    tape = lab.market.tape(perp, symbol, interval)
+    tape = lab.market.tape(Market.PERP, symbol, interval)
     try:
-        beside = lab.market.tape(spot, symbol, interval)
+        beside = lab.market.tape(Market.SPOT, symbol, interval)
     except DataProviderError:
         return tape  # then the question says nothing of the basis
     return beside_spot(tape, beside)
