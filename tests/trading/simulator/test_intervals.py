@@ -188,10 +188,10 @@ def test_every_kernel_is_here_and_cutting_the_future_changes_nothing_it_said() -
     assert kernels == {"longer_bars"}
     tape = random_tape(3, 200)
     state = Memory().new(intervals.STATE_SIZE, intervals.NOTHING_BEGUN)
-    made, closed = longer_bars(chunk(tape), HOUR_MS, 4 * HOUR_MS, state)
+    made, closed = longer_bars(chunk(tape), HOUR_MS, 4 * HOUR_MS, state, np.full(1, np.nan))
     for kept in range(1, 200, 7):
         state = Memory().new(intervals.STATE_SIZE, intervals.NOTHING_BEGUN)
-        early, told = longer_bars(chunk(tape, 0, kept), HOUR_MS, 4 * HOUR_MS, state)
+        early, told = longer_bars(chunk(tape, 0, kept), HOUR_MS, 4 * HOUR_MS, state, np.full(1, np.nan))
         assert told.tobytes() == closed[:kept].tobytes()
         assert early.tobytes() == made[:, : early.shape[1]].tobytes()
 
@@ -204,6 +204,17 @@ def test_values_of_one_interval_share_its_bars() -> None:
         other.value(value_of(text))
     sizes = [[len(a) for a in g.memory.arrays].count(intervals.STATE_SIZE) for g in (graph, other)]
     assert sizes == [1, 2]
+
+
+def test_only_rules_of_the_basis_have_a_place_for_it_in_their_memory() -> None:
+    def sizes(*texts: str) -> list[int]:
+        graph = RuleGraph(HOUR_MS)
+        for text in texts:
+            graph.value(value_of(text))
+        return [len(array) for array in graph.memory.arrays]
+
+    assert sizes("close @ 4h", "funding[2] @ 4h") == [8, 1, 2, 1]
+    assert sizes("close @ 4h", "basis @ 4h", "(basis - 1) @ 4h") == [8, 1, 1, 1, 1]
 
 
 def test_bars_of_a_tape_that_cannot_make_the_interval_are_refused() -> None:
