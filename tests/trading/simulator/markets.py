@@ -199,8 +199,8 @@ RULE_LISTS = [
         "exit_short": ("mom(5) > volatility(5) * close",),
     },
     {
-        "entry_long": ("basis < 0", "basis_zscore(5) > -1"),
-        "entry_short": ("basis_zscore(4) > 0.5", "basis[1] @ 2h > -0.01"),
+        "entry_long": ("close > open", "basis_zscore(5) > -0.5"),
+        "entry_short": ("basis < 0", "basis[1] @ 2h > -0.01"),
         "exit_long": ("basis_mean(3) > 0", "close > open"),
         "exit_short": ("basis crosses_below basis_mean(4)",),
     },

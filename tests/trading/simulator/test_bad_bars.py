@@ -45,7 +45,7 @@ def spoiled(column: str, bar: int, value: float) -> Tape:
 
 
 def cut(count: int) -> Tape:
-    columns = {name: getattr(GOOD, name)[:count] for name in ("open_time_ms", *PRICES, "volume_base")}
+    columns = {name: getattr(GOOD, name)[:count] for name in ("open_time_ms", *PRICES, "volume_base", "spot_close")}
     return replace(GOOD, **columns, funding=Funding.none())
 
 
