@@ -14,7 +14,7 @@ from ai_brain.evidence.filing import load_evidence
 from ai_brain.paper.account import PaperAccount, load_account, save_account
 from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
 from ai_brain.paper.books import open_book, terms_sha256
-from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, tapes_of
+from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, lacks_spot, tapes_of
 from ai_brain.paper.outcome import PaperOutcome, PaperPosition, PaperStatus
 from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.review import ReviewDecision, ReviewReason, decide_review
@@ -23,6 +23,7 @@ from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.market import INTERVAL_MS
+from trading.market.tape import Tape
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
@@ -165,9 +166,11 @@ class PaperEngine:
             if fresh[0] > tapes.main.start_ms:
                 book.warm_up(tapes.until(fresh[0]))
         for done, bar_ms in enumerate(fresh):
-            if (why := self._hole_before(account, bar_ms)) is not None:
+            if (why := self._hole_before(account, bar_ms) or self._spot_awaited(tapes.main, bar_ms)) is not None:
                 return PaperOutcome(spec.id, PaperStatus.BLOCKED, done, why)
             step = book.step(tapes.until(bar_ms + tapes.main.interval_ms), may_open=self._may_open(spec.id))
+            if lacks_spot(tapes.main, bar_ms):
+                account.no_spot_ms.append(bar_ms)
             self._note(account, book, step, bar_ms)
             if account.parked:
                 return PaperOutcome(spec.id, PaperStatus.PARKED, done + 1, account.parked)
@@ -238,6 +241,12 @@ class PaperEngine:
         if bar_ms == expected_ms or self._clock.now_ms() - bar_ms > GAP_PATIENCE_MS:
             return None
         return f"bars from {iso(expected_ms)} on are missing; waiting for the history to be repaired"
+
+    def _spot_awaited(self, tape: Tape, bar_ms: int) -> str | None:
+        """Why a bar whose basis is read must wait for spot; None: it is there, or was waited for long enough."""
+        if not lacks_spot(tape, bar_ms) or self._clock.now_ms() - bar_ms > GAP_PATIENCE_MS:
+            return None
+        return f"spot has no bar of {iso(bar_ms)}; waiting for the history to be repaired"
 
     def _new_account(self, spec: StrategySpec, terms: str) -> PaperAccount:
         start = self._settings.starting_usdt

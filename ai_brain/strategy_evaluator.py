@@ -43,6 +43,7 @@ from ai_brain.evidence.windows import Window, purged, rest_window, search_window
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.market import INTERVAL_MS
+from trading.market.beside import beside_spot
 from trading.market.tape import Tape
 from trading.strategy.spec import CarryParameters, RuleParameters, StrategySpec, spec_sha256
 
@@ -58,7 +59,7 @@ class Tapes:
     conditions: Conditions
     """Costs, the venue's steps and minimums, starting equity."""
     spot: Tape | None = None
-    """The spot leg of a carry; None for a rule strategy."""
+    """The spot leg of a carry; for rules that read the basis, the spot market beside theirs; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
 
     Raises:
         StateFileError: the ledger could not be written; then nothing may be shown.
+        DataProviderError: the spot tape is of another market than the one the rules read the basis of.
     """
     case = _Case(spec, tapes, bench)
     try:
@@ -125,6 +127,12 @@ class _Case:
     statistics: Statistics | None = None
     prediction: tuple[Band, ...] = ()
     judged: Run | None = None
+    main: Tape = field(init=False)
+    """The spec's own market as its rules see it: with the spot closes beside it where they read the basis."""
+
+    def __post_init__(self) -> None:
+        perp, spot = self.tapes.main, self.tapes.spot
+        self.main = beside_spot(perp, spot) if self.spec.reads_basis and spot is not None else perp
 
     @property
     def sha256(self) -> str:
@@ -148,8 +156,8 @@ class _Case:
 
     def run(self, window: Window, conditions: Conditions) -> Run:
         """The spec on a stretch, from a flat book, with the bars before it as warm-up."""
-        main, begin_ms = until(self.tapes.main, window), int(self.tapes.main.open_time_ms[window.first])
-        if self.tapes.spot is None:
+        main, begin_ms = until(self.main, window), int(self.main.open_time_ms[window.first])
+        if self.tapes.spot is None or not self.is_carry:
             return rehearse_rules(self.spec, main, conditions, begin_ms=begin_ms)
         spot = self.tapes.spot.window(main.start_ms, main.end_ms)
         return rehearse_carry(self.spec, spot, main, conditions, begin_ms=begin_ms)
@@ -214,7 +222,7 @@ class _Case:
 
 def _examine(case: _Case) -> None:
     settings = case.bench.settings
-    bars = len(case.tapes.main)
+    bars = len(case.main)
     search = search_window(bars, search_fraction=settings.search_pct / 100.0)
     if not _worth_a_look(case, search):
         return
@@ -250,12 +258,15 @@ def _examine(case: _Case) -> None:
 
 def _worth_a_look(case: _Case, search: Window) -> bool:
     """Everything that can be asked without computing a performance, cheapest first."""
-    settings, tape, parameters = case.bench.settings, case.tapes.main, case.spec.parameters
+    settings, tape, parameters = case.bench.settings, case.main, case.spec.parameters
     refused_before = None if case.bench.again else case.bench.graveyard.was_refused(case.sha256)
     if not case.ask(cheap_rejection.of_memory(refused_before)):
         return False
     if not case.ask(cheap_rejection.of_length(len(tape), settings)):
         return False
+    if case.spec.reads_basis and case.tapes.spot is None:
+        note = "Its rules read the basis: that needs the spot tape too; fetch it."
+        return case.ask([findings.refusal(GateReason.DATA_MISSING, note)])
     rest = rest_window(len(tape), search)
     if isinstance(parameters, RuleParameters):
         return (

@@ -74,6 +74,7 @@ def bars_of(folder: Path) -> Chunk:
         tape.open_time_ms[:BARS],
         *(frozen(np.ascontiguousarray(column[:BARS])) for column in columns),
         frozen(np.zeros(len(closes))),
+        frozen(np.full(len(closes), 5e-4)),
         settled_at(funding, closes, since_ms=0),
     )
 

@@ -23,9 +23,10 @@ from ops.flags import span_of_days
 from ops.known_rules import rules_for
 from ops.settings import read_settings
 from ops.verify import verify
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
+from trading.market.beside import shared_stretch
 from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
 from trading.market.tape import Tape
@@ -136,7 +137,7 @@ def find_spec(home: Home, wanted: str) -> tuple[StrategySpec, bool]:
 
 
 def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
-    """The recorded market of a spec; of a carry both legs, cut to what both have.
+    """The recorded market of a spec; of a carry, and of rules that read the basis, spot too, cut to what both have.
 
     Raises:
         DataProviderError: it is not recorded.
@@ -145,15 +146,14 @@ def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
     costs, carry_costs = fees.costs(spec.market.market), fees.carry_costs()
     conditions = Conditions(rules=rules_for(spec), costs=costs, carry_costs=carry_costs)
     if not isinstance(spec.parameters, CarryParameters):
-        return Tapes(_tape(home, spec, spec.market.market, stretch), conditions)
+        tape = _tape(home, spec, spec.market.market, stretch)
+        if not spec.reads_basis:
+            return Tapes(tape, conditions)
+        perp, spot = shared_stretch(tape, _spot_of_basis(home, spec, stretch))
+        return Tapes(perp, conditions, spot)
     spot, perp = (_tape(home, spec, market, stretch) for market in (Market.SPOT, Market.PERP))
-    first_ms, end_ms = max(spot.start_ms, perp.start_ms), min(spot.end_ms, perp.end_ms)
-    if first_ms >= end_ms:
-        raise DataProviderError(
-            f"{spec.id}: spot ends {iso(spot.end_ms)}, the perpetual begins {iso(perp.start_ms)}: no bar in common; "
-            "fetch both for one stretch"
-        )
-    return Tapes(perp.window(first_ms, end_ms), conditions, spot.window(first_ms, end_ms))
+    perp, spot = shared_stretch(perp, spot)
+    return Tapes(perp, conditions, spot)
 
 
 def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bool) -> list[str]:
@@ -176,6 +176,13 @@ def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bo
     write_json(folder / "evidence.json", evidence.to_json(), schema=EVIDENCE_SCHEMA)
     told = [f"Evidence: {folder / 'evidence.json'}"]
     return told + [f"Trades: {folder / f'{spec.id}.trades.csv'}" for _ in judgement.trades_csv[:1]]
+
+
+def _spot_of_basis(home: Home, spec: StrategySpec, stretch: Stretch) -> Tape:
+    try:
+        return _tape(home, spec, Market.SPOT, stretch)
+    except DataProviderError as error:
+        raise DataProviderError(f"{spec.id}: its rules read the basis, which needs spot too: {error}") from error
 
 
 def _tape(home: Home, spec: StrategySpec, market: Market, stretch: Stretch) -> Tape:

@@ -103,10 +103,10 @@ def pinned_tapes(home: Home, spec: StrategySpec, published: Evidence) -> tuple[T
             differences.append(Difference("data", name, used.content_hash, tape.content_hash))
         found[used.market] = tape
     is_carry = isinstance(spec.parameters, CarryParameters)
-    own = str(Market.PERP if is_carry else spec.market.market)
+    own, needs_spot = str(Market.PERP if is_carry else spec.market.market), is_carry or spec.reads_basis
     if own not in found:
         raise DataProviderError(f"{spec.id}: its evidence names no {own} tape; let it be judged anew")
-    return Tapes(found[own], conditions, found.get(str(Market.SPOT)) if is_carry else None), differences
+    return Tapes(found[own], conditions, found.get(str(Market.SPOT)) if needs_spot else None), differences
 
 
 def as_judged(tape: Tape, used: DataUsed) -> Tape:

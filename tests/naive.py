@@ -197,6 +197,22 @@ def funding_apr(b) -> Values:
     ]
 
 
+def basis(b) -> Values:
+    """What the perpetual is above the spot market, as a fraction of spot; None where spot has no bar."""
+    return each(lambda perp, spot: perp / spot - 1, b.close, b.spot)
+
+
+def over_known(values: Values, n: int, function) -> Values:
+    """As `over`, as if the bars without a value were not there; they get none."""
+    known = iter(over([v for v in values if v is not None], n, function))
+    return [None if v is None else next(known) for v in values]
+
+
+def standing(part: list[float]) -> float:
+    """Standard deviations of the newest from the mean."""
+    return 0.0 if max(part) == min(part) else (part[-1] - mean(part)) / deviation(part, 0)
+
+
 def before(values: Values, n: int) -> Values:
     return [values[i - n] if i >= n else None for i in range(len(values))]
 
@@ -241,9 +257,12 @@ INDICATORS = {
     "rank": lambda b, n: over(b.close, n, lambda w: sum(x <= w[-1] for x in w) / n),
     "funding_mean": funding_mean,
     "funding_apr": funding_apr,
+    "basis_mean": lambda b, n: over_known(basis(b), n, mean),
+    "basis_zscore": lambda b, n: over_known(basis(b), n, standing),
 }
-"""By the catalogue's names: (bars, *arguments) -> values. Bars have lists `time`, `close`, `high`, `low`, `volume` and
-`settlements` (stamp, rate), and their length `interval`, milliseconds."""
+"""By the catalogue's names: (bars, *arguments) -> values. Bars have lists `time`, `close`, `high`, `low`, `volume`,
+`spot` (closes of the spot market, None: no bar) and `settlements` (stamp, rate), and their length `interval`,
+milliseconds."""
 
 
 def longer_bars(b, length: int):
@@ -258,6 +277,7 @@ def longer_bars(b, length: int):
         close=[b.close[p[-1]] for p in parts],
         volume=[math.fsum(b.volume[i] for i in p) for p in parts],
         funding=[b.funding[p[-1]] for p in parts],
+        basis=[b.basis[p[-1]] for p in parts],
     )
 
 
@@ -265,7 +285,7 @@ def at_interval(b, interval: int, length: int, function) -> Values:
     """At each bar, the value of the newest longer bar whose end is not after the bar's own end.
 
     Args:
-        b: Bars, with `time` and `funding`.
+        b: Bars, with `time`, `funding` and `basis`.
         interval: Length of a bar.
         length: Of a longer bar.
         function: From longer bars to their values.

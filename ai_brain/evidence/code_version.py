@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import ai_brain.evidence
+import trading.market.beside
 import trading.simulator
 import trading.strategy
 from trading.simulator.code_version import files_sha256, sources
@@ -13,7 +14,8 @@ from trading.simulator.code_version import files_sha256, sources
 
 @cache
 def code_sha256() -> str:
-    """Hash over the sources of the simulator, the rule language, the gate and the evaluator, hex."""
+    """Hash over the sources of the simulator, the rule language, the gate, the evaluator and `beside.py`, hex."""
     folders = [package.__path__[0] for package in (ai_brain.evidence, trading.simulator, trading.strategy)]
     files = [path for folder in folders for path in sources(folder)]
-    return files_sha256([*files, Path(folders[0]).parent / "strategy_evaluator.py"])
+    evaluator, beside = Path(folders[0]).parent / "strategy_evaluator.py", Path(trading.market.beside.__file__)
+    return files_sha256([*files, evaluator, beside])

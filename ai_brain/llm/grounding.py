@@ -59,6 +59,8 @@ class MarketFacts:
     """Last settled, fraction of notional; None: a spot market has none."""
     funding_apr_pct: float | None
     """Mean of 7 days, annualised; positive: longs pay."""
+    basis_rate: float | None
+    """The perpetual above spot at the newest bar of the last day that both have, fraction; None: no spot at hand."""
 
     def __post_init__(self) -> None:
         name = f"market facts of {self.symbol} {self.market} {self.interval}"
@@ -117,6 +119,7 @@ def measure(tape: Tape) -> MarketFacts:
         volume_quote_1d=float((tape.volume_base[-per_day:] * close[-per_day:]).sum()),
         funding_rate=None if funding is None else funding[0],
         funding_apr_pct=None if funding is None else funding[1],
+        basis_rate=_basis(tape, per_day),
     )
 
 
@@ -138,6 +141,15 @@ def _atr(tape: Tape) -> float:
     for value in ranges[ATR_BARS:]:
         average += (float(value) - average) / ATR_BARS
     return average
+
+
+def _basis(tape: Tape, bars: int) -> float | None:
+    """The newest known one of the last so many bars."""
+    if len(tape.spot_close) == 0:
+        return None
+    basis = tape.close[-bars:] / tape.spot_close[-bars:] - 1.0
+    known = basis[~np.isnan(basis)]
+    return float(known[-1]) if len(known) else None
 
 
 def _funding(tape: Tape) -> tuple[float, float] | None:

@@ -142,6 +142,8 @@ def _facts_text(facts: MarketFacts, cost_pct: float) -> str:
         )
     else:
         lines.append("funding: none, this is a spot market; do not use the word funding in rules")
+    if facts.basis_rate is not None:
+        lines.append(f"basis: the perpetual stands {facts.basis_rate * 100:+.4f} % from spot")
     return "\n".join(lines)
 
 
@@ -162,9 +164,10 @@ def _age(age_ms: int) -> str:
 
 
 def _language(facts: MarketFacts) -> str:
-    has_funding = facts.funding_rate is not None
-    columns = [name for name in COLUMNS if name != "funding" or has_funding]
-    known = [d for d in INDICATORS.values() if "funding" not in d.reads or has_funding]
+    missing = {"funding"} if facts.funding_rate is None else set()
+    missing |= {"basis"} if facts.basis_rate is None else set()
+    columns = [name for name in COLUMNS if name not in missing]
+    known = [d for d in INDICATORS.values() if not missing.intersection(d.reads)]
     words = "\n".join(f"{d.signature()}  [{d.unit}] {d.definition}" for d in known)
     return f"""# The rule language, complete
 A condition is `sum comparison sum`: < <= > >= crosses_above crosses_below; + - * / and parentheses; a lag in bars:

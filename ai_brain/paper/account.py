@@ -67,6 +67,7 @@ class _AccountFile(BaseModel):
     parked: str
     warm_from_ms: int | None = None
     dropped_ms: tuple[int, ...] = ()
+    no_spot_ms: tuple[int, ...] = ()
     terms_sha256: str = ""
     book: dict[str, JsonValue]
 
@@ -107,6 +108,8 @@ class PaperAccount:
     """Open time of the first bar of history its indicators saw; None: not begun, or before this was kept."""
     dropped_ms: list[int] = field(default_factory=list)
     """Open times of bars before which a due entry was dropped because no place was free."""
+    no_spot_ms: list[int] = field(default_factory=list)
+    """Open times of bars stepped without a basis, though the rules read one: spot had no such bar."""
     terms_sha256: str = ""
     """Of the fee and the venue's rules it began under, see `books.terms_sha256`."""
 
@@ -193,6 +196,6 @@ def load_account(home: Home, spec_id: str) -> PaperAccount | None:
             f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, restore it from a backup"
         ) from error
     plain = {name: getattr(kept, name) for name in _AccountFile.model_fields}
-    plain |= {name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms")}
+    plain |= {name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms", "no_spot_ms")}
     plain["returns"] = RunningReturns(*kept.returns)
     return PaperAccount(**plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from ai_brain.paper.account import PaperAccount
 from trading.domain.clock import iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.market.beside import beside_spot, shared_stretch
 from trading.market.tape import Tape
 from trading.simulator.costs import MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
@@ -43,7 +45,7 @@ class PaperTapes:
     """The bars one strategy needs."""
 
     main: Tape
-    """Of its own market; the perpetual for a carry."""
+    """Of its own market; the perpetual for a carry. With spot closes beside it where its rules read the basis."""
     spot: Tape | None = None
     """The other leg of a carry."""
 
@@ -55,15 +57,30 @@ class PaperTapes:
 
 def markets_of(spec: StrategySpec) -> tuple[Market, ...]:
     """The markets a strategy needs bars of, its own first."""
-    if isinstance(spec.parameters, CarryParameters):
+    if isinstance(spec.parameters, CarryParameters) or spec.reads_basis:
         return (Market.PERP, Market.SPOT)
     return (spec.market.market,)
+
+
+def paper_tapes(spec: StrategySpec, found: Sequence[Tape]) -> PaperTapes:
+    """Tapes of `markets_of` as a strategy's book takes them.
+
+    Both legs of a carry as they are; of rules that read the basis, the perpetual over the stretch of both markets, with
+    the spot closes beside it.
+
+    Raises:
+        DataProviderError: the basis is read, and the two have no bar in common.
+    """
+    if spec.reads_basis:
+        perp, spot = shared_stretch(*found)
+        return PaperTapes(beside_spot(perp, spot))
+    return PaperTapes(*found)
 
 
 def tapes_of(view: MarketView, spec: StrategySpec, *, start_ms: int) -> PaperTapes | str:
     """The bars a strategy needs, or why there are none it may use.
 
-    Both legs of a carry end with the same bar: what only one of them has is left for the next time.
+    Two markets end with the same bar: what only one of them has is left for the next time.
     """
     found: list[Tape] = []
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
@@ -80,8 +97,13 @@ def tapes_of(view: MarketView, spec: StrategySpec, *, start_ms: int) -> PaperTap
         return PaperTapes(found[0])
     start, end = max(tape.start_ms for tape in found), min(tape.end_ms for tape in found)
     if start >= end:
-        return f"{symbol} {interval}: the legs have no bar in common"
-    return PaperTapes(*(tape.window(start, end) for tape in found))
+        return f"{symbol} {interval}: spot and perpetual have no bar in common"
+    return paper_tapes(spec, [tape.window(start, end) for tape in found])
+
+
+def lacks_spot(tape: Tape, bar_ms: int) -> bool:
+    """Whether rules that read the basis find none at a bar: spot has no bar of its time."""
+    return len(tape.spot_close) > 0 and bool(np.isnan(tape.spot_close[tape.open_time_ms == bar_ms]).any())
 
 
 def history_from_ms(spec: StrategySpec, account: PaperAccount) -> int:

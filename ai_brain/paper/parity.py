@@ -20,6 +20,7 @@ from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.settings import PaperSettings
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
+from trading.market.tape import Tape
 from trading.simulator.carry_records import CarryActed
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.records import Acted
@@ -130,7 +131,10 @@ def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes
     held = _held_bars(tapes, first_ms, account.last_bar_ms)
     until_ms = min(account.last_bar_ms + INTERVAL_MS[account.interval], _end_ms(tapes))
     stepped -= sum(at_ms > until_ms for at_ms, _ in account.curve)
-    return "" if held == stepped else f"paper stepped {stepped} bars until {iso(until_ms)}, the shelf has {held}"
+    if held != stepped:
+        return f"paper stepped {stepped} bars until {iso(until_ms)}, the shelf has {held}"
+    odd = _without_spot(main, first_ms, account.last_bar_ms) ^ {ms for ms in account.no_spot_ms if ms < main.end_ms}
+    return f"of paper and the shelf one has a spot bar of {iso(min(odd))}, the other has none" if odd else ""
 
 
 def _replay(
@@ -174,6 +178,14 @@ def _held_bars(tapes: PaperTapes, first_ms: int, last_ms: int) -> int:
     if tapes.spot is not None:
         found &= np.isin(times, tapes.spot.open_time_ms)
     return int(np.count_nonzero(found))
+
+
+def _without_spot(main: Tape, first_ms: int, last_ms: int) -> set[int]:
+    """Open times of the account's bars at which rules that read the basis find none."""
+    if len(main.spot_close) == 0:
+        return set()
+    times = main.open_time_ms[np.isnan(main.spot_close)]
+    return {int(ms) for ms in times[(times >= first_ms) & (times <= last_ms)]}
 
 
 def _marks(account: PaperAccount, until_ms: int) -> list[tuple[int, float]]:

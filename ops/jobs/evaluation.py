@@ -11,6 +11,7 @@ from ops.lab import Lab
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
+from trading.market.beside import shared_stretch
 from trading.simulator.costs import carry_rules, market_rules
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import CarryParameters, StrategySpec
@@ -41,7 +42,7 @@ async def judge_one(lab: Lab, spec: StrategySpec) -> None:
 
 
 async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
-    """The recorded market a spec is judged on: its own, and the spot leg for a carry; with what trading there costs."""
+    """The recorded market a spec is judged on, and spot for a carry or rules that read the basis; with its costs."""
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
     fees = lab.setting.settings.fees
     if isinstance(spec.parameters, CarryParameters):
@@ -50,7 +51,11 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
         return Tapes(perp, Conditions(rules=rules, carry_costs=fees.carry_costs()), spot)
     market = spec.market.market
     conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=fees.costs(market))
-    return Tapes(await lab.history.tape(market, symbol, interval), conditions)
+    tape = await lab.history.tape(market, symbol, interval)
+    if not spec.reads_basis:
+        return Tapes(tape, conditions)
+    perp, spot = shared_stretch(tape, await lab.history.tape(Market.SPOT, symbol, interval))
+    return Tapes(perp, conditions, spot)
 
 
 def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:

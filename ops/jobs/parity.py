@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai_brain.paper.account import account_path, load_account
-from ai_brain.paper.market_view import PaperTapes, markets_of
+from ai_brain.paper.market_view import markets_of, paper_tapes
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ops.lab import Lab
 from ops.market_view import paper_rules
@@ -65,7 +65,8 @@ async def _check(lab: Lab, spec: StrategySpec) -> Parity:
         if account is None:
             return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account")
         symbol, interval = spec.market.native_symbol, spec.market.timeframe
-        tapes = PaperTapes(*[await lab.history.tape(market, symbol, interval) for market in markets_of(spec)])
+        found = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
+        tapes = paper_tapes(spec, found)
         rules = paper_rules(lab.instruments, spec)
         return await think(compare, account, spec, tapes, lab.settings.paper, rules)
     except (DataProviderError, StateFileError) as error:

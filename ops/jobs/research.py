@@ -8,7 +8,10 @@ from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import library_specs
 from ops.lab import Lab
+from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
+from trading.market.beside import beside_spot
+from trading.market.tape import Tape
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 NOT_ASKED = frozenset({IdeaReason.RATE_LIMITED, IdeaReason.UNAVAILABLE, IdeaReason.BUDGET_SPENT, IdeaReason.NO_FACTS})
@@ -45,10 +48,8 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     if (rest := resting(lab.memory.tuned, WORK[mood])) is not None:
         lab.tell("ideas.not_asked", {"reason": str(rest.rule), "detail": rest.note})
         return
-    # The live tape, not history: ideas are for the market as it is now.
-    tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
     question = Question(
-        tape=tape,
+        tape=live_tape(lab),
         headlines=lab.memory.headlines,
         onchain=lab.onchain.fresh(),
         refused=[
@@ -61,6 +62,17 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     for spec in ideas.specs:
         _keep(lab, spec)
     _tell_refused(lab, ideas)
+
+
+def live_tape(lab: Lab) -> Tape:
+    """The perpetual as it is now, not history; with the spot market beside it where that is at hand."""
+    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    tape = lab.market.tape(Market.PERP, symbol, interval)
+    try:
+        beside = lab.market.tape(Market.SPOT, symbol, interval)
+    except DataProviderError:
+        return tape  # then the question says nothing of the basis
+    return beside_spot(tape, beside)
 
 
 def _tell_refused(lab: Lab, ideas: Ideas) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from tests.ai_brain.test_ideas import CARRY, GOOD
 from tests.loopback import serving
 from trading.domain.clock import Clock
 from trading.domain.instrument import Market
+from trading.market.tape import make_tape
 from trading.strategy.indicator_catalogue import INDICATORS
 from trading.strategy.rules import parse_rule
 from trading.strategy.spec import spec_sha256
@@ -80,7 +81,7 @@ async def test_the_measured_numbers_reach_the_prompt(made):
     assert "ATR(14) on 1h: " in told
     assert "funding: last settled +0.0100 %, 7-day mean +10.9 % a year" in told
     assert "measured from synthetic bars" in told
-    assert all(indicator in told for indicator in INDICATORS)
+    assert all(name in told for name, indicator in INDICATORS.items() if "basis" not in indicator.reads)
     assert "# What a trade must overcome" in told
     assert "nan" not in told.split("# The rule language")[0]
 
@@ -93,6 +94,20 @@ async def test_the_longer_intervals_that_its_rules_may_read_are_told(made):
     for rule in ("ema(50) @ 4h > close", "(close - open) @ 4h > 0", "ema(50)[1] @ 4h > (ema(50) @ 4h)[1]"):
         parse_rule(rule)
         assert rule.split(" > ")[0] in told
+
+
+async def test_rules_of_the_basis_are_offered_where_spot_is_at_hand_and_nowhere_else(made):
+    model = Scripted('{"ideas": []}')
+    for tape in (TAPE, make_tape(replace(TAPE, spot_close=TAPE.close / 1.0005))):
+        await made(model).generate(Question(tape))
+    alone, beside = (asked.user for asked in model.asked)
+    assert "Columns: open, high, low, close, volume, funding. " in alone
+    assert "basis: " not in alone
+    assert "basis_" not in alone
+    assert "basis: the perpetual stands +0.0500 % from spot" in beside
+    assert "Columns: open, high, low, close, volume, funding, basis. " in beside
+    assert "basis_mean(24)  [fraction]" in beside
+    assert "basis_zscore(48)  [none]" in beside
 
 
 async def test_a_spot_market_is_not_told_of_funding_rules(made):

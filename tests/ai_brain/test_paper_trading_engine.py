@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ai_brain.paper.account import account_path, load_account
 from ai_brain.paper.book import BookStep
+from ai_brain.paper.books import terms
 from ai_brain.paper.outcome import PaperStatus
 from ai_brain.paper.review import ReviewReason
 from ai_brain.paper.rule_book import RuleBook
@@ -24,8 +26,10 @@ from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event
 from trading.domain.instrument import Market
+from trading.market.beside import beside_spot
 from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.costs import MarketRules
+from trading.simulator.simulate import simulate
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.repository import StrategyRepository
@@ -42,6 +46,8 @@ class Live:
     tapes: dict[Market, Tape]
     shown: int = HISTORY
     why_blocked: str | None = None
+    only: Market | None = None
+    """Blocked is this market; None: all."""
     hidden: set[int] = field(default_factory=set)
 
     def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
@@ -50,7 +56,7 @@ class Live:
         return whole.window(max(start_ms, whole.start_ms), end_ms) if end_ms > start_ms else None
 
     def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
-        return self.why_blocked
+        return self.why_blocked if self.only in (None, market) else None
 
     def rules(self, spec: StrategySpec) -> MarketRules:
         return MarketRules()
@@ -103,6 +109,14 @@ def carry_lab(home: Home) -> Lab:
     return Lab(home, Live({Market.SPOT: spot, Market.PERP: perp}))
 
 
+BASIS = "basis_zscore(24) < -1"
+
+
+def basis_spec() -> StrategySpec:
+    """Buys the perpetual when it is cheap beside spot."""
+    return rule_spec(BASIS, exits=("basis > basis_mean(12)",), max_hold_bars=6)
+
+
 def test_history_warms_the_indicators_up_but_is_never_traded(home: Home) -> None:
     lab = rule_lab(home)
     spec = lab.add(rule_spec())
@@ -134,11 +148,11 @@ def test_bars_stepped_one_by_one_or_caught_up_at_once_end_in_the_same_bits(home:
     assert one_by_one.book == at_once.book
 
 
-@pytest.mark.parametrize("kind", ["rules", "carry"])
+@pytest.mark.parametrize("kind", ["rules", "carry", "basis"])
 def test_a_restart_after_every_bar_changes_nothing(home: Home, kind: str) -> None:
     def lab_in(folder: Home) -> Lab:
         lab = rule_lab(folder) if kind == "rules" else carry_lab(folder)
-        lab.add(rule_spec() if kind == "rules" else carry_spec())
+        lab.add({"rules": rule_spec, "carry": carry_spec, "basis": basis_spec}[kind]())
         lab.engine.on_closed_bar(lab.live)
         return lab
 
@@ -304,6 +318,78 @@ def test_a_hole_is_waited_for_and_later_taken_as_a_gap(home: Home) -> None:
     lab.restart()
     (outcome,) = lab.engine.on_closed_bar(lab.live)
     assert (outcome.status, outcome.bars) == (PaperStatus.STEPPED, 9)
+
+
+def without_spot_bar(lab: Lab, index: int) -> None:
+    """The spot market has no such bar."""
+    whole = lab.live.tapes[Market.SPOT]
+    kept = np.delete(np.arange(len(whole)), index)
+    names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
+    lab.live.tapes[Market.SPOT] = make_tape(replace(whole, **{name: getattr(whole, name)[kept] for name in names}))
+
+
+def test_rules_of_the_basis_trade_on_paper_what_the_backtest_over_both_markets_trades(home: Home) -> None:
+    lab = carry_lab(home)
+    spec = lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(300)
+    account = load_account(home, spec.id)
+    assert account is not None
+    assert len(account.trades) > 10
+    assert account.warm_from_ms is not None
+    perp, spot = (lab.live.tape(market, "", "", start_ms=account.warm_from_ms) for market in (Market.PERP, Market.SPOT))
+    assert perp is not None
+    assert spot is not None
+    costs, rules = terms(lab.settings, MarketRules())
+    begin_ms = START_MS + HISTORY * HOUR_MS
+    whole = simulate(beside_spot(perp, spot), spec, costs=costs, rules=rules, begin_ms=begin_ms)
+    assert [trade.pnl_quote for trade in account.trades] == whole.trades["pnl"].tolist()
+    assert [quote for _, quote in account.curve] == whole.equity.tolist()
+
+
+@pytest.mark.parametrize("only", list(Market))
+def test_rules_of_the_basis_wait_when_either_market_is_blocked(home: Home, only: Market) -> None:
+    lab = carry_lab(home)
+    lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(5)
+    lab.live.why_blocked, lab.live.only = "quality 31 < 50", only
+    lab.live.shown += 1
+    (outcome,) = lab.engine.on_closed_bar(lab.live)
+    assert (outcome.status, outcome.note) == (PaperStatus.BLOCKED, f"{only} BTCUSDT 1h: quality 31 < 50")
+
+
+def test_rules_of_the_basis_step_no_bar_that_spot_has_not_reached(home: Home) -> None:
+    lab = carry_lab(home)
+    spec = lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    whole = lab.live.tapes[Market.SPOT]
+    lab.live.tapes[Market.SPOT] = whole.window(START_MS, START_MS + (HISTORY + 4) * HOUR_MS)
+    lab.play(6)
+    assert load_account(home, spec.id).returns.n == 4  # type: ignore[union-attr]
+    lab.live.tapes[Market.SPOT] = whole
+    (outcome,) = lab.engine.on_closed_bar(lab.live)
+    assert (outcome.status, outcome.bars) == (PaperStatus.STEPPED, 2)
+
+
+def test_a_spot_bar_that_is_missing_is_waited_for_and_later_the_bar_has_no_basis(home: Home) -> None:
+    lab = carry_lab(home)
+    spec = lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(10)
+    without_spot_bar(lab, HISTORY + 10)
+    lab.restart()
+    lab.live.shown += 2
+    (outcome,) = lab.engine.on_closed_bar(lab.live)
+    assert (outcome.status, outcome.bars) == (PaperStatus.BLOCKED, 0)
+    assert outcome.note.startswith("spot has no bar of 2023-11-20T10:00:00Z; waiting")
+    lab.live.shown += 8
+    lab.restart()
+    (outcome,) = lab.engine.on_closed_bar(lab.live)
+    assert (outcome.status, outcome.bars) == (PaperStatus.STEPPED, 10)
+    account = load_account(home, spec.id)
+    assert account is not None
+    assert account.no_spot_ms == [START_MS + (HISTORY + 10) * HOUR_MS]
 
 
 def test_at_most_so_many_positions_are_open_over_all_accounts(home: Home) -> None:

@@ -34,6 +34,7 @@ from tests.conftest import DATA, needs_data
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
+from trading.market.beside import beside_spot
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape
 from trading.simulator.carry import CARRY_RULES
@@ -75,6 +76,37 @@ def test_a_planted_edge_is_approved_with_every_number_on_the_page(bench: Bench) 
     page = evidence_markdown(evidence)
     for words in ("Falls overshoot", evidence.data[0].content_hash, "costs doubled", "one bar late", "48 bars:"):
         assert words in page
+
+
+def basis_tapes(*, with_spot: bool = True) -> Tapes:
+    spot, perp = funded_pair(6000, 5, rate=0.0001)
+    return Tapes(perp, CONDITIONS, spot if with_spot else None)
+
+
+def test_rules_of_the_basis_are_judged_over_both_markets_and_each_is_in_the_evidence_with_its_own_hash(
+    bench: Bench,
+) -> None:
+    spec, tapes = rule_spec("basis_zscore(24) < -1.5"), basis_tapes()
+    evidence = evaluate(spec, tapes, bench).evidence
+    assert tapes.spot is not None
+    hashes = [tapes.spot.content_hash, tapes.main.content_hash]
+    assert [(used.market, used.content_hash) for used in evidence.data] == list(
+        zip(("spot", "perp"), hashes, strict=True)
+    )
+    (searched, *_) = bench.ledger.trials_of(spec_sha256(spec))
+    assert searched["data_sha256"] == "+".join(hashes)
+    assert searched["entries"] > 50
+    over_both = rehearse_rules(
+        spec, beside_spot(tapes.main, tapes.spot).window(0, evidence.stretches[0].end_ms), CONDITIONS
+    )
+    assert (searched["entries"], searched["net_return"]) == (over_both.entries, over_both.net_return)
+
+
+def test_rules_of_the_basis_without_the_spot_tape_are_not_judged_and_nothing_is_counted(bench: Bench) -> None:
+    evidence = evaluate(rule_spec("basis_zscore(24) < -1.5"), basis_tapes(with_spot=False), bench).evidence
+    assert evidence.deciding is GateReason.DATA_MISSING
+    assert "needs the spot tape too" in evidence.findings[-1].note
+    assert (bench.ledger.looks(), bench.graveyard.count_by_reason()) == (0, {})
 
 
 def test_noise_is_refused(bench: Bench) -> None:

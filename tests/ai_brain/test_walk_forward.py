@@ -124,17 +124,22 @@ def test_a_chain_has_the_returns_of_its_runs_one_after_the_other(parts: list[lis
 
 
 @FEW
-@given(st.integers(1, 10_000), st.integers(0, 2), st.booleans())
-def test_what_comes_after_a_stretch_changes_nothing_in_it(bench: Bench, seed: int, kept: int, is_carry: bool) -> None:
-    if is_carry:
+@given(st.integers(1, 10_000), st.integers(0, 2), st.sampled_from(["rules", "carry", "basis"]))
+def test_what_comes_after_a_stretch_changes_nothing_in_it(bench: Bench, seed: int, kept: int, kind: str) -> None:
+    conditions = CONDITIONS
+    if kind == "carry":
         spot, perp = funded_pair(BARS, seed, rate=0.0002)
-        spec, tapes = carry_spec(), Tapes(perp, CONDITIONS, spot)
+        spec, tapes = carry_spec(), Tapes(perp, conditions, spot)
+    elif kind == "basis":  # longs are paid, and trading is free, so that the search seldom refuses it
+        conditions = replace(conditions, costs=Costs(0.0, 0.0, 0.0, 0.0))
+        spot, perp = funded_pair(BARS, seed, rate=-0.003)
+        spec, tapes = rule_spec("basis_zscore(24) < -1"), Tapes(perp, conditions, spot)
     else:
         spec, tapes = rule_spec(filters=("close > ema(50) * 0.9",)), Tapes(planted(BARS, seed, edge=EDGE), CONDITIONS)
     first = walked(spec, tapes, bench).evidence
     after = int(np.searchsorted(tapes.main.open_time_ms, first.judged[kept].end_ms))
-    spot_after = None if tapes.spot is None else with_later_noise(tapes.spot, after, seed)
-    other = Tapes(with_later_noise(tapes.main, after, seed), CONDITIONS, spot_after)
+    spot_after = None if tapes.spot is None else with_later_noise(tapes.spot, after, seed + (kind == "basis"))
+    other = Tapes(with_later_noise(tapes.main, after, seed), conditions, spot_after)
     second = evaluate(spec, other, bench).evidence
     assume(second.judged)  # too few signals in the noise is asked before any run
     assert second.stretches[: kept + 2] == first.stretches[: kept + 2]

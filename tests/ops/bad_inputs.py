@@ -51,6 +51,7 @@ from tests.ops.giving import (
     with_risk,
     with_rule,
 )  # fmt: skip
+from tests.ops.test_backtest import BASIS
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
@@ -207,8 +208,17 @@ def carry_without_spot(place: Place) -> Told:
 
 
 def carry_on(place: Place, market: Path) -> Told:
-    path = place.folder / "carry.json"
-    path.write_text(CARRY)
+    return backtest_of(CARRY, place, market)
+
+
+def basis_without_spot(place: Place) -> Told:
+    write_layout(place.folder, [synthetic_market(Plan(bars=50)).perp])
+    return backtest_of(BASIS, place, place.folder)
+
+
+def backtest_of(text: str, place: Place, market: Path) -> Told:
+    path = place.folder / "mine.json"
+    path.write_text(text)
     return command(lambda: run_backtest(str(path), market, None, None))
 
 
@@ -306,6 +316,7 @@ BAD_INPUTS = (
     Case("bars out of order", "tape", with_times(lambda times: times[::-1])),
     Case("a bar twice", "tape", with_times(lambda times: np.maximum(times, times[1]))),
     Case("a carry without its spot leg", "`lab backtest`", carry_without_spot),
+    Case("rules of the basis without spot", "`lab backtest`", basis_without_spot),
     Case("something that is no zip", "public archive", archive_says(b"<html>Bad gateway</html>")),
     Case("a month that is not there", "public archive", archive_says(b"<Error><Code>NoSuchKey</Code></Error>")),
     Case("no network", "`lab history fetch`", no_network),

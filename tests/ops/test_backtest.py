@@ -43,6 +43,12 @@ RULES = """{
   "origin": {"author": "test", "thesis": "panic passes"}, "history": []
 }"""
 
+BASIS = (
+    RULES.replace("mr-20240601-000000", "mr-20240601-00ba51")
+    .replace("rsi(14) < 35", "basis_zscore(48) < -1")
+    .replace("rsi(14) > 50", "basis > basis_mean(24)")
+)
+
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -177,15 +183,53 @@ def test_an_unknown_strategy_a_missing_file_and_a_market_that_is_not_held_are_na
     assert not lab.learning_db.exists()
 
 
-def test_a_carry_whose_legs_have_no_bar_in_common_is_refused(lab: Home, tmp_path: Path) -> None:
+def test_rules_of_the_basis_name_both_tapes_and_verify_finds_another_spot_tape_out(
+    stocked: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, store = kept(stocked, BASIS), TapeStore(stocked.tapes)
+    run_backtest(spec.id, None, None, None)
+    spot, perp = (store.load(side, "BTCUSDT", "1h") for side in Market)
+    published = json.loads((evidence_folder(stocked) / f"{spec.id}.json").read_text())
+    assert {used["market"]: used["content_hash"] for used in published["data"]} == {
+        "spot": spot.content_hash,
+        "perp": perp.content_hash,
+    }
+    assert published["stretches"][0]["trades"] > 20
+    (stocked.tapes / "spot").rename(stocked.tapes / "gone")
+    close = np.minimum(np.maximum(spot.close * 1.0001, spot.low), spot.high)
+    store.save(make_tape(replace(spot, close=close)))
+    capsys.readouterr()
+    assert run_verify(spec.id) == 1
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "differs: data, number"
+    assert f"spot BTCUSDT 1h: published '{spot.content_hash}'" in shown
+
+
+def test_rules_of_the_basis_without_spot_history_are_refused_with_one_line(
+    lab: Home, market: Path, tmp_path: Path
+) -> None:
+    TapeStore(lab.tapes).save(import_recorded(market, Market.PERP, "BTCUSDT", "1h"))
+    with pytest.raises(DataProviderError) as refused:
+        run_backtest(written(tmp_path, BASIS), None, None, None)
+    told = str(refused.value)
+    assert told.startswith(
+        "mr-20240601-00ba51: its rules read the basis, which needs spot too: store spot BTCUSDT 1h: "
+    )
+    assert "history fetch" in told
+    assert "\n" not in told
+    assert not lab.learning_db.exists()
+
+
+@pytest.mark.parametrize("text", [CARRY, BASIS])
+def test_two_markets_that_have_no_bar_in_common_are_refused(lab: Home, tmp_path: Path, text: str) -> None:
     made = synthetic_market(Plan(start_ms=START_MS, bars=600, seed=3))
     cut_ms = START_MS + 300 * 3_600_000
     write_layout(tmp_path, [made.spot.window(START_MS, cut_ms), made.perp.window(cut_ms, made.perp.end_ms)])
     with pytest.raises(DataProviderError, match="no bar in common"):
-        run_backtest(written(tmp_path, CARRY), tmp_path, None, None)
+        run_backtest(written(tmp_path, text), tmp_path, None, None)
 
 
-@pytest.mark.parametrize("text", [CARRY, RULES])
+@pytest.mark.parametrize("text", [CARRY, RULES, BASIS])
 def test_published_evidence_is_derived_again_bit_for_bit_and_no_trial_is_counted(
     stocked: Home, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:

@@ -17,13 +17,14 @@ from ai_brain.paper.parity import ParityStatus
 from ai_brain.paper_trading_engine import PaperEngine
 from ops.environment import read_environment
 from ops.gather import gather
-from ops.jobs import parity, reports, review
+from ops.jobs import evaluation, parity, reports, review
 from ops.lab import DAY_MS, Lab, Setting
 from ops.market_view import Snapshot
 from ops.settings import config_hash, read_settings
 from ops.wiring import open_lab
 from tests.ai_brain.paper.test_parity import without
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
+from tests.ops.test_backtest import BASIS
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
@@ -32,7 +33,7 @@ from trading.journal.bus import Bus
 from trading.notify.message import Message
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
-from trading.strategy.spec import StrategySpec
+from trading.strategy.spec import StrategySpec, load_spec
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,13 @@ def mend(home: Home, spec: StrategySpec, true: float) -> None:
     save_account(home, account)
 
 
+def basis_in_dry_run() -> StrategySpec:
+    spec = load_spec(BASIS.replace("zscore(48) < -1", "zscore(24) < 0").encode(), where="test")
+    for to in (Stage.BACKTESTING, Stage.DRY_RUN):
+        spec = move(spec, to, by="test", why="test", at_ms=NOW_MS - 5 * 3_600_000)
+    return spec
+
+
 class Chat:
     """A notifier that remembers."""
 
@@ -123,6 +131,25 @@ async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_say
         assert named(heard, "parity.same")[0].severity is Severity.INFO
         await reports.daily(lab)
         assert "Paper against its backtest: 1 of 1 the same to the bit" in await told(lab)
+
+
+async def test_rules_of_the_basis_are_judged_and_replayed_over_both_markets_of_the_shelf(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = basis_in_dry_run()
+        tapes = await evaluation.tapes_for(lab, spec)
+        shelf = [await lab.history.tape(market, "BTCUSDT", "1h") for market in (Market.PERP, Market.SPOT)]
+        assert tapes.spot is not None
+        assert [tapes.main.content_hash, tapes.spot.content_hash] == [tape.content_hash for tape in shelf]
+        await play_on_paper(lab, spec)
+        await parity.run(lab)
+        (found,) = lab.memory.parity
+        assert (found.status, found.bars, found.why) == (ParityStatus.SAME, 48, "")
+        account = load_account(lab_home, spec.id)
+        assert account is not None
+        assert account.trades, "an account that never traded proves nothing"
+        bend(lab_home, spec)
+        await parity.run(lab)
+        assert parity.differing(lab_home) == {spec.id}
 
 
 async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked_until_a_night_finds_it_the_same(

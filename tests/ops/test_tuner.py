@@ -17,6 +17,7 @@ from tests.ops.papers import carry_in
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world
 from trading.domain.events import Severity
+from trading.domain.instrument import Market
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
@@ -85,6 +86,15 @@ async def test_on_refused_data_the_model_is_not_asked_and_on_good_data_it_is(lab
         await look(lab, QUICK)
         await research.hypothesis(lab)
         assert calls_today(lab_home) == 1
+
+
+async def test_the_model_is_asked_about_the_perpetual_with_spot_beside_it(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        await lab.market.open()
+        tape = research.live_tape(lab)
+        spot = lab.market.tape(Market.SPOT, "BTCUSDT", "1h")
+        assert (tape.market, len(tape)) == (Market.PERP, len(tape.spot_close))
+        assert tape.spot_close[-300:].tolist() == spot.close[-300:].tolist()
 
 
 async def test_near_the_end_of_the_models_day_only_the_crazy_question_rests(lab_home: Home) -> None:

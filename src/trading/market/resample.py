@@ -15,7 +15,8 @@ def resample(tape: Tape, interval: str) -> Tape:
     """The same market in longer bars.
 
     A bar is made of what traded in it, as the venue makes its own: a hole inside makes no difference. The first and the
-    last bar are dropped when the tape covers them only in part.
+    last bar are dropped when the tape covers them only in part. Of an attached spot market it has the close beside
+    its own last bar.
 
     Raises:
         DataProviderError: the interval is no multiple of the tape's, or not one whole bar is covered.
@@ -51,5 +52,6 @@ def resample(tape: Tape, interval: str) -> Tape:
                 rate=funding.rate[settled],
                 mark_price=funding.mark_price[settled],
             ),
+            spot_close=tape.spot_close[kept][last] if len(tape.spot_close) else tape.spot_close,
         )
     )

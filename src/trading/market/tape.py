@@ -8,7 +8,7 @@ invented, `gaps` lists what is missing.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -56,6 +56,10 @@ class Funding:
         return Funding(_frozen([], np.int64), _frozen([], np.float64), _frozen([], np.float64))
 
 
+def _not_attached() -> NDArray[np.float64]:
+    return _frozen([], np.float64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tape:
     """One market of one symbol at one interval; see the module for conventions. Build it with `make_tape`."""
@@ -73,7 +77,10 @@ class Tape:
     funding: Funding
     gaps: tuple[Gap, ...]
     content_hash: str
-    """SHA-256 over market, symbol, interval and every column, hex."""
+    """SHA-256 over market, symbol, interval and every column, hex; over `spot_close` only where it is attached."""
+    spot_close: NDArray[np.float64] = field(default_factory=_not_attached)
+    """(n,) of a perpetual: close of the spot market's bar of the same time, quote per base; nan where it has none.
+    Empty: not attached, see `beside.py`."""
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -109,6 +116,7 @@ class Tape:
                 open_time_ms=self.open_time_ms[kept],
                 **{name: getattr(self, name)[kept] for name in (*PRICES, "volume_base")},
                 funding=Funding(f.time_ms[settled], f.rate[settled], f.mark_price[settled]),
+                spot_close=self.spot_close[kept],
             )
         )
 
@@ -118,8 +126,8 @@ def make_tape(draft: Tape) -> Tape:
 
     Raises:
         DataProviderError: no bars, columns of different length, times not strictly increasing or off the grid, a price
-            or a volume that is none, a high below or a low above the rest, a settlement whose rate or mark is none;
-            names the bar, the column and the value.
+            or a volume that is none, a high below or a low above the rest, a settlement whose rate or mark is none,
+            spot closes beside a market that is no perpetual; names the bar, the column and the value.
     """
     name = f"tape {draft.symbol} {draft.market} {draft.interval}"
     if draft.interval not in INTERVAL_MS:
@@ -139,6 +147,8 @@ def make_tape(draft: Tape) -> Tape:
         _frozen(draft.funding.mark_price, np.float64),
     )
     _check_funding(name, funding)
+    spot_close = _frozen(draft.spot_close, np.float64)
+    _check_spot_close(name, draft.market, times, spot_close)
     filled = replace(
         draft,
         open_time_ms=times,
@@ -149,6 +159,7 @@ def make_tape(draft: Tape) -> Tape:
         volume_base=columns["volume_base"],
         funding=funding,
         gaps=_gaps(times, INTERVAL_MS[draft.interval]),
+        spot_close=spot_close,
     )
     return replace(filled, content_hash=_content_hash(filled))
 
@@ -217,6 +228,24 @@ def _check_funding(name: str, funding: Funding) -> None:
             raise DataProviderError(f"{name}: funding {column}[{at}]={value} at {iso(int(times[at]))}: {why}; {again}")
 
 
+def _check_spot_close(name: str, market: Market, times: NDArray[np.int64], closes: NDArray[np.float64]) -> None:
+    if len(closes) == 0:
+        return
+    if market is not Market.PERP:
+        raise DataProviderError(
+            f"{name}: spot_close is given: only a perpetual has a spot market beside it; leave it out"
+        )
+    if len(closes) != len(times):
+        raise DataProviderError(f"{name}: spot_close has {len(closes)} values for {len(times)} bars")
+    bad = ~(np.isnan(closes) | ((closes >= LOWEST_PRICE) & (closes <= HIGHEST_PRICE)))
+    if bad.any():
+        bar = int(np.argmax(bad))
+        raise DataProviderError(
+            f"{name}: spot_close[{bar}]={closes[bar]} at {iso(int(times[bar]))}: not a price; "
+            "fetch the spot history of that day again"
+        )
+
+
 def _gaps(times: NDArray[np.int64], interval_ms: int) -> tuple[Gap, ...]:
     steps = np.diff(times)
     return tuple(
@@ -230,4 +259,7 @@ def _content_hash(tape: Tape) -> str:
         digest.update(column.tobytes())
     for column in (tape.funding.time_ms, tape.funding.rate, tape.funding.mark_price):
         digest.update(column.tobytes())
+    if len(tape.spot_close):
+        digest.update(b"spot_close")
+        digest.update(tape.spot_close.tobytes())
     return digest.hexdigest()

@@ -34,7 +34,7 @@ NOTHING_SETTLED = nothing_settled()
 
 
 class Chunk(NamedTuple):
-    """Bars in order, (m,) each, read-only; `funding` is the last settled rate at each close, nan before the first."""
+    """Bars in order, (m,) each, read-only."""
 
     open_ms: NDArray[np.int64]
     open: Column
@@ -43,6 +43,9 @@ class Chunk(NamedTuple):
     close: Column
     volume: Column
     funding: Column
+    """The last settled rate at each close, fraction of notional; nan before the first."""
+    basis: Column
+    """close / close of the spot bar beside it - 1, fraction; nan where that is not known."""
     settled: Settled = NOTHING_SETTLED
     """The settlements themselves."""
 

@@ -31,7 +31,7 @@ def compile_kernels() -> None:
     price = frozen(np.full(1, 100.0))
     zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
-    bars = Chunk(when, price, price, price, price, price, zero, Settled(when, zero, when))
+    bars = Chunk(when, price, price, price, price, price, zero, zero, Settled(when, zero, when))
     with np.errstate(all="ignore"):
         for name, recipe in RECIPES.items():
             arguments = SMALLEST.get(name, (2, 1.0) if name in WITH_FACTOR else () if name in WITHOUT_PERIOD else (2,))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.market.tape import Funding, Tape
-from trading.simulator.chunk import Chunk, Memory, frozen
+from trading.simulator.chunk import Chunk, Column, Memory, frozen
 from trading.simulator.compile import Program, Signals
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.records import Columns
@@ -46,6 +46,7 @@ class BarFeed:
         settled = lay_settlements(
             funding, open_ms, opens, tape.interval_ms, since_ms=since_ms, rate_before=self.last_rate
         )
+        unknown = frozen(np.full(len(open_ms), nan))
         bars = Chunk(
             open_ms,
             opens,
@@ -54,6 +55,7 @@ class BarFeed:
             tape.close[first:],
             tape.volume_base[first:],
             settled.last_rate,
+            _basis(tape, first) if len(tape.spot_close) else unknown,
             settled_at(
                 funding,
                 open_ms + tape.interval_ms,
@@ -68,7 +70,7 @@ class BarFeed:
             bars.close,
             frozen(bars.volume * bars.close),
             frozen(bar_sigma(bars.open, bars.close, self._sigma_state)),
-            frozen(np.full(len(open_ms), nan)),
+            unknown,
             _no_flags(len(open_ms)),
             settled.at_open,
             settled.long_pays,
@@ -97,6 +99,10 @@ class Feeder(BarFeed):
         bars, columns = self.next(tape)
         answer = self.program.feed(bars)
         return columns._replace(atr=_read_only_copy(answer.atr), flags=answer.flags())
+
+
+def _basis(tape: Tape, first: int) -> Column:
+    return frozen(tape.close[first:] / tape.spot_close[first:] - 1.0)
 
 
 def _no_flags(count: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trading.simulator.basis_recipes import basis_mean, basis_zscore
 from trading.simulator.chunk import Chunk, Column, Feed, Memory, Recipe, frozen
 from trading.simulator.funding_recipes import funding_apr, funding_mean
 from trading.simulator.indicators import (
@@ -279,5 +280,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "rank": _of_close(lambda memory, n: scanned(memory, n, window_rank)),
     "funding_mean": funding_mean,
     "funding_apr": funding_apr,
+    "basis_mean": basis_mean,
+    "basis_zscore": basis_zscore,
 }
 """By the catalogue's names; called with a `Memory` and the catalogue's parameters in order."""

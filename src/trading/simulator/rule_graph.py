@@ -32,6 +32,7 @@ from trading.strategy.rule_tree import (
     Number,
     Operator,
     Value,
+    value_reads_column,
 )
 from trading.strategy.rule_tree import Column as Named
 
@@ -186,6 +187,8 @@ class _Longer:
 
     def node(self, value: Value) -> Node:
         """A value of these bars as a column of the shorter ones: that of the last longer bar that has closed."""
+        if value_reads_column(value, "basis"):
+            self._bars.keep_basis(self._graph.memory)
         at, last = self._graph.value(value), self._graph.memory.new(1, np.nan)
 
         def seen(_: Chunk, __: list[Column]) -> Column:

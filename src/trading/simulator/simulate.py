@@ -211,16 +211,20 @@ def kernel_rules(spec: StrategySpec, rules: MarketRules, *, entry_delay_bars: in
 
 
 def check_fit(tape: Tape, spec: StrategySpec) -> None:
-    """Refuse a tape of another market.
+    """Refuse a tape of another market, or one without the spot closes that the rules read.
 
     Raises:
-        SpecError: market, symbol or interval differ.
+        SpecError: market, symbol or interval differ; the rules read `basis` and no spot market is attached.
     """
     wanted = (spec.market.market, spec.market.native_symbol, spec.market.timeframe)
     given = (tape.market, tape.symbol, tape.interval)
     if wanted != given:
         raise SpecError(
             f"strategy {spec.id} is for {' '.join(wanted)}, the tape is {' '.join(given)}: load the strategy's market"
+        )
+    if spec.reads_basis and len(tape.spot_close) == 0:
+        raise SpecError(
+            f"strategy {spec.id} reads the basis, the tape {' '.join(given)} has no spot beside it: load spot too"
         )
 
 

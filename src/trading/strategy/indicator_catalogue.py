@@ -67,6 +67,8 @@ COLUMNS: dict[str, str] = {
     "volume": "traded in the bar, in base units",
     "funding": "last funding rate of the contract settled strictly before the bar's close (stamps to the nearest "
     "minute), fraction of notional a settlement; no value before the first one; perpetuals only",
+    "basis": "close / close of the spot market's bar of the same time - 1, fraction; no value where spot has no such "
+    "bar; perpetuals only",
 }
 """Names without parameters, and what they are."""
 
@@ -351,6 +353,23 @@ _ALL = (
         "fraction",
         "funding * 365 days / the time between its settlement and the one before; no value before two are known",
         _none,
+    ),
+    IndicatorDef(
+        "basis_mean",
+        (_period(24),),
+        ("basis",),
+        "fraction",
+        "mean of the last n known values of basis; no value where basis has none",
+        _n_less_1,
+    ),
+    IndicatorDef(
+        "basis_zscore",
+        (_period(48, low=2),),
+        ("basis",),
+        "none",
+        "(basis - m) / s, m and s mean and standard deviation (divisor n) of the last n known values of basis; 0 when "
+        "s is 0, no value where basis has none",
+        _n_less_1,
     ),
 )
 

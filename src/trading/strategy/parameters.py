@@ -129,6 +129,11 @@ class RuleParameters(BaseModel):
         """Whether any rule names `funding`."""
         return any(reads_column(condition, "funding") for condition in self.conditions)
 
+    @property
+    def reads_basis(self) -> bool:
+        """Whether any rule names `basis`: then it needs the spot market's bars beside its perpetual's."""
+        return any(reads_column(condition, "basis") for condition in self.conditions)
+
     def canonical(self) -> dict[str, object]:
         """What the strategy does, apart from how it is written: spaces, order and doubles in a list do not matter."""
         plain = self.model_dump(mode="json")

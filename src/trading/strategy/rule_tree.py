@@ -45,7 +45,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the tape, or `funding`; a key of `COLUMNS`."""
+    """A column of the tape, `funding` or `basis`; a key of `COLUMNS`."""
 
     name: str
 
@@ -137,9 +137,14 @@ def walk(value: Value) -> Iterator[Value]:
 
 def reads_column(condition: Condition, name: str) -> bool:
     """Whether a column of the tape is read, directly or by an indicator."""
+    return any(value_reads_column(side, name) for side in (condition.left, condition.right))
 
-    def reads(value: Value) -> bool:
-        match value:
+
+def value_reads_column(value: Value, name: str) -> bool:
+    """The same of one side."""
+
+    def reads(part: Value) -> bool:
+        match part:
             case Column(name=column):
                 return column == name
             case Indicator(name=indicator):
@@ -147,7 +152,7 @@ def reads_column(condition: Condition, name: str) -> bool:
             case _:
                 return False
 
-    return any(reads(value) for side in (condition.left, condition.right) for value in walk(side))
+    return any(reads(part) for part in walk(value))
 
 
 def number_text(value: float) -> str:

@@ -64,6 +64,11 @@ class StrategySpec(BaseModel):
     origin: Origin
     history: tuple[Move, ...] = ()
 
+    @property
+    def reads_basis(self) -> bool:
+        """Whether its rules name `basis`, so that its perpetual's bars need the spot market's beside them."""
+        return isinstance(self.parameters, RuleParameters) and self.parameters.reads_basis
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for why in (self._id_problem(), self._market_problem(), self._life_problem()):
@@ -95,6 +100,8 @@ class StrategySpec(BaseModel):
             return f"market.symbol={symbol}: spot has no leverage; write 1 or trade {perpetual}"
         if self.parameters.reads_funding:
             return f"market.symbol={symbol}: spot has no funding; drop that rule or trade {perpetual}"
+        if self.parameters.reads_basis:
+            return f"market.symbol={symbol}: spot has no basis; drop that rule or trade {perpetual}"
         return None
 
     def _life_problem(self) -> str | None:

@@ -27,6 +27,16 @@ def test_the_facts_are_those_of_the_tape():
     assert facts.volume_quote_1d == pytest.approx(float((tape.volume_base[-24:] * tape.close[-24:]).sum()))
 
 
+def test_the_basis_is_the_newest_that_both_markets_have_within_a_day():
+    tape = wandering_tape()
+    assert measure(tape).basis_rate is None
+    closes = tape.close / 1.001
+    closes[-1] = np.nan
+    assert measure(make_tape(replace(tape, spot_close=closes))).basis_rate == pytest.approx(0.001)
+    closes[-24:] = np.nan
+    assert measure(make_tape(replace(tape, spot_close=closes))).basis_rate is None
+
+
 def test_the_atr_is_wilders_from_the_first_bar_on():
     tape = wandering_tape(bars=900)
     ranges = [

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ai_brain.paper.account import load_account
-from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.market_view import PaperTapes, markets_of, paper_tapes
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ai_brain.paper.settings import PaperSettings
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
-from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, carry_lab, rule_lab
+from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without_spot_bar
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
 from trading.simulator.costs import MarketRules
@@ -33,7 +33,13 @@ def held_against(lab: Lab, spec: StrategySpec, tapes: PaperTapes | None = None, 
     account = load_account(lab.home, spec.id)
     assert account is not None
     account = replace(account, **changed)  # type: ignore[arg-type]
-    return compare(account, spec, tapes or shelf(lab), SETTINGS, MarketRules())
+    tapes = tapes or (both_markets(lab, spec) if spec.reads_basis else shelf(lab))
+    return compare(account, spec, tapes, SETTINGS, MarketRules())
+
+
+def both_markets(lab: Lab, spec: StrategySpec) -> PaperTapes:
+    """The recorded perpetual with its spot market beside it."""
+    return paper_tapes(spec, [lab.live.tapes[market] for market in markets_of(spec)])
 
 
 def rules_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
@@ -51,7 +57,15 @@ def carry_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
     return lab, spec
 
 
-@pytest.mark.parametrize("played", [rules_played, carry_played])
+def basis_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
+    lab = carry_lab(home)
+    spec = lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(bars)
+    return lab, spec
+
+
+@pytest.mark.parametrize("played", [rules_played, carry_played, basis_played])
 def test_what_was_stepped_live_bar_by_bar_is_the_backtest_of_the_recorded_bars(home: Home, played) -> None:  # type: ignore[no-untyped-def]
     lab, spec = played(home)
     found = held_against(lab, spec)
@@ -86,7 +100,15 @@ def test_entries_dropped_for_want_of_a_place_are_dropped_in_the_replay_too(home:
     assert held_against(lab, specs[-1], dropped_ms=[]).status is ParityStatus.DIFFERENT
 
 
-@pytest.mark.parametrize("played", [rules_played, carry_played])
+def basis_played(home: Home, bars: int = 120) -> tuple[Lab, StrategySpec]:
+    lab = carry_lab(home)
+    spec = lab.add(basis_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(bars)
+    return lab, spec
+
+
+@pytest.mark.parametrize("played", [rules_played, carry_played, basis_played])
 def test_one_bit_of_equity_that_differs_is_found_with_both_numbers(home: Home, played) -> None:  # type: ignore[no-untyped-def]
     lab, spec = played(home)
     account = load_account(home, spec.id)
@@ -121,6 +143,35 @@ def test_other_prices_on_the_shelf_are_a_difference(home: Home) -> None:
     high, low = np.maximum(tape.high, close), np.minimum(tape.low, close)
     found = held_against(lab, spec, PaperTapes(make_tape(replace(tape, close=close, high=high, low=low))))
     assert found.status is ParityStatus.DIFFERENT
+
+
+def test_other_spot_prices_on_the_shelf_are_a_difference_for_rules_of_the_basis(home: Home) -> None:
+    lab, spec = basis_played(home)
+    spot = lab.live.tapes[Market.SPOT]
+    close = spot.close.copy()
+    close[HISTORY + 20 :] *= 1.0 + 0.0002 * np.sin(np.arange(len(spot) - HISTORY - 20))
+    high, low = np.maximum(spot.high, close), np.minimum(spot.low, close)
+    lab.live.tapes[Market.SPOT] = make_tape(replace(spot, close=close, high=high, low=low))
+    assert held_against(lab, spec).status is ParityStatus.DIFFERENT
+
+
+def test_a_spot_bar_that_only_one_of_paper_and_shelf_has_is_doubt_and_one_that_neither_has_is_none(home: Home) -> None:
+    lab, spec = basis_played(home, bars=60)
+    whole = lab.live.tapes[Market.SPOT]
+    without_spot_bar(lab, HISTORY + 30)
+    found = held_against(lab, spec)
+    assert found.status is ParityStatus.NOT_COMPARABLE
+    assert "one has a spot bar of 2023-11-21T06:00:00Z, the other has none" in found.why
+    other = carry_lab(Home(home.root / "other").make())
+    other.add(spec_of := basis_spec())
+    other.engine.on_closed_bar(other.live)
+    without_spot_bar(other, HISTORY + 30)
+    other.live.shown += 60
+    other.restart()
+    other.engine.on_closed_bar(other.live)
+    assert held_against(other, spec_of).status is ParityStatus.SAME
+    other.live.tapes[Market.SPOT] = whole
+    assert held_against(other, spec_of).status is ParityStatus.NOT_COMPARABLE
 
 
 def test_only_what_the_shelf_has_is_compared(home: Home) -> None:

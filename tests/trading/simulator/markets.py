@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,7 +54,22 @@ def tape_of(
 
 
 def random_tape(seed: int, bars: int, *, market: Market = Market.PERP, wild: bool = True, tick: float = 0.01) -> Tape:
-    """A random walk; wild: with gaps, spikes, flat and traded-out stretches, and a settlement interval that changes."""
+    """A random walk; wild: with gaps, spikes, flat and traded-out stretches, and a settlement interval that changes.
+    Beside a perpetual lies a spot market with holes of its own.
+    """
+    tape = _random_walk(seed, bars, market, wild=wild, tick=tick)
+    return with_spot_closes(tape, seed) if market is Market.PERP else tape
+
+
+def with_spot_closes(tape: Tape, seed: int) -> Tape:
+    """Spot closes around the perpetual's, some of them the same, some unknown."""
+    rng = np.random.default_rng((seed, 1))
+    basis = np.where(rng.random(len(tape)) < 0.1, 0.0, rng.normal(0.0, 0.002, len(tape)))
+    closes = np.where(rng.random(len(tape)) < 0.1, np.nan, tape.close / (1.0 + basis))
+    return make_tape(replace(tape, spot_close=closes))
+
+
+def _random_walk(seed: int, bars: int, market: Market, *, wild: bool, tick: float) -> Tape:
     rng = np.random.default_rng(seed)
     steps = rng.normal(0.0, 0.01, bars)
     if wild:
@@ -110,6 +126,7 @@ def bars_of(tape: Tape) -> SimpleNamespace:
         close=tape.close.tolist(),
         volume=tape.volume_base.tolist(),
         interval=tape.interval_ms,
+        spot=[None if np.isnan(close) else float(close) for close in tape.spot_close],
         settlements=list(zip(tape.funding.time_ms.tolist(), tape.funding.rate.tolist(), strict=True)),
     )
 
@@ -180,6 +197,12 @@ RULE_LISTS = [
         "entry_short": ("funding_mean(3) > 0.0002", "close < wma(7)"),
         "exit_long": ("funding_apr() < 0",),
         "exit_short": ("mom(5) > volatility(5) * close",),
+    },
+    {
+        "entry_long": ("close > open", "basis_zscore(5) > -0.5"),
+        "entry_short": ("basis < 0", "basis[1] @ 2h > -0.01"),
+        "exit_long": ("basis_mean(3) > 0", "close > open"),
+        "exit_short": ("basis crosses_below basis_mean(4)",),
     },
 ]
 """Lists that trade often on random walks."""

@@ -45,7 +45,7 @@ def spoiled(column: str, bar: int, value: float) -> Tape:
 
 
 def cut(count: int) -> Tape:
-    columns = {name: getattr(GOOD, name)[:count] for name in ("open_time_ms", *PRICES, "volume_base")}
+    columns = {name: getattr(GOOD, name)[:count] for name in ("open_time_ms", *PRICES, "volume_base", "spot_close")}
     return replace(GOOD, **columns, funding=Funding.none())
 
 
@@ -207,7 +207,7 @@ for seed, bars in enumerate((1, 2, 3, 17, 60, 150, 150, 150)):
         for lists in RULE_LISTS:
             if market is Market.SPOT:
                 lists = {
-                    name: tuple(rule for rule in kept if "funding" not in rule)
+                    name: tuple(rule for rule in kept if "funding" not in rule and "basis" not in rule)
                     for name, kept in lists.items()
                     if "short" not in name
                 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests import naive_carry
 from tests.trading.simulator.markets import bars_of, carry_spec, random_tape
 from trading.domain.instrument import Bracket, Market
-from trading.market.tape import Tape, make_tape
+from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.carry import CarryResult, simulate_carry
 from trading.simulator.carry_records import CarryActed
 from trading.simulator.costs import CarryCosts, Costs, MarketRules, continuous_brackets
@@ -38,7 +38,8 @@ def wild_legs(seed: int, bars: int = 220) -> tuple[Tape, Tape]:
         open_time_ms=perp.open_time_ms[kept],
         **dict(zip(("open", "high", "low", "close"), prices, strict=True)),
         volume_base=perp.volume_base[kept] * rng.integers(0, 3, kept.sum()),
-        funding=random_tape(0, 2, market=Market.SPOT).funding,
+        funding=Funding.none(),
+        spot_close=np.empty(0),
     )
     return make_tape(spot), perp
 

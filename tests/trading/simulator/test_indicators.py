@@ -26,7 +26,8 @@ def chunk(tape: Tape, first: int, stop: int) -> Chunk:
     columns = (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base)
     closes = tape.open_time_ms + tape.interval_ms
     settled = settled_at(tape.funding, closes[first:stop], since_ms=int(closes[first - 1]) if first else 0)
-    return Chunk(*(column[first:stop] for column in columns), frozen(np.zeros(stop - first)), settled)
+    basis = frozen(tape.close[first:stop] / tape.spot_close[first:stop] - 1.0)
+    return Chunk(*(column[first:stop] for column in columns), frozen(np.zeros(stop - first)), basis, settled)
 
 
 def feed(name: str, arguments: tuple[float, ...], tape: Tape, *, pieces: list[int]) -> np.ndarray:
@@ -46,7 +47,15 @@ def short_arguments(name: str, data: st.DataObject) -> tuple[float, ...]:
     return complete_arguments(name, tuple(given_))
 
 
-MAY_HAVE_NO_VALUE_LATER = ("vwap", "volume_ratio", "vwap_session", "funding_mean", "funding_apr")
+MAY_HAVE_NO_VALUE_LATER = (
+    "vwap",
+    "volume_ratio",
+    "vwap_session",
+    "funding_mean",
+    "funding_apr",
+    "basis_mean",
+    "basis_zscore",
+)
 
 
 def test_every_indicator_of_the_language_has_a_recipe_and_a_twin() -> None:

@@ -36,6 +36,9 @@ TEXTS = [
     "(low @ 4h)[3]",
     "volume @ 1d",
     "funding @ 6h",
+    "basis @ 4h",
+    "basis_mean(3)[1] @ 2h",
+    "basis_zscore(2) @ 4h",
     "ema(3) @ 4h",
     "rsi(2) @ 2h - rsi(2)",
     "(close - sma(2)[1]) @ 8h",
@@ -51,8 +54,9 @@ def value_of(text: str) -> Value:
 def chunk(tape: Tape, first: int = 0, stop: int | None = None) -> Chunk:
     """Bars of a tape; the funding is a number that tells them apart."""
     funding = np.sin(np.arange(len(tape)))
+    basis = tape.close / tape.spot_close - 1.0 if len(tape.spot_close) else np.full(len(tape), np.nan)
     prices = (tape.open, tape.high, tape.low, tape.close)
-    columns = [column[first:stop] for column in (tape.open_time_ms, *prices, tape.volume_base, funding)]
+    columns = [column[first:stop] for column in (tape.open_time_ms, *prices, tape.volume_base, funding, basis)]
     for column in columns:
         column.flags.writeable = False
     return Chunk(*columns)
@@ -86,7 +90,9 @@ TAPES = st.builds(
 
 def listed(tape: Tape) -> SimpleNamespace:
     bars = chunk(tape)
-    return SimpleNamespace(time=bars.open_ms.tolist(), **{n: getattr(bars, n).tolist() for n in Chunk._fields[1:-1]})
+    columns = {n: getattr(bars, n).tolist() for n in Chunk._fields[1:-1]}
+    columns["basis"] = [None if np.isnan(value) else value for value in columns["basis"]]
+    return SimpleNamespace(time=bars.open_ms.tolist(), **columns)
 
 
 def assert_equal(found: np.ndarray, expected: naive.Values) -> None:
@@ -97,7 +103,7 @@ def assert_equal(found: np.ndarray, expected: naive.Values) -> None:
 @given(tape=TAPES, interval=st.sampled_from(["2h", "4h", "6h", "8h", "12h", "1d"]))
 def test_columns_and_indicators_of_a_longer_interval_equal_their_definition(tape: Tape, interval: str) -> None:
     bars, length = listed(tape), INTERVAL_MS[interval]
-    for column in ("open", "high", "low", "close", "volume", "funding"):
+    for column in ("open", "high", "low", "close", "volume", "funding", "basis"):
         expected = naive.at_interval(bars, HOUR_MS, length, lambda b, name=column: getattr(b, name))
         assert_equal(values(f"{column} @ {interval}", tape), expected)
     for name, arguments in (("ema", (3,)), ("atr", (2,)), ("mfi", (2,)), ("zscore", (3,))):
@@ -138,7 +144,7 @@ def test_no_future_changes_what_was_seen(text: str, tape: Tape, kept: int, seed:
     other = begun_late(random_tape(seed, BARS), (end_ms - START_MS) // HOUR_MS + seed % 30)
     columns = {
         name: np.concatenate((getattr(tape, name)[:kept], getattr(other, name)))
-        for name in ("open_time_ms", "open", "high", "low", "close", "volume_base")
+        for name in ("open_time_ms", "open", "high", "low", "close", "volume_base", "spot_close")
     }
     for told in (tape.window(tape.start_ms, end_ms), make_tape(replace(tape, **columns))):
         assert values(text, told)[:kept].tobytes() == whole.tobytes()
@@ -182,10 +188,10 @@ def test_every_kernel_is_here_and_cutting_the_future_changes_nothing_it_said() -
     assert kernels == {"longer_bars"}
     tape = random_tape(3, 200)
     state = Memory().new(intervals.STATE_SIZE, intervals.NOTHING_BEGUN)
-    made, closed = longer_bars(chunk(tape), HOUR_MS, 4 * HOUR_MS, state)
+    made, closed = longer_bars(chunk(tape), HOUR_MS, 4 * HOUR_MS, state, np.full(1, np.nan))
     for kept in range(1, 200, 7):
         state = Memory().new(intervals.STATE_SIZE, intervals.NOTHING_BEGUN)
-        early, told = longer_bars(chunk(tape, 0, kept), HOUR_MS, 4 * HOUR_MS, state)
+        early, told = longer_bars(chunk(tape, 0, kept), HOUR_MS, 4 * HOUR_MS, state, np.full(1, np.nan))
         assert told.tobytes() == closed[:kept].tobytes()
         assert early.tobytes() == made[:, : early.shape[1]].tobytes()
 
@@ -198,6 +204,17 @@ def test_values_of_one_interval_share_its_bars() -> None:
         other.value(value_of(text))
     sizes = [[len(a) for a in g.memory.arrays].count(intervals.STATE_SIZE) for g in (graph, other)]
     assert sizes == [1, 2]
+
+
+def test_only_rules_of_the_basis_have_a_place_for_it_in_their_memory() -> None:
+    def sizes(*texts: str) -> list[int]:
+        graph = RuleGraph(HOUR_MS)
+        for text in texts:
+            graph.value(value_of(text))
+        return [len(array) for array in graph.memory.arrays]
+
+    assert sizes("close @ 4h", "funding[2] @ 4h") == [8, 1, 2, 1]
+    assert sizes("close @ 4h", "basis @ 4h", "(basis - 1) @ 4h") == [8, 1, 1, 1, 1]
 
 
 def test_bars_of_a_tape_that_cannot_make_the_interval_are_refused() -> None:

@@ -59,12 +59,12 @@ def test_together_and_alone_are_the_same(
 
 
 def rule_spec_of(spec: StrategySpec, market: Market) -> StrategySpec:
-    """The same rules on another market; spot has no funding to read."""
+    """The same rules on another market; spot has no funding and no basis to read."""
     if market is Market.PERP:
         return spec
     parameters = spec.parameters
     lists = {
-        name: tuple(text for text in getattr(parameters, name) if "funding" not in text)
+        name: tuple(text for text in getattr(parameters, name) if "funding" not in text and "basis" not in text)
         for name in ("entry_long", "exit_long", "filters")
     }
     lists = lists if lists["entry_long"] else {**lists, "entry_long": ("close > open",)}

@@ -155,7 +155,7 @@ def noise_after(tape: Tape, kept: int, seed: int) -> Tape:
     other = random_tape(seed, len(tape))
     columns = {
         name: np.concatenate((getattr(tape, name)[:kept], getattr(other, name)[kept:]))
-        for name in ("open", "high", "low", "close", "volume_base")
+        for name in ("open", "high", "low", "close", "volume_base", "spot_close")
     }
     return make_tape(replace(tape, **columns))
 

@@ -91,12 +91,12 @@ TWINS: dict[str, tuple[Twin, tuple[float, ...]]] = {
     "highest": (lambda b, n: talib.MAX(b.close, n), (20,)),
     "lowest": (lambda b, n: talib.MIN(b.close, n), (20,)),
 }
-NOT_IN_TALIB = {"vwap_session", "rank", "funding_mean", "funding_apr"}
+NOT_IN_TALIB = {"vwap_session", "rank", "funding_mean", "funding_apr", "basis_mean", "basis_zscore"}
 
 
 def bars_of(tape: Tape) -> Chunk:
     columns = (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base)
-    return Chunk(*columns, frozen(np.zeros(len(tape))))
+    return Chunk(*columns, frozen(np.zeros(len(tape))), frozen(np.full(len(tape), np.nan)))
 
 
 def assert_same(name: str, bars: Chunk) -> None:
@@ -141,7 +141,7 @@ def test_macd_comes_to_the_same_once_its_seed_is_forgotten() -> None:
 
 def test_where_talib_says_0_for_a_market_that_stands_still_the_lab_says_what_is_documented() -> None:
     flat = frozen(np.full(60, 100.0))
-    bars = Chunk(frozen(np.arange(60)), flat, flat, flat, flat, flat, flat)
+    bars = Chunk(frozen(np.arange(60)), flat, flat, flat, flat, flat, flat, flat)
     for name, lab in {"rsi": 50.0, "stoch_k": 50.0, "mfi": 50.0, "zscore": 0.0, "cci": 0.0, "adx": 0.0}.items():
         assert RECIPES[name](Memory(), *TWINS[name][1])(bars)[-1] == lab
     assert talib.RSI(flat, 14)[-1] == talib.MFI(flat, flat, flat, flat, 14)[-1] == 0.0

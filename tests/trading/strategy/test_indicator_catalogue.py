@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "rule-language.md"
 PROMISED = """
 sma ema wma rsi macd macd_signal macd_hist adx di_plus di_minus atr bb_upper bb_lower bb_mid kc_upper kc_lower
 donchian_high donchian_low stoch_k stoch_d cci mfi obv vwap roc mom volatility zscore volume_ratio highest lowest
-vwap_session rank funding_mean funding_apr
+vwap_session rank funding_mean funding_apr basis_mean basis_zscore
 """
 
 WARM_UPS = {
@@ -45,6 +45,8 @@ WARM_UPS = {
     "rank": ((100,), 99),
     "vwap_session": ((), 0),
     "funding_mean": ((21,), 0),
+    "basis_mean": ((24,), 23),
+    "basis_zscore": ((48,), 47),
 }
 
 
@@ -59,7 +61,7 @@ def row_of(indicator: IndicatorDef) -> str:
 
 def test_every_promised_name_is_there_and_no_other() -> None:
     assert sorted(INDICATORS) == sorted(PROMISED.split())
-    assert sorted(COLUMNS) == ["close", "funding", "high", "low", "open", "volume"]
+    assert sorted(COLUMNS) == ["basis", "close", "funding", "high", "low", "open", "volume"]
 
 
 @pytest.mark.parametrize(("name", "arguments", "bars"), [(n, a, b) for n, (a, b) in WARM_UPS.items()])

@@ -269,13 +269,17 @@ def test_any_one_way_out_is_enough() -> None:
         assert isinstance(parse_parameters(StrategyType.MOMENTUM, found, where="x"), RuleParameters)
 
 
-def test_spot_is_neither_shorted_nor_levered_nor_paid_funding() -> None:
+def test_spot_is_neither_shorted_nor_levered_nor_paid_funding_nor_has_a_basis() -> None:
     spot = changed("market.symbol", "BTC/USDT")
     load_spec(spot, where="x")
     short = changed("parameters.entry_short", ["rsi(14) > 90"], spot)
     assert "spot cannot be sold short; empty entry_short or trade BTC/USDT:USDT" in refusal(short)
     assert "spot has no leverage" in refusal(changed("parameters.risk.leverage", 2, spot))
     assert "spot has no funding" in refusal(changed("parameters.filters", ["funding > 0"], spot))
+    for rule in ("basis > 0", "close > open + basis_mean(3)[1]", "basis_zscore(9) @ 4h < 1"):
+        assert "spot has no basis; drop that rule or trade BTC/USDT:USDT" in refusal(
+            changed("parameters.filters", [rule], spot)
+        )
     assert "names its perpetual; write BTC/USDT:USDT" in refusal(
         changed("market.symbol", "BTC/USDT", dump_spec(carry_spec()))
     )
