@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 DATA = Path(os.environ.get("LAB_DATA") or ROOT.parent / "shared" / "data")
-QUICK = ("single", "carry", "step", "dense")
+QUICK = ("single", "load", "carry", "step", "dense")
 ALL = (*QUICK, "sparse", "sweep", "growth")
 COMPILE = (
     "import time; began = time.perf_counter()\n"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numba import njit
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.strategies import dip_buyer, ema_cross, ema_pairs, random_strategies, repeated
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded, tape_of
+from trading.market.store import TapeStore
 from trading.market.tape import Tape
 from trading.simulator.bits import BARS_A_WORD
 from trading.simulator.carry import simulate_carry
@@ -115,6 +117,15 @@ def single(folder: Path) -> dict[str, float | str]:
         "single_mbars_s": round(len(tape) / loop_s / 1e6, 1),
         "text_to_result_ms": round(whole_s * 1e3, 1),
     }
+
+
+def load(folder: Path) -> dict[str, float]:
+    """A year of minutes from the lab's own shelf."""
+    tape = minutes(folder)
+    with TemporaryDirectory() as shelf:
+        store = TapeStore(Path(shelf))
+        store.save(tape)
+        return {"load_ms": round(best_s(lambda: store.load(Market.SPOT, tape.symbol, "1m")) * 1e3, 1)}
 
 
 def sparse(folder: Path) -> dict[str, float]:
@@ -232,6 +243,7 @@ def slope(points: Sequence[tuple[int, float]]) -> float:
 
 PARTS = {
     "single": single,
+    "load": load,
     "sparse": sparse,
     "dense": dense,
     "sweep": sweep,

@@ -58,10 +58,10 @@ def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(world: 
     began = time.time()
     service = start_service(carrying_home)
     wait_for_beat(carrying_home, service, after=began)
-    until = time.time() + 40
+    until = time.time() + 60
     while time.time() < until:
         spot, perp = legs(world)
-        if spot > 0 and abs(spot + perp) <= LOT and Intents(carrying_home.intents_file).unfinished() == ():
+        if spot > LOT and abs(spot + perp) <= LOT and Intents(carrying_home.intents_file).unfinished() == ():
             break
         time.sleep(0.5)
     took_s = end(service)
@@ -72,7 +72,8 @@ def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(world: 
     assert took_s < 5.0
     positions = read_json(carrying_home.positions_file, schema=SCHEMA)
     assert positions is not None
-    assert positions["live"] is not None, "the position was lost"
+    # An opening that a kill interrupted may have been taken back by now; what is left of it is less than a lot.
+    assert (positions["live"] is not None) == (spot > LOT), f"the books say {positions['live']}, the venue {spot}"
     check = verify_audit(carrying_home.audit_file)
     assert check.ok, check.why
 

@@ -38,6 +38,7 @@ TILE_BYTES = 96 * 2**20
 LARGEST_TILE, SMALLEST_TILE = 65_536, 2_048
 """Bars; a tile is a power of two between them."""
 PIECE_BARS = 8_192
+"""Of a tile, worked off by many strategies one after another while the caches hold them."""
 WORTH_A_THREAD = 200_000
 """Strategy-bars; less is done before a thread has woken."""
 STRATEGIES_A_TASK = 64
@@ -124,6 +125,8 @@ class Population:
         self._rates, self._margin = costs.rates(), rules.margin()
         places: dict[str, tuple[int, ...]] = {}
         lists = [_lists(self._graph, spec, places) for spec in self.specs]
+        reads_basis = any("basis" in text for text in places)  # asked of each spec only where one may say yes
+        self._neediest = next((spec for spec in specs if reads_basis and spec.reads_basis), specs[0])
         terms = list(chain.from_iterable(chain.from_iterable(lists)))
         lengths = [len(terms_of) for four in lists for terms_of in four]
         numbers = [kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars) for spec in self.specs]
@@ -149,7 +152,7 @@ class Population:
         Raises:
             SpecError: the tape is of another market.
         """
-        check_fit(tape, self.specs[0])
+        check_fit(tape, self._neediest)
         last_open_ms = self._feed.last_open_ms
         bars, columns = self._feed.next(tape)
         rows: list[tuple[NDArray[np.void], NDArray[np.int64]]] = []

@@ -79,6 +79,7 @@ def test_rules_that_read_the_basis_are_refused_on_a_tape_without_spot_not_silent
         lambda: Stepper(spec, costs=COSTS, rules=RULES).advance(alone),
         lambda: Stepper(spec, costs=COSTS, rules=RULES).warm_up(alone),
         lambda: simulate_population(alone, [spec], costs=COSTS, rules=RULES),
+        lambda: simulate_population(alone, [rule_spec(), spec], costs=COSTS, rules=RULES),
     )
     for run in runs:
         with pytest.raises(SpecError, match="reads the basis, the tape perp BTCUSDT 1h has no spot beside it"):
