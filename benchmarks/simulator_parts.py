@@ -43,7 +43,7 @@ COSTS, RULES = Costs(), MarketRules(tick=0.01, lot=0.00001, min_notional=5.0)
 THREADS = os.cpu_count() or 1
 DRAWN = 2_400
 """Random strategies from which the sparse and the dense ones are taken."""
-SPARSE, DENSE = (1, 1_000), (10_000, 14_000)
+SPARSE, DENSE = (1, 1_000), (10_000, 12_000)
 """Trades a year of minutes. Beyond some 25,000 the wallet is eaten up by fees, and refused orders would be timed."""
 GROWTH_BARS, GROWTH_STRATEGIES = (65_700, 131_400, 262_800, BARS), (500, 1_000, 2_000, 4_000)
 CONDITIONS, LIMIT_TILE = 400, 8_192
