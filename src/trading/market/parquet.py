@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -83,6 +84,13 @@ def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
+    """A connection of its own for one call: to this process's database, which is dear to open."""
+    return _database(os.getpid()).cursor()
+
+
+@cache
+def _database(_pid: int) -> duckdb.DuckDBPyConnection:
+    """In memory, and empty; a forked process opens another."""
     return duckdb.connect(config={"threads": 1})
 
 
