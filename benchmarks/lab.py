@@ -92,10 +92,10 @@ def main() -> None:
     tape = parser.parse_args().tape.resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        warm, cold = ROOT / ".numba_cache", folder / "cold"
+        warm, cold = folder / "warm", folder / "cold"
         figures = {"start_cold_s": start_s(tape, folder, cold)}
-        shutil.copytree(cold, folder / "warm")
-        figures["start_warm_s"] = start_s(tape, folder, folder / "warm")
+        shutil.copytree(cold, warm)
+        figures["start_warm_s"] = start_s(tape, folder, warm)
         os.environ["NUMBA_CACHE_DIR"] = str(warm)
         figures |= demo(tape, folder) | {"status_s": status_s(), "single_mbars_s": single_mbars_s()}
     print(json.dumps({key: round(value, 3) for key, value in figures.items()}))

@@ -62,6 +62,8 @@ class Memory:
 
     started_ms: int
     headlines: tuple[Headline, ...] = ()
+    has_library: bool = False
+    """The published effects have been written into the repository."""
     last: LastDecision | None = None
     live: CycleReport | None = None
     live_start_quote: float = 0.0

@@ -34,7 +34,10 @@ async def crazy_idea(lab: Lab) -> None:
 
 
 def seed_library(lab: Lab) -> None:
-    """Write the published effects for this market into the repository, those that are not known yet."""
+    """Write the published effects for this market into the repository, once, those that are not known yet."""
+    if lab.memory.has_library:
+        return
+    lab.memory.has_library = True
     known = _known(lab)
     for spec in library_specs(lab.settings.venue.symbol, lab.clock.now_ms()):
         if spec_sha256(spec) not in known:

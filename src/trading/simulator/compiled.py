@@ -1,6 +1,7 @@
 """Compile every kernel before it is needed, so that no live cycle waits for a compiler.
 
-With numba's cache on disk (`NUMBA_CACHE_DIR`) this is loading, not compiling, from the second start on.
+With numba's cache on disk (`NUMBA_CACHE_DIR`) this is loading, not compiling, from the second start on. As a program it
+only fills that cache: what the compiler takes of memory goes with its process.
 """
 
 from __future__ import annotations
@@ -73,3 +74,7 @@ def compile_population() -> None:
     stretch = Stretch(frozen(np.ones((1, ROW))), price, price, price, when, zero, zero, zero, words, words, rows, 1)
     rates, margin = Costs().rates(), MarketRules().margin()
     advance(0, 1, stretch, plans, rates, margin, *several, np.empty(1, dtype=FILLS), starts[:2])
+
+
+if __name__ == "__main__":
+    compile_kernels()

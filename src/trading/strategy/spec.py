@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -231,6 +232,7 @@ def with_performance(
     return spec.model_copy(update={"performance": performance})
 
 
+@lru_cache(maxsize=4096)
 def _content_sha256(
     strategy_type: StrategyType, market: SpecMarket, parameters: RuleParameters | CarryParameters
 ) -> str:
