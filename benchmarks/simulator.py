@@ -65,7 +65,7 @@ def peer_figures(folder: Path, sweep_per_s: float) -> dict[str, float]:
     compared = json.loads(done.stdout.splitlines()[-1])
     totals = [row for row in compared.values() if isinstance(row, dict) and "equal" in row]
     figures["trades_equal_peers"] = sum(row["equal"] for row in totals)
-    figures["trades_explained_peers"] = sum(row["explained"] for row in totals)
+    figures["trades_explained_peers"] = sum(sum(row["explained"].values()) for row in totals)
     figures["trades_unexplained_peers"] = sum(row["unexplained"] for row in totals)
     return figures
 

@@ -65,22 +65,20 @@ def lay_settlements(
     times = on_minutes(funding.time_ms)
     at_open, long_pays, short_pays = np.zeros(len(opens)), np.zeros(len(opens)), np.zeros(len(opens))
     counts = np.zeros((2, len(opens)), dtype=np.int64)
-    bars = np.searchsorted(open_ms, times, side="left") - 1
-    for i in np.flatnonzero(times >= since_ms):
-        bar = int(bars[i])
-        is_inside = bar >= 0 and times[i] < open_ms[bar] + interval_ms
-        bar = bar if is_inside else bar + 1
-        if bar == len(opens):
-            break
-        mark = funding.mark_price[i]
-        due = float(funding.rate[i] * (opens[bar] if np.isnan(mark) else mark))
-        counts[int(is_inside), bar] += 1
-        if not is_inside:
-            at_open[bar] += due
-        elif due > 0.0:
-            long_pays[bar] += due
-        else:
-            short_pays[bar] -= due
+    new = times >= since_ms
+    bar = np.searchsorted(open_ms, times[new], side="left") - 1
+    is_inside = (bar >= 0) & (times[new] < open_ms[np.maximum(bar, 0)] + interval_ms) if len(opens) else bar >= 0
+    bar = np.where(is_inside, bar, bar + 1)
+    met = bar < len(opens)  # the others meet a bar that is still to come
+    bar, is_inside, mark = bar[met], is_inside[met], funding.mark_price[new][met]
+    due = funding.rate[new][met] * np.where(np.isnan(mark), opens[bar], mark)
+    for where, to, amounts in (
+        (~is_inside, at_open, due),
+        (is_inside & (due > 0.0), long_pays, due),
+        (is_inside & (due < 0.0), short_pays, -due),
+    ):
+        np.add.at(to, bar[where], amounts[where])  # one after the other, in their order
+    np.add.at(counts, (is_inside.astype(np.int64), bar), 1)
     last_rate = np.repeat(np.append(rate_before, funding.rate), _runs(times, open_ms + interval_ms))
     for column in (at_open, long_pays, short_pays, last_rate, counts):
         column.flags.writeable = False
