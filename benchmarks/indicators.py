@@ -18,7 +18,8 @@ import numpy as np
 import talib
 from numpy.typing import NDArray
 
-from benchmarks.simulator import DATA, minutes
+from benchmarks.simulator import DATA
+from benchmarks.simulator_parts import minutes
 from trading.market.tape import Funding
 from trading.simulator.chunk import Chunk, Memory, frozen
 from trading.simulator.compiled import compile_kernels

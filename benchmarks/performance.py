@@ -20,7 +20,7 @@ STRATEGIES, BARS = 1_000, 525_600
 
 def draw(figures: dict[str, object], path: Path) -> None:
     """Seconds against bars and against strategies, with the machine's limit, and the peers where they were timed."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (what, other) in zip(figure.subplots(1, 2, sharey=True), PANELS, strict=True):
         for peer in PEERS:
@@ -33,7 +33,7 @@ def draw(figures: dict[str, object], path: Path) -> None:
         axes.set_title(f"cost grows as {what}^{figures[f'{what}_exponent']}", fontsize=10)
         axes.grid(visible=True, which="both", alpha=0.3)
     figure.axes[0].set_ylabel("seconds, from specs to metrics")
-    figure.axes[0].legend(fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 

@@ -99,6 +99,22 @@ def test_a_doubled_price_liquidates_the_short_for_its_margin_and_the_spot_leg_go
     assert result.identity_error_quote() < 1e-6
 
 
+def test_a_liquidation_inside_a_bar_pays_its_slippage_out_of_what_is_left_of_the_margin() -> None:
+    spot, perp = legs([50_000.0] * 90)  # a coin so dear that less than one is held
+    high = perp.high.copy()
+    high[80] = 120_000.0
+    costs = CarryCosts(Costs(0.0, 0.0, 0.0, 0.0), Costs(0.0, 0.0, 0.0005, 0.0))
+    result = simulate_carry(spot, make_tape(replace(perp, high=high)), carry_spec(), costs=costs)
+    (trade,) = result.trades
+    assert trade["quantity"] < 1.0
+    short, per_coin = trade["perp_entry_price"], trade["funding"] / trade["quantity"]
+    assert short == pytest.approx(50_000.0 * 0.9995)
+    # Margin and result together are the maintenance margin there; leverage is 1, so the margin was the short's price.
+    met = (2.0 * short + per_coin) / (1.0 + CARRY_RULES.maintenance_rate)
+    assert trade["perp_exit_price"] == pytest.approx(met * 1.0005)
+    assert result.liquidations == 1
+
+
 def test_a_high_on_a_bar_that_spot_does_not_have_still_liquidates() -> None:
     spot, perp = legs([100.0] * 100)
     high = perp.high.copy()

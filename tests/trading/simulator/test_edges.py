@@ -16,6 +16,7 @@ from trading.simulator.feed import Feeder
 from trading.simulator.kernel import run
 from trading.simulator.records import FILL, FILLS_A_BAR, Acted
 from trading.simulator.simulate import as_trades, kernel_rules, new_state, simulate
+from trading.simulator.stepper import Stepper
 
 BOTH_WAYS = {"entry_long": ("close > 100.5", "close[1] <= 100"), "entry_short": ("close < 99.5",)}
 """Long at bar 21; short once a close is below 99.5."""
@@ -128,3 +129,14 @@ def test_of_stop_and_liquidation_the_one_met_first_acts_however_near_the_other(
     trade = only_trade(simulate(up_then(rows), spec, costs=FREE, rules=free_of_maintenance))
     assert trade.exit_price == pytest.approx(price)
     assert why is None or trade.why is why
+
+
+def test_what_is_closed_leaves_nothing_open_and_each_fill_tells_its_own_slippage() -> None:
+    tape = up_then([(101.0, 102.0, 100.0, 101.0), (101.0, 101.5, 90.0, 95.0)])
+    spec = rule_spec(lists=LONG_ONCE, stop_loss_atr=1.0)
+    costs = Costs(half_spread_rate=0.001)
+    result = simulate(tape, spec, costs=costs, rules=RULES)
+    assert (only_trade(result).why, result.open_quantity) == (Acted.STOP, 0.0)
+    opening, closing = Stepper(spec, costs=costs, rules=RULES).advance(tape)
+    assert min(opening.slippage_quote, closing.slippage_quote) > 0.0
+    assert opening.slippage_quote + closing.slippage_quote == pytest.approx(closing.trade_slippage_quote)
