@@ -19,6 +19,8 @@ from trading.market.tape import Origin, Tape
 log = structlog.get_logger()
 
 DAY_MS = 86_400_000
+SETTLED_AFTER_MS = 5_000
+"""After a midnight until the venue has settled the candle before it; a day asked for sooner would lack it."""
 
 
 class History:
@@ -49,7 +51,7 @@ class History:
         Raises:
             DataProviderError: the venue does not list it, or does not answer.
         """
-        end_ms = self._clock.now_ms() // DAY_MS * DAY_MS
+        end_ms = (self._clock.now_ms() - SETTLED_AFTER_MS) // DAY_MS * DAY_MS
         key = (market, symbol, interval)
         async with self._fetching:
             kept = self._kept.get(key)

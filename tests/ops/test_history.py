@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.environment import Environment
-from ops.history import DAY_MS, History
+from ops.history import DAY_MS, SETTLED_AFTER_MS, History
 from ops.settings import LabSettings, VenueSettings
 from ops.wiring import make_venue
 from tests.ops.world import START_MS, World, open_world
@@ -86,6 +86,14 @@ async def test_it_is_the_same_object_all_day_and_asked_for_once(world: World, tm
         lab.turn(TODAY_MS + 23 * HOUR_MS)
         assert await lab.tape() is first
         assert lab.asked_since() == []
+
+
+async def test_a_midnight_counts_once_its_last_candle_has_settled(world: World, tmp_path: Path) -> None:
+    async with lab_of(world, tmp_path, days=20) as lab:
+        lab.turn(TODAY_MS)
+        assert (await lab.tape()).end_ms == TODAY_MS - DAY_MS
+        lab.turn(TODAY_MS + SETTLED_AFTER_MS)
+        assert (await lab.tape()).end_ms == TODAY_MS
 
 
 async def test_the_next_day_adds_one_day_and_nothing_differs_from_fetching_all(world: World, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ FUNDING_RATE = 0.0003
 """Of every settlement: enough for any carry to be worth opening."""
 NOW_MS = START_MS + (HOURS - 24 * 3) * 3_600_000
 """Three days before the tape ends."""
+SETTLED_MS = NOW_MS + 1_000
+"""When the sandbox opens: the last candle before has settled, so that every machine, however fast, is told of it."""
 
 CARRY = """{
   "id": "fc-20240601-000000", "name": "Funding carry", "type": "funding_carry",
@@ -68,7 +70,7 @@ def open_world(folder: Path, *, scale: float) -> World:
     settled = made.perp.funding
     paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
     write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])
-    words = ["--tape", str(folder), "--symbol", "BTCUSDT", "--start", str(NOW_MS), "--scale", str(scale)]
+    words = ["--tape", str(folder), "--symbol", "BTCUSDT", "--start", str(SETTLED_MS), "--scale", str(scale)]
     process = subprocess.Popen([sys.executable, "-m", "sandbox", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return World(process, json.loads(process.stdout.readline())["url"])
