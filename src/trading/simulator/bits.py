@@ -35,7 +35,7 @@ def words_for(bars: int) -> int:
     return (bars + BARS_A_WORD - 1) // BARS_A_WORD
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def packed_tests(
     matrix: NDArray[np.float64], first: int, stop: int, tests: NDArray[np.void], words: NDArray[np.uint64]
 ) -> None:
@@ -48,7 +48,7 @@ def packed_tests(
             packed_comparison(matrix[test.left, first:stop], matrix[test.right, first:stop], test.code, words[k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def packed_comparison(a: NDArray[np.float64], b: NDArray[np.float64], code: int, words: NDArray[np.uint64]) -> None:
     """a < b (LESS) or a <= b (AT_MOST), bar by bar, into (words_for(n),) words."""
     n = len(a)
@@ -72,7 +72,7 @@ def packed_comparison(a: NDArray[np.float64], b: NDArray[np.float64], code: int,
         words[w] = word
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def packed_threshold(a: NDArray[np.float64], level: float, code: int, words: NDArray[np.uint64]) -> None:
     """a against one level into (words_for(n),) words, by code."""
     n = len(a)
@@ -102,7 +102,7 @@ def packed_threshold(a: NDArray[np.float64], level: float, code: int, words: NDA
         words[w] = word
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def trailing_zeros(word: np.uint64) -> int:
     """Zeros below the lowest set bit of a word that is not 0.
 
@@ -114,7 +114,7 @@ def trailing_zeros(word: np.uint64) -> int:
     return power
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def next_bit(words: NDArray[np.uint64], start: int, stop: int) -> int:
     """The first set bit from bar `start` on; `stop` when there is none before it."""
     if start >= stop:

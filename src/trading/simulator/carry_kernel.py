@@ -34,7 +34,7 @@ LONGEST_INTERVAL_MS = 28_800_000
 """Settlements are at most 8 h apart: a window that begins this long before the first one known is covered."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def expected_aprs(
     time_ms: NDArray[np.int64], rate: NDArray[np.float64], close_ms: NDArray[np.int64], lookback_ms: int
 ) -> NDArray[np.float64]:
@@ -65,7 +65,7 @@ def expected_aprs(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def carry_decision(is_open: bool, expected_apr: float, basis_rate: float, held: int, numbers: CarryNumbers) -> int:
     """ENTER, HOLD or LEAVE; no expectation is no entry, and no reason to leave either.
 
@@ -83,7 +83,7 @@ def carry_decision(is_open: bool, expected_apr: float, basis_rate: float, held: 
     return ENTER if expected_apr >= numbers.entry_apr and abs(basis_rate) <= numbers.max_basis_rate else HOLD
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def carry_step(
     state: NDArray[np.void],
     bar: CarryBar,
@@ -127,7 +127,7 @@ def carry_step(
     return closed
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def carry_run(
     state: NDArray[np.void],
     columns: CarryColumns,
@@ -170,14 +170,14 @@ def carry_run(
     return written
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_marks(s: CarryRow, spot_price: float, perp_price: float) -> None:
     """Count the legs' moves up to these reference prices into the basis."""
     s.basis += s.quantity * (spot_price - s.spot_mark) + s.short_quantity * (s.perp_mark - perp_price)
     s.spot_mark, s.perp_mark = spot_price, perp_price
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_funding(s: CarryRow, received: float, margin: MarginRow) -> None:
     """Funding goes through the short's margin and moves its liquidation price; it never takes more than is there."""
     received = max(received, -s.margin)
@@ -186,7 +186,7 @@ def _carry_funding(s: CarryRow, received: float, margin: MarginRow) -> None:
     s.liquidation_price = liquidation_price(-1.0, s.short_quantity, s.short_price, s.margin, margin)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _liquidate(s: CarryRow, price: float, numbers: CarryNumbers, perp: CostRates) -> None:
     """The short is bought back by the venue; it loses its margin at most, and the spot leg is sold at the next open."""
     quantity = s.short_quantity
@@ -197,7 +197,7 @@ def _liquidate(s: CarryRow, price: float, numbers: CarryNumbers, perp: CostRates
     s.pending = LEAVE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _close_short(s: CarryRow, fill: float, reference: float, fee: float) -> None:
     """Buy the short back; what its margin cannot pay is not charged."""
     quantity = s.short_quantity
@@ -212,7 +212,7 @@ def _close_short(s: CarryRow, fill: float, reference: float, fee: float) -> None
     s.margin = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, row: CarryTradeRow) -> None:
     """Both legs by market at the open; after a liquidation only the spot leg is left."""
     reason = LIQUIDATION
@@ -246,7 +246,7 @@ def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, r
     s.pending = HOLD
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_enter(
     s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates, margin: MarginRow
 ) -> None:
@@ -275,7 +275,7 @@ def _carry_enter(
     _carry_funding(s, 0.0, margin)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostRates, margin: MarginRow) -> None:
     """Liquidation against the bar's high, then funding inside; who is liquidated inside pays what was due, no more."""
     s.settlements += bar.count_inside
@@ -288,7 +288,7 @@ def _carry_inside(s: CarryRow, bar: CarryBar, numbers: CarryNumbers, perp: CostR
         _carry_funding(s, s.short_quantity * (bar.funding_earned - bar.funding_paid), margin)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_equity(s: CarryRow, worse_inside: float) -> None:
     """Equity at the close (rule 15), and the worst mark inside the bar, that much lower, against the peak so far."""
     s.equity = s.cash + s.quantity * s.spot_mark
@@ -300,7 +300,7 @@ def _carry_equity(s: CarryRow, worse_inside: float) -> None:
     s.peak = max(s.peak, s.equity)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _carry_decide(s: CarryRow, bar: CarryBar, numbers: CarryNumbers) -> None:
     if s.pending == LEAVE or (s.pending == ENTER and s.quantity == 0.0):
         return

@@ -6,8 +6,9 @@ sigma   volatility of one bar, a fraction, known at the close before the fill
 
 from __future__ import annotations
 
-from math import floor, sqrt
+from math import sqrt
 
+import numpy as np
 from numba import njit
 
 from trading.simulator.costs import CostRates, MarginRow
@@ -16,7 +17,7 @@ MAX_SLIPPAGE_RATE = 0.5
 """No price is made worse than this, so that prices stay prices."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def slippage_rate(notional_quote: float, sigma: float, quote_volume: float, costs: CostRates) -> float:
     """How much worse than the reference a market order fills, fraction of price (rule 12)."""
     share = 1.0
@@ -25,7 +26,7 @@ def slippage_rate(notional_quote: float, sigma: float, quote_volume: float, cost
     return min(costs.half_spread + costs.impact_k * sigma * sqrt(share), MAX_SLIPPAGE_RATE)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def on_lot(quantity_base: float, lots_per_base: float) -> float:
     """A quantity rounded down to the lot (rule 10).
 
@@ -33,10 +34,11 @@ def on_lot(quantity_base: float, lots_per_base: float) -> float:
     3 * 0.1 is not, which a later step to decimals would round down by a whole lot. The tolerance of a billionth of a
     lot takes 0.3 / 0.1 = 2.9999999999999996 for the three lots it is.
     """
-    return floor(quantity_base * lots_per_base + 1e-9) / lots_per_base
+    lots: float = np.floor(quantity_base * lots_per_base + 1e-9)
+    return lots / lots_per_base
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def liquidation_price(side: float, quantity: float, entry_price: float, left: float, margin: MarginRow) -> float:
     """Where the margin left and the result make the maintenance margin of the bracket at that price (rule 14).
 

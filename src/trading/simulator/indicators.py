@@ -24,7 +24,7 @@ LINE, SIGNAL, HISTOGRAM = 0, 1, 2
 """What `convergence` gives."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def smoothed(x: Floats, n: int, weight: float, state: Floats, out: Floats) -> None:
     """Exponential smoothing: first the mean of n values, then x * weight + before * (1 - weight).
 
@@ -48,7 +48,7 @@ def smoothed(x: Floats, n: int, weight: float, state: Floats, out: Floats) -> No
     state[0], state[1] = seen, value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def convergence(close: Floats, fast: int, slow: int, signal: int, what: int, state: Floats, out: Floats) -> None:
     """Moving average convergence/divergence: ema(fast) - ema(slow), ema(signal) of it, or the difference of the two.
 
@@ -77,7 +77,7 @@ def convergence(close: Floats, fast: int, slow: int, signal: int, what: int, sta
     state[0], state[1], state[2], state[3] = seen, quick, long, smooth
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def relative_strength(close: Floats, n: int, state: Floats, out: Floats) -> None:
     """Wilder's RSI, percent; 50 when nothing moved.
 
@@ -104,7 +104,7 @@ def relative_strength(close: Floats, n: int, state: Floats, out: Floats) -> None
     state[0], state[1], state[2], state[3] = last, seen, rise, fall
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def average_range(high: Floats, low: Floats, close: Floats, n: int, state: Floats, out: Floats) -> None:
     """Wilder's smoothing of the true range max(high - low, |high - close[1]|, |low - close[1]|), from bar 1 on.
 
@@ -128,7 +128,7 @@ def average_range(high: Floats, low: Floats, close: Floats, n: int, state: Float
     state[0], state[1], state[2] = last, seen, value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def directional(high: Floats, low: Floats, close: Floats, n: int, side: int, state: Floats, out: Floats) -> None:
     """Wilder's +DI (side 1) or -DI (side -1), percent: sums of n - 1 moves and true ranges, then S - S / n + x.
 
@@ -153,7 +153,7 @@ def directional(high: Floats, low: Floats, close: Floats, n: int, side: int, sta
     state[0], state[1], state[2], state[3], state[4], state[5] = last_high, last_low, last, seen, moved, span
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def directional_index(high: Floats, low: Floats, close: Floats, n: int, state: Floats, out: Floats) -> None:
     """Wilder's ADX before its smoothing, percent: |+DI - -DI| / (+DI + -DI); 0 when both are 0.
 
@@ -178,7 +178,7 @@ def directional_index(high: Floats, low: Floats, close: Floats, n: int, state: F
     state[0], state[1], state[2], state[3], state[4], state[5] = last_high, last_low, last, seen, ups, downs
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def on_balance(close: Floats, volume: Floats, state: Floats, out: Floats) -> None:
     """Volume added up with the sign of the close's change, the first bar's with a plus; state (2,) last close, sum.
 
@@ -193,7 +193,7 @@ def on_balance(close: Floats, volume: Floats, state: Floats, out: Floats) -> Non
     state[0], state[1] = last, total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def money_flow(
     high: Floats, low: Floats, close: Floats, volume: Floats, state: Floats, rising: Floats, moving: Floats
 ) -> None:
@@ -213,7 +213,7 @@ def money_flow(
     state[0] = last
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def session_average(
     open_ms: NDArray[np.int64],
     high: Floats,
@@ -242,7 +242,7 @@ def session_average(
     state[0], state[1], state[2], state[3] = day, paid, traded, is_whole
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def log_change(x: Floats, state: Floats, out: Floats) -> None:
     """Log of each value over the one before; nan for the first. State (1,): the last value (0: none)."""
     last = state[0]
@@ -252,7 +252,7 @@ def log_change(x: Floats, state: Floats, out: Floats) -> None:
     state[0] = last
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def annualised(time_ms: NDArray[np.int64], rate: Floats, year_ms: float, state: Floats, out: Floats) -> None:
     """Settled rates as a year's, at the pace of the time since the settlement before; nan for the first.
 
@@ -266,7 +266,7 @@ def annualised(time_ms: NDArray[np.int64], rate: Floats, year_ms: float, state: 
     state[0] = last_ms
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def at_bars(events: Floats, known: NDArray[np.int64], state: Floats, out: Floats) -> None:
     """The last event known at each bar; state (2,): the last one of the bars before, and 1 if there was one."""
     for i in range(len(known)):
@@ -278,21 +278,21 @@ def at_bars(events: Floats, known: NDArray[np.int64], state: Floats, out: Floats
         state[0], state[1] = events[len(events) - 1], 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def typical(high: Floats, low: Floats, close: Floats, out: Floats) -> None:
     """The mean of high, low and close."""
     for i in range(len(close)):
         out[i] = (high[i] + low[i] + close[i]) / 3.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def worth(high: Floats, low: Floats, close: Floats, volume: Floats, out: Floats) -> None:
     """Typical price x volume."""
     for i in range(len(close)):
         out[i] = (high[i] + low[i] + close[i]) / 3.0 * volume[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def place_in_range(close: Floats, top: Floats, bottom: Floats, out: Floats) -> None:
     """Where the close lies between bottom (0) and top (100); 50 when they meet."""
     for i in range(len(close)):
@@ -300,21 +300,21 @@ def place_in_range(close: Floats, top: Floats, bottom: Floats, out: Floats) -> N
         out[i] = 100.0 * ((close[i] - bottom[i]) / span) if span != 0.0 else 50.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def ratio(above: Floats, below: Floats, out: Floats) -> None:
     """One column over another; nan where the other is 0."""
     for i in range(len(above)):
         out[i] = above[i] / below[i] if below[i] != 0.0 else nan
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def banded(centre: Floats, width: Floats, factor: float, out: Floats) -> None:
     """centre + factor * width."""
     for i in range(len(centre)):
         out[i] = centre[i] + factor * width[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bar_sigma(opens: Floats, closes: Floats, state: Floats) -> Floats:
     """(m,) volatility of one bar for the impact law: root of exponentially weighted squared log changes, fraction.
 
@@ -337,13 +337,13 @@ def bar_sigma(opens: Floats, closes: Floats, state: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _true_range(high: float, low: float, last: float) -> float:
     """The span of a bar with the close before it in it."""
     return max(high, last) - min(low, last)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _seeded(x: float, value: float, seen: int, n: int) -> float:
     """A sum until n values are seen, then their mean, then an EMA."""
     if seen > n:
@@ -351,6 +351,6 @@ def _seeded(x: float, value: float, seen: int, n: int) -> float:
     return (value + x) / n if seen == n else value + x
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _of_three(what: int, line: float, smooth: float) -> float:
     return line if what == LINE else smooth if what == SIGNAL else line - smooth

@@ -22,7 +22,7 @@ NOTHING_BEGUN = -1.0
 """START before the first bar."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def longer_bars(
     chunk: Chunk, interval_ms: int, longer_ms: int, state: NDArray[np.float64], basis: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

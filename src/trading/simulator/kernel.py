@@ -11,7 +11,7 @@ Backtest (`run`) and paper (`Stepper`) call the same `step`; callers validate.
 
 from __future__ import annotations
 
-from math import ceil, floor, isnan, nan
+from math import isnan, nan
 
 import numpy as np
 from numba import njit
@@ -49,7 +49,7 @@ SURELY = 1.0 + 1e-12
 """Above a bound by this, rounding cannot be why: what lies there is no new worst and need not be divided."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def step(
     state: NDArray[np.void],
     bar: Bar,
@@ -71,7 +71,7 @@ def step(
     return take(state[0], bar, rules[0], costs, margin[0], fills[0])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def take(s: StateRow, bar: Bar, rules: RulesRow, costs: CostRates, margin: MarginRow, fills: FillsRow) -> int:
     """The step itself. Records go from hand to hand, for an array costs two atomic counts at each call."""
     if s.side != 0:
@@ -100,7 +100,7 @@ def take(s: StateRow, bar: Bar, rules: RulesRow, costs: CostRates, margin: Margi
     return made
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def act(
     s: StateRow,
     opened: float,
@@ -129,7 +129,7 @@ def act(
     return made
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def run(
     state: NDArray[np.void],
     columns: Columns,
@@ -173,7 +173,7 @@ def run(
     return len(columns.open), written
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _book_funding(s: StateRow, received: float, rules: RulesRow, margin: MarginRow) -> None:
     """Funding goes through the isolated margin and moves the liquidation price; it never takes more than is there."""
     if rules.is_margined == 1 and received < -s.margin:
@@ -186,7 +186,7 @@ def _book_funding(s: StateRow, received: float, rules: RulesRow, margin: MarginR
         s.liquidation_price = liquidation_price(float(s.side), s.quantity, s.entry_price, s.margin, margin)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _at_open(s: StateRow, opened: float, rules: RulesRow, costs: CostRates, fills: FillsRow) -> int:
     """What happens at the open to a position held into the bar: liquidation, rule exit, a target jumped over.
 
@@ -208,7 +208,7 @@ def _at_open(s: StateRow, opened: float, rules: RulesRow, costs: CostRates, fill
     return 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _enter(
     s: StateRow, opened: float, rules: RulesRow, costs: CostRates, margin: MarginRow, fills: FillsRow, made: int
 ) -> int:
@@ -250,7 +250,7 @@ def _enter(
     return made + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _protect(s: StateRow, price: float, rules: RulesRow, margin: MarginRow) -> None:
     """Protective prices from the fill price and the decision bar's ATR (rules 5, 8); the target lies on the tick."""
     s.stop_price = price - s.side * rules.stop_atr * s.pending_atr
@@ -260,15 +260,15 @@ def _protect(s: StateRow, price: float, rules: RulesRow, margin: MarginRow) -> N
     if isnan(target):
         s.target_price = nan
     elif s.side > 0:
-        s.target_price = ceil(target * rules.ticks_per_quote - 1e-6) / rules.ticks_per_quote
+        s.target_price = np.ceil(target * rules.ticks_per_quote - 1e-6) / rules.ticks_per_quote
     else:
-        s.target_price = floor(target * rules.ticks_per_quote + 1e-6) / rules.ticks_per_quote
+        s.target_price = np.floor(target * rules.ticks_per_quote + 1e-6) / rules.ticks_per_quote
     s.liquidation_price = nan
     if rules.is_margined == 1:
         s.liquidation_price = liquidation_price(float(s.side), s.quantity, s.entry_price, s.margin, margin)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _stop_level(s: StateRow) -> float:
     """The nearer of stop and trailing stop; nan when both are off."""
     level = s.stop_price
@@ -278,7 +278,7 @@ def _stop_level(s: StateRow) -> float:
     return level
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def adverse_level(s: StateRow, rules: RulesRow) -> float:
     """The protective price that the market meets first on its way against us; nan when there is none."""
     level = _stop_level(s)
@@ -287,7 +287,7 @@ def adverse_level(s: StateRow, rules: RulesRow) -> float:
     return level
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _inside(
     s: StateRow,
     opened: float,
@@ -327,7 +327,7 @@ def _inside(
     return made
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _leave(s: StateRow, price: float, reason: int, rules: RulesRow, costs: CostRates, row: FillRow) -> None:
     """Close everything around a reference price; a margined position loses its margin at most (rule 14)."""
     fill = price
@@ -361,7 +361,7 @@ def _leave(s: StateRow, price: float, reason: int, rules: RulesRow, costs: CostR
     s.margin = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def row_of(fills: FillsRow, place: int) -> FillRow:
     """One of a bar's fills, counted from 0."""
     if place == 0:
@@ -369,7 +369,7 @@ def row_of(fills: FillsRow, place: int) -> FillRow:
     return fills.second if place == 1 else fills.third
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _write(s: StateRow, row: FillRow, price: float, fee: float, slipped: float) -> None:
     row.bar = s.bar
     row.is_close = 0
@@ -387,7 +387,7 @@ def _write(s: StateRow, row: FillRow, price: float, fee: float, slipped: float) 
     row.pnl = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mark(s: StateRow, high: float, low: float, closed: float) -> None:
     """Equity at the close (rule 15), and the worst mark inside the bar against the peak of earlier closes (rule 16)."""
     worst = s.wallet
@@ -400,7 +400,7 @@ def _mark(s: StateRow, high: float, low: float, closed: float) -> None:
     s.peak = max(s.peak, s.equity)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def decide(s: StateRow, flags: int, atr: float, rules: RulesRow) -> None:
     """What the close says for the next open (rules 1, 9). Both entries at once is no answer, and nothing is done."""
     if s.side != 0:

@@ -24,7 +24,7 @@ from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import BarFeed
 from trading.simulator.metrics import DAY_MS
 from trading.simulator.population_kernel import advance
-from trading.simulator.population_records import ROW, SCORE, Closed, Plans, Stretch
+from trading.simulator.population_records import SCORE, Closed, Plans, Stretch, rows_of
 from trading.simulator.population_scores import scores_of
 from trading.simulator.records import FILL, FILLS, STATE, Columns, cut_columns
 from trading.simulator.rule_graph import RuleGraph
@@ -187,7 +187,7 @@ class Population:
         matrix = np.empty((self._graph.values, count))
         for place, column in enumerate(self._graph.feed(bars, each)):
             matrix[place] = column
-        rows = _rows(columns, matrix[self._atr])
+        rows = rows_of(columns, matrix[self._atr])
         frozen(matrix)
         open_ms = np.concatenate(([before_ms], columns.open_ms)) if before_ms >= 0 else columns.open_ms
         is_hole, is_day = np.diff(open_ms) > interval_ms, np.diff(open_ms // DAY_MS) != 0
@@ -202,7 +202,7 @@ class Population:
             words = np.empty((len(self._tests), words_for(bars_here)), dtype=np.uint64)
             packed_tests(matrix, first, own.stop, self._tests, words)
             return Stretch(
-                rows[own],
+                rows[first : own.stop + 1],
                 columns.high[own],
                 columns.low[own],
                 columns.close[own],
@@ -274,17 +274,6 @@ def _lists(graph: RuleGraph, spec: StrategySpec, places: dict[str, tuple[int, ..
     filters = terms("filters")
     lists = [terms(name) for name in ("entry_long", "entry_short", "exit_long", "exit_short")]
     return [lists[0] and lists[0] + filters, lists[1] and lists[1] + filters, *lists[2:]]
-
-
-def _rows(columns: Columns, atr: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, ROW) bars as `population_kernel` reads them, each row on one line of the cache."""
-    room = np.zeros(len(atr) * ROW + ROW)
-    first = -(room.ctypes.data // room.itemsize) % ROW
-    rows = room[first : first + len(atr) * ROW].reshape(-1, ROW)
-    order = (columns.open, columns.high, columns.low, columns.close, columns.sigma, columns.quote_volume, atr)
-    for place, column in enumerate(order):
-        rows[:, place] = column
-    return frozen(rows)
 
 
 def _words(truth: NDArray[np.bool_]) -> NDArray[np.uint64]:

@@ -21,13 +21,14 @@ from trading.simulator.kernel import act, decide, row_of, take
 from trading.simulator.population_marks import account, close_day, count, is_met, mark_held
 from trading.simulator.population_records import (
     ATR,
+    ATR_BEFORE,
     CLOSE,
     HIGH,
     LISTS,
     LOW,
     OPEN,
-    QUOTE_VOLUME,
-    SIGMA,
+    QUOTE_VOLUME_BEFORE,
+    SIGMA_BEFORE,
     Closed,
     Plans,
     Stretch,
@@ -35,7 +36,7 @@ from trading.simulator.population_records import (
 from trading.simulator.records import FILLS_A_BAR, Bar
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def advance(
     first: int,
     last: int,
@@ -104,13 +105,13 @@ def advance(
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:
-                        decide(s, _flags(lists, deciding), rows[deciding, ATR], rules)
+                        decide(s, _flags(lists, deciding), rows[deciding + 1, ATR_BEFORE], rules)
                     s.bar += 1
                     t = until
                     if until == deciding + 1 or until == next_day:
                         continue
             if t > 0:
-                s.sigma, s.quote_volume = rows[t - 1, SIGMA], rows[t - 1, QUOTE_VOLUME]
+                s.sigma, s.quote_volume = rows[t, SIGMA_BEFORE], rows[t, QUOTE_VOLUME_BEFORE]
             if t >= bars:
                 s.last_open_ms = open_ms[bars - 1]
                 break
@@ -125,8 +126,8 @@ def advance(
                     rows[t, HIGH],
                     rows[t, LOW],
                     rows[t, CLOSE],
-                    rows[t, QUOTE_VOLUME],
-                    rows[t, SIGMA],
+                    rows[t + 1, QUOTE_VOLUME_BEFORE],
+                    rows[t + 1, SIGMA_BEFORE],
                     rows[t, ATR],
                     _flags(lists, t),
                     funding_open[t],
@@ -157,7 +158,7 @@ def advance(
     return written
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _all_of(words: NDArray[np.uint64], terms: NDArray[np.int64], a: int, b: int, out: NDArray[np.uint64]) -> None:
     """Bars on which all terms hold; none hold where there are no terms."""
     if a == b:
@@ -172,7 +173,7 @@ def _all_of(words: NDArray[np.uint64], terms: NDArray[np.int64], a: int, b: int,
             out[w] &= row[w]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _watch(lists: NDArray[np.uint64], watched: NDArray[np.uint64]) -> None:
     """Bars whose close decides something, by side: 0 flat, 1 long, -1 (the last row) short."""
     for w in range(lists.shape[1]):
@@ -182,7 +183,7 @@ def _watch(lists: NDArray[np.uint64], watched: NDArray[np.uint64]) -> None:
         watched[2, w] = lists[3, w] | (long & ~short)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _flags(lists: NDArray[np.uint64], t: int) -> int:
     """A bar's four answers as the step takes them."""
     w, j = t // BARS_A_WORD, np.uint64(t % BARS_A_WORD)

@@ -5,6 +5,8 @@ The expressions are the step's own, so that a bar passed over and a bar stepped 
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from trading.simulator.population_records import ScoreRow
 from trading.simulator.records import FillRow, RulesRow, StateRow
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
     """Whether a bar meets a protective price: then it is the step's."""
     worst, best = (low, high) if s.side > 0 else (high, low)
@@ -23,7 +25,7 @@ def is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
     return bool(s.side * (best - s.target_price) >= rules.tick * TOUCHED)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def mark_held(
     s: StateRow,
     sums: ScoreRow,
@@ -41,21 +43,28 @@ def mark_held(
     """
     if s.trail_distance == s.trail_distance:
         return _mark_each(s, sums, high, low, close, t, stop, rules)
-    at = _first_met(s, high, low, t, stop, rules)
-    if at == t:
-        return t
-    lowest_close, highest_close, worst = _extremes(close, low if s.side > 0 else high, s.side, t, at)
+    is_long = s.side > 0
     signed, wallet, entry = s.side * s.quantity, s.wallet, s.entry_price
-    least = wallet + signed * ((lowest_close if s.side > 0 else highest_close) - entry)
-    most = wallet + signed * ((highest_close if s.side > 0 else lowest_close) - entry)
-    if not (most <= s.peak and least > 0.0 and sums.equity > 0.0):
-        return _mark_each(s, sums, high, low, close, t, at, rules)
+    level, target, through = adverse_level(s, rules), s.target_price, rules.tick * TOUCHED
+    extreme, lowest_close, highest_close = (inf if is_long else -inf), inf, -inf
     equity = sums.equity
     # Added up bar by bar from where they were: no cut of the bars, into tiles or days, shows in the last bit.
     sum_1, sum_2, sum_3, sum_4, down = sums.sum_1, sums.sum_2, sums.sum_3, sums.sum_4, sums.sum_2_down
-    for i in range(np.uint64(t), np.uint64(at)):  # an unsigned index is not asked whether it counts from the end
+    at = t
+    while at < stop:
+        i = np.uint64(at)  # an unsigned index is not asked whether it counts from the end
+        bar_low, bar_high, closed = low[i], high[i], close[i]
+        if is_long:
+            if bar_low <= level or bar_high - target >= through:
+                break
+            extreme = min(extreme, bar_low)
+        else:
+            if bar_high >= level or target - bar_low >= through:
+                break
+            extreme = max(extreme, bar_high)
+        lowest_close, highest_close = min(lowest_close, closed), max(highest_close, closed)
         before = equity
-        equity = wallet + signed * (close[i] - entry)
+        equity = wallet + signed * (closed - entry)
         r = (equity - before) / before
         square = r * r
         sum_1 += r
@@ -63,7 +72,14 @@ def mark_held(
         sum_3 += square * r
         sum_4 += square * square
         down += 0.5 * (square - r * abs(r))  # exactly the square below 0 and exactly 0 above; a branch would be guessed
-    s.worst_drawdown = max(s.worst_drawdown, 1.0 - (wallet + signed * (worst - entry)) / s.peak)
+        at += 1
+    if at == t:
+        return t
+    least = wallet + signed * ((lowest_close if is_long else highest_close) - entry)
+    most = wallet + signed * ((highest_close if is_long else lowest_close) - entry)
+    if not (most <= s.peak and least > 0.0 and sums.equity > 0.0):
+        return _mark_each(s, sums, high, low, close, t, at, rules)
+    s.worst_drawdown = max(s.worst_drawdown, 1.0 - (wallet + signed * (extreme - entry)) / s.peak)
     sums.drawdown = max(sums.drawdown, (s.peak - least) / s.peak)
     s.equity = sums.equity = equity
     sums.bars_held += at - t
@@ -71,38 +87,7 @@ def mark_held(
     return at
 
 
-@njit(cache=True, nogil=True)
-def _first_met(
-    s: StateRow, high: NDArray[np.float64], low: NDArray[np.float64], t: int, stop: int, rules: RulesRow
-) -> int:
-    """The first bar from t on that meets a protective price which does not move; `stop` when none before it does."""
-    level, target, through = adverse_level(s, rules), s.target_price, rules.tick * TOUCHED
-    at = t
-    while at < stop:
-        i = np.uint64(at)
-        if s.side > 0:
-            if low[i] - level <= 0.0 or high[i] - target >= through:
-                break
-        elif level - high[i] <= 0.0 or target - low[i] >= through:
-            break
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def _extremes(
-    close: NDArray[np.float64], adverse: NDArray[np.float64], side: int, t: int, stop: int
-) -> tuple[float, float, float]:
-    """Lowest and highest close, and the worst price against a side, of bars t to `stop` (exclusive)."""
-    lowest, highest, worst = close[t], close[t], side * adverse[t]
-    for i in range(np.uint64(t), np.uint64(stop)):
-        lowest = min(lowest, close[i])
-        highest = max(highest, close[i])
-        worst = min(worst, side * adverse[i])
-    return lowest, highest, side * worst
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mark_each(
     s: StateRow,
     sums: ScoreRow,
@@ -162,7 +147,7 @@ def _mark_each(
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def account(s: StateRow, sums: ScoreRow) -> None:
     """The return of a bar that was stepped."""
     before = sums.equity
@@ -172,8 +157,7 @@ def account(s: StateRow, sums: ScoreRow) -> None:
     sums.sum_2 += square
     sums.sum_3 += square * r
     sums.sum_4 += square * square
-    if r < 0.0:
-        sums.sum_2_down += square
+    sums.sum_2_down += 0.5 * (square - r * abs(r))
     sums.equity = s.equity
     if s.equity < s.peak * (1.0 - sums.drawdown) * SURELY:
         sums.drawdown = max(sums.drawdown, (s.peak - s.equity) / s.peak)
@@ -181,7 +165,7 @@ def account(s: StateRow, sums: ScoreRow) -> None:
         sums.bars_held += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def close_day(sums: ScoreRow) -> None:
     """The return of a UTC day that is over."""
     before = sums.day_equity
@@ -194,11 +178,10 @@ def close_day(sums: ScoreRow) -> None:
     sums.day_equity = sums.equity
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def count(sums: ScoreRow, fill: FillRow) -> None:
     """A closed trade among the won or the lost."""
-    if fill.pnl > 0.0:
-        sums.wins += 1
-        sums.won += fill.pnl
-    elif fill.pnl < 0.0:
-        sums.lost -= fill.pnl
+    # Without a branch: whether a trade won is what a processor guesses worst.
+    sums.wins += int(fill.pnl > 0.0)
+    sums.won += max(fill.pnl, 0.0)
+    sums.lost += max(-fill.pnl, 0.0)

@@ -7,16 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.simulator.records import record
+from trading.simulator.chunk import frozen
+from trading.simulator.records import Columns, record
 
 LISTS = 4
 """Of terms a strategy, in the order of the flags' bits: entry long, entry short, exit long, exit short."""
 
 
-OPEN, HIGH, LOW, CLOSE, SIGMA, QUOTE_VOLUME, ATR = range(7)
-"""Places in a row of bars."""
+OPEN, HIGH, LOW, CLOSE, ATR, SIGMA_BEFORE, QUOTE_VOLUME_BEFORE, ATR_BEFORE = range(8)
+"""Places in a row of bars; the last three of the bar before, by which a fill at this open is priced."""
 ROW = 8
-"""Numbers a row, the last unused: 64 bytes."""
+"""Numbers a row: 64 bytes."""
 
 
 class ScoreRow:
@@ -58,7 +59,7 @@ class Stretch(NamedTuple):
     """What all strategies of a population see of the bars."""
 
     rows: NDArray[np.float64]
-    """(n, ROW) one bar a row, its places below; a row is a line of the processor's cache, as a bar is what is met."""
+    """(n + 1, ROW) one bar a row; of the row after the last bar only what is of the bar before it is read."""
     high: NDArray[np.float64]
     """This and the next two again as columns, for bars that only pass."""
     low: NDArray[np.float64]
@@ -95,3 +96,17 @@ class Closed(NamedTuple):
     """(m,) of FILL; m = 0: they are counted, not kept."""
     owners: NDArray[np.int64]
     """(m,) place of the strategy."""
+
+
+def rows_of(columns: Columns, atr: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n + 1, ROW) bars by the places above, read-only; each row lies on one line of the processor's cache."""
+    count = len(atr)
+    room = np.zeros((count + 2) * ROW)
+    first = -(room.ctypes.data // room.itemsize) % ROW
+    rows = room[first : first + (count + 1) * ROW].reshape(-1, ROW)
+    for place, column in enumerate((columns.open, columns.high, columns.low, columns.close, atr)):
+        rows[:-1, place] = column
+    before = {SIGMA_BEFORE: columns.sigma, QUOTE_VOLUME_BEFORE: columns.quote_volume, ATR_BEFORE: atr}
+    for place, column in before.items():
+        rows[1:, place] = column
+    return frozen(rows)

@@ -20,7 +20,7 @@ STRETCH = 4096
 """Bars at a time."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_extreme(x: Floats, n: int, sign: float, out: Floats) -> None:
     """(m,) largest (sign 1) or smallest (sign -1) of each n consecutive values."""
     size = min(len(out), STRETCH) + n
@@ -41,21 +41,21 @@ def window_extreme(x: Floats, n: int, sign: float, out: Floats) -> None:
         _without_value(window, n, found)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _times(x: Floats, factor: float, out: Floats) -> None:
     """x * factor."""
     for k in range(len(x)):
         out[k] = x[k] * factor
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _larger(a: Floats, b: Floats, out: Floats) -> None:
     """The larger of two."""
     for k in range(len(out)):
         out[k] = a[k] if a[k] > b[k] else b[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _largest_of_four(a: Floats, b: Floats, c: Floats, d: Floats, out: Floats) -> None:
     """The largest of four."""
     for k in range(len(out)):
@@ -63,7 +63,7 @@ def _largest_of_four(a: Floats, b: Floats, c: Floats, d: Floats, out: Floats) ->
         out[k] = early if early > late else late
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _without_value(x: Floats, n: int, out: Floats) -> None:
     """Nan where a window holds one: comparisons have lost it."""
     missing = 0

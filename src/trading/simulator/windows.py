@@ -35,7 +35,7 @@ DEVIATION, BAND, SCORE = 0, 1, 2
 """What `window_spread` gives."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
     """(m,) mean of the last n values; state (4,) ends with this block's sum and where distances are measured from."""
     n, i, end, one_nth = len(values), 0, -1, 1.0 / len(values)
@@ -63,7 +63,7 @@ def window_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: F
     state[0], state[2], state[3] = place, head, origin
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Floats, out: Floats) -> None:
     """(m,) mean of the last n values with weights 1 (oldest) to n (newest).
 
@@ -100,7 +100,7 @@ def window_weighted_mean(x: Floats, values: Floats, suffix: Floats, state: Float
     state[0], state[2], state[3], state[4] = place, head, total, origin
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_spread(
     x: Floats,
     what: int,
@@ -155,7 +155,7 @@ def window_spread(
     state[0], state[1], state[2], state[3], state[4] = place, is_full, head, head_of_squares, origin
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_share(
     part: Floats,
     whole: Floats,
@@ -200,7 +200,7 @@ def window_share(
     state[0], state[1], state[2], state[3] = place, is_full, head, whole_head
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_channel(x: Floats, n: int, out: Floats) -> None:
     """(m,) commodity channel index of (m + n - 1,) typical prices: (x - mean) / (0.015 * mean distance); 0 when flat.
 
@@ -220,7 +220,7 @@ def window_channel(x: Floats, n: int, out: Floats) -> None:
         out[i] = 0.0 if is_flat else (x[i + n - 1] - mean) / (0.015 * distance / n)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_rank(x: Floats, n: int, out: Floats) -> None:
     """(m,) share of each n consecutive values of (m + n - 1,) that are at most the last of them, itself included."""
     for i in range(len(out)):
@@ -232,7 +232,7 @@ def window_rank(x: Floats, n: int, out: Floats) -> None:
         out[i] = at_most / n if numbers == n else nan
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_change(x: Floats, tail: Floats, out: Floats) -> None:
     """(m,) each value less the one n before it; tail (n,) holds the values before, oldest first, nan to begin with."""
     n = len(tail)
@@ -244,7 +244,7 @@ def window_change(x: Floats, tail: Floats, out: Floats) -> None:
     _keep(x, tail)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_growth(x: Floats, tail: Floats, out: Floats) -> None:
     """(m,) each value over the one n before it, in percent less 100; `tail` as in `window_change`."""
     n = len(tail)
@@ -256,7 +256,7 @@ def window_growth(x: Floats, tail: Floats, out: Floats) -> None:
     _keep(x, tail)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _before_nan(x: Floats) -> int:
     """How many values stand before the first nan. It looks at a stretch at a time, which is many at once."""
     first = 0
@@ -272,7 +272,7 @@ def _before_nan(x: Floats) -> int:
     return min(first, len(x))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _turned_over(values: Floats, origin: float, suffix: Floats, squares: Floats) -> tuple[float, float]:
     """Fill the suffixes of a full block; its two sums."""
     total, total_of_squares = 0.0, 0.0
@@ -284,7 +284,7 @@ def _turned_over(values: Floats, origin: float, suffix: Floats, squares: Floats)
     return total, total_of_squares
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _keep(x: Floats, tail: Floats) -> None:
     """Move the newest values into the tail."""
     n = len(tail)
