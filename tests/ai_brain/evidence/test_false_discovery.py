@@ -20,6 +20,7 @@ P_VALUES = st.lists(
     st.one_of(st.floats(0.0, 1.0), st.floats(0.0, 0.01), st.sampled_from([0.0, 1e-4, 0.5, 1.0])), max_size=30
 )
 RATES = st.floats(0.001, 0.5)
+LIGHTLY = settings(max_examples=50, deadline=None)
 
 # The example of the R package onlineFDR (Robertson, Liou, Ramdas & Karp), reference pages of LORD (1.5.0) and SAFFRON.
 SAMPLE = (2.90e-08, 0.06743, 0.01514, 0.08174, 0.00171, 3.60e-05, 0.79149, 0.27201, 0.28295, 7.59e-08)
@@ -98,6 +99,7 @@ def naive_saffron(p_values: list[float], q: float, w0: float) -> list[float]:
     return levels
 
 
+@LIGHTLY
 @given(P_VALUES, RATES, st.floats(0.01, 1.0))
 def test_both_follow_the_formulas_of_their_papers(p_values: list[float], q: float, share: float) -> None:
     for procedure, naive in ((lord_plus_plus, naive_lord), (saffron, naive_saffron)):
@@ -108,7 +110,7 @@ def test_both_follow_the_formulas_of_their_papers(p_values: list[float], q: floa
 
 
 @BOTH
-@settings(max_examples=60)
+@LIGHTLY
 @given(p_values=P_VALUES, more=P_VALUES, q=RATES)
 def test_what_comes_later_changes_no_earlier_answer(
     procedure: Procedure, p_values: list[float], more: list[float], q: float
@@ -120,7 +122,7 @@ def test_what_comes_later_changes_no_earlier_answer(
 
 
 @BOTH
-@settings(max_examples=60)
+@LIGHTLY
 @given(p_values=P_VALUES, shares=st.lists(st.floats(0.0, 1.0), min_size=30, max_size=30), q=RATES)
 def test_smaller_p_values_never_lower_a_level_or_lose_a_rejection(
     procedure: Procedure, p_values: list[float], shares: list[float], q: float
@@ -131,6 +133,7 @@ def test_smaller_p_values_never_lower_a_level_or_lose_a_rejection(
     assert all(now or not then for now, then in zip(after.rejected, before.rejected, strict=True))
 
 
+@LIGHTLY
 @given(P_VALUES, RATES, st.floats(0.01, 1.0))
 def test_no_more_is_ever_spent_than_was_owned(p_values: list[float], q: float, share: float) -> None:
     """The estimates of the false-discovery rate that the papers bound: they are what the proofs rest on."""

@@ -19,7 +19,7 @@ PROMISE = Promise(expectancy=0.2, low=-3.0, high=3.0)
 ALPHA = 0.05
 LIVES = 2000
 RESULTS = st.lists(st.floats(-10.0, 10.0), max_size=25)
-LIGHTLY = settings(max_examples=50)
+LIGHTLY = settings(max_examples=50, deadline=None)
 
 
 def after(results: list[float], promise: Promise = PROMISE) -> SequentialTest:
