@@ -64,7 +64,7 @@ def backtest_overfitting(returns: Floats, *, blocks: int = 16) -> BacktestOverfi
     """
     _refuse_unfit(returns, blocks)
     rows_a_block = len(returns) // blocks
-    newest = returns[len(returns) - blocks * rows_a_block :]
+    newest = np.ascontiguousarray(returns[len(returns) - blocks * rows_a_block :])  # else sums round by memory order
     halves = _Halves(newest, blocks)
     splits = comb(blocks, blocks // 2)
     chosen_in, chosen_out, ranks = np.empty(splits), np.empty(splits), np.empty(splits)

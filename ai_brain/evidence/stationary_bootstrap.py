@@ -135,7 +135,8 @@ def automatic_block_length(values: Floats) -> float:
 
     Source:
         Politis & White (2004), Econometric Reviews 23(1), as corrected by Patton, Politis & White (2009), the same
-        28(4). The bandwidth is twice the first lag from which autocorrelations are small, as in the authors' program.
+        28(4). The bandwidth is twice the first lag from which autocorrelations are small, as in the authors' program;
+        autocorrelations are over the variance of all values, as in the paper.
     """
     _refuse_unfit("block length", values)
     n = len(values)
