@@ -1,4 +1,4 @@
-"""How fast the evidence gate's own computations are: `python -m benchmarks.evidence [FIGURE ...]`; JSON on the last line.
+"""How fast the evidence gate's own computations are: `python -m benchmarks.evidence [FIGURE ...]`; JSON last.
 
 A figure is a function below that takes nothing and returns its number, the unit in its name; without names all are
 measured. Inputs are synthetic and seeded, so that no figure needs recorded data.

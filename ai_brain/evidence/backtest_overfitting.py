@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 MAX_BLOCKS = 20
 """184,756 splits; two blocks more are four times as many, and say nothing new."""
 ROUNDING = 1e-12
-"""Squares around the mean below this share of the squares themselves are what rounding leaves of a constant."""
+"""Squares around the mean below this share of the squares around zero are what rounding leaves of a constant."""
 PIECE = 1 << 18
 """Sharpe ratios held at a time: 2 MiB an array, which stays in the cache."""
 
@@ -92,16 +92,16 @@ class _Halves:
 
     Sums and squares add up over blocks. The sums of every choice among the lower and among the upper S/2 blocks are
     tabled once, so that a half is one row of each table added. Unlike a matrix product this adds in the same order for
-    every column: copies of a strategy stay equal to the last bit, and no tie depends on where a column stands.
+    every column: what is equal stays equal to the last bit, and no tie depends on where a column stands.
     """
 
     def __init__(self, returns: Floats, blocks: int) -> None:
-        self.mean = returns.mean(axis=0)
         self.rows = len(returns) // 2
         sums, squares = np.empty((blocks, returns.shape[1])), np.empty((blocks, returns.shape[1]))
         for i, block in enumerate(np.split(returns, blocks)):
-            centred = block - self.mean  # squares of what is left cancel less
-            sums[i], squares[i] = centred.sum(axis=0), (centred * centred).sum(axis=0)
+            sums[i] = block.sum(axis=0)
+            within = block - sums[i] / len(block)  # nothing of other blocks: the same returns in sample tie exactly
+            squares[i] = (within * within).sum(axis=0) + sums[i] * sums[i] / len(block)
         self.half = blocks // 2
         self.sums = _subset_sums(sums[: self.half]), _subset_sums(sums[self.half :])
         self.squares = _subset_sums(squares[: self.half]), _subset_sums(squares[self.half :])
@@ -112,7 +112,7 @@ class _Halves:
         """Per bar, of the blocks in sample: (len(splits), n)."""
         chosen = self.splits[splits]
         low, high = chosen & ((1 << self.half) - 1), chosen >> self.half
-        mean = self.sums[0][low]
+        mean: Floats = self.sums[0][low]
         mean += self.sums[1][high]
         mean /= self.rows
         squares = self.squares[0][low]
@@ -121,7 +121,6 @@ class _Halves:
         alike = spread <= ROUNDING * squares
         spread /= self.rows - 1
         spread[alike] = np.inf  # and the ratio 0
-        mean += self.mean
         mean /= np.sqrt(spread, out=spread)
         return mean
 

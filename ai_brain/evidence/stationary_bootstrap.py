@@ -151,7 +151,7 @@ def automatic_block_length(values: Floats) -> float:
     longest = ceil(min(3.0 * sqrt(n), n / 3.0))
     if level == 0.0:
         return float(longest)
-    return min(max(1.0, (n * (slope / level) ** 2) ** (1.0 / 3.0)), float(longest))
+    return float(np.clip((n * (slope / level) ** 2) ** (1.0 / 3.0), 1.0, longest))
 
 
 def mean_interval(values: Floats, *, confidence: float = 0.95, draws: int = 2000, seed: Seed) -> MeanInterval:

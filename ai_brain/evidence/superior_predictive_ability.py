@@ -69,7 +69,8 @@ class Contest:
 
     def best_resampled(self, recentring: Floats) -> Floats:
         """(draws,) the greatest lead of each resample once `recentring` (k,) is taken off, at least 0."""
-        return np.maximum((self.resampled - recentring).max(axis=1), 0.0)
+        best: Floats = (self.resampled - recentring).max(axis=1)
+        return np.maximum(best, 0.0)
 
     def consistent(self) -> Floats:
         """(k,) what is taken off the resamples: the lead, or nothing for a strategy far behind, which stays behind."""
