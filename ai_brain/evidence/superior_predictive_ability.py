@@ -68,9 +68,12 @@ class Contest:
     """(k,) below this lead a strategy is taken out of the consistent test: -sqrt(2 ln ln t) standard deviations."""
 
     def best_resampled(self, recentring: Floats) -> Floats:
-        """(draws,) the greatest lead of each resample once `recentring` (k,) is taken off, at least 0."""
+        """(draws,) the greatest lead of each resample once `recentring` (k,) is taken off.
+
+        The paper's floor of 0 is left out: it is only ever compared with a lead above 0.
+        """
         best: Floats = (self.resampled - recentring).max(axis=1)
-        return np.maximum(best, 0.0)
+        return best
 
     def consistent(self) -> Floats:
         """(k,) what is taken off the resamples: the lead, or nothing for a strategy far behind, which stays behind."""
