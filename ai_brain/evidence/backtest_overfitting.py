@@ -53,7 +53,7 @@ def backtest_overfitting(returns: Floats, *, blocks: int = 16) -> BacktestOverfi
         has 0 there, so that what never traded ranks below what won. Ties: of several best in sample the one that does
         worst out of sample is chosen, and equal ones out of sample share the mean of their ranks. So copies of one
         strategy alone give logits of 0 and a pbo of 1: choosing told nothing.
-        Worthless strategies give about 1/2 with a wide spread over samples (0.14 to 0.16): never a verdict by itself.
+        Worthless strategies give about 1/2 with a wide spread over samples (0.14 to 0.18): never a verdict by itself.
 
     Raises:
         ValueError: Not two columns, `blocks` odd or out of range, under 2 rows a block, or a value is not finite.

@@ -166,6 +166,15 @@ def test_when_no_strategy_is_ahead_nothing_is_shown() -> None:
     assert (idle.p_lower, idle.p_consistent, idle.p_upper, idle.statistic) == (1.0, 1.0, 1.0, 0.0)
 
 
+@pytest.mark.parametrize("studentise", [True, False])
+def test_a_strategy_without_spread_has_no_lead_in_any_resample(studentise: bool) -> None:
+    differences = np.column_stack([mixed()[:, 0], np.zeros(250), np.full(250, -1e9 / 3)])
+    drawn = resampled_means(differences, block_length=3.0, draws=50, seed=1)
+    contest = contest_of(differences, drawn, block_length=3.0, studentise=studentise)
+    assert (contest.leads[1:] == 0.0).all()
+    assert (contest.resampled[:, 1:] == 0.0).all()
+
+
 def test_without_a_block_length_it_is_the_median_of_the_strategies_own() -> None:
     steps = np.random.default_rng(1).standard_normal((200, 3))
     differences = np.column_stack([steps[:, 0], steps[:, 1].cumsum(), steps[:, 2]])
