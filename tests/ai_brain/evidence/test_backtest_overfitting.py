@@ -193,6 +193,14 @@ def test_the_answer_does_not_depend_on_the_pieces_it_is_computed_in(monkeypatch:
     assert (backtest_overfitting(returns, blocks=10).logits == whole.logits).all()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_order_of_the_numbers_in_memory_does_not_matter(seed: int) -> None:
+    returns = np.random.default_rng(seed).integers(-3, 4, (145, 9)) * 0.01
+    one, other = backtest_overfitting(returns, blocks=6), backtest_overfitting(np.asfortranarray(returns), blocks=6)
+    assert (one.logits == other.logits).all()
+    assert one.slope == other.slope
+
+
 def test_the_caller_s_returns_stay_as_they_were() -> None:
     returns = noise(1)
     before = returns.copy()
