@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import EVIDENCE_SCHEMA, Judgement, evidence_folder, save_evidence
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.page import evidence_markdown
@@ -17,7 +18,7 @@ from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.learning_db import LearningDb
-from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ai_brain.strategy_evaluator import evaluate
 from ops.environment import find_home
 from ops.flags import span_of_days
 from ops.known_rules import rules_for

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ai_brain.desk.tuner import Adjustment, CycleMark
+from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.paper.parity import Parity
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import Headline, NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.regime.label import UNKNOWN, Regime
-from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
 from ops.history import History
 from ops.messages import Messenger

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.graveyard import Graveyard
@@ -17,7 +18,7 @@ from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason, Statistics
-from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ai_brain.strategy_evaluator import evaluate
 from ops.known_rules import rules_for
 from ops.settings import read_settings
 from trading.domain.clock import Clock, iso

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import structlog
 
+from ai_brain.evidence.case import Bench
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.hypothesis_generator import HypothesisGenerator
@@ -18,7 +19,6 @@ from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
-from ai_brain.strategy_evaluator import Bench
 from ops.environment import Environment
 from ops.history import History
 from ops.lab import Lab, Memory, Setting

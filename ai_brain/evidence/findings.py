@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.months import without_months
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import ONLY_CAUTION, Finding, GateReason, Statistics
@@ -93,6 +94,17 @@ def of_fragility(doubled: Run, late: Run) -> list[Finding]:
             f"Net return with entries one bar late {late.net_return:+.3%}.",
         ),
     ]
+
+
+def of_months(run: Run) -> list[Finding]:
+    """Asked of the chain of judged stretches: did it live on one month? A chain of less than three is not asked."""
+    if float(run.returns.min()) <= -1.0 or (without := without_months(run.open_time_ms, run.returns)) is None:
+        return []
+    note = (
+        f"Net return {without.without_best:+.3%} without {without.best}, the best of {without.months} months; "
+        f"{without.without_worst:+.3%} without {without.worst}, the worst."
+    )
+    return [above(GateReason.ONE_LUCKY_MONTH, without.without_best, 0.0, note)]
 
 
 def of_significance(s: Statistics, settings: GateSettings) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,3 +40,23 @@ def predicted_bands(
         low, high = np.quantile(curve[bars:] / curve[:-bars] - 1.0, [TAIL, 1.0 - TAIL])
         bands.append(Band(bars=bars, low=float(low) - entry_cost_fraction, high=float(high)))
     return tuple(bands)
+
+
+def band_over(bands: Sequence[Band], bars: float) -> Band | None:
+    """The band for a stretch of `bars`, interpolated; beyond the longest measured one it grows in proportion.
+
+    Returns:
+        None: nothing was predicted.
+    """
+    if not bands:
+        return None
+    first, last = bands[0], bands[-1]
+    if bars <= first.bars:
+        return first
+    if bars >= last.bars:
+        growth = bars / last.bars
+        return Band(bars=int(bars), low=last.low * growth, high=last.high * growth)
+    above = next(i for i, band in enumerate(bands) if band.bars >= bars)
+    a, b = bands[above - 1], bands[above]
+    share = (bars - a.bars) / (b.bars - a.bars)
+    return Band(bars=int(bars), low=a.low + share * (b.low - a.low), high=a.high + share * (b.high - a.high))

@@ -40,6 +40,7 @@ class GateReason(StrEnum):
     TOO_FEW_SETTLEMENTS = "TOO_FEW_SETTLEMENTS"
     LOST_ON_VALIDATION = "LOST_ON_VALIDATION"
     LIQUIDATED = "LIQUIDATED"
+    ONE_LUCKY_MONTH = "ONE_LUCKY_MONTH"
     LOST_AT_DOUBLE_COST = "LOST_AT_DOUBLE_COST"
     LOST_ONE_BAR_LATE = "LOST_ONE_BAR_LATE"
     TRACK_RECORD_TOO_SHORT = "TRACK_RECORD_TOO_SHORT"
@@ -159,6 +160,30 @@ class Band(_Record):
     high: float
 
 
+class Power(_Record):
+    """What this much data could prove, known before any performance was computed."""
+
+    bars: int
+    """Of the judged stretches."""
+    trials: int
+    """Ideas tried by then, this one counted as one more."""
+    trial_sharpe_variance: float
+    """Per bar, as in `Statistics`."""
+    provable_sharpe_annual: float | None
+    """Smallest annual net Sharpe that the gate would approve; None: none would do."""
+
+
+class Expectancy(_Record):
+    """Net result of a judged trade, quote, with what chance leaves open."""
+
+    trades: int
+    mean_quote: float
+    low_quote: float | None
+    """Ends of the interval; None: the trades cannot bound it."""
+    high_quote: float | None
+    confidence: float
+
+
 class Statistics(_Record):
     """What the significance rests on; Sharpe ratios per bar, of the walk-forward chain."""
 
@@ -179,6 +204,8 @@ class Statistics(_Record):
     """Expected Sharpe of the best of `trials` worthless ideas."""
     minimum_track_record_bars: float | None
     """None: no length would do."""
+    expectancy: Expectancy | None = None
+    """None: a carry, or fewer trades than an interval needs."""
 
 
 class Evidence(_Record):
@@ -203,6 +230,8 @@ class Evidence(_Record):
     stretches: tuple[Stretch, ...]
     statistics: Statistics | None
     """None: refused before it came to that."""
+    power: Power | None = None
+    """None: a carry, whose small steady payments are no matter of the same hurdle; or refused before it was asked."""
     prediction: tuple[Band, ...]
     """99 % of the walk-forward chain's stretches of that many bars lie inside."""
     suspicious: tuple[str, ...]
@@ -235,33 +264,14 @@ class Evidence(_Record):
         return sum(stretch.net_return > 0.0 for stretch in self.judged)
 
     def to_json(self) -> dict[str, object]:
-        """As plain JSON values."""
-        return self.model_dump(mode="json")
+        """As plain JSON values; without what was not said, so that an old file keeps its hash when fields are added."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     @property
     def evidence_sha256(self) -> str:
         """Of the canonical JSON, hex: what an approval signs."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    def predicted(self, bars: float) -> Band | None:
-        """The band for a stretch of `bars`, interpolated; beyond the longest measured one it grows in proportion.
-
-        Returns:
-            None: nothing was predicted.
-        """
-        if not self.prediction:
-            return None
-        first, last = self.prediction[0], self.prediction[-1]
-        if bars <= first.bars:
-            return first
-        if bars >= last.bars:
-            growth = bars / last.bars
-            return Band(bars=int(bars), low=last.low * growth, high=last.high * growth)
-        above = next(i for i, band in enumerate(self.prediction) if band.bars >= bars)
-        a, b = self.prediction[above - 1], self.prediction[above]
-        share = (bars - a.bars) / (b.bars - a.bars)
-        return Band(bars=int(bars), low=a.low + share * (b.low - a.low), high=a.high + share * (b.high - a.high))
 
 
 def judge(findings: tuple[Finding, ...]) -> tuple[Verdict, GateReason | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ai_brain.evidence.prediction import band_over
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.settings import PaperSettings
@@ -76,7 +77,7 @@ def decide_review(
 
 
 def _against_prediction(performance: PaperPerformance, evidence: Evidence) -> ReviewDecision:
-    band = evidence.predicted(performance.bars)
+    band = band_over(evidence.prediction, performance.bars)
     if band is None:
         return _no(ReviewReason.NOTHING_PREDICTED, 0.0, 1.0, "The backtest was too short to predict anything.")
     value = performance.net_return

@@ -11,6 +11,7 @@ import pytest
 from ai_brain.evidence import findings as gate
 from ai_brain.evidence import rehearse
 from ai_brain.evidence import rehearse_carry as rehearse_carry_module
+from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
@@ -21,7 +22,7 @@ from ai_brain.evidence.telling import backtest_block
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Finding, GateReason, Verdict
 from ai_brain.learning_db import LearningDb
-from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import (
     carry_spec,
     funded_pair,

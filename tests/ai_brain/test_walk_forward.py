@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
@@ -26,7 +27,7 @@ from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Evidence, Stretch
 from ai_brain.evidence.windows import MAX_PURGE_FRACTION, rest_window, search_window, shares
 from ai_brain.learning_db import LearningDb
-from ai_brain.strategy_evaluator import Bench, Tapes, evaluate
+from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, funded_pair, noise, planted, rule_spec, tape_of
 from trading.domain.clock import Clock, parse_iso
 from trading.market.tape import Funding, Tape, make_tape

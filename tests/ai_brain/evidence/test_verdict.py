@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ai_brain.evidence.filing import Judgement, evidence_folder, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown, headline
+from ai_brain.evidence.prediction import band_over
 from ai_brain.evidence.verdict import (
     CHEAP,
     NOT_THE_IDEAS_FAULT,
@@ -135,11 +136,11 @@ def test_a_synthetic_market_and_a_quarantine_are_said_at_the_top(evidence: Evide
 
 
 def test_a_prediction_is_interpolated_between_its_horizons_and_grows_beyond(evidence: Evidence) -> None:
-    assert evidence.predicted(10) == evidence.prediction[0]
+    assert band_over(evidence.prediction, 10) == evidence.prediction[0]
     for bars, low, high in ((72, -0.0125, 0.025), (192, -0.03, 0.06)):
-        band = evidence.predicted(bars)
+        band = band_over(evidence.prediction, bars)
         assert (band.bars, band.low, band.high) == (bars, pytest.approx(low), pytest.approx(high))
-    assert evidence.model_copy(update={"prediction": ()}).predicted(72) is None
+    assert band_over((), 72) is None
 
 
 def test_a_gate_whose_caution_lies_above_its_approval_is_refused() -> None:

@@ -1,0 +1,165 @@
+"""One spec before the gate: what it is judged on and with, and what has been found so far.
+
+Every performance is in the trial ledger before anyone learns of it: a run becomes known through `Case.look` only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ai_brain.evidence.code_version import code_sha256
+from ai_brain.evidence.filing import Judgement
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
+from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.rehearse_carry import rehearse_carry
+from ai_brain.evidence.return_moments import ReturnMoments, return_moments
+from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
+from ai_brain.evidence.trial_ledger import Trial, TrialLedger
+from ai_brain.evidence.verdict import QUARANTINE, Band, Evidence, Finding, Power, Statistics, Stretch, judge
+from ai_brain.evidence.windows import Window, until
+from trading.domain.clock import Clock
+from trading.market.beside import beside_spot
+from trading.market.tape import Tape
+from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Tapes:
+    """The recorded market a spec is judged on, and what trading there costs."""
+
+    main: Tape
+    """Of the spec's own market; the perpetual for a carry."""
+    conditions: Conditions
+    """Costs, the venue's steps and minimums, starting equity."""
+    spot: Tape | None = None
+    """The spot leg of a carry; for rules that read the basis, the spot market beside theirs; else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every evaluation needs besides the spec and its market."""
+
+    ledger: TrialLedger
+    graveyard: Graveyard
+    clock: Clock
+    settings: GateSettings
+    origin: str = "evaluator"
+    """Who looks, for the ledger."""
+    again: bool = False
+    """Judge although it lies in the graveyard: a person asked. The looks count like any other."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One evaluation under way."""
+
+    spec: StrategySpec
+    tapes: Tapes
+    bench: Bench
+    findings: list[Finding] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
+    statistics: Statistics | None = None
+    power: Power | None = None
+    prediction: tuple[Band, ...] = ()
+    judged: Run | None = None
+    main: Tape = field(init=False)
+    """The spec's own market as its rules see it: with the spot closes beside it where they read the basis."""
+
+    def __post_init__(self) -> None:
+        perp, spot = self.tapes.main, self.tapes.spot
+        self.main = beside_spot(perp, spot) if self.spec.reads_basis and spot is not None else perp
+
+    @property
+    def sha256(self) -> str:
+        return spec_sha256(self.spec)
+
+    @property
+    def seed(self) -> int:
+        """Of whatever is drawn for this spec: the same whoever asks, so that a verdict can be derived again."""
+        return int(self.sha256[:16], 16)
+
+    @property
+    def is_carry(self) -> bool:
+        return isinstance(self.spec.parameters, CarryParameters)
+
+    def ask(self, found: Sequence[Finding]) -> bool:
+        """Note findings; True while none of them refuses."""
+        self.findings.extend(found)
+        return all(finding.passed or not finding.refuses for finding in found)
+
+    def look(self, name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> ReturnMoments:
+        """Tell a run under its name; the look is in the ledger before anyone learns of it."""
+        moments = return_moments(run.returns)
+        self.bench.ledger.record([self._trial(name, run, moments)])
+        self.stretches.append(stretch_told(name, run, moments, purge_bars=purge_bars, holding_bars=holding_bars))
+        return moments
+
+    def run(self, window: Window, conditions: Conditions) -> Run:
+        """The spec on a stretch, from a flat book, with the bars before it as warm-up."""
+        main, begin_ms = until(self.main, window), int(self.main.open_time_ms[window.first])
+        if self.tapes.spot is None or not self.is_carry:
+            return rehearse_rules(self.spec, main, conditions, begin_ms=begin_ms)
+        spot = self.tapes.spot.window(main.start_ms, main.end_ms)
+        return rehearse_carry(self.spec, spot, main, conditions, begin_ms=begin_ms)
+
+    def _trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
+        return Trial(
+            origin=self.bench.origin,
+            family=str(self.spec.type),
+            spec_id=self.spec.id,
+            spec_sha256=self.sha256,
+            data_sha256="+".join(tape.content_hash for tape in self._used()),
+            stretch=name,
+            start_ms=run.start_ms,
+            end_ms=run.end_ms,
+            bars=run.bars,
+            bars_per_year=run.bars_per_year,
+            sharpe_bar=moments.sharpe,
+            skew=moments.skew,
+            kurtosis=moments.kurtosis,
+            turnover=run.traded_quote / run.starting_quote,
+            net_return=run.net_return,
+            entries=run.entries,
+        )
+
+    def _used(self) -> list[Tape]:
+        return [tape for tape in (self.tapes.spot, self.tapes.main) if tape is not None]
+
+    def close(self) -> Judgement:
+        """Findings to a verdict, everything to evidence."""
+        verdict, deciding = judge(tuple(self.findings))
+        trades = self.judged.table if self.judged else ()
+        quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
+        table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
+        market = self.spec.market
+        evidence = Evidence(
+            spec_id=self.spec.id,
+            spec_sha256=self.sha256,
+            name=self.spec.name,
+            family=str(self.spec.type),
+            market=f"{market.symbol} {market.timeframe}",
+            thesis=self.spec.origin.thesis or "",
+            at_ms=self.bench.clock.now_ms(),
+            verdict=verdict,
+            deciding=deciding,
+            quarantined=quarantined,
+            findings=tuple(self.findings),
+            data=tuple(data_used(tape) for tape in self._used()),
+            stretches=tuple(self.stretches),
+            statistics=self.statistics,
+            power=self.power,
+            prediction=self.prediction,
+            suspicious=suspicious_trades(trades) if quarantined else (),
+            rules=rules_told(self.tapes.conditions.rules),
+            costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
+            starting_quote=self.tapes.conditions.starting_quote,
+            settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),
+            code_sha256=code_sha256(),
+            trades_sha256=hashlib.sha256(table).hexdigest() if table else None,
+            settlements_sha256=hashlib.sha256(settled).hexdigest() if settled else None,
+        )
+        return Judgement(evidence, table, settled)
