@@ -1,7 +1,7 @@
 """Combinatorial purged cross-validation: many backtest paths out of one tape, instead of one.
 
-The bars are cut into folds; every choice of `test_folds` of them is one split, tested there and fitted on the rest. Each
-fold is tested in several splits, so its parts can be put together to several whole paths. Windows are bars
+The bars are cut into folds; every choice of `test_folds` of them is one split, tested there and fitted on the rest.
+Each fold is tested in several splits, so its parts can be put together to several whole paths. Windows are bars
 [first, stop). Source: López de Prado (2018), Advances in Financial Machine Learning, chapters 7 and 12.
 """
 
@@ -163,7 +163,7 @@ def _check(bars: int, *, folds: int, test_folds: int, purge_bars: int, embargo_b
         raise ValueError(f"purged folds: folds={folds} of {bars} bars: at least 2, and each needs a bar")
     if not 1 <= test_folds < folds:
         raise ValueError(
-            f"purged folds: test_folds={test_folds} of {folds}: at least 1, and one fold must be trained on"
+            f"purged folds: test_folds={test_folds} of {folds}: at least 1, and one must be left to train on"
         )
     if purge_bars < 0 or embargo_bars < 0:
         raise ValueError(f"purged folds: purge_bars={purge_bars}, embargo_bars={embargo_bars}: they cannot be negative")
