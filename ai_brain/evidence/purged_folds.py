@@ -69,8 +69,9 @@ def purged_folds(bars: int, *, folds: int, test_folds: int, purge_bars: int, emb
     Returns:
         Equal to skfolio 1.12's `CombinatorialPurgedCV(folds, test_folds, purge_bars, embargo_bars)`, split by split and
         path by path, wherever that accepts the arguments. It refuses one test fold, and a purge and embargo of
-        together a fold or nearly so; here they may eat whole folds as long as each split keeps a bar to train on. The
-        book counts bars to purge by the end of each label; purging by the longest holding time leaves out no fewer.
+        together a fold or nearly so; here they may eat whole folds, but a split without a bar to train on is refused,
+        where skfolio may give an empty one. The book purges by the end of each label; the longest
+        holding time leaves out no fewer bars.
 
     Raises:
         ValueError: a number is out of its range, or a split is left without a bar to train on.

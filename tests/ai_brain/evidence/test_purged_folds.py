@@ -67,7 +67,7 @@ def test_the_splits_and_paths_are_the_ones_that_skfolio_gave() -> None:
         (200, 7, 3, 0, 5),
         (200, 7, 5, 9, 0),
         (90, 3, 2, 0, 0),
-        (500, 10, 8, 20, 20),
+        (500, 10, 8, 15, 9),
     ],
 )
 def test_every_index_is_the_one_skfolio_gives(bars: int, folds: int, test_folds: int, purge: int, embargo: int) -> None:
