@@ -1,7 +1,8 @@
 """The lab's memory of what it tried: one SQLite file, written by many, in which nothing is ever changed.
 
 Tables are append-only: a trigger refuses every update and delete. SQL and its library stay in this file and in the
-files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`).
+files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`,
+`evidence/vault.py`).
 """
 
 from __future__ import annotations
