@@ -7,16 +7,18 @@ gate asks. The last line is JSON; seconds and megabytes are brought to a million
 from __future__ import annotations
 
 import json
+import struct
 import sys
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ai_brain.evidence.return_sketch import DAY_MS, return_sketch
+from ai_brain.evidence.return_sketch import DAY_MS, NUMBERS, return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock
@@ -24,22 +26,36 @@ from trading.domain.clock import Clock
 TRIALS = 1_000_000
 BATCH = 1_000
 GROUPS = 5_000
-"""Kinds of behaviour behind the ideas, at a correlation of 0.95 within each."""
-DAYS = 730
+"""Kinds of behaviour behind the ideas."""
+LIKENESS = 0.95
+"""Correlation of two of one kind."""
+FIRST_DAY, DAYS = 19_000, 730
 FAMILIES = ("momentum", "mean_reversion")
 
 
 def trials(count: int, *, groups: int = GROUPS, seed: int = 0) -> Iterator[list[Trial]]:
-    """`count` ideas in batches: hourly bars of two years, each with its sketch, as `groups` kinds that correlate."""
+    """`count` ideas in batches, their sketches drawn directly, not from returns, as of `groups` kinds that correlate."""
     random = np.random.default_rng(seed)
-    kinds = random.normal(0.0, 0.01, (groups, DAYS)).astype(np.float32)
-    opens = (19_000 + np.arange(DAYS)) * DAY_MS
+    kinds = random.normal(size=(groups, NUMBERS))
     for first in range(0, count, BATCH):
-        batch = list[Trial]()
-        for number in range(first, min(first + BATCH, count)):
-            daily = np.sqrt(0.95) * kinds[random.integers(groups)] + np.sqrt(0.05) * random.normal(0.0, 0.01, DAYS)
-            batch.append(_trial(number, daily.mean() / daily.std() / np.sqrt(24.0), return_sketch(daily, opens)))
-        yield batch
+        n = min(BATCH, count - first)
+        drawn = sqrt(LIKENESS) * kinds[random.integers(groups, size=n)]
+        drawn += sqrt(1.0 - LIKENESS) * random.normal(size=(n, NUMBERS))
+        values = np.rint(127.0 * drawn / np.abs(drawn).max(axis=1, keepdims=True)).astype(np.int8)
+        header = struct.pack("<ii", FIRST_DAY, DAYS)
+        sharpes = random.normal(0.0, 0.01, n)
+        yield [_trial(first + i, sharpes[i], header + values[i].tobytes()) for i in range(n)]
+
+
+def sketch_s(count: int = 1_000) -> float:
+    """Seconds to sketch one strategy of hourly bars, as long as the trials."""
+    bars = np.random.default_rng(0).normal(0.0, 0.002, (count, 24 * DAYS))
+    opens = FIRST_DAY * DAY_MS + np.arange(24 * DAYS) * (DAY_MS // 24)
+    return_sketch(bars[0], opens)
+    began = time.perf_counter()
+    for returns in bars:
+        return_sketch(returns, opens)
+    return (time.perf_counter() - began) / count
 
 
 def insert_s(ledger: TrialLedger, count: int) -> float:
@@ -93,6 +109,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
         "ledger_insert_s_per_million": round(spent_s * per_million, 1),
         "ledger_mb_per_million": round(size_mb * per_million, 1),
         **asked,
+        "sketch_us": round(1e6 * sketch_s(), 1),
         **counts,
     }
 
@@ -105,8 +122,8 @@ def _trial(number: int, sharpe_bar: float, sketch: bytes | None) -> Trial:
         spec_sha256=sha256(str(number).encode()).hexdigest(),
         data_sha256="d" * 64,
         stretch="search",
-        start_ms=19_000 * DAY_MS,
-        end_ms=(19_000 + DAYS) * DAY_MS,
+        start_ms=FIRST_DAY * DAY_MS,
+        end_ms=(FIRST_DAY + DAYS) * DAY_MS,
         bars=24 * DAYS,
         bars_per_year=8760.0,
         sharpe_bar=float(sharpe_bar),

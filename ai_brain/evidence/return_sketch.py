@@ -66,8 +66,8 @@ def return_sketch(returns: NDArray[np.float64], open_time_ms: NDArray[np.int64])
     first_day, days = int(day[0]), int(day[-1] - day[0]) + 1
     if days < MIN_DAYS:
         return None
-    daily = np.bincount(day - first_day, weights=np.log1p(np.maximum(returns, WORST_DAY)), minlength=days)
-    z = _standardised(daily)
+    logs = np.log1p(np.maximum(returns, WORST_DAY))
+    z = _standardised(np.asarray(np.bincount(day - first_day, weights=logs, minlength=days), dtype=np.float64))
     projected = z @ day_signs(first_day, days)
     largest = float(np.abs(projected).max())
     scaled = np.rint(projected * (127.0 / largest)) if largest > 0.0 else np.zeros(NUMBERS)
@@ -116,7 +116,7 @@ def day_signs(first_day: int, days: int) -> NDArray[np.float64]:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
     bits = (z[:, None] >> np.arange(NUMBERS, dtype=np.uint64)) & np.uint64(1)
-    signs = bits.astype(np.float64) * 2.0 - 1.0
+    signs: NDArray[np.float64] = bits.astype(np.float64) * 2.0 - 1.0
     signs.flags.writeable = False
     return signs
 

@@ -125,7 +125,8 @@ class Vault:
         """Where the bars begin that the family has not been shown; None: none was opened of this symbol."""
         wanted = select(func.max(OPENINGS.c.end_ms)).where(OPENINGS.c.family == family, OPENINGS.c.symbol == symbol)
         with self._db.reading() as connection:
-            return connection.execute(wanted).scalar_one()
+            newest_end_ms: int | None = connection.execute(wanted).scalar_one()
+        return newest_end_ms
 
 
 def _is(stretch: Sealed) -> ColumnElement[bool]:
