@@ -34,7 +34,7 @@ FAMILIES = ("momentum", "mean_reversion")
 
 
 def trials(count: int, *, groups: int = GROUPS, seed: int = 0) -> Iterator[list[Trial]]:
-    """`count` ideas in batches, their sketches drawn directly, not from returns, as of `groups` kinds that correlate."""
+    """`count` ideas in batches, their sketches drawn directly and not from returns: of `groups` kinds."""
     random = np.random.default_rng(seed)
     kinds = random.normal(size=(groups, NUMBERS))
     for first in range(0, count, BATCH):
