@@ -122,7 +122,7 @@ def day_signs(first_day: int, days: int) -> NDArray[np.float64]:
 
 
 def _standardised(daily: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = daily - daily.mean()
+    centred: NDArray[np.float64] = daily - daily.mean()
     spread = float(centred.std())
     if spread <= 1e-12 * float(np.abs(daily).max()):  # the last bits of sums of equal returns
         return np.zeros(len(daily))
