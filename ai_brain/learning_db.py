@@ -1,7 +1,8 @@
 """The lab's memory of what it tried: one SQLite file, written by many, in which nothing is ever changed.
 
 Tables are append-only: a trigger refuses every update and delete. SQL and its library stay in this file and in the
-files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`).
+files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`,
+`evidence/vault.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading.domain.errors import StateFileError
@@ -32,7 +34,8 @@ class LearningDb:
     """The open file.
 
     Args:
-        path: `Home.learning_db`; made with its tables when it is not there.
+        path: `Home.learning_db`; made with its tables when it is not there. A file of an older version gets the
+            columns it lacks, empty in its old rows.
 
     Raises:
         StateFileError: the file cannot be opened, or is no database.
@@ -44,7 +47,7 @@ class LearningDb:
         event.listen(self._engine, "connect", _prepare)
         try:
             with self._translated():
-                METADATA.create_all(self._engine)
+                self._bring_up_to_date()
         except StateFileError:
             self._engine.dispose()
             raise
@@ -73,6 +76,18 @@ class LearningDb:
         """Close every connection."""
         self._engine.dispose()
 
+    def _bring_up_to_date(self) -> None:
+        """Make the tables and columns that the file lacks; a file that lacks none is only read."""
+        with self._engine.connect() as connection:
+            if not _missing_columns(connection):
+                return
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # another process may be at the same
+            METADATA.create_all(connection)
+            for column in _missing_columns(connection):
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f'ALTER TABLE {column.table.name} ADD COLUMN "{column.name}" {kind}')
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -82,6 +97,15 @@ class LearningDb:
             raise StateFileError(
                 f"{self._path}: {cause}; check that it is the lab's own file, its permissions and the free space"
             ) from error
+
+
+def _missing_columns(connection: Connection) -> list[Column[Any]]:
+    """Columns that the file lacks: of tables it has not, or added later and nullable, NULL for "not known"."""
+    missing = list[Column[Any]]()
+    for table in METADATA.sorted_tables:
+        there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+        missing += [column for column in table.columns if column.name not in there and (column.nullable or not there)]
+    return missing
 
 
 def _refuse_changes(table: Table, connection: Connection, **_: object) -> None:

@@ -2,17 +2,39 @@
 
 An *idea* is a distinct spec (by the hash of what it trades on); a *look* is one performance of an idea on one stretch
 of one tape. N of the deflated Sharpe is the number of ideas, so a second look at the same spec costs nothing more.
+Ideas whose returns go together are counted once in the effective number, from the sketches of their first looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import sqrt
+from operator import attrgetter
+from threading import Lock
+from typing import Any
 
-import numpy as np
-from sqlalchemy import BigInteger, Column, Float, Integer, String, Table, exists, func, insert, literal, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    func,
+    insert,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import sqlite
 
+from ai_brain.evidence.effective_trials import Leaders
+from ai_brain.evidence.first_looks import FirstLooks
+from ai_brain.evidence.return_sketch import SKETCH_BYTES
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock
 
@@ -48,8 +70,13 @@ IDEAS = append_only(
         Column("spec_sha256", String, primary_key=True),
         Column("family", String, nullable=False, index=True),
         Column("sharpe_annual", Float, nullable=False),
+        Column("sketch", LargeBinary, nullable=True),  # of the returns at the first look; NULL: none was given
     )
 )
+_ROW: ColumnElement[int] = literal_column("ideas.rowid", Integer)
+"""SQLite's own number of a row: grows by one, and nothing is ever deleted. What is new has a larger one."""
+_READ_AT_ONCE = 50_000
+"""Ideas read into memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +106,32 @@ class Trial:
     """Fraction of starting equity, all costs in it."""
     entries: int
     """Positions opened."""
+    sketch: bytes | None = None
+    """`return_sketch` of its returns; kept at an idea's first look, and only then. None: not known."""
+
+    def __post_init__(self) -> None:
+        if self.sketch is not None and len(self.sketch) != SKETCH_BYTES:
+            raise ValueError(f"trial {self.spec_id}: a sketch of {len(self.sketch)} bytes, not {SKETCH_BYTES}")
+
+
+_VALUES = tuple(column.name for column in TRIALS.c if column.name not in ("id", "at_ms"))
+_values_of = attrgetter(*_VALUES)
 
 
 class TrialLedger:
-    """Append, count, compare. Safe with many writers, in many processes."""
+    """Append, count, compare. Safe with many writers, in many processes.
+
+    What it read it keeps: each question reads the ideas that came since the last one. The answers are those of
+    reading everything anew, to the last bit, since no row ever changes.
+    """
 
     def __init__(self, db: LearningDb, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._reading = Lock()  # evaluations run in threads and share one ledger
+        self._counted, self._counted_to = 0, 0
+        self._looks, self._looks_to = FirstLooks(), 0
+        self._leaders, self._leaders_to = Leaders(), 0
 
     def record(self, trials: Sequence[Trial]) -> None:
         """Write performances down; when this returns they are on disk and may be shown.
@@ -97,21 +142,40 @@ class TrialLedger:
         if not trials:
             return
         at_ms = self._clock.now_ms()
+        ideas = dict[str, dict[str, object]]()
+        for trial in trials:
+            if trial.spec_sha256 not in ideas:
+                ideas[trial.spec_sha256] = {
+                    "spec_sha256": trial.spec_sha256,
+                    "family": trial.family,
+                    "sharpe_annual": trial.sharpe_bar * sqrt(trial.bars_per_year),
+                    "sketch": trial.sketch,
+                }
+        rows = [{"at_ms": at_ms, **dict(zip(_VALUES, _values_of(trial), strict=True))} for trial in trials]
         with self._db.writing() as connection:
-            connection.execute(insert(TRIALS), [{"at_ms": at_ms, **asdict(trial)} for trial in trials])
-            for trial in {trial.spec_sha256: trial for trial in reversed(trials)}.values():
-                # The insert above holds the write lock, so nobody else can slip the same idea in here.
-                new = select(
-                    literal(trial.spec_sha256),
-                    literal(trial.family),
-                    literal(trial.sharpe_bar * sqrt(trial.bars_per_year)),
-                ).where(~exists().where(IDEAS.c.spec_sha256 == trial.spec_sha256))
-                connection.execute(insert(IDEAS).from_select(list(IDEAS.c.keys()), new))
+            connection.execute(insert(TRIALS), rows)
+            known = sqlite.insert(IDEAS).on_conflict_do_nothing(index_elements=[IDEAS.c.spec_sha256])
+            connection.execute(known, list(ideas.values()))
 
     def count(self) -> int:
         """Ideas ever tried, of every family: the N of the deflated Sharpe ratio."""
-        with self._db.reading() as connection:
-            return connection.execute(select(func.count()).select_from(IDEAS)).scalar_one()
+        with self._reading, self._db.reading() as connection:
+            n, newest = connection.execute(_counting(self._counted_to)).one()
+            self._counted, self._counted_to = self._counted + n, newest or self._counted_to
+            return self._counted
+
+    def effective_count(self) -> int:
+        """Ideas ever tried, those counted once whose returns go together; from 1 to `count()`, 0 of none.
+
+        Clusters of `effective_trials.Leaders` in the order of the ledger, so it depends on the ledger alone and never
+        falls. An idea without a sketch is one of its own.
+        """
+        with self._reading, self._db.reading() as connection:
+            wanted = select(_ROW, IDEAS.c.sketch)
+            for numbers, sketches in _columns_since(connection, wanted, self._leaders_to):
+                self._leaders.add(sketches)
+                self._leaders_to = numbers[-1]
+            return self._leaders.count
 
     def looks(self) -> int:
         """Performances ever shown: every look of every idea."""
@@ -128,15 +192,32 @@ class TrialLedger:
         Returns:
             Per bar. None: fewer than two ideas, nothing can be said.
         """
-        wanted = select(IDEAS.c.sharpe_annual)
-        if family is not None:
-            wanted = wanted.where(IDEAS.c.family == family)
-        with self._db.reading() as connection:
-            annual = np.fromiter(connection.execute(wanted).scalars(), dtype=np.float64)
-        return float(annual.var(ddof=1)) / bars_per_year if len(annual) >= 2 else None
+        with self._reading, self._db.reading() as connection:
+            wanted = select(_ROW, IDEAS.c.family, IDEAS.c.sharpe_annual)
+            for numbers, families, annual in _columns_since(connection, wanted, self._looks_to):
+                self._looks.add(families, annual)
+                self._looks_to = numbers[-1]
+            variance = self._looks.variance(family)
+        return None if variance is None else variance / bars_per_year
 
     def trials_of(self, spec_sha256: str) -> list[dict[str, object]]:
         """Every look of one spec, oldest first, as plain values."""
         wanted = select(TRIALS).where(TRIALS.c.spec_sha256 == spec_sha256).order_by(TRIALS.c.id)
         with self._db.reading() as connection:
             return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def _counting(row: int) -> Select[int, int | None]:
+    """How many ideas came after a row, and the newest one's: one statement, so one state of the file."""
+    n, newest = func.count(), func.max(_ROW)
+    if row:
+        return select(n, newest).select_from(IDEAS).where(row < _ROW)
+    # All of them: in statements of their own SQLite counts in its smallest index and finds the newest in one step.
+    return select(*(select(each).select_from(IDEAS).scalar_subquery() for each in (n, newest)))
+
+
+def _columns_since(connection: Connection, wanted: Select[Any], row: int) -> Iterator[tuple[Any, ...]]:
+    """Columns of the ideas that came after a row, oldest first, some at once."""
+    ordered = wanted.select_from(IDEAS).where(row < _ROW).order_by(_ROW)
+    for part in connection.execute(ordered).partitions(_READ_AT_ONCE):
+        yield tuple(zip(*part, strict=True))

@@ -4,6 +4,7 @@ TradingEngineError
 ├── SettingsError              a setting, flag or file of ours is wrong: fix it, then start again
 ├── SpecError                  a strategy file or rule is wrong: fix the strategy
 ├── StateFileError             a file the lab keeps cannot be read or written: it is set aside, look at it
+├── VaultError                 that stretch was opened before for this line of ideas: wait for newer bars
 ├── FarmError                  workers that evaluate strategies are missing, of other code, or die: mend the machines
 ├── OrderValidationError       refused before it left: fix the request, do not resend
 ├── PortfolioUpdateError       books and fills disagree: halt, reconcile
@@ -32,6 +33,10 @@ class SpecError(TradingEngineError):
 
 class StateFileError(TradingEngineError):
     """A file the lab keeps cannot be read or written."""
+
+
+class VaultError(TradingEngineError):
+    """A stretch of the vault was opened before for this line of ideas: judge it on newer bars."""
 
 
 class FarmError(TradingEngineError):

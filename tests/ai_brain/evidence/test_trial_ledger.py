@@ -10,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from math import sqrt
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.return_sketch import DAY_MS, return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock
@@ -119,6 +124,96 @@ def test_one_idea_has_no_variance(ledger: TrialLedger) -> None:
     assert ledger.sharpe_variance(bars_per_year=8760.0) is None
     ledger.record([TRIAL])
     assert ledger.sharpe_variance(bars_per_year=8760.0) is None
+
+
+def sketch_of(seed: int) -> bytes | None:
+    days = 200 if seed else 0
+    returns = np.random.default_rng(seed).normal(0.0, 0.01, days)
+    return return_sketch(returns, (19_000 + np.arange(days)) * DAY_MS)
+
+
+def test_ideas_that_go_together_are_counted_once_and_those_without_a_sketch_each(ledger: TrialLedger) -> None:
+    assert ledger.effective_count() == 0
+    ledger.record([replace(TRIAL, spec_sha256=f"copy {n}", sketch=sketch_of(1)) for n in range(5)])
+    assert (ledger.count(), ledger.effective_count()) == (5, 1)
+    ledger.record([replace(TRIAL, spec_sha256="other", sketch=sketch_of(2))])
+    ledger.record([replace(TRIAL, spec_sha256=f"unknown {n}") for n in range(2)])
+    assert (ledger.count(), ledger.effective_count()) == (8, 4)
+
+
+def test_the_sketch_is_that_of_the_first_look(home: Home, ledger: TrialLedger) -> None:
+    first, second = sketch_of(1), sketch_of(2)
+    ledger.record([replace(TRIAL, sketch=first), replace(TRIAL, sketch=second)])
+    ledger.record([replace(TRIAL, sketch=second)])
+    with closing(sqlite3.connect(home.learning_db)) as other:
+        assert other.execute("SELECT sketch FROM ideas").fetchall() == [(first,)]
+
+
+def test_a_sketch_of_a_wrong_length_never_reaches_the_ledger() -> None:
+    with pytest.raises(ValueError, match="a sketch of 3 bytes, not 72"):
+        replace(TRIAL, sketch=b"abc")
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6), st.sampled_from("ab"), st.floats(-1, 1)), max_size=6),
+        max_size=8,
+    )
+)
+def test_a_ledger_that_was_asked_all_along_answers_like_one_that_reads_all_anew(
+    batches: list[list[tuple[int, int, str, float]]],
+) -> None:
+    with TemporaryDirectory() as folder, closing(LearningDb(Path(folder) / "ideas.db")) as db:
+        clock = Clock(scale=1e-6, origin_ms=NOW_MS)
+        asked, writer = TrialLedger(db, clock), TrialLedger(db, clock)
+        for batch in batches:
+            writer.record(
+                [
+                    replace(TRIAL, spec_sha256=str(idea), family=family, sharpe_bar=sharpe, sketch=sketch_of(kind))
+                    for idea, kind, family, sharpe in batch
+                ]
+            )
+            answers = [answered(ledger) for ledger in (asked, TrialLedger(db, clock))]
+            assert answers[0] == answers[1]
+        ideas = {idea for batch in batches for idea, *_ in batch}
+        assert asked.count() == len(ideas)
+        assert min(1, len(ideas)) <= asked.effective_count() <= len(ideas)
+
+
+def answered(ledger: TrialLedger) -> tuple[int, int, list[float | None]]:
+    variances = [ledger.sharpe_variance(bars_per_year=8760.0, family=family) for family in (None, "a", "b", "c")]
+    return ledger.count(), ledger.effective_count(), variances
+
+
+OLD_SCHEMA = """
+CREATE TABLE ideas (
+    spec_sha256 VARCHAR NOT NULL, family VARCHAR NOT NULL, sharpe_annual FLOAT NOT NULL, PRIMARY KEY (spec_sha256)
+);
+CREATE INDEX ix_ideas_family ON ideas (family);
+CREATE TRIGGER ideas_no_update BEFORE UPDATE ON ideas BEGIN SELECT RAISE(ABORT, 'ideas is append-only'); END;
+CREATE TRIGGER ideas_no_delete BEFORE DELETE ON ideas BEGIN SELECT RAISE(ABORT, 'ideas is append-only'); END;
+INSERT INTO ideas VALUES ('old one', 'momentum', 0.5), ('old two', 'momentum', 1.5);
+"""
+
+
+def test_a_file_from_before_the_sketches_keeps_its_ideas_and_takes_sketches_now(home: Home, clock: Clock) -> None:
+    with closing(sqlite3.connect(home.learning_db)) as old:
+        old.executescript(OLD_SCHEMA)
+    with ThreadPoolExecutor(4) as pool:  # the service and the commands open it at the same moment
+        opened = list(pool.map(lambda _: LearningDb(home.learning_db), range(4)))
+    ledgers = [TrialLedger(db, clock) for db in opened]
+    ledgers[0].record([replace(TRIAL, spec_sha256=f"new {n}", sketch=sketch_of(1)) for n in range(3)])
+    assert [(ledger.count(), ledger.effective_count()) for ledger in ledgers] == [(5, 3)] * 4
+    annual = [0.5, 1.5, *[0.01 * sqrt(8760)] * 3]
+    assert ledgers[1].sharpe_variance(bars_per_year=1.0) == pytest.approx(np.var(annual, ddof=1))
+    with (
+        closing(sqlite3.connect(home.learning_db)) as other,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        other.execute("UPDATE ideas SET sketch = x'00'")
+    for db in opened:
+        db.close()
 
 
 def test_many_writers_lose_nothing_and_count_each_idea_once(home: Home, ledger: TrialLedger, clock: Clock) -> None:
