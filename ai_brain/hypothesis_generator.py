@@ -47,6 +47,8 @@ class Question:
     known: Collection[str] = ()
     """`spec_sha256` of everything tried before."""
     mood: Mood = Mood.USUAL
+    provable: str = ""
+    """What the recorded data could prove of any idea, one sentence."""
 
 
 class HypothesisGenerator:
@@ -131,6 +133,7 @@ class HypothesisGenerator:
             mood=question.mood,
             settings=self._settings,
             cost_round_trip_pct=self._settings.cost_round_trip_pct,
+            provable=question.provable,
         )
 
     async def _ask(self, prompt: Prompt, question: Question) -> Ideas:

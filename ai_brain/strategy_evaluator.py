@@ -14,13 +14,14 @@ from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.case import Bench, Case, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
+from ai_brain.evidence.power import power_of
 from ai_brain.evidence.prediction import predicted_bands
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.significance import significance
-from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, WALK_FORWARD, GateReason, Verdict
+from ai_brain.evidence.significance import expectancy_of, significance
+from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, WALK_FORWARD, GateReason, Power, Verdict
 from ai_brain.evidence.windows import Window, purged, rest_window, search_window, shares
 from trading.domain.errors import StateFileError, TradingEngineError
-from trading.domain.market import INTERVAL_MS
+from trading.domain.market import INTERVAL_MS, YEAR_MS
 from trading.strategy.spec import RuleParameters, StrategySpec
 
 HOUR_MS = INTERVAL_MS["1h"]
@@ -79,18 +80,20 @@ def _examine(case: Case) -> None:
     moments = case.look(WALK_FORWARD, judged)
     case.judged = judged
     doubled, late = _worse(case, windows)
+    ledger, results = case.bench.ledger, () if case.is_carry else [trade.pnl_quote for trade in judged.trades]
     case.statistics = significance(
         moments,
-        trials=case.bench.ledger.count(),
-        ledger_variance=case.bench.ledger.sharpe_variance(
-            bars_per_year=judged.bars_per_year, family=str(case.spec.type)
-        ),
+        trials=ledger.count(),
+        effective_trials=ledger.effective_count(),
+        ledger_variance=ledger.sharpe_variance(bars_per_year=judged.bars_per_year, family=str(case.spec.type)),
         confidence=settings.confidence,
+        expectancy=expectancy_of(results, confidence=settings.confidence, seed=case.seed),
     )
     case.ask(findings.of_books(judged))
     case.ask(findings.of_plausibility(case.spec.parameters, judged, moments, settings))
     case.ask(findings.of_sample(judged, is_carry=case.is_carry, settings=settings))
     case.ask(findings.of_fragility(doubled, late))
+    case.ask(findings.of_months(judged))
     case.ask(findings.of_significance(case.statistics, settings))
     case.prediction = predicted_bands(
         judged.equity,
@@ -114,6 +117,7 @@ def _worth_a_look(case: Case, search: Window) -> bool:
         return case.ask([findings.refusal(GateReason.DATA_MISSING, note)])
     rest = rest_window(len(tape), search)
     if isinstance(parameters, RuleParameters):
+        case.power = _power(case, rest)
         return (
             case.ask(cheap_rejection.of_complexity(parameters, settings))
             and case.ask(cheap_rejection.of_move(tape, parameters, search, case.tapes.conditions.costs, settings))
@@ -122,6 +126,18 @@ def _worth_a_look(case: Case, search: Window) -> bool:
     if case.tapes.spot is None:
         return case.ask([findings.refusal(GateReason.DATA_MISSING, "A carry needs the spot tape too; fetch it.")])
     return case.ask(cheap_rejection.of_funding(tape, parameters, rest, settings))
+
+
+def _power(case: Case, rest: Window) -> Power:
+    """What the judged stretches could prove of anyone, before anything is known of this one."""
+    ledger, per_year = case.bench.ledger, YEAR_MS / case.main.interval_ms
+    return power_of(
+        rest.bars,
+        trials=ledger.count() + (not ledger.knows(case.sha256)),
+        ledger_variance=ledger.sharpe_variance(bars_per_year=per_year, family=str(case.spec.type)),
+        bars_per_year=per_year,
+        confidence=case.bench.settings.deflated_sharpe,
+    )
 
 
 def _walk_forward(case: Case, rest: Window, searched: Run) -> tuple[list[Window], Run]:

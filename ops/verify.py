@@ -17,7 +17,7 @@ from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
-from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason, Statistics
+from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason
 from ai_brain.strategy_evaluator import evaluate
 from ops.known_rules import rules_for
 from ops.settings import read_settings
@@ -153,7 +153,7 @@ def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) ->
     """The evidence as today's code makes it from the same tapes; nothing is written anywhere."""
     clock = Clock()
     bench = Bench(
-        LedgerOfTheDay(published.statistics),
+        LedgerOfTheDay(published),
         NoMemory(),
         clock=clock,
         settings=read_settings(home.settings_file).gate,
@@ -162,20 +162,34 @@ def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) ->
 
 
 class LedgerOfTheDay(TrialLedger):
-    """Says what the ledger said when the verdict was published; records nothing."""
+    """Says what the ledger said when the verdict was published, before the first look and after; records nothing."""
 
-    def __init__(self, statistics: Statistics | None) -> None:
-        self._statistics = statistics
+    def __init__(self, published: Evidence) -> None:
+        self._power, self._statistics = published.power, published.statistics
+        self._has_looked = False
 
     def record(self, trials: Sequence[Trial]) -> None:
         """The looks were counted on the day."""
+        self._has_looked = True
 
     def count(self) -> int:
         """N as published; 1 where it never came to that."""
+        if self._power is not None and not self._has_looked:
+            return self._power.trials
         return self._statistics.trials if self._statistics else 1
+
+    def knows(self, spec_sha256: str) -> bool:
+        """It is among those that were counted."""
+        return True
+
+    def effective_count(self) -> int:
+        """Effective N as published."""
+        return (self._statistics.effective_trials if self._statistics else None) or self.count()
 
     def sharpe_variance(self, *, bars_per_year: float, family: str | None = None) -> float | None:
         """Variance of the trials as published."""
+        if self._power is not None and not self._has_looked:
+            return self._power.trial_sharpe_variance
         return self._statistics.trial_sharpe_variance if self._statistics else None
 
 

@@ -17,6 +17,7 @@ from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades,
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import ReturnMoments, return_moments
+from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.verdict import QUARANTINE, Band, Evidence, Finding, Power, Statistics, Stretch, judge
@@ -124,6 +125,7 @@ class Case:
             turnover=run.traded_quote / run.starting_quote,
             net_return=run.net_return,
             entries=run.entries,
+            sketch=return_sketch(run.returns, run.open_time_ms),
         )
 
     def _used(self) -> list[Tape]:

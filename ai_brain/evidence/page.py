@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ai_brain.evidence.verdict import Evidence, Finding, Statistics, Stretch, Verdict
+from ai_brain.evidence.power import power_sentence
+from ai_brain.evidence.verdict import Evidence, Expectancy, Finding, Statistics, Stretch, Verdict
 from trading.domain.clock import iso
+from trading.domain.market import INTERVAL_MS, YEAR_MS
 
 MEANS = {
     Verdict.APPROVED: "it may be paper-traded, and shown to a human when paper agrees",
@@ -22,6 +24,7 @@ def evidence_markdown(evidence: Evidence) -> str:
         _quarantine(evidence),
         ["## What was asked", "", "| question | passed | measured | limit | |", "|---|---|---|---|---|"]
         + [_finding_row(finding) for finding in evidence.findings],
+        _power(evidence),
         _stretches(evidence.stretches),
         _walk_forward(evidence),
         _statistics(evidence.statistics),
@@ -103,10 +106,32 @@ def _statistics(s: Statistics | None) -> list[str]:
         "",
         f"- n = {s.bars:,} bars; Sharpe a bar {s.sharpe_bar:.5f}, skew {s.skew:.2f}, kurtosis {s.kurtosis:.2f}",
         f"- probabilistic Sharpe {s.probabilistic_sharpe:.4f} (above 0), deflated Sharpe {s.deflated_sharpe:.4f}",
-        f"- N = {s.trials} ideas tried, variance of their Sharpe {s.trial_sharpe_variance:.3g} a bar, so the best of "
-        f"as many worthless ones is expected at {s.hurdle_sharpe_bar:.5f} a bar",
+        f"- N = {s.trials} ideas tried{_effective(s)}, variance of their Sharpe {s.trial_sharpe_variance:.3g} a bar, "
+        f"so the best of as many worthless ones is expected at {s.hurdle_sharpe_bar:.5f} a bar",
         f"- minimum track record {needed} bars",
+        *_expectancy(s.expectancy),
     ]
+
+
+def _effective(s: Statistics) -> str:
+    return "" if s.effective_trials is None else f" ({s.effective_trials} of them unlike each other)"
+
+
+def _expectancy(e: Expectancy | None) -> list[str]:
+    if e is None:
+        return []
+    low, high = ("unbounded" if end is None else f"{end:+.3f}" for end in (e.low_quote, e.high_quote))
+    return [
+        f"- net result of a trade {e.mean_quote:+.3f} USDT; {e.confidence:.0%} interval {low} to {high}, n = {e.trades}"
+    ]
+
+
+def _power(evidence: Evidence) -> list[str]:
+    """What could have been proven at all, as it was known before the first look."""
+    if evidence.power is None or not evidence.data:
+        return []
+    per_year = YEAR_MS / INTERVAL_MS[evidence.data[0].interval]
+    return ["## Before it was looked at", "", power_sentence(evidence.power, bars_per_year=per_year)]
 
 
 def _prediction(evidence: Evidence) -> list[str]:

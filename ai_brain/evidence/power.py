@@ -44,27 +44,28 @@ def power_of(
 
     Args:
         bars: Of the judged stretches, >= 2.
-        trials: Ideas tried so far; the next one counts too.
+        trials: Ideas tried, the one that is asked about included.
         ledger_variance: Of the ideas' Sharpe ratios, per bar; None: too few to tell.
         bars_per_year: 8760 for 1 h bars.
         confidence: Of the deflated Sharpe ratio that is approved.
     """
     variance = max(ledger_variance or 0.0, 1.0 / (bars - 1))
-    needed = provable_sharpe(bars, trials=trials + 1, sharpe_variance=variance, confidence=confidence)
+    needed = provable_sharpe(bars, trials=trials, sharpe_variance=variance, confidence=confidence)
     return Power(
         bars=bars,
         trials=trials,
         trial_sharpe_variance=variance,
+        confidence=confidence,
         provable_sharpe_annual=None if needed == inf else needed * sqrt(bars_per_year),
     )
 
 
-def power_sentence(power: Power, *, bars_per_year: float, confidence: float) -> str:
+def power_sentence(power: Power, *, bars_per_year: float) -> str:
     """For a person and for the one who thinks of ideas: what it would take here and now."""
-    length = f"{power.bars / bars_per_year:.2g} years of judged bars and {power.trials:,} ideas tried before"
+    length = f"{power.bars / bars_per_year:.2g} years of judged bars and {power.trials:,} ideas tried"
     if power.provable_sharpe_annual is None:
         return f"With {length} nothing can be proven, however good."
     return (
-        f"With {length}, only a net Sharpe of {power.provable_sharpe_annual:.2f} a year or more can be proven "
-        f"(deflated, {confidence:.0%})."
+        f"With {length}, only a net Sharpe of {power.provable_sharpe_annual:.2f} a year or more on the judged bars can "
+        f"be proven (deflated, {power.confidence:.0%})."
     )

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    exists,
     func,
     insert,
     literal_column,
@@ -163,6 +164,11 @@ class TrialLedger:
             n, newest = connection.execute(_counting(self._counted_to)).one()
             self._counted, self._counted_to = self._counted + n, newest or self._counted_to
             return self._counted
+
+    def knows(self, spec_sha256: str) -> bool:
+        """Whether it is one of the ideas tried."""
+        with self._db.reading() as connection:
+            return bool(connection.execute(select(exists().where(IDEAS.c.spec_sha256 == spec_sha256))).scalar_one())
 
     def effective_count(self) -> int:
         """Ideas ever tried, those counted once whose returns go together; from 1 to `count()`, 0 of none.

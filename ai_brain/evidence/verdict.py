@@ -166,9 +166,11 @@ class Power(_Record):
     bars: int
     """Of the judged stretches."""
     trials: int
-    """Ideas tried by then, this one counted as one more."""
+    """Ideas tried by then, this one included."""
     trial_sharpe_variance: float
     """Per bar, as in `Statistics`."""
+    confidence: float
+    """Of the deflated Sharpe ratio that the gate approves."""
     provable_sharpe_annual: float | None
     """Smallest annual net Sharpe that the gate would approve; None: none would do."""
 
@@ -197,7 +199,9 @@ class Statistics(_Record):
     deflated_sharpe: float
     """Confidence that it beats the best of `trials` worthless ones."""
     trials: int
-    """Ideas ever tried, this one included: the ledger's count."""
+    """Ideas ever tried, this one included: the ledger's count, and the N of the hurdle."""
+    effective_trials: int | None = None
+    """The same, those counted once whose returns go together; None: evidence from before they were clustered."""
     trial_sharpe_variance: float
     """Per bar; of the ledger's ideas of this type, at least the variance chance alone would give."""
     hurdle_sharpe_bar: float

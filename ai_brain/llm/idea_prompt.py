@@ -72,6 +72,7 @@ def idea_prompt(
     mood: Mood = Mood.USUAL,
     settings: PromptSettings,
     cost_round_trip_pct: float,
+    provable: str = "",
     now_ms: int,
 ) -> Prompt:
     """Write the question.
@@ -84,11 +85,13 @@ def idea_prompt(
         mood: Temperature and task.
         settings: How many, how long.
         cost_round_trip_pct: Fees and spread of one entry and exit, percent of the position.
+        provable: What the recorded data could prove after so many tries, one sentence; empty: not known.
         now_ms: Lab time, UTC ms, from which ages count.
     """
     sections = (
         _task(facts, mood, settings.ideas_per_call),
         _facts_text(facts, cost_round_trip_pct),
+        provable and f"# What can be proven\n{provable} What moves less than that is noise here.",
         _onchain_text(onchain, now_ms),
         _language(facts),
         _notes(),

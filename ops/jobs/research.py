@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ai_brain.desk.tuner import Work, resting
+from ai_brain.evidence.power import power_of, power_sentence
 from ai_brain.hypothesis_generator import Question
 from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import library_specs
-from ops.lab import Lab
+from ops.lab import DAY_MS, Lab
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS, YEAR_MS
 from trading.market.beside import beside_spot
 from trading.market.tape import Tape
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -60,11 +62,27 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         ],
         known=_known(lab),
         mood=mood,
+        provable=provable(lab),
     )
     ideas = await lab.generator.generate(question)
     for spec in ideas.specs:
         _keep(lab, spec)
     _tell_refused(lab, ideas)
+
+
+def provable(lab: Lab) -> str:
+    """What the history that ideas are judged on could prove of one more, for whoever thinks of it."""
+    research, gate, ledger = lab.settings.research, lab.settings.gate, lab.bench.ledger
+    per_year = YEAR_MS / INTERVAL_MS[research.timeframe]
+    bars = int(research.history_days * DAY_MS / INTERVAL_MS[research.timeframe] * (1.0 - gate.search_pct / 100.0))
+    power = power_of(
+        bars,
+        trials=ledger.count() + 1,
+        ledger_variance=ledger.sharpe_variance(bars_per_year=per_year),
+        bars_per_year=per_year,
+        confidence=gate.deflated_sharpe,
+    )
+    return power_sentence(power, bars_per_year=per_year)
 
 
 def live_tape(lab: Lab) -> Tape:

@@ -161,6 +161,14 @@ async def test_what_was_refused_lately_is_told_with_its_reason(made):
     assert "costs exceed its move" in model.asked[0].user
 
 
+async def test_what_the_data_can_prove_is_told_before_ideas_are_thought_of(made):
+    model = Scripted('{"ideas": []}')
+    await made(model).generate(Question(TAPE, provable="Only a net Sharpe of 3.10 a year or more can be proven."))
+    await made(model).generate(Question(TAPE))
+    assert "# What can be proven\nOnly a net Sharpe of 3.10 a year or more can be proven." in model.asked[0].user
+    assert "What can be proven" not in model.asked[1].user
+
+
 async def test_a_crazy_question_is_another_question(made):
     model = Scripted('{"ideas": []}')
     generator = made(model)

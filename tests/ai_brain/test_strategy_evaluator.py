@@ -110,6 +110,54 @@ def test_rules_of_the_basis_without_the_spot_tape_are_not_judged_and_nothing_is_
     assert (bench.ledger.looks(), bench.graveyard.count_by_reason()) == (0, {})
 
 
+def test_what_could_be_proven_is_known_before_the_first_look(bench: Bench) -> None:
+    first = evaluate(rule_spec("roc(1) < -1.1"), Tapes(noise(6000, 3), CONDITIONS), bench).evidence
+    second = evaluate(rule_spec("roc(1) < -1.2"), Tapes(noise(6000, 3), CONDITIONS), bench).evidence
+    assert first.power is not None
+    assert second.power is not None
+    assert (first.power.trials, second.power.trials, first.power.bars) == (1, 2, 2400)
+    assert first.power.provable_sharpe_annual == pytest.approx(1.645 * (8760 / 2400) ** 0.5, rel=1e-3)
+    assert "With 0.27 years of judged bars and 2 ideas tried, only a net Sharpe of" in evidence_markdown(second)
+
+
+def test_the_interval_of_a_trades_result_is_in_the_evidence_and_the_same_for_whoever_asks(bench: Bench) -> None:
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    again = evaluate(rule_spec(), on(), bench).evidence
+    assert evidence.statistics is not None
+    assert again.statistics is not None
+    told, judged = evidence.statistics.expectancy, evidence.stretch("walk-forward")
+    assert told is not None
+    assert judged is not None
+    assert told == again.statistics.expectancy
+    assert told.low_quote is not None
+    assert told.high_quote is not None
+    assert 0.0 < told.low_quote < told.mean_quote < told.high_quote
+    assert told.trades == judged.trades
+    assert f", n = {told.trades}\n" in evidence_markdown(evidence)
+
+
+def test_copies_under_other_numbers_are_told_as_one_idea_and_still_count_each(bench: Bench) -> None:
+    for number in range(6):  # thresholds that no bar lies between
+        evidence = evaluate(rule_spec(f"roc(1) < -{1.2 + number / 1e7:.7f}"), on(), bench).evidence
+    assert evidence.statistics is not None
+    assert (evidence.statistics.trials, evidence.statistics.effective_trials) == (6, 1)
+    assert "N = 6 ideas tried (1 of them unlike each other)" in evidence_markdown(evidence)
+
+
+def test_one_lucky_month_is_refused_for_that(bench: Bench) -> None:
+    steps = np.random.default_rng(6).normal(0.0, 0.006, 9000)
+    falls = np.flatnonzero(steps < -0.012)
+    for t in falls[(falls < 5400) | ((falls > 6500) & (falls < 7100))]:  # all of the search, one month of five after it
+        steps[t + 1 : t + 3] += 0.01
+    market = Tapes(tape_of(30_000.0 * np.exp(np.cumsum(steps))), CONDITIONS)
+    evidence = evaluate(rule_spec(), market, bench).evidence
+    found = {finding.reason: finding for finding in evidence.findings}
+    assert found[GateReason.LOST_ON_VALIDATION].passed
+    assert not found[GateReason.ONE_LUCKY_MONTH].passed
+    assert found[GateReason.ONE_LUCKY_MONTH].refuses
+    assert "without 2024-0" in found[GateReason.ONE_LUCKY_MONTH].note
+
+
 def test_noise_is_refused(bench: Bench) -> None:
     for seed in range(12):
         judgement = evaluate(rule_spec(f"roc(1) < -{1.0 + seed / 50}"), Tapes(noise(6000, seed), CONDITIONS), bench)
@@ -359,25 +407,34 @@ def test_a_record_shorter_than_its_minimum_is_refused_with_both_lengths() -> Non
     settings = GateSettings()
     for bars, passes in ((2000, False), (4000, True)):
         moments = gate.ReturnMoments(bars, 0.03)
-        told = significance(moments, trials=1, ledger_variance=None, confidence=settings.confidence)
+        told = significance(moments, trials=1, effective_trials=1, ledger_variance=None, confidence=settings.confidence)
         length = gate.of_significance(told, settings)[0]
         assert (length.reason, length.passed) == (GateReason.TRACK_RECORD_TOO_SHORT, passes)
         assert length.value == pytest.approx(3008, abs=2)
-    hopeless = significance(gate.ReturnMoments(4000, -0.01), trials=1, ledger_variance=None, confidence=0.95)
+    hopeless = significance(
+        gate.ReturnMoments(4000, -0.01), trials=1, effective_trials=1, ledger_variance=None, confidence=0.95
+    )
     assert not gate.of_significance(hopeless, settings)[0].passed
 
 
 def test_a_young_ledger_cannot_lower_the_hurdle_below_chance() -> None:
     moments = gate.ReturnMoments(4001, 0.03)
     for variance in (None, 0.0, 1e-9):
-        told = significance(moments, trials=50, ledger_variance=variance, confidence=0.95)
+        told = significance(moments, trials=50, effective_trials=50, ledger_variance=variance, confidence=0.95)
         assert told.trial_sharpe_variance == 1 / 4000
-    assert significance(moments, trials=50, ledger_variance=0.01, confidence=0.95).trial_sharpe_variance == 0.01
+    assert (
+        significance(
+            moments, trials=50, effective_trials=50, ledger_variance=0.01, confidence=0.95
+        ).trial_sharpe_variance
+        == 0.01
+    )
 
 
 @pytest.mark.parametrize(("deflated", "passes"), [(0.96, True), (0.90, False), (0.70, False)])
 def test_a_deflated_sharpe_between_the_thresholds_asks_for_caution(deflated: float, passes: bool) -> None:
-    told = significance(gate.ReturnMoments(4000, 0.03), trials=1, ledger_variance=None, confidence=0.95)
+    told = significance(
+        gate.ReturnMoments(4000, 0.03), trials=1, effective_trials=1, ledger_variance=None, confidence=0.95
+    )
     finding = gate.of_significance(told.model_copy(update={"deflated_sharpe": deflated}), GateSettings())[1]
     assert (finding.passed, finding.refuses) == (passes, deflated < 0.80)
 

@@ -54,6 +54,16 @@ async def look(lab: Lab, mark: CycleMark) -> None:
     await tuner.run(lab)
 
 
+async def test_the_model_is_told_what_the_labs_history_could_prove_after_so_many_ideas(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        alone = research.provable(lab)
+        spec = carry_in(Stage.GENERATED)
+        lab.repository.save(spec.model_validate({**dict(spec), "stage": Stage.GENERATED, "history": ()}))
+        await evaluation.run(lab)
+        assert "With 0.16 years of judged bars and 1 ideas tried, only a net Sharpe of 4.06 a year" in alone
+        assert "and 2 ideas tried, only a net Sharpe of" in research.provable(lab)
+
+
 async def test_a_slow_loop_has_the_judging_of_ideas_wait_and_a_quick_one_takes_it_up_again(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.GENERATED)

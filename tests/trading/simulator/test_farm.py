@@ -100,13 +100,13 @@ def test_a_tape_that_had_to_make_room_travels_again(farm: Farm) -> None:
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(farm: Farm) -> None:
-    specs = population(450)
+    specs = population(1_500)
     pids: dict[str, int] = farm.client.run(os.getpid)
     watching: dict[str, int] = farm.client.run(os.getppid)
     victim = min(pids)
     with ThreadPoolExecutor(1) as aside:
         evaluation = aside.submit(farm.evaluate, LONG, specs, SCORES_ONLY)
-        until(lambda: bool(farm.client.processing([victim])[victim]))  # it is at its third, which takes it a second
+        until(lambda: bool(farm.client.processing([victim])[victim]))  # it is at its third, which takes it a while
         os.kill(watching[victim], signal.SIGKILL)  # else it would be started again
         os.kill(pids[victim], signal.SIGKILL)
         assert not evaluation.done()
@@ -119,7 +119,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(farm: Farm) -> None:
 def test_closed_in_the_middle_an_evaluation_ends_with_one_line(cluster: Cluster) -> None:
     leaving = Farm(cluster)
     with ThreadPoolExecutor(1) as aside:
-        evaluation = aside.submit(leaving.evaluate, LONG, population(300), SCORES_ONLY)
+        evaluation = aside.submit(leaving.evaluate, LONG, population(1_500), SCORES_ONLY)
         until(lambda: any(leaving.client.processing().values()))
         leaving.close()
         with pytest.raises(FarmError, match="closed here"):
