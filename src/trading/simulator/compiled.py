@@ -64,14 +64,14 @@ def compile_kernels() -> None:
 
 def compile_population() -> None:
     """The same for the kernels of many strategies at once, which no live cycle calls."""
-    price, zero, when = frozen(np.full(1, 100.0)), frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
+    zero, when = frozen(np.zeros(1)), np.zeros(1, dtype=np.int64)
     when.flags.writeable = False
     words, rows = np.zeros(1, dtype=np.uint64), np.zeros((1, 1), dtype=np.uint64)
-    packed_tests(frozen(price.reshape(1, 1)), 0, 1, np.zeros(0, dtype=TEST), rows)
+    packed_tests(frozen(np.ones((1, 1))), 0, 1, np.zeros(0, dtype=TEST), rows)
     starts, nobody = np.zeros(LISTS + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     plans = Plans(nobody, starts, np.ones(1, dtype=RULES))
     several = (np.zeros(1, dtype=STATE), np.zeros(1, dtype=SCORE), Closed(np.empty(0, dtype=FILL), nobody))
-    stretch = Stretch(frozen(np.ones((1, ROW))), price, price, price, when, zero, zero, zero, words, words, rows, 1)
+    stretch = Stretch(frozen(np.ones((2, ROW))), when, zero, zero, zero, words, words, rows, 1)
     rates, margin = Costs().rates(), MarketRules().margin()
     advance(0, 1, stretch, plans, rates, margin, *several, np.empty(1, dtype=FILLS), starts[:2])
 

@@ -46,7 +46,7 @@ TOUCHED = 0.999999
 """Of a tick: prices a tick apart differ by it up to rounding, and a float must not decide whether a target was met."""
 
 SURELY = 1.0 + 1e-12
-"""Above a bound by this, rounding cannot be why: what lies there is no new worst and need not be divided."""
+"""Above a bound by this, rounding cannot be why: what lies there is past the bound and need not be divided."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -222,9 +222,10 @@ def _enter(
         _leave(s, opened, s.pending_exit, rules, costs, row_of(fills, made))
         s.pending_exit = 0
         made += 1
-    wanted = s.wallet * rules.position_fraction * rules.leverage
-    affordable = s.wallet / (1.0 / rules.leverage + costs.taker)
-    notional = min(wanted, affordable)
+    notional = s.wallet * rules.position_fraction * rules.leverage
+    if notional * (1.0 + rules.leverage * costs.taker) * SURELY > s.wallet * rules.leverage:
+        # Only where it may be too much: what can be afforded takes two divisions that the price would wait for.
+        notional = min(notional, s.wallet / (1.0 / rules.leverage + costs.taker))
     if not (notional > 0.0):
         s.refused += 1
         return made

@@ -203,9 +203,6 @@ class Population:
             packed_tests(matrix, first, own.stop, self._tests, words)
             return Stretch(
                 rows[first : own.stop + 1],
-                columns.high[own],
-                columns.low[own],
-                columns.close[own],
                 columns.open_ms[own],
                 columns.funding_open[own],
                 columns.funding_long_pays[own],

@@ -57,7 +57,6 @@ def advance(
     # Arrays go from hand to hand one by one: a tuple of them costs two atomic counts an array at each call.
     rows, words, special, day_starts = stretch.rows, stretch.words, stretch.special, stretch.day_starts
     open_ms, bars = stretch.open_ms, stretch.bars
-    high, low, close = stretch.high, stretch.low, stretch.close
     funding_open, long_pays, short_pays = stretch.funding_open, stretch.funding_long_pays, stretch.funding_short_pays
     terms, starts, numbers = plans.terms, plans.starts, plans.numbers
     trades, owners = closed.trades, closed.owners
@@ -95,13 +94,11 @@ def advance(
                         deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
                     if next_special < t:
                         next_special = next_bit(special, t, bars)
-                    if t != next_day or not is_met(s, high[t], low[t], rules):
+                    if t != next_day or not is_met(s, rows[t, HIGH], rows[t, LOW], rules):
                         if t == next_day:
                             close_day(sums)
                             next_day = next_bit(day_starts, t + 1, bars)
-                        until = mark_held(
-                            s, sums, high, low, close, t, min(deciding + 1, next_special, next_day), rules
-                        )
+                        until = mark_held(s, sums, rows, t, min(deciding + 1, next_special, next_day), rules)
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trading.simulator.kernel import SURELY, TOUCHED, adverse_level
-from trading.simulator.population_records import ScoreRow
+from trading.simulator.population_records import CLOSE, HIGH, LOW, ScoreRow
 from trading.simulator.records import FillRow, RulesRow, StateRow
 
 
@@ -29,9 +29,7 @@ def is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
 def mark_held(
     s: StateRow,
     sums: ScoreRow,
-    high: NDArray[np.float64],
-    low: NDArray[np.float64],
-    close: NDArray[np.float64],
+    rows: NDArray[np.float64],
     t: int,
     stop: int,
     rules: RulesRow,
@@ -42,7 +40,7 @@ def mark_held(
     the drawdowns of all these bars are those of their lowest and highest prices.
     """
     if s.trail_distance == s.trail_distance:
-        return _mark_each(s, sums, high, low, close, t, stop, rules)
+        return _mark_each(s, sums, rows, t, stop, rules)
     is_long = s.side > 0
     signed, wallet, entry = s.side * s.quantity, s.wallet, s.entry_price
     level, target, through = adverse_level(s, rules), s.target_price, rules.tick * TOUCHED
@@ -53,7 +51,7 @@ def mark_held(
     at = t
     while at < stop:
         i = np.uint64(at)  # an unsigned index is not asked whether it counts from the end
-        bar_low, bar_high, closed = low[i], high[i], close[i]
+        bar_low, bar_high, closed = rows[i, LOW], rows[i, HIGH], rows[i, CLOSE]
         if is_long:
             if bar_low <= level or bar_high - target >= through:
                 break
@@ -78,7 +76,7 @@ def mark_held(
     least = wallet + signed * ((lowest_close if is_long else highest_close) - entry)
     most = wallet + signed * ((highest_close if is_long else lowest_close) - entry)
     if not (most <= s.peak and least > 0.0 and sums.equity > 0.0):
-        return _mark_each(s, sums, high, low, close, t, at, rules)
+        return _mark_each(s, sums, rows, t, at, rules)
     s.worst_drawdown = max(s.worst_drawdown, 1.0 - (wallet + signed * (extreme - entry)) / s.peak)
     sums.drawdown = max(sums.drawdown, (s.peak - least) / s.peak)
     s.equity = sums.equity = equity
@@ -91,9 +89,7 @@ def mark_held(
 def _mark_each(
     s: StateRow,
     sums: ScoreRow,
-    high: NDArray[np.float64],
-    low: NDArray[np.float64],
-    close: NDArray[np.float64],
+    rows: NDArray[np.float64],
     t: int,
     stop: int,
     rules: RulesRow,
@@ -113,7 +109,7 @@ def _mark_each(
     at = t
     while at < stop:
         i = np.uint64(at)
-        worst, best = (low[i], high[i]) if side > 0 else (high[i], low[i])
+        worst, best = (rows[i, LOW], rows[i, HIGH]) if side > 0 else (rows[i, HIGH], rows[i, LOW])
         if side * (worst - level) <= 0.0 or side * (best - target) >= through:
             break
         if trails and side * (best - s.trail_best) > 0.0:
@@ -124,7 +120,7 @@ def _mark_each(
             worst_drawdown = max(worst_drawdown, 1.0 - mark / peak)
             worst_floor = peak * (1.0 - worst_drawdown) * SURELY
         before = equity
-        equity = wallet + signed * (close[i] - entry)
+        equity = wallet + signed * (rows[i, CLOSE] - entry)
         r = (equity - before) / before if before > 0.0 else 0.0
         square = r * r
         sum_1 += r

@@ -60,10 +60,6 @@ class Stretch(NamedTuple):
 
     rows: NDArray[np.float64]
     """(n + 1, ROW) one bar a row; of the row after the last bar only what is of the bar before it is read."""
-    high: NDArray[np.float64]
-    """This and the next two again as columns, for bars that only pass."""
-    low: NDArray[np.float64]
-    close: NDArray[np.float64]
     open_ms: NDArray[np.int64]
     funding_open: NDArray[np.float64]
     """This and the next two as in `records.Columns`; read on special bars only."""
