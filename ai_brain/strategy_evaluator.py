@@ -9,16 +9,19 @@ is none, or an error of the test is a refusal, never a pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.case import Bench, Case, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
+from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, GateReason
+from ai_brain.evidence.neighbours import neighbours
 from ai_brain.evidence.power import power_of
 from ai_brain.evidence.prediction import predicted_bands
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.significance import expectancy_of, significance
-from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, WALK_FORWARD, GateReason, Power, Verdict
+from ai_brain.evidence.verdict import WALK_FORWARD, Neighbours, Power, Verdict
 from ai_brain.evidence.windows import Window, purged, rest_window, search_window, shares
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.market import INTERVAL_MS, YEAR_MS
@@ -94,6 +97,9 @@ def _examine(case: Case) -> None:
     case.ask(findings.of_sample(judged, is_carry=case.is_carry, settings=settings))
     case.ask(findings.of_fragility(doubled, late))
     case.ask(findings.of_months(judged))
+    if judged.net_return > 0.0 and (near := _next_to(case, windows)) is not None:
+        case.neighbours = near
+        case.ask(findings.of_neighbours(near, settings))
     case.ask(findings.of_significance(case.statistics, settings))
     case.prediction = predicted_bands(
         judged.equity,
@@ -164,3 +170,21 @@ def _worse(case: Case, windows: Sequence[Window]) -> tuple[Run, Run]:
     case.look("costs doubled", doubled)
     case.look("one bar late", late)
     return doubled, late
+
+
+def _next_to(case: Case, windows: Sequence[Window]) -> Neighbours | None:
+    """The strategies with one number a tenth away, each over the judged stretches as one; the spec itself stays."""
+    whole = Window(windows[0].first, windows[-1].stop)
+    runs = {name: case.run(whole, case.tapes.conditions, spec) for name, spec in neighbours(case.spec).items()}
+    if not runs:
+        return None
+    case.record({f"next to it, {name}": run for name, run in runs.items()})
+    returns = {name: run.net_return for name, run in runs.items()}
+    worst = min(returns, key=lambda name: returns[name])
+    return Neighbours(
+        count=len(returns),
+        earning=sum(value > 0.0 for value in returns.values()),
+        median_net_return=median(returns.values()),
+        worst=worst,
+        worst_net_return=returns[worst],
+    )

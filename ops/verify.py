@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
+from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
-from ai_brain.evidence.verdict import DataUsed, Evidence, GateReason
+from ai_brain.evidence.verdict import DataUsed, Evidence
 from ai_brain.strategy_evaluator import evaluate
 from ops.known_rules import rules_for
 from ops.settings import read_settings

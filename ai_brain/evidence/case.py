@@ -6,11 +6,12 @@ Every performance is in the trial ledger before anyone learns of it: a run becom
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import Judgement
+from ai_brain.evidence.gate_reasons import QUARANTINE
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
@@ -20,7 +21,7 @@ from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
-from ai_brain.evidence.verdict import QUARANTINE, Band, Evidence, Finding, Power, Statistics, Stretch, judge
+from ai_brain.evidence.verdict import Band, Evidence, Finding, Neighbours, Power, Statistics, Stretch, judge
 from ai_brain.evidence.windows import Window, until
 from trading.domain.clock import Clock
 from trading.market.beside import beside_spot
@@ -65,6 +66,7 @@ class Case:
     stretches: list[Stretch] = field(default_factory=list)
     statistics: Statistics | None = None
     power: Power | None = None
+    neighbours: Neighbours | None = None
     prediction: tuple[Band, ...] = ()
     judged: Run | None = None
     main: Tape = field(init=False)
@@ -92,6 +94,10 @@ class Case:
         self.findings.extend(found)
         return all(finding.passed or not finding.refuses for finding in found)
 
+    def record(self, runs: Mapping[str, Run]) -> None:
+        """Write performances down by their names; when this returns they are in the ledger and may be known."""
+        self.bench.ledger.record([self._trial(name, run, return_moments(run.returns)) for name, run in runs.items()])
+
     def look(self, name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> ReturnMoments:
         """Tell a run under its name; the look is in the ledger before anyone learns of it."""
         moments = return_moments(run.returns)
@@ -99,13 +105,14 @@ class Case:
         self.stretches.append(stretch_told(name, run, moments, purge_bars=purge_bars, holding_bars=holding_bars))
         return moments
 
-    def run(self, window: Window, conditions: Conditions) -> Run:
-        """The spec on a stretch, from a flat book, with the bars before it as warm-up."""
+    def run(self, window: Window, conditions: Conditions, spec: StrategySpec | None = None) -> Run:
+        """The spec, or one next to it, on a stretch, from a flat book, with the bars before it as warm-up."""
+        spec = self.spec if spec is None else spec
         main, begin_ms = until(self.main, window), int(self.main.open_time_ms[window.first])
         if self.tapes.spot is None or not self.is_carry:
-            return rehearse_rules(self.spec, main, conditions, begin_ms=begin_ms)
+            return rehearse_rules(spec, main, conditions, begin_ms=begin_ms)
         spot = self.tapes.spot.window(main.start_ms, main.end_ms)
-        return rehearse_carry(self.spec, spot, main, conditions, begin_ms=begin_ms)
+        return rehearse_carry(spec, spot, main, conditions, begin_ms=begin_ms)
 
     def _trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
         return Trial(
@@ -154,6 +161,7 @@ class Case:
             stretches=tuple(self.stretches),
             statistics=self.statistics,
             power=self.power,
+            neighbours=self.neighbours,
             prediction=self.prediction,
             suspicious=suspicious_trades(trades) if quarantined else (),
             rules=rules_told(self.tapes.conditions.rules),

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_brain.evidence.findings import at_least, at_most, refusal
+from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.verdict import Finding, GateReason
+from ai_brain.evidence.verdict import Finding
 from ai_brain.evidence.windows import Window
 from trading.domain.market import YEAR_MS
 from trading.market.tape import Tape

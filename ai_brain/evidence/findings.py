@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from math import inf
 
+from ai_brain.evidence.gate_reasons import ONLY_CAUTION, GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.months import without_months
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_moments import ReturnMoments
-from ai_brain.evidence.verdict import ONLY_CAUTION, Finding, GateReason, Statistics
+from ai_brain.evidence.verdict import Finding, Neighbours, Statistics
 from trading.domain.market import YEAR_MS
 from trading.strategy.spec import CarryParameters, RuleParameters
 
@@ -94,6 +95,16 @@ def of_fragility(doubled: Run, late: Run) -> list[Finding]:
             f"Net return with entries one bar late {late.net_return:+.3%}.",
         ),
     ]
+
+
+def of_neighbours(found: Neighbours, settings: GateSettings) -> list[Finding]:
+    """Asked of what lies next to it: is the result a ridge, or a needle that one number more or less misses?"""
+    pct = 100.0 * found.earning / found.count
+    note = (
+        f"{found.earning} of {found.count} strategies with one number a tenth away earned too, "
+        f"{found.median_net_return:+.3%} in the middle; the worst {found.worst_net_return:+.3%} with {found.worst}."
+    )
+    return [at_least(GateReason.FRAGILE_PARAMETERS, pct, settings.min_neighbours_earning_pct, note)]
 
 
 def of_months(run: Run) -> list[Finding]:

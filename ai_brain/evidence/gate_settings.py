@@ -47,6 +47,9 @@ class GateSettings(BaseModel):
     max_win_rate_pct: Percent = 85.0
     """Of a rule strategy with more than `min_trades` trades; above it likewise."""
 
+    min_neighbours_earning_pct: Percent = 80.0
+    """Of the strategies that differ in one number by a tenth, those that earn too; below it the verdict is CAUTION."""
+
     @model_validator(mode="after")
     def _every_stretch_has_bars(self) -> GateSettings:
         bars = int(self.min_bars * (1.0 - self.search_pct / 100.0)) // self.stretches

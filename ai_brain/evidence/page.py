@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai_brain.evidence.power import power_sentence
-from ai_brain.evidence.verdict import Evidence, Expectancy, Finding, Statistics, Stretch, Verdict
+from ai_brain.evidence.verdict import Evidence, Expectancy, Finding, Neighbours, Statistics, Stretch, Verdict
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS, YEAR_MS
 
@@ -28,6 +28,7 @@ def evidence_markdown(evidence: Evidence) -> str:
         _stretches(evidence.stretches),
         _walk_forward(evidence),
         _statistics(evidence.statistics),
+        _neighbours(evidence.neighbours),
         _prediction(evidence),
         _data(evidence),
     ]
@@ -110,6 +111,18 @@ def _statistics(s: Statistics | None) -> list[str]:
         f"so the best of as many worthless ones is expected at {s.hurdle_sharpe_bar:.5f} a bar",
         f"- minimum track record {needed} bars",
         *_expectancy(s.expectancy),
+    ]
+
+
+def _neighbours(near: Neighbours | None) -> list[str]:
+    if near is None:
+        return []
+    return [
+        "## Next to it",
+        "",
+        f"- {near.count} strategies with one number a tenth lower or higher, over the judged stretches in one piece: "
+        f"{near.earning} earned, {near.median_net_return:+.3%} in the middle",
+        f"- the worst of them {near.worst_net_return:+.3%}: {near.worst}",
     ]
 
 

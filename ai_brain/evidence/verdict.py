@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from ai_brain.evidence.gate_reasons import GateReason
+
 WALK_FORWARD = "walk-forward"
 """Name of the chain of judged stretches; each of them is `walk-forward 1/4` and so on."""
 
@@ -20,73 +22,6 @@ class Verdict(StrEnum):
     CAUTION = "CAUTION"
     """What must hold holds, but it is fragile or not yet sure: it may go to paper, not to a human."""
     REJECTED = "REJECTED"
-
-
-class GateReason(StrEnum):
-    """Which question was asked; written to files and messages, never reworded."""
-
-    # asked before any performance is computed: costs no trial
-    ALREADY_REFUSED = "ALREADY_REFUSED"
-    DATA_MISSING = "DATA_MISSING"
-    DATA_TOO_SHORT = "DATA_TOO_SHORT"
-    TOO_COMPLEX = "TOO_COMPLEX"
-    TOO_FEW_SIGNALS = "TOO_FEW_SIGNALS"
-    MOVE_BELOW_COST = "MOVE_BELOW_COST"
-    # asked of the search stretch
-    NO_TRADES = "NO_TRADES"
-    LOST_ON_SEARCH = "LOST_ON_SEARCH"
-    # asked of the chain of judged stretches
-    TOO_FEW_TRADES = "TOO_FEW_TRADES"
-    TOO_FEW_SETTLEMENTS = "TOO_FEW_SETTLEMENTS"
-    LOST_ON_VALIDATION = "LOST_ON_VALIDATION"
-    LIQUIDATED = "LIQUIDATED"
-    ONE_LUCKY_MONTH = "ONE_LUCKY_MONTH"
-    LOST_AT_DOUBLE_COST = "LOST_AT_DOUBLE_COST"
-    LOST_ONE_BAR_LATE = "LOST_ONE_BAR_LATE"
-    TRACK_RECORD_TOO_SHORT = "TRACK_RECORD_TOO_SHORT"
-    DEFLATED_SHARPE_LOW = "DEFLATED_SHARPE_LOW"
-    # a bug until proven otherwise
-    EQUITY_IDENTITY = "EQUITY_IDENTITY"
-    FUNDING_MISMATCH = "FUNDING_MISMATCH"
-    SHARPE_IMPLAUSIBLE = "SHARPE_IMPLAUSIBLE"
-    RETURN_IMPLAUSIBLE = "RETURN_IMPLAUSIBLE"
-    DRAWDOWN_IMPLAUSIBLE = "DRAWDOWN_IMPLAUSIBLE"
-    WIN_RATE_IMPLAUSIBLE = "WIN_RATE_IMPLAUSIBLE"
-    # the test itself failed
-    ERROR = "ERROR"
-
-
-CHEAP = frozenset(
-    {
-        GateReason.ALREADY_REFUSED,
-        GateReason.DATA_MISSING,
-        GateReason.DATA_TOO_SHORT,
-        GateReason.TOO_COMPLEX,
-        GateReason.TOO_FEW_SIGNALS,
-        GateReason.MOVE_BELOW_COST,
-    }
-)
-"""Refusals that cost no trial: no performance was computed."""
-
-NOT_THE_IDEAS_FAULT = frozenset(
-    {GateReason.ALREADY_REFUSED, GateReason.DATA_MISSING, GateReason.DATA_TOO_SHORT, GateReason.ERROR}
-)
-"""Refusals that bury nothing: with other data, or a bug mended, the same idea may be judged again."""
-
-QUARANTINE = frozenset(
-    {
-        GateReason.EQUITY_IDENTITY,
-        GateReason.FUNDING_MISMATCH,
-        GateReason.SHARPE_IMPLAUSIBLE,
-        GateReason.RETURN_IMPLAUSIBLE,
-        GateReason.DRAWDOWN_IMPLAUSIBLE,
-        GateReason.WIN_RATE_IMPLAUSIBLE,
-    }
-)
-"""Too good to be true: a bug until proven otherwise."""
-
-ONLY_CAUTION = frozenset({GateReason.LOST_ONE_BAR_LATE})
-"""Findings that make a strategy fragile without refusing it. (A deflated Sharpe may be either, by its value.)"""
 
 
 class _Record(BaseModel):
@@ -186,6 +121,18 @@ class Expectancy(_Record):
     confidence: float
 
 
+class Neighbours(_Record):
+    """What the strategies did that differ in one number by a tenth, over the judged stretches in one piece."""
+
+    count: int
+    earning: int
+    """Of them, with a net return above 0."""
+    median_net_return: float
+    worst: str
+    """What differs in the worst of them: `entry_long 1: rsi(15) < 28`."""
+    worst_net_return: float
+
+
 class Statistics(_Record):
     """What the significance rests on; Sharpe ratios per bar, of the walk-forward chain."""
 
@@ -236,6 +183,8 @@ class Evidence(_Record):
     """None: refused before it came to that."""
     power: Power | None = None
     """None: a carry, whose small steady payments are no matter of the same hurdle; or refused before it was asked."""
+    neighbours: Neighbours | None = None
+    """None: it lost, or it never came to that, or none of its numbers can be varied."""
     prediction: tuple[Band, ...]
     """99 % of the walk-forward chain's stretches of that many bars lie inside."""
     suspicious: tuple[str, ...]

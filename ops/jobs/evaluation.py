@@ -5,8 +5,9 @@ from __future__ import annotations
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
+from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, GateReason
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.verdict import NOT_THE_IDEAS_FAULT, Evidence, GateReason, Verdict
+from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.strategy_evaluator import evaluate
 from ops.lab import Lab
 from ops.thinking import think

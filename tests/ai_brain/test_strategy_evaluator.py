@@ -13,6 +13,7 @@ from ai_brain.evidence import rehearse
 from ai_brain.evidence import rehearse_carry as rehearse_carry_module
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, tables_match
+from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.page import evidence_markdown
@@ -20,7 +21,7 @@ from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.significance import significance
 from ai_brain.evidence.telling import backtest_block
 from ai_brain.evidence.trial_ledger import TrialLedger
-from ai_brain.evidence.verdict import Finding, GateReason, Verdict
+from ai_brain.evidence.verdict import Finding, Verdict
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import (
@@ -144,6 +145,18 @@ def test_copies_under_other_numbers_are_told_as_one_idea_and_still_count_each(be
     assert "N = 6 ideas tried (1 of them unlike each other)" in evidence_markdown(evidence)
 
 
+def test_a_needle_among_its_neighbours_is_cautioned_for_that_with_the_worst_of_them(bench: Bench) -> None:
+    evidence = evaluate(rule_spec(), on(), bench).evidence
+    found = next(finding for finding in evidence.findings if finding.reason is GateReason.FRAGILE_PARAMETERS)
+    assert (found.passed, found.refuses, found.value) == (True, False, 100.0)
+    assert evidence.neighbours is not None
+    needle = evidence.neighbours.model_copy(update={"earning": 1})
+    (lonely,) = gate.of_neighbours(needle, GateSettings())
+    assert (lonely.passed, lonely.refuses, lonely.value, lonely.limit) == (False, False, 50.0, 80.0)
+    assert evidence.neighbours.worst in lonely.note
+    assert evidence.neighbours.worst in evidence_markdown(evidence)
+
+
 def test_one_lucky_month_is_refused_for_that(bench: Bench) -> None:
     steps = np.random.default_rng(6).normal(0.0, 0.006, 9000)
     falls = np.flatnonzero(steps < -0.012)
@@ -175,8 +188,12 @@ def test_every_number_shown_is_in_the_ledger_first(bench: Bench) -> None:
         "walk-forward",
         "costs doubled",
         "one bar late",
+        "next to it, entry_long 1: roc(1) < -1.08",
+        "next to it, entry_long 1: roc(1) < -1.32",
     ]
-    for row in rows:
+    assert evidence.neighbours is not None
+    assert evidence.neighbours.worst_net_return == min(float(str(row["net_return"])) for row in rows[-2:])
+    for row in rows[:-2]:
         told = evidence.stretch(str(row["stretch"]))
         assert told is not None
         assert (row["net_return"], row["bars"], row["start_ms"]) == (told.net_return, told.bars, told.start_ms)

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from ai_brain.evidence.filing import Judgement, save_evidence
-from ai_brain.evidence.verdict import Evidence, Finding, GateReason, Verdict
+from ai_brain.evidence.gate_reasons import GateReason
+from ai_brain.evidence.verdict import Evidence, Finding, Verdict
 from tests.ops.world import CARRY, NOW_MS, World
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move

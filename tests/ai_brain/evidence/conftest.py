@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ai_brain.evidence.verdict import Band, DataUsed, Evidence, Finding, GateReason, Statistics, Stretch, Verdict
+from ai_brain.evidence.gate_reasons import GateReason
+from ai_brain.evidence.verdict import Band, DataUsed, Evidence, Finding, Statistics, Stretch, Verdict
 
 
 @pytest.fixture

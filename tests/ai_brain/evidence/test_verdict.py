@@ -9,20 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from ai_brain.evidence.filing import Judgement, evidence_folder, load_evidence, save_evidence, tables_match
+from ai_brain.evidence.gate_reasons import CHEAP, NOT_THE_IDEAS_FAULT, ONLY_CAUTION, QUARANTINE, GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown, headline
 from ai_brain.evidence.prediction import band_over
-from ai_brain.evidence.verdict import (
-    CHEAP,
-    NOT_THE_IDEAS_FAULT,
-    ONLY_CAUTION,
-    QUARANTINE,
-    Evidence,
-    Finding,
-    GateReason,
-    Verdict,
-    judge,
-)
+from ai_brain.evidence.verdict import Evidence, Finding, Verdict, judge
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 
