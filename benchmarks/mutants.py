@@ -35,10 +35,20 @@ from benchmarks.mutant_sites import Site, functions_of, sites_of
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "src" / "trading" / "simulator"
-FILES = ("kernel", "fills", "settlements", "bits", "carry_kernel", "population_kernel", "population_marks")
+FILES = (
+    "kernel",
+    "position_kernel",
+    "fills",
+    "settlements",
+    "bits",
+    "carry_kernel",
+    "population_kernel",
+    "population_marks",
+)
 RULE_TESTS = ("every_rule", "edges", "kernel", "traps", "brackets", "settlements", "stepper", "result")
 TESTS = {
     "kernel": RULE_TESTS,
+    "position_kernel": RULE_TESTS,
     "fills": RULE_TESTS,
     "settlements": (*RULE_TESTS, "carry_twin"),
     "bits": ("bits", "population", "every_rule", "edges"),
@@ -180,7 +190,7 @@ def our_modules() -> list[ModuleType]:
 
 def is_asked(item: pytest.Item, file: str) -> bool:
     """Whether a test is one of a file's: of its modules, and of its simulator."""
-    strangers = {"kernel": "carry", "fills": "carry", "carry_kernel": "test_paper_equals"}
+    strangers = {"kernel": "carry", "position_kernel": "carry", "fills": "carry", "carry_kernel": "test_paper_equals"}
     if file in strangers and strangers[file] in item.name:
         return False
     return item.path.stem.removeprefix("test_") in TESTS[file]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from trading.simulator.bits import BARS_A_WORD, next_bit
 from trading.simulator.costs import CostRates
-from trading.simulator.kernel import act, decide, row_of, take
-from trading.simulator.population_marks import account, close_day, count, is_met, mark_held
+from trading.simulator.kernel import act, decide, take
+from trading.simulator.population_marks import account, close_day, count, mark_held
 from trading.simulator.population_records import (
     ATR,
     ATR_BEFORE,
@@ -33,6 +33,7 @@ from trading.simulator.population_records import (
     Plans,
     Stretch,
 )
+from trading.simulator.position_kernel import row_of
 from trading.simulator.records import FILLS_A_BAR, Bar
 
 
@@ -94,11 +95,10 @@ def advance(
                         deciding = min(deciding, max(t, t + s.entry_bar + rules.max_hold_bars - 1 - s.bar))
                     if next_special < t:
                         next_special = next_bit(special, t, bars)
-                    if t != next_day or not is_met(s, rows[t, HIGH], rows[t, LOW], rules):
-                        if t == next_day:
-                            close_day(sums)
-                            next_day = next_bit(day_starts, t + 1, bars)
-                        until = mark_held(s, sums, rows, t, min(deciding + 1, next_special, next_day), rules)
+                    if t == next_day:
+                        close_day(sums)
+                        next_day = next_bit(day_starts, t + 1, bars)
+                    until = mark_held(s, sums, rows, t, min(deciding + 1, next_special, next_day), rules)
                 if until > t:
                     s.bar += until - 1 - t
                     if until == deciding + 1:

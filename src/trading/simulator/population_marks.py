@@ -11,18 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trading.simulator.kernel import SURELY, TOUCHED, adverse_level
 from trading.simulator.population_records import CLOSE, HIGH, LOW, ScoreRow
+from trading.simulator.position_kernel import SURELY, TOUCHED, adverse_level
 from trading.simulator.records import FillRow, RulesRow, StateRow
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def is_met(s: StateRow, high: float, low: float, rules: RulesRow) -> bool:
-    """Whether a bar meets a protective price: then it is the step's."""
-    worst, best = (low, high) if s.side > 0 else (high, low)
-    if s.side * (worst - adverse_level(s, rules)) <= 0.0:
-        return True
-    return bool(s.side * (best - s.target_price) >= rules.tick * TOUCHED)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

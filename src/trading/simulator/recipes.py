@@ -23,16 +23,14 @@ from trading.simulator.indicators import (
     directional,
     directional_index,
     log_change,
-    money_flow,
-    on_balance,
     place_in_range,
     ratio,
     relative_strength,
-    session_average,
     smoothed,
     typical,
     worth,
 )
+from trading.simulator.volume_indicators import money_flow, on_balance, session_average
 from trading.simulator.window_feeds import (
     against,
     band,

@@ -15,7 +15,7 @@ from numba.core.registry import CPUDispatcher
 from tests import naive
 from tests.trading.simulator.markets import bars_of, random_tape
 from trading.market.tape import Tape
-from trading.simulator import indicators, window_extremes, windows
+from trading.simulator import indicators, volume_indicators, window_extremes, windows
 from trading.simulator.chunk import Chunk, Memory, frozen
 from trading.simulator.recipes import RECIPES
 from trading.simulator.settlements import settled_at
@@ -155,9 +155,9 @@ CAUSAL = {
     "average_range": filled(indicators.average_range, same, low, same, 5, np.zeros(3)),
     "directional": filled(indicators.directional, same, low, same, 5, 1, N6),
     "directional_index": filled(indicators.directional_index, same, low, same, 5, N6),
-    "on_balance": filled(indicators.on_balance, same, same, np.zeros(2)),
-    "money_flow": filled(indicators.money_flow, same, low, same, same, np.zeros(1), outs=2),
-    "session_average": filled(indicators.session_average, hours, same, low, same, same, np.zeros(4)),
+    "on_balance": filled(volume_indicators.on_balance, same, same, np.zeros(2)),
+    "money_flow": filled(volume_indicators.money_flow, same, low, same, same, np.zeros(1), outs=2),
+    "session_average": filled(volume_indicators.session_average, hours, same, low, same, same, np.zeros(4)),
     "log_change": filled(indicators.log_change, same, np.zeros(1)),
     "annualised": filled(indicators.annualised, hours, same, 1e9, np.zeros(1)),
     "at_bars": filled(indicators.at_bars, same, every_other, np.zeros(2)),
@@ -177,7 +177,7 @@ def kernels_of(*modules: object) -> dict[str, CPUDispatcher]:
 
 
 def test_every_kernel_is_in_the_causality_sweep() -> None:
-    assert set(kernels_of(indicators, windows, window_extremes)) == set(CAUSAL)
+    assert set(kernels_of(indicators, volume_indicators, windows, window_extremes)) == set(CAUSAL)
 
 
 @pytest.mark.parametrize("name", sorted(CAUSAL))
