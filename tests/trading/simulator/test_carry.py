@@ -115,6 +115,23 @@ def test_a_liquidation_inside_a_bar_pays_its_slippage_out_of_what_is_left_of_the
     assert result.liquidations == 1
 
 
+def test_a_liquidation_pays_the_impact_of_its_own_size_at_the_bar_before() -> None:
+    spot, perp = legs([50_000.0 + 50.0 * (bar % 2) for bar in range(90)])
+    high, thin = perp.high.copy(), np.full(90, 40.0)
+    high[80] = 120_000.0
+    costs = CarryCosts(Costs(0.0, 0.0, 0.0, 0.0), Costs(0.0, 0.0, 0.0, 0.5))
+    result = simulate_carry(spot, make_tape(replace(perp, high=high, volume_base=thin)), carry_spec(), costs=costs)
+    (trade,) = result.trades
+    short, per_coin = trade["perp_entry_price"], trade["funding"] / trade["quantity"]
+    met = (2.0 * short + per_coin) / (1.0 + CARRY_RULES.maintenance_rate)
+    changes = np.abs(np.log(50_050.0 / 50_000.0)) * np.ones(79)
+    variance = sum(0.06 * 0.94 ** (78 - at) * change**2 for at, change in enumerate(changes))
+    share = trade["quantity"] * met / (40.0 * perp.close[79])
+    paid = trade["perp_exit_price"] / met - 1.0
+    assert paid == pytest.approx(0.5 * np.sqrt(variance) * np.sqrt(share), rel=1e-6)
+    assert 1e-5 < paid < CARRY_RULES.maintenance_rate, "what the margin cannot pay would not be seen"
+
+
 def test_a_high_on_a_bar_that_spot_does_not_have_still_liquidates() -> None:
     spot, perp = legs([100.0] * 100)
     high = perp.high.copy()
