@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+import numpy as np
+
 from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.case import Bench, Case, Tapes
 from ai_brain.evidence.chain import chained
@@ -19,6 +21,7 @@ from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, GateReason
 from ai_brain.evidence.neighbours import neighbours
 from ai_brain.evidence.power import power_of
 from ai_brain.evidence.prediction import predicted_bands
+from ai_brain.evidence.random_entries import random_entries
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.significance import expectancy_of, significance
 from ai_brain.evidence.verdict import WALK_FORWARD, Neighbours, Power, Verdict
@@ -101,6 +104,7 @@ def _examine(case: Case) -> None:
         case.neighbours = near
         case.ask(findings.of_neighbours(near, settings))
     case.ask(findings.of_significance(case.statistics, settings))
+    _benchmarks(case, judged)
     case.prediction = predicted_bands(
         judged.equity,
         bars_per_hour=HOUR_MS / judged.interval_ms,
@@ -170,6 +174,22 @@ def _worse(case: Case, windows: Sequence[Window]) -> tuple[Run, Run]:
     case.look("costs doubled", doubled)
     case.look("one bar late", late)
     return doubled, late
+
+
+def _benchmarks(case: Case, judged: Run) -> None:
+    """What the judged bars gave to who just held, and to who traded alike at other times."""
+    opens, times = case.main.open, case.main.open_time_ms
+    bars = np.searchsorted(times, judged.open_time_ms)
+    case.buy_and_hold_return = float(case.main.close[bars[-1]] / opens[bars[0]] - 1.0)
+    if not case.is_carry:
+        case.random_entries = random_entries(
+            judged.trades,
+            opens,
+            bars,
+            interval_ms=judged.interval_ms,
+            starting_quote=judged.starting_quote,
+            seed=case.seed,
+        )
 
 
 def _next_to(case: Case, windows: Sequence[Window]) -> Neighbours | None:

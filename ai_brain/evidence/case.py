@@ -21,7 +21,17 @@ from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
-from ai_brain.evidence.verdict import Band, Evidence, Finding, Neighbours, Power, Statistics, Stretch, judge
+from ai_brain.evidence.verdict import (
+    Band,
+    Evidence,
+    Finding,
+    Neighbours,
+    Power,
+    RandomEntries,
+    Statistics,
+    Stretch,
+    judge,
+)
 from ai_brain.evidence.windows import Window, until
 from trading.domain.clock import Clock
 from trading.market.beside import beside_spot
@@ -67,6 +77,8 @@ class Case:
     statistics: Statistics | None = None
     power: Power | None = None
     neighbours: Neighbours | None = None
+    random_entries: RandomEntries | None = None
+    buy_and_hold_return: float | None = None
     prediction: tuple[Band, ...] = ()
     judged: Run | None = None
     main: Tape = field(init=False)
@@ -162,6 +174,8 @@ class Case:
             statistics=self.statistics,
             power=self.power,
             neighbours=self.neighbours,
+            random_entries=self.random_entries,
+            buy_and_hold_return=self.buy_and_hold_return,
             prediction=self.prediction,
             suspicious=suspicious_trades(trades) if quarantined else (),
             rules=rules_told(self.tapes.conditions.rules),

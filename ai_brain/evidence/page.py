@@ -29,6 +29,7 @@ def evidence_markdown(evidence: Evidence) -> str:
         _walk_forward(evidence),
         _statistics(evidence.statistics),
         _neighbours(evidence.neighbours),
+        _benchmarks(evidence),
         _prediction(evidence),
         _data(evidence),
     ]
@@ -124,6 +125,24 @@ def _neighbours(near: Neighbours | None) -> list[str]:
         f"{near.earning} earned, {near.median_net_return:+.3%} in the middle",
         f"- the worst of them {near.worst_net_return:+.3%}: {near.worst}",
     ]
+
+
+def _benchmarks(evidence: Evidence) -> list[str]:
+    if evidence.buy_and_hold_return is None:
+        return []
+    lines = [
+        "## Against doing nothing clever",
+        "",
+        f"- holding the market from the first judged bar to the last: {evidence.buy_and_hold_return:+.3%}; cash: 0",
+    ]
+    r = evidence.random_entries
+    if r is not None:
+        lines.append(
+            f"- the same trades begun at random, {r.draws:,} times: {r.median_return:+.3%} in the middle, one in "
+            f"twenty {r.high_return:+.3%} or more; its own brought {r.actual_return:+.3%}, as good by chance in "
+            f"{r.as_good_share:.1%}"
+        )
+    return lines
 
 
 def _effective(s: Statistics) -> str:

@@ -133,6 +133,19 @@ class Neighbours(_Record):
     worst_net_return: float
 
 
+class RandomEntries(_Record):
+    """What the judged trades brought against the same trades begun at random; fractions of the starting equity."""
+
+    draws: int
+    actual_return: float
+    """Sum of the trades' own net results."""
+    median_return: float
+    high_return: float
+    """Reached by one draw in twenty."""
+    as_good_share: float
+    """Of the draws, those that did at least as well, the record itself counted as one of them: (1 + k) / (1 + n)."""
+
+
 class Statistics(_Record):
     """What the significance rests on; Sharpe ratios per bar, of the walk-forward chain."""
 
@@ -185,6 +198,10 @@ class Evidence(_Record):
     """None: a carry, whose small steady payments are no matter of the same hurdle; or refused before it was asked."""
     neighbours: Neighbours | None = None
     """None: it lost, or it never came to that, or none of its numbers can be varied."""
+    random_entries: RandomEntries | None = None
+    """None: a carry, or no closed trade."""
+    buy_and_hold_return: float | None = None
+    """Of the market from the first judged bar's open to the last one's close, no costs; cash has 0."""
     prediction: tuple[Band, ...]
     """99 % of the walk-forward chain's stretches of that many bars lie inside."""
     suspicious: tuple[str, ...]

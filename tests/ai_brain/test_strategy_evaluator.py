@@ -157,6 +157,16 @@ def test_a_needle_among_its_neighbours_is_cautioned_for_that_with_the_worst_of_t
     assert evidence.neighbours.worst in evidence_markdown(evidence)
 
 
+def test_an_edge_is_told_from_the_same_trades_begun_at_random_and_noise_is_not(bench: Bench) -> None:
+    edge = evaluate(rule_spec(), on(), bench).evidence
+    assert edge.random_entries is not None
+    assert edge.random_entries.as_good_share < 0.01
+    assert edge.random_entries.actual_return > edge.random_entries.high_return > edge.random_entries.median_return
+    assert "the same trades begun at random, 1,000 times" in evidence_markdown(edge)
+    held = on().main.window(edge.stretches[1].start_ms, edge.stretches[-1].end_ms)
+    assert edge.buy_and_hold_return == held.close[-1] / held.open[0] - 1.0
+
+
 def test_one_lucky_month_is_refused_for_that(bench: Bench) -> None:
     steps = np.random.default_rng(6).normal(0.0, 0.006, 9000)
     falls = np.flatnonzero(steps < -0.012)
