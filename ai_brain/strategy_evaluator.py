@@ -68,6 +68,7 @@ def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
             name=spec.name,
             reason=str(evidence.deciding),
             detail=deciding.note,
+            fingerprint=case.fingerprint,
         )
     return judgement
 
@@ -125,6 +126,10 @@ def _worth_a_look(case: Case, search: Window) -> bool:
     if case.spec.reads_basis and case.tapes.spot is None:
         note = "Its rules read the basis: that needs the spot tape too; fetch it."
         return case.ask([findings.refusal(GateReason.DATA_MISSING, note)])
+    if not case.bench.again and case.fingerprint is not None:
+        done_before = case.bench.graveyard.was_refused_doing(case.fingerprint)
+        if not case.ask(cheap_rejection.of_behaviour(done_before)):
+            return False
     rest = rest_window(len(tape), search)
     if isinstance(parameters, RuleParameters):
         case.power = _power(case, rest)

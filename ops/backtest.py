@@ -109,7 +109,13 @@ class AskedAnyway(Graveyard):
         """Never: judge it."""
         return None
 
-    def bury(self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str) -> None:
+    def was_refused_doing(self, fingerprint: str) -> str | None:
+        """Nor for what it does."""
+        return None
+
+    def bury(
+        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
+    ) -> None:
         """Nothing is written."""
 
 

@@ -204,7 +204,13 @@ class NoMemory(Graveyard):
         """Not as far as this one knows."""
         return None
 
-    def bury(self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str) -> None:
+    def was_refused_doing(self, fingerprint: str) -> str | None:
+        """Nor in other words."""
+        return None
+
+    def bury(
+        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
+    ) -> None:
         """It lies there already."""
 
 

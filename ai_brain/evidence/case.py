@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import Judgement
+from ai_brain.evidence.fingerprint import fingerprint
 from ai_brain.evidence.gate_reasons import QUARANTINE
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
@@ -65,7 +67,7 @@ class Bench:
     """Judge although it lies in the graveyard: a person asked. The looks count like any other."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Case:
     """One evaluation under way."""
 
@@ -96,6 +98,11 @@ class Case:
     def seed(self) -> int:
         """Of whatever is drawn for this spec: the same whoever asks, so that a verdict can be derived again."""
         return int(self.sha256[:16], 16)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """What it does on the probe market; None: a carry, or it hardly acts there."""
+        return fingerprint(self.spec)
 
     @property
     def is_carry(self) -> bool:

@@ -28,6 +28,14 @@ def of_memory(refused_before: str | None) -> list[Finding]:
     return [refusal(GateReason.ALREADY_REFUSED, f"The same parameters were refused before, {refused_before}.")]
 
 
+def of_behaviour(refused_before: str | None) -> list[Finding]:
+    """Something that does the same bar for bar lies in the graveyard already, in whatever words."""
+    if refused_before is None:
+        return []
+    note = f"On the probe market it does, bar for bar, what was refused before, {refused_before}."
+    return [refusal(GateReason.ALREADY_REFUSED, note)]
+
+
 def of_length(bars: int, settings: GateSettings) -> list[Finding]:
     """A tape too short to be cut in two says nothing."""
     note = f"{bars} bars of {settings.min_bars} needed; fetch more history."

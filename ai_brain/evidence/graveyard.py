@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Integer, String, Table, func, insert, select
 
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock
@@ -18,6 +18,7 @@ REFUSED = append_only(
         Column("name", String, nullable=False),
         Column("reason", String, nullable=False),
         Column("detail", String, nullable=False),
+        Column("fingerprint", String, nullable=True),  # of what it does; NULL: it hardly acts, or an older burial
     )
 )
 
@@ -29,8 +30,10 @@ class Graveyard:
         self._db = db
         self._clock = clock
 
-    def bury(self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str) -> None:
-        """Write a refusal down; `detail` is one line with both numbers.
+    def bury(
+        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
+    ) -> None:
+        """Write a refusal down; `detail` is one line with both numbers, `fingerprint` says what the strategy does.
 
         Raises:
             StateFileError: it could not be written.
@@ -44,12 +47,20 @@ class Graveyard:
                     name=name,
                     reason=reason,
                     detail=detail,
+                    fingerprint=fingerprint,
                 )
             )
 
     def was_refused(self, spec_sha256: str) -> str | None:
         """`REASON: detail (ID)` of the first refusal of this spec; None: it does not lie here."""
-        wanted = select(REFUSED).where(REFUSED.c.spec_sha256 == spec_sha256).order_by(REFUSED.c.id).limit(1)
+        return self._first(REFUSED.c.spec_sha256 == spec_sha256)
+
+    def was_refused_doing(self, fingerprint: str) -> str | None:
+        """`REASON: detail (ID)` of the first refusal of a strategy that does the same; None: none lies here."""
+        return self._first(REFUSED.c.fingerprint == fingerprint)
+
+    def _first(self, which: ColumnElement[bool]) -> str | None:
+        wanted = select(REFUSED).where(which).order_by(REFUSED.c.id).limit(1)
         with self._db.reading() as connection:
             row = connection.execute(wanted).mappings().first()
         return None if row is None else f"{row['reason']}: {row['detail']} ({row['spec_id']})"

@@ -183,7 +183,7 @@ def test_one_lucky_month_is_refused_for_that(bench: Bench) -> None:
 
 def test_noise_is_refused(bench: Bench) -> None:
     for seed in range(12):
-        judgement = evaluate(rule_spec(f"roc(1) < -{1.0 + seed / 50}"), Tapes(noise(6000, seed), CONDITIONS), bench)
+        judgement = evaluate(rule_spec(f"roc({1 + seed}) < -1.2"), Tapes(noise(6000, seed), CONDITIONS), bench)
         assert judgement.evidence.verdict is Verdict.REJECTED
     assert bench.ledger.count() == 12
 
@@ -245,6 +245,19 @@ def test_a_refused_idea_is_not_paid_for_again_even_under_another_name(bench: Ben
     assert asked.evidence.deciding is GateReason.LOST_ON_SEARCH
     assert (bench.ledger.looks(), bench.ledger.count()) == (looks + 1, 1)
     assert bench.graveyard.count_by_reason() == {"LOST_ON_SEARCH": 1}
+
+
+def test_a_refused_idea_in_other_words_is_not_paid_for_again_unless_a_person_asks(bench: Bench) -> None:
+    tapes = Tapes(noise(6000, 1), CONDITIONS)
+    evaluate(rule_spec("roc(1) < -1.2"), tapes, bench)
+    reworded = rule_spec("close < close[1] * 0.988", position_pct=30.0)
+    looks = bench.ledger.looks()
+    evidence = evaluate(reworded, tapes, bench).evidence
+    assert evidence.deciding is GateReason.ALREADY_REFUSED
+    assert "bar for bar, what was refused before, LOST_ON_SEARCH" in evidence.findings[-1].note
+    assert bench.ledger.looks() == looks
+    asked = evaluate(reworded, tapes, replace(bench, again=True)).evidence
+    assert asked.deciding is GateReason.LOST_ON_SEARCH
 
 
 @pytest.mark.parametrize(
