@@ -33,6 +33,9 @@ def assert_same(alone: Result, together: PopulationResult, place: int) -> None:
     assert score["orders_refused"] == alone.orders_refused
     assert score["gaps_met"] == alone.gaps_met
     assert score["open_quantity"] == alone.open_quantity
+    held = int((alone.trades["exit_bar"] - alone.trades["entry_bar"]).sum())
+    held += 0 if alone.open_trade is None else len(alone.equity) - alone.open_trade.entry_bar
+    assert score["exposure"] == pytest.approx(held / len(alone.equity), rel=1e-12)
     for name, value in summary(alone).to_json().items():
         if name == "days":
             continue
@@ -135,22 +138,35 @@ def test_no_specs_a_carry_or_another_market_are_refused_by_name() -> None:
         simulate_population(tape, [rule_spec(), stranger], costs=COSTS, rules=RULES)
 
 
+@pytest.mark.parametrize("trailing_atr", [None, 40.0])
 @pytest.mark.parametrize("side", [1, -1])
-def test_the_worst_moment_and_the_worst_close_of_bars_that_only_pass_are_in_the_drawdowns(side: int) -> None:
+def test_the_worst_moment_and_the_worst_close_of_bars_that_only_pass_are_in_the_drawdowns(
+    side: int, trailing_atr: float | None
+) -> None:
     def bar(opened: float, best: float, worst: float, closed: float) -> tuple[float, float, float, float]:
         """A bar as a holder of that side sees it: losses count downwards from 100."""
         prices = [100.0 + side * (price - 100.0) for price in (opened, best, worst, closed)]
         return prices[0], max(prices), min(prices), prices[3]
 
     passing = [bar(99, 99, 98, 98), bar(98, 98, 80, 97), bar(97, 98, 94, 94), bar(94, 98, 93, 96)]
-    rows = [bar(100, 101, 100, 101), bar(101, 101, 98, 99), *passing, *[bar(96, 97, 95, 96)] * 4]
+    quiet = [bar(100, 100.5, 99.5, 100)] * 20
+    rows = [*quiet, bar(100, 101, 100, 101), bar(101, 101, 98, 99), *passing, *[bar(96, 97, 95, 96)] * 4]
     entry = "entry_long" if side > 0 else "entry_short"
     rule = f"close {'>' if side > 0 else '<'} open"
-    spec = rule_spec(lists={entry: (rule,)}, max_hold_bars=8, position_pct=100.0)
+    spec = rule_spec(lists={entry: (rule,)}, max_hold_bars=8, position_pct=100.0, trailing_atr=trailing_atr)
     costs, rules = Costs(0.0, 0.0, 0.0, 0.0), MarketRules(lot=1e-6, min_notional=0.0)
     tape = tape_of(rows)
     together = simulate_population(tape, [spec], costs=costs, rules=rules, keep_trades=True)
     assert_same(simulate(tape, spec, costs=costs, rules=rules), together, 0)
-    quantity = 10_000.0 / rows[1][0]
+    quantity = 10_000.0 / rows[21][0]
     assert together.scores["max_drawdown_intrabar"][0] == pytest.approx(21.0 * quantity / 10_000.0, abs=1e-6)
     assert together.scores["max_drawdown"][0] == pytest.approx(7.0 * quantity / 10_000.0, abs=1e-6)
+
+
+def test_a_trade_that_brought_nothing_is_not_among_the_won() -> None:
+    rows = [(100.0, 101.0, 99.0, 100.5), *[(100.0, 101.0, 99.0, 100.0)] * 9]
+    spec = rule_spec(lists={"entry_long": ("close > open",)}, max_hold_bars=3)
+    costs, tape = Costs(0.0, 0.0, 0.0, 0.0), tape_of(rows)
+    together = simulate_population(tape, [spec], costs=costs, rules=RULES, keep_trades=True)
+    assert_same(simulate(tape, spec, costs=costs, rules=RULES), together, 0)
+    assert (together.scores["trades"][0], together.scores["win_rate"][0]) == (1, 0.0)
