@@ -133,8 +133,10 @@ def holds_carry(service: Service) -> bool:
 async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: Home) -> None:
     approved_carry(lab_home)
     lab_home.armed_file.unlink()
+    began_s = time.monotonic()
     async with running(lab_home) as (service, task):
         await until(lambda: service.schedule.has_run("loop"), task)
+        took_s = time.monotonic() - began_s
     beat = json.loads(lab_home.heartbeat_file.read_text())
     assert beat["data_quality"] > 0
     assert beat["accounts"][0]["kind"] == "live (sandbox)"
@@ -146,6 +148,7 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
         assert first[name], name
     assert str(first["regime"]).split()[0] in ("calm", "usual", "stormy"), first["regime"]
     assert verify_audit(lab_home.audit_file).ok
+    assert took_s < 8.0
 
 
 def told(service: Service) -> str:
@@ -245,7 +248,7 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
         await until(lambda: any(text.startswith("🚨 Stop seen (KILL_SWITCH)") for text in chat(world)), task)
         lines = len(audit_lines(lab_home))
         await until(lambda: len(audit_lines(lab_home)) > lines, task)
-    assert took_s < 15.0
+    assert took_s < 3.0
     assert audit_lines(lab_home)[-1]["reason"] == "KILL_SWITCH"
     assert audit_lines(lab_home)[-1]["status"] == "HALTED"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
@@ -344,7 +347,7 @@ async def test_the_service_ends_in_time_although_telegram_never_answers(lab_home
         await until(task.done)
         took_s = time.monotonic() - began_s
     assert task.exception() is None
-    assert took_s < 10.0, "five seconds, and what a busy machine adds"
+    assert took_s < 5.0
     assert service.lab.outbox.waiting >= 1, "what was not taken waits on disk"
 
 

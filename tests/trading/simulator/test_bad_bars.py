@@ -228,6 +228,7 @@ print(runs)
 """
 
 
+@pytest.mark.timeout(300)  # it compiles every kernel anew: 40 s of an idle core
 def test_no_kernel_reads_or_writes_beyond_an_array(tmp_path: Path) -> None:
     environment = {
         **os.environ,
