@@ -108,7 +108,7 @@ def of_neighbours(found: Neighbours, settings: GateSettings) -> list[Finding]:
 
 
 def of_months(run: Run) -> list[Finding]:
-    """Asked of the chain of judged stretches: did it live on one month? A chain of less than three is not asked."""
+    """Asked of the chain of judged stretches: did it live on one month? A chain of less than 90 days is not asked."""
     if float(run.returns.min()) <= -1.0 or (without := without_months(run.open_time_ms, run.returns)) is None:
         return []
     note = (

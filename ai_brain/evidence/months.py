@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_MONTHS = 3
-"""A record of fewer cannot do without one of them."""
+MIN_DAYS = 90
+"""A shorter record cannot do without a month."""
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,12 @@ def without_months(open_time_ms: NDArray[np.int64], returns: NDArray[np.float64]
         returns: (n,) per bar, fractions above -1; the months' returns compound theirs.
 
     Returns:
-        None: it touches fewer than `MIN_MONTHS` months.
+        None: it is shorter than `MIN_DAYS`.
     """
     month = open_time_ms.astype("datetime64[ms]").astype("datetime64[M]")
-    names, place = np.unique(month, return_inverse=True)
-    if len(names) < MIN_MONTHS:
+    if int(open_time_ms[-1] - open_time_ms[0]) < MIN_DAYS * DAY_MS:
         return None
+    names, place = np.unique(month, return_inverse=True)
     growth = np.bincount(place, weights=np.log1p(returns))
     best, worst = int(np.argmax(growth)), int(np.argmin(growth))
     left = np.expm1(growth.sum() - growth)

@@ -28,9 +28,9 @@ def test_the_best_and_the_worst_month_are_named_and_taken_out_whole() -> None:
     assert left.without_worst == pytest.approx(1.01 * 1.10 - 1.0)
 
 
-def test_two_months_cannot_do_without_one() -> None:
-    assert without_months(days(60), np.full(60, 0.01)) is None
-    assert without_months(days(61), np.full(61, 0.01)) is not None
+def test_less_than_ninety_days_cannot_do_without_a_month_however_many_they_touch() -> None:
+    assert without_months(days(90), np.full(90, 0.01)) is None
+    assert without_months(days(91), np.full(91, 0.01)) is not None
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=100, max_size=300))
