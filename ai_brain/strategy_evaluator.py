@@ -17,7 +17,7 @@ from ai_brain.evidence import cheap_rejection, findings
 from ai_brain.evidence.case import Bench, Case, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
-from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, GateReason
+from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, OF_ITS_WORDING_OR_SIZE, GateReason
 from ai_brain.evidence.neighbours import neighbours
 from ai_brain.evidence.power import power_of
 from ai_brain.evidence.prediction import predicted_bands
@@ -68,7 +68,7 @@ def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
             name=spec.name,
             reason=str(evidence.deciding),
             detail=deciding.note,
-            fingerprint=case.fingerprint,
+            fingerprint=None if evidence.deciding in OF_ITS_WORDING_OR_SIZE else case.fingerprint,
         )
     return judgement
 

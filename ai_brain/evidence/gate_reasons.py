@@ -52,6 +52,9 @@ CHEAP = frozenset(
 )
 """Refusals that cost no trial: no performance was computed."""
 
+OF_ITS_WORDING_OR_SIZE = CHEAP | {GateReason.NO_TRADES, GateReason.LIQUIDATED}
+"""Refusals that say nothing of whoever does the same in fewer words, in another size or with less leverage."""
+
 NOT_THE_IDEAS_FAULT = frozenset(
     {GateReason.ALREADY_REFUSED, GateReason.DATA_MISSING, GateReason.DATA_TOO_SHORT, GateReason.ERROR}
 )

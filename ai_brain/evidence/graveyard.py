@@ -18,7 +18,7 @@ REFUSED = append_only(
         Column("name", String, nullable=False),
         Column("reason", String, nullable=False),
         Column("detail", String, nullable=False),
-        Column("fingerprint", String, nullable=True),  # of what it does; NULL: it hardly acts, or an older burial
+        Column("fingerprint", String, nullable=True),  # of what it does, if refused for that
     )
 )
 

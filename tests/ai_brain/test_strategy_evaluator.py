@@ -260,6 +260,12 @@ def test_a_refused_idea_in_other_words_is_not_paid_for_again_unless_a_person_ask
     assert asked.deciding is GateReason.LOST_ON_SEARCH
 
 
+def test_who_does_in_few_words_what_was_refused_for_its_many_is_judged(bench: Bench) -> None:
+    wordy = rule_spec(filters=tuple(f"close > {n / 100}" for n in range(1, 9)))
+    assert evaluate(wordy, on(), bench).evidence.deciding is GateReason.TOO_COMPLEX
+    assert evaluate(rule_spec(), on(), bench).evidence.verdict is Verdict.APPROVED
+
+
 @pytest.mark.parametrize(
     ("spec", "tapes", "reason"),
     [

@@ -22,6 +22,16 @@ def finding(reason: GateReason, *, passed: bool, refuses: bool = True) -> Findin
     return Finding(reason=reason, passed=passed, refuses=refuses, value=1.0, limit=2.0, note="Words.")
 
 
+def test_evidence_written_before_a_field_was_added_keeps_the_hash_that_was_signed(evidence: Evidence) -> None:
+    written = json.loads(json.dumps(evidence.to_json()))
+    assert not {"power", "neighbours", "random_entries", "buy_and_hold_return"} & set(written)
+    signed = hashlib.sha256(json.dumps(written, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    again = Evidence.model_validate(written)
+    assert again.neighbours is None
+    assert again.to_json() == written
+    assert again.evidence_sha256 == evidence.evidence_sha256 == signed
+
+
 def test_nothing_shown_is_a_refusal() -> None:
     assert judge(()) == (Verdict.REJECTED, GateReason.ERROR)
 
