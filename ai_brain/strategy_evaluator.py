@@ -188,7 +188,7 @@ def _benchmarks(case: Case, judged: Run) -> None:
     case.buy_and_hold_return = float(case.main.close[bars[-1]] / opens[bars[0]] - 1.0)
     if not case.is_carry:
         case.random_entries = random_entries(
-            judged.trades,
+            judged.table,
             opens,
             bars,
             interval_ms=judged.interval_ms,

@@ -33,7 +33,7 @@ def random_entries(
     of the starting equity and added up, for neither the trades nor their copies are sized by what came before.
 
     Args:
-        trades: Closed ones of a rule strategy, fills with their costs.
+        trades: Of a rule strategy, with their costs; one left open counts up to where it was marked.
         opens: (n,) open of each bar of the tape, quote.
         judged: (m,) indices of the bars at which a trade could have been opened.
         interval_ms: Of the bars.

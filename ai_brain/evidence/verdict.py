@@ -138,7 +138,7 @@ class RandomEntries(_Record):
 
     draws: int
     actual_return: float
-    """Sum of the trades' own net results."""
+    """Sum of the trades' own net results, those left open as marked."""
     median_return: float
     high_return: float
     """Reached by one draw in twenty."""
@@ -199,7 +199,7 @@ class Evidence(_Record):
     neighbours: Neighbours | None = None
     """None: it lost, or it never came to that, or none of its numbers can be varied."""
     random_entries: RandomEntries | None = None
-    """None: a carry, or no closed trade."""
+    """None: a carry, or no trade."""
     buy_and_hold_return: float | None = None
     """Of the market from the first judged bar's open to the last one's close, no costs; cash has 0."""
     prediction: tuple[Band, ...]

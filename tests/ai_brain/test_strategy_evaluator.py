@@ -163,6 +163,8 @@ def test_an_edge_is_told_from_the_same_trades_begun_at_random_and_noise_is_not(b
     assert edge.random_entries.as_good_share < 0.01
     assert edge.random_entries.actual_return > edge.random_entries.high_return > edge.random_entries.median_return
     assert "the same trades begun at random, 1,000 times" in evidence_markdown(edge)
+    marked = sum(edge.stretches[number].net_return for number in (1, 2, 3, 4))  # each of its own account
+    assert edge.random_entries.actual_return == pytest.approx(marked, abs=1e-9)
     held = on().main.window(edge.stretches[1].start_ms, edge.stretches[-1].end_ms)
     assert edge.buy_and_hold_return == held.close[-1] / held.open[0] - 1.0
 
