@@ -1,8 +1,9 @@
 """The lab's memory of what it tried: one SQLite file, written by many, in which nothing is ever changed.
 
 Tables are append-only: a trigger refuses every update and delete. SQL and its library stay in this file and in the
-files that define their own tables on `METADATA` (`evidence/trial_ledger.py`, `evidence/graveyard.py`,
-`evidence/vault.py`).
+files that define their own tables on `METADATA`: `evidence/trial_ledger.py` (`trials`, `ideas`),
+`evidence/graveyard.py` (`graveyard`), `evidence/vault.py` (`vault_openings`), `evidence/candidate_stream.py`
+(`candidates`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class LearningDb:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+        # A statement that failed is told without its values: what could not be recorded must not stand in a traceback.
+        self._engine: Engine = create_engine(
+            f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
+        )
         event.listen(self._engine, "connect", _prepare)
         try:
             with self._translated():

@@ -1,215 +1,232 @@
-"""One spec -> Evidence. Cheap refusals first, then one look at the search stretch, then a walk forward over the rest.
+"""One spec -> Evidence. Cheap refusals first, then one look at the search stretch, a walk forward, and last the vault.
 
-The walk is a chain of judged stretches. Each begins flat, past a purge as long as the longest trade before it, with its
-indicators warmed up on all bars before it. A spec's parameters are fixed: nothing is chosen between two stretches.
+Each judged stretch begins flat, past a purge as long as the longest trade before it, with its indicators warmed up on
+all bars before it. A spec's parameters are fixed: nothing is chosen between two stretches. The vault, the newest part,
+is opened only for what stands until then, and its opening is in the book before it is read.
 Every performance is in the trial ledger before a verdict that rests on it leaves this file. Zero trades, a number that
 is none, or an error of the test is a refusal, never a pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import median
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ai_brain.evidence import cheap_rejection, findings
-from ai_brain.evidence.case import Bench, Case, Tapes
+from ai_brain.evidence.at_the_vault import judge_at_vault, statistics_of, tell_beside, tell_record
+from ai_brain.evidence.case import Bench, Case, Look, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, OF_ITS_WORDING_OR_SIZE, GateReason
-from ai_brain.evidence.neighbours import neighbours
+from ai_brain.evidence.graveyard import Burial
 from ai_brain.evidence.power import power_of
-from ai_brain.evidence.prediction import predicted_bands
-from ai_brain.evidence.random_entries import random_entries
+from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.significance import expectancy_of, significance
-from ai_brain.evidence.verdict import WALK_FORWARD, Neighbours, Power, Verdict
-from ai_brain.evidence.windows import Window, purged, rest_window, search_window, shares
+from ai_brain.evidence.return_moments import return_moments
+from ai_brain.evidence.stress import under_stress
+from ai_brain.evidence.verdict import (
+    SEARCH,
+    WALK_FORWARD,
+    Evidence,
+    Overfitting,
+    Power,
+    Verdict,
+)
+from ai_brain.evidence.walk import next_to, walk_forward, worse
+from ai_brain.evidence.windows import Window, between, search_window, vault_window
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.market import INTERVAL_MS, YEAR_MS
 from trading.strategy.spec import RuleParameters, StrategySpec
 
 HOUR_MS = INTERVAL_MS["1h"]
+Found = TypeVar("Found")
 
 
-def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Judgement:
+def evaluate(spec: StrategySpec, tapes: Tapes, bench: Bench, *, search: Overfitting | None = None) -> Judgement:
     """Judge one spec on one recorded market.
 
     Args:
         spec: What is judged; its parameters stay as they are.
-        tapes: The oldest part is searched, the rest judges, stretch by stretch.
-        bench: Ledger, graveyard, thresholds and clock.
+        tapes: The oldest part is searched, what follows judges, stretch by stretch, the newest last.
+        bench: Ledger, graveyard, vault, thresholds and clock.
+        search: How far the search that chose it is to be believed; None: nobody chose it among others.
 
     Returns:
         Evidence with its verdict and the table of judged trades. A refusal that is the idea's own fault lies in the
         graveyard when this returns.
 
     Raises:
-        StateFileError: the ledger could not be written; then nothing may be shown.
+        StateFileError: a book could not be written; then nothing may be shown.
         DataProviderError: the spot tape is of another market than the one the rules read the basis of.
     """
     case = Case(spec, tapes, bench)
+    if worth_a_look(case) and (searched := searched_run(case)) is not None:
+        case.look(Look(SEARCH, searched))
+        if stands_on_search(case, searched) and stands_before_vault(case, searched, search=search):
+            judge_vault(case)
+    return concluded([case])[0]
+
+
+def worth_a_look(case: Case) -> bool:
+    """Everything that can be asked without computing a performance."""
+    return bool(_guarded(case, lambda: _worth_a_look(case)))
+
+
+def searched_run(case: Case) -> Run | None:
+    """The search stretch; to be in the ledger before anyone learns of it. None: the test failed."""
+    return _guarded(case, lambda: _searched_run(case))
+
+
+def stands_on_search(case: Case, searched: Run) -> bool:
+    """Whether it goes on after its first look."""
+    case.known[SEARCH] = searched
+    confidence = probabilistic_sharpe(return_moments(searched.returns))
+    return case.ask(findings.of_books(searched) + findings.of_search(searched, confidence, case.bench.settings))
+
+
+def stands_before_vault(case: Case, searched: Run, *, search: Overfitting | None = None) -> bool:
+    """Everything before the vault; `search`: how far the search that chose it is to be believed."""
+    return bool(_guarded(case, lambda: _stands_before_vault(case, searched, search)))
+
+
+def judge_vault(case: Case) -> None:
+    """The vault and the whole record, of a case that stands before it."""
+    _guarded(case, lambda: judge_at_vault(case, _windows(case)[2]))
+
+
+def concluded(cases: Sequence[Case]) -> list[Judgement]:
+    """Judgements; what they refuse for the idea's own fault lies in the graveyard when this returns."""
+    judgements = [case.close() for case in cases]
+    refused = [_burial(case, found.evidence) for case, found in zip(cases, judgements, strict=True)]
+    if cases:
+        cases[0].bench.graveyard.bury([burial for burial in refused if burial is not None])
+    return judgements
+
+
+def _burial(case: Case, evidence: Evidence) -> Burial | None:
+    if evidence.verdict is not Verdict.REJECTED or evidence.deciding in NOT_THE_IDEAS_FAULT:
+        return None
+    deciding = next(f for f in evidence.findings if f.reason is evidence.deciding and not f.passed)
+    return Burial(
+        spec_sha256=case.sha256,
+        spec_id=case.spec.id,
+        name=case.spec.name,
+        reason=str(evidence.deciding),
+        detail=deciding.note,
+        fingerprint=None if evidence.deciding in OF_ITS_WORDING_OR_SIZE else case.fingerprint,
+    )
+
+
+def _guarded(case: Case, step: Callable[[], Found]) -> Found | None:
+    """An error of the test is a finding, and never a pass; a book that cannot be written ends everything."""
     try:
-        _examine(case)
+        return step()
     except StateFileError:
         raise
     except (TradingEngineError, ValueError, ArithmeticError) as error:
         note = f"The test itself failed: {type(error).__name__}: {error}."
         case.findings.append(findings.refusal(GateReason.ERROR, note))
-    judgement = case.close()
-    evidence = judgement.evidence
-    is_known = bench.graveyard.was_refused(case.sha256) is not None
-    if evidence.verdict is Verdict.REJECTED and evidence.deciding not in NOT_THE_IDEAS_FAULT and not is_known:
-        deciding = next(f for f in evidence.findings if f.reason is evidence.deciding and not f.passed)
-        bench.graveyard.bury(
-            spec_sha256=case.sha256,
-            spec_id=spec.id,
-            name=spec.name,
-            reason=str(evidence.deciding),
-            detail=deciding.note,
-            fingerprint=None if evidence.deciding in OF_ITS_WORDING_OR_SIZE else case.fingerprint,
-        )
-    return judgement
+        return None
 
 
-def _examine(case: Case) -> None:
-    settings = case.bench.settings
-    bars = len(case.main)
+def _windows(case: Case) -> tuple[Window, Window, Window]:
+    """Search, walk-forward, vault."""
+    bars, settings = len(case.main), case.bench.settings
     search = search_window(bars, search_fraction=settings.search_pct / 100.0)
-    if not _worth_a_look(case, search):
-        return
-    searched = case.run(search, case.tapes.conditions)
-    case.look("search", searched)
-    if not case.ask(findings.of_books(searched) + findings.of_search(searched)):
-        return
-    windows, judged = _walk_forward(case, rest_window(bars, search), searched)
-    moments = case.look(WALK_FORWARD, judged)
-    case.judged = judged
-    doubled, late = _worse(case, windows)
-    ledger, results = case.bench.ledger, () if case.is_carry else [trade.pnl_quote for trade in judged.trades]
-    case.statistics = significance(
-        moments,
-        trials=ledger.count(),
-        effective_trials=ledger.effective_count(),
-        ledger_variance=ledger.sharpe_variance(bars_per_year=judged.bars_per_year, family=str(case.spec.type)),
-        confidence=settings.confidence,
-        expectancy=expectancy_of(results, confidence=settings.confidence, seed=case.seed),
-    )
-    case.ask(findings.of_books(judged))
-    case.ask(findings.of_plausibility(case.spec.parameters, judged, moments, settings))
-    case.ask(findings.of_sample(judged, is_carry=case.is_carry, settings=settings))
-    case.ask(findings.of_fragility(doubled, late))
-    case.ask(findings.of_months(judged))
-    if judged.net_return > 0.0 and (near := _next_to(case, windows)) is not None:
-        case.neighbours = near
-        case.ask(findings.of_neighbours(near, settings))
-    case.ask(findings.of_significance(case.statistics, settings))
-    _benchmarks(case, judged)
-    case.prediction = predicted_bands(
-        judged.equity,
-        bars_per_hour=HOUR_MS / judged.interval_ms,
-        entry_cost_fraction=(judged.fees_quote + judged.slippage_quote)
-        / judged.starting_quote
-        / max(judged.entries, 1),
-    )
+    vault = vault_window(bars, vault_fraction=settings.vault_pct / 100.0)
+    return search, between(search, vault), vault
 
 
-def _worth_a_look(case: Case, search: Window) -> bool:
-    """Everything that can be asked without computing a performance, cheapest first."""
+def _searched_run(case: Case) -> Run:
+    searched = case.run(_windows(case)[0], case.tapes.conditions)
+    return_moments(searched.returns)  # what has none is an error of the test, and never reaches the ledger
+    return searched
+
+
+def _worth_a_look(case: Case) -> bool:
+    """Cheapest first."""
     settings, tape, parameters = case.bench.settings, case.main, case.spec.parameters
-    refused_before = None if case.bench.again else case.bench.graveyard.was_refused(case.sha256)
-    if not case.ask(cheap_rejection.of_memory(refused_before)):
+    search, middle, _ = _windows(case)
+    if not case.ask(cheap_rejection.of_memory(None if case.bench.again else case.refused_before)):
         return False
     if not case.ask(cheap_rejection.of_length(len(tape), settings)):
         return False
     if case.spec.reads_basis and case.tapes.spot is None:
         note = "Its rules read the basis: that needs the spot tape too; fetch it."
         return case.ask([findings.refusal(GateReason.DATA_MISSING, note)])
-    if not case.bench.again and case.fingerprint is not None:
-        done_before = case.bench.graveyard.was_refused_doing(case.fingerprint)
-        if not case.ask(cheap_rejection.of_behaviour(done_before)):
-            return False
-    rest = rest_window(len(tape), search)
     if isinstance(parameters, RuleParameters):
-        case.power = _power(case, rest)
-        return (
-            case.ask(cheap_rejection.of_complexity(parameters, settings))
-            and case.ask(cheap_rejection.of_move(tape, parameters, search, case.tapes.conditions.costs, settings))
-            and case.ask(cheap_rejection.of_signals(tape, parameters, rest, settings))
+        case.power = case.power or power_now(case)
+        if not case.ask(cheap_rejection.of_complexity(parameters, settings)):
+            return False
+        if not case.ask(cheap_rejection.of_power(case.power, settings, bars_per_year=YEAR_MS / tape.interval_ms)):
+            return False
+    if not case.bench.again and not case.ask(cheap_rejection.of_behaviour(case.done_before)):
+        return False
+    if isinstance(parameters, RuleParameters):
+        seen, costs = case.tapes.beginnings, case.tapes.conditions.costs
+        return case.ask(cheap_rejection.of_move(seen.until(tape, search), parameters, costs, settings)) and case.ask(
+            cheap_rejection.of_signals(seen.until(tape, middle), parameters, settings)
         )
     if case.tapes.spot is None:
         return case.ask([findings.refusal(GateReason.DATA_MISSING, "A carry needs the spot tape too; fetch it.")])
-    return case.ask(cheap_rejection.of_funding(tape, parameters, rest, settings))
+    return case.ask(cheap_rejection.of_funding(tape, parameters, Window(0, middle.stop), settings))
 
 
-def _power(case: Case, rest: Window) -> Power:
-    """What the judged stretches could prove of anyone, before anything is known of this one."""
-    ledger, per_year = case.bench.ledger, YEAR_MS / case.main.interval_ms
+def power_now(case: Case, *, together_with: int = 0) -> Power:
+    """What the tape could prove of anyone, before anything is known of this one.
+
+    Args:
+        case: On whose tape, in whose family.
+        together_with: Other specs of the same search, all of which will be looked at before any is judged.
+    """
+    ledger, (_, _, vault) = case.bench.ledger, _windows(case)
     return power_of(
-        rest.bars,
-        trials=ledger.count() + (not ledger.knows(case.sha256)),
-        ledger_variance=ledger.sharpe_variance(bars_per_year=per_year, family=str(case.spec.type)),
-        bars_per_year=per_year,
+        len(case.main),
+        vault_bars=vault.bars,
+        vault_level=case.bench.candidates.next_level(),
+        trials=ledger.count() + (not ledger.knows(case.sha256)) + together_with,
+        expected_maximum=ledger.expected_maximum(more=together_with + (not ledger.knows(case.sha256))),
+        bars_per_year=YEAR_MS / case.main.interval_ms,
         confidence=case.bench.settings.deflated_sharpe,
     )
 
 
-def _walk_forward(case: Case, rest: Window, searched: Run) -> tuple[list[Window], Run]:
-    """The judged stretches and the chain of their runs; what is purged before one rests on what came before it only."""
-    parameters, count = case.spec.parameters, case.bench.settings.stretches
-    allowed = parameters.risk.max_hold_bars if isinstance(parameters, RuleParameters) else None
-    holding = max(allowed or 0, searched.longest_holding_bars)
-    windows, runs = list[Window](), list[Run]()
-    for number, share in enumerate(shares(rest, count), start=1):
-        window = purged(share, holding_bars=holding)
-        run = case.run(window, case.tapes.conditions)
-        purge = window.first - share.first
-        case.look(f"{WALK_FORWARD} {number}/{count}", run, purge_bars=purge, holding_bars=holding)
-        holding = max(holding, run.longest_holding_bars)
-        windows.append(window)
-        runs.append(run)
-    return windows, chained(runs)
+def _stands_before_vault(case: Case, searched: Run, choice: Overfitting | None) -> bool:
+    """Cheapest first; the first refusal ends it, and what was asked by then is on the page."""
+    search, middle, _ = _windows(case)
+    windows, runs = walk_forward(case, middle, searched)
+    walked, known = chained(runs), chained([searched, *runs])
+    case.known |= {f"{WALK_FORWARD} {number}/{len(runs)}": run for number, run in enumerate(runs, start=1)}
+    case.judged, case.overfitting = walked, choice
+    is_fit = _is_enough(case, known, walked)
+    case.statistics = statistics_of(case, known, walked)
+    is_fit = is_fit and case.ask(findings.of_luck(case.statistics, choice, case.bench.settings))
+    if is_fit and _is_robust(case, [search, *windows], known) and case.stands:
+        return True
+    tell_record(case)
+    if is_fit:
+        tell_beside(case)
+    return False
 
 
-def _worse(case: Case, windows: Sequence[Window]) -> tuple[Run, Run]:
-    """The same chain with all costs doubled, and with entries one bar late."""
-    conditions = case.tapes.conditions
-    doubled, late = (chained([case.run(w, c) for w in windows]) for c in (conditions.dear(), conditions.late()))
-    case.look("costs doubled", doubled)
-    case.look("one bar late", late)
-    return doubled, late
-
-
-def _benchmarks(case: Case, judged: Run) -> None:
-    """What the judged bars gave to who just held, and to who traded alike at other times."""
-    opens, times = case.main.open, case.main.open_time_ms
-    bars = np.searchsorted(times, judged.open_time_ms)
-    case.buy_and_hold_return = float(case.main.close[bars[-1]] / opens[bars[0]] - 1.0)
-    if not case.is_carry:
-        case.random_entries = random_entries(
-            judged.table,
-            opens,
-            bars,
-            interval_ms=judged.interval_ms,
-            starting_quote=judged.starting_quote,
-            seed=case.seed,
-        )
-
-
-def _next_to(case: Case, windows: Sequence[Window]) -> Neighbours | None:
-    """The strategies with one number a tenth away, each over the judged stretches as one; the spec itself stays."""
-    whole = Window(windows[0].first, windows[-1].stop)
-    runs = {name: case.run(whole, case.tapes.conditions, spec) for name, spec in neighbours(case.spec).items()}
-    if not runs:
-        return None
-    case.record({f"next to it, {name}": run for name, run in runs.items()})
-    returns = {name: run.net_return for name, run in runs.items()}
-    worst = min(returns, key=lambda name: returns[name])
-    return Neighbours(
-        count=len(returns),
-        earning=sum(value > 0.0 for value in returns.values()),
-        median_net_return=median(returns.values()),
-        worst=worst,
-        worst_net_return=returns[worst],
+def _is_enough(case: Case, known: Run, walked: Run) -> bool:
+    """Books, belief and sample."""
+    settings, moments = case.bench.settings, return_moments(known.returns)
+    return case.ask(
+        [
+            *findings.of_books(walked),
+            *findings.of_sample(known, walked, is_carry=case.is_carry, settings=settings),
+            *findings.of_plausibility(case.spec.parameters, known, moments, settings),
+        ]
     )
+
+
+def _is_robust(case: Case, windows: list[Window], known: Run) -> bool:
+    """What earned before the vault is asked how little it takes to break it; `windows`: the search stretch first."""
+    if not case.ask([*findings.of_fragility(*worse(case, windows)), *findings.of_months(known)]):
+        return False
+    if (near := next_to(case, windows[1:])) is not None:
+        case.neighbours = near
+        case.ask(findings.of_neighbours(near, case.bench.settings))
+    case.stress, found = under_stress(case, before=windows[-1].stop)
+    return case.ask(found)

@@ -15,7 +15,7 @@ from math import erfc, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.false_discovery import StreamDecisions, lord_plus_plus, saffron
+from ai_brain.evidence.false_discovery import StreamDecisions, early_spending, lord_plus_plus, saffron
 from ai_brain.evidence.sequential_test import Promise, e_values, promise_of
 
 Q = 0.1
@@ -27,7 +27,8 @@ RESULTS = 1000
 SHOWN_AT = (50, 100, 200, 500, 1000)
 PROMISE = Promise(expectancy=0.2, low=-3.0, high=3.0)
 PROCEDURES: dict[str, Callable[[list[float]], StreamDecisions]] = {
-    "LORD++": partial(lord_plus_plus, q=Q, w0=Q / 2),
+    "LORD++, as the gate keeps it": partial(lord_plus_plus, q=Q, w0=0.9 * Q, spending=early_spending),
+    "LORD++, published spending": partial(lord_plus_plus, q=Q, w0=Q / 2),
     "LORD++, w0 = q / 10": partial(lord_plus_plus, q=Q),
     "SAFFRON": partial(saffron, q=Q),
 }

@@ -1,7 +1,7 @@
-"""How fast the evidence gate's own computations are: `python -m benchmarks.evidence [FIGURE ...]`; JSON last.
+"""How fast the evidence gate is: `python -m benchmarks.evidence [GROUP ...] [--quick] [--json FILE]`; JSON last.
 
-A figure is a function below that takes nothing and returns its number, the unit in its name; without names all are
-measured. Inputs are synthetic and seeded, so that no figure needs recorded data.
+A group is a function below that returns its figures by name, the unit in the name; without groups all are measured.
+The ledger's are of a million real rows, or with `--quick` of a twentieth, seconds and megabytes brought to a million.
 """
 
 from __future__ import annotations
@@ -9,35 +9,25 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ai_brain.evidence.backtest_overfitting import backtest_overfitting
-from ai_brain.evidence.case import Bench, Tapes
-from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.graveyard import Graveyard
-from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.superior_predictive_ability import superior_predictive_ability
-from ai_brain.evidence.trial_ledger import TrialLedger
-from ai_brain.learning_db import LearningDb
-from ai_brain.strategy_evaluator import evaluate
-from trading.domain.clock import Clock
-from trading.domain.instrument import Market
-from trading.market.importers import tape_of
-from trading.simulator.costs import MarketRules
-from trading.strategy.parameters import RiskParameters, RuleParameters
-from trading.strategy.spec import Origin, SpecMarket, StrategyType, new_spec
+from benchmarks.evidence_ledger import ledger_figures
+from benchmarks.evidence_verdict import verdict_figures
 
 STRATEGIES = 1000
 ROWS = 3000
 """Two years of 6 h bars, or eight of days."""
 REPEATS = 3
-HOURS, START_MS = 17_520, 1_672_531_200_000
-"""Two years from 2023 on."""
+TRIALS, QUICK_TRIALS = 1_000_000, 50_000
+
+Figures = Mapping[str, float | str]
 
 
 def best_s(call: Callable[[], object]) -> float:
@@ -47,67 +37,61 @@ def best_s(call: Callable[[], object]) -> float:
         began = time.perf_counter()
         call()
         took.append(time.perf_counter() - began)
-    return min(took)
+    return round(min(took), 3)
 
 
-def cscv_1000x16_s() -> float:
+def cscv() -> Figures:
     """Probability of backtest overfitting of 1,000 strategies over 3,000 rows in 16 blocks: 12,870 splits."""
     returns = np.random.default_rng(1).standard_normal((ROWS, STRATEGIES)) * 0.01
-    return best_s(lambda: backtest_overfitting(returns, blocks=16))
+    return {"cscv_1000x16_s": best_s(lambda: backtest_overfitting(returns, blocks=16))}
 
 
-def spa_1000x2000_s() -> float:
+def spa() -> Figures:
     """Superior predictive ability of 1,000 strategies over 3,000 rows with 2,000 resamples, block length included."""
     differences = np.random.default_rng(1).standard_normal((ROWS, STRATEGIES)) * 0.01
-    return best_s(lambda: superior_predictive_ability(differences, seed=1, draws=2000))
+    return {"spa_1000x2000_s": best_s(lambda: superior_predictive_ability(differences, seed=1, draws=2000))}
 
 
-def verdict_s() -> float:
-    """One rule strategy before the whole gate: two years of hours, all four stretches, its neighbours, the ledger."""
-    random = np.random.default_rng(1)
-    close = 30_000.0 * np.exp(np.cumsum(random.normal(0.0002, 0.006, HOURS)))
-    opens = np.concatenate((close[:1], close[:-1]))
-    columns = {
-        "open_time": START_MS + 3_600_000 * np.arange(HOURS),
-        "open": opens,
-        "high": np.maximum(opens, close) * 1.0005,
-        "low": np.minimum(opens, close) * 0.9995,
-        "close": close,
-        "volume": np.full(HOURS, 1000.0),
-    }
-    tapes = Tapes(tape_of(columns, Market.PERP, "BTCUSDT", "1h", origin="synthetic"), Conditions(MarketRules()))
-    rules = RuleParameters(
-        entry_long=("ema(50) > ema(200)", "rsi(14) < 55"),
-        exit_long=("ema(50) < ema(200)",),
-        risk=RiskParameters(position_pct=50.0, stop_loss_atr=4.0, take_profit_atr=6.0, max_hold_bars=72),
-    )
-    market = SpecMarket(exchange="binance", symbol="BTC/USDT:USDT", timeframe="1h")
-    spec = new_spec("benchmark", StrategyType.MOMENTUM, market, rules, Origin(author="benchmark"), START_MS)
-
-    def judged() -> None:
-        with TemporaryDirectory() as folder, closing(LearningDb(Path(folder) / "ledger.db")) as db:
-            clock = Clock()
-            evidence = evaluate(
-                spec, tapes, Bench(TrialLedger(db, clock), Graveyard(db, clock), clock, GateSettings())
-            ).evidence
-            if evidence.neighbours is None:
-                raise SystemExit(f"verdict_s: refused by {evidence.deciding} before it came to the neighbours")
-
-    return best_s(judged)
+def verdict() -> Figures:
+    """One rule strategy through the whole gate over two years of hours."""
+    return verdict_figures()
 
 
-FIGURES: tuple[Callable[[], float], ...] = (cscv_1000x16_s, spa_1000x2000_s, verdict_s)
+def ledger(trials: int, folder: Path | None) -> Figures:
+    """Writing trials, and the questions that the gate asks of so many."""
+    with TemporaryDirectory(dir=folder) as made:
+        return ledger_figures(trials, Path(made))
 
 
 def main() -> None:
     """Measure what is asked for, and print one JSON object as the last line."""
-    known = {figure.__name__: figure for figure in FIGURES}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figure", nargs="*", help=f"of {', '.join(known)}; default: all")
-    wanted = parser.parse_args().figure or list(known)
-    if unknown := [name for name in wanted if name not in known]:
-        parser.error(f"{unknown[0]} is no figure; give some of {', '.join(known)}")
-    print(json.dumps({name: round(known[name](), 3) for name in wanted}))
+    parser.add_argument("group", nargs="*", help="of cscv, spa, verdict, ledger; default: all")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_TRIALS:,} trials for the ledger")
+    parser.add_argument("--trials", type=int, help=f"for the ledger; default {TRIALS:,}")
+    parser.add_argument("--folder", type=Path, help="where the ledger's file is made; default: the system's")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON object there too")
+    asked = parser.parse_args()
+    trials = asked.trials
+    if trials is None:
+        trials = QUICK_TRIALS if asked.quick else TRIALS
+    if trials < 1:
+        parser.error(f"--trials {trials}: at least one is needed")
+    groups: dict[str, Callable[[], Figures]] = {
+        "cscv": cscv,
+        "spa": spa,
+        "verdict": verdict,
+        "ledger": partial(ledger, trials, asked.folder),
+    }
+    if unknown := [name for name in asked.group if name not in groups]:
+        parser.error(f"{unknown[0]} is no group; give some of {', '.join(groups)}")
+    figures = dict[str, float | str]()
+    for name in asked.group or groups:
+        figures |= groups[name]()
+    line = json.dumps(figures)
+    if asked.json is not None:
+        asked.json.write_text(line + "\n")
+    print(line)
 
 
 if __name__ == "__main__":

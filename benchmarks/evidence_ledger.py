@@ -1,20 +1,16 @@
-"""What a million trials cost the ledger: `python benchmarks/evidence_ledger.py [TRIALS] [FOLDER]`.
-
-Writes them as an optimiser would, in batches of distinct ideas with sketches, into a new database, then asks what the
-gate asks. The last line is JSON; seconds and megabytes are brought to a million trials, whatever their number was.
+"""What many trials cost the ledger: written as an optimiser would, in batches of distinct ideas with sketches, into a
+new database, then asked what the gate asks. Seconds and megabytes of writing are brought to a million trials; the
+questions are of as many as there are. `benchmarks/evidence.py` runs it.
 """
 
 from __future__ import annotations
 
-import json
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -23,7 +19,6 @@ from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock
 
-TRIALS = 1_000_000
 BATCH = 1_000
 GROUPS = 5_000
 """Kinds of behaviour behind the ideas."""
@@ -81,7 +76,7 @@ def questions(ledger: TrialLedger) -> dict[str, float]:
 def _asked(ledger: TrialLedger) -> dict[str, float]:
     asked = {
         "count_s": ledger.count,
-        "sharpe_variance_s": lambda: ledger.sharpe_variance(bars_per_year=8760.0, family="momentum"),
+        "expected_maximum_s": ledger.expected_maximum,
         "effective_n_s": ledger.effective_count,
     }
     found = dict[str, float]()
@@ -92,7 +87,7 @@ def _asked(ledger: TrialLedger) -> dict[str, float]:
     return found
 
 
-def measure(count: int, folder: Path) -> dict[str, float]:
+def ledger_figures(count: int, folder: Path) -> dict[str, float | str]:
     """Everything, on a database made in `folder`."""
     path, clock = folder / "ledger.db", Clock()
     db = LearningDb(path)
@@ -102,10 +97,11 @@ def measure(count: int, folder: Path) -> dict[str, float]:
     db = LearningDb(path)
     ledger = TrialLedger(db, clock)
     asked = questions(ledger)
-    counts = {"trials": count, "count": ledger.count(), "effective_n": ledger.effective_count()}
+    counts = {"count": ledger.count(), "effective_n": ledger.effective_count()}
     db.close()
     per_million = 1e6 / count
     return {
+        "ledger_trials": count,
         "ledger_insert_s_per_million": round(spent_s * per_million, 1),
         "ledger_mb_per_million": round(size_mb * per_million, 1),
         **asked,
@@ -134,9 +130,3 @@ def _trial(number: int, sharpe_bar: float, sketch: bytes | None) -> Trial:
         entries=40,
         sketch=sketch,
     )
-
-
-if __name__ == "__main__":
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
-    with TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
-        print(json.dumps(measure(wanted, Path(folder))))

@@ -7,15 +7,15 @@ approve. Such a look, and one at a file that is not in `strategies/`, is filed b
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import EVIDENCE_SCHEMA, Judgement, evidence_folder, save_evidence
-from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
@@ -72,10 +72,10 @@ def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | N
     database = LearningDb(home.learning_db)
     try:
         clock = Clock()
-        ledger, graveyard = TrialLedger(database, clock), AskedAnyway(database, clock)
-        if (before := Graveyard.was_refused(graveyard, spec_sha256(spec))) is not None:
+        bench = Bench.of(database, clock, settings.gate, origin=ORIGIN)
+        if (before := bench.graveyard.was_refused(spec_sha256(spec))) is not None:
             print(f"lab: refused before, {before}; judged again because you ask", file=sys.stderr)
-        bench = Bench(ledger, graveyard, clock=clock, settings=settings.gate, origin=ORIGIN)
+        bench = replace(bench, graveyard=AskedAnyway(database, clock))
         judgement = evaluate(spec, tapes, bench)
     finally:
         database.close()
@@ -113,9 +113,7 @@ class AskedAnyway(Graveyard):
         """Nor for what it does."""
         return None
 
-    def bury(
-        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
-    ) -> None:
+    def bury(self, refusals: Sequence[Burial]) -> None:
         """Nothing is written."""
 
 
@@ -174,8 +172,7 @@ def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bo
     contents = {
         "spec.json": dump_spec(spec),
         "page.md": evidence_markdown(evidence).encode(),
-        f"{spec.id}.trades.csv": judgement.trades_csv,
-        f"{spec.id}.settlements.csv": judgement.settlements_csv,
+        **{f"{spec.id}.{table}.csv": content for table, content in judgement.tables.items()},
     }
     for name, content in contents.items():
         if content:

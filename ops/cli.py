@@ -92,6 +92,17 @@ def backtest(
 
 
 @app.command()
+def evidence(
+    strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning, of a strategy with evidence.")],
+    html: Annotated[Path | None, typer.Option(help="Write the page there, as one HTML file with charts.")] = None,
+) -> None:
+    """The page of a judged strategy: its verdict and everything it rests on."""
+    from ops.evidence_page import run_evidence
+
+    told(lambda: run_evidence(strategy_id, html))
+
+
+@app.command()
 def doctor(offline: Annotated[bool, typer.Option("--offline", help="Ask nobody outside.")] = False) -> None:
     """What is misconfigured, each with its remedy."""
     from ops.run import run_doctor
@@ -107,6 +118,25 @@ def verify(
     from ops.backtest import run_verify
 
     told(lambda: run_verify(strategy_id))
+
+
+@app.command()
+def calibrate(
+    tape: Annotated[
+        Path | None, typer.Option(help="Folder of recorded Parquet files; without it, the lab's own store.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A twentieth of the campaigns.")] = False,
+    campaigns: Annotated[int | None, typer.Option(min=1, help="Markets with nothing to find; 1,000, quick 50.")] = None,
+    planted: Annotated[int | None, typer.Option(min=0, help="Markets for each size of edge; 100, quick 10.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw false alarms and power curve there, as PNG.")] = None,
+) -> None:
+    """The gate on markets where the answer is known: how often it cries wolf, how often it finds what is there."""
+    from ops.calibrate import run_calibrate
+
+    noise = campaigns or (50 if quick else 1_000)
+    edges = planted if planted is not None else (10 if quick else 100)
+    told(lambda: run_calibrate(tape, campaigns=noise, planted=edges, json_file=json_file, picture=picture))
 
 
 @app.command(name="verify-audit")

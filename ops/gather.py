@@ -46,6 +46,7 @@ def gather(lab: Lab) -> Numbers:
         rss_mb=peak_rss_mb(),
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
+        living=lab.memory.living,
         tuner=tuple(tuner_words(adjustment) for adjustment in lab.memory.tuned),
         parity="" if lab.memory.parity_ms is None else parity_words(lab.memory.parity),
     )

@@ -59,6 +59,8 @@ def status_lines(status: Status) -> list[str]:
     lines += [f"  holds       {holding['text']}" for holding in held] or ["  holds       nothing"]
     stages = ", ".join(f"{count} {stage}" for stage, count in sorted(status.stages.items()))
     lines.append(f"  strategies  {stages or 'none yet'}")
+    living = beat.get("living")
+    lines += [f"  lives       {line}" for line in (living if isinstance(living, list) else [])]
     lines.append(f"  last cycle  {last_cycle_line(beat)}")
     reasons = beat.get("no_trade_reasons")
     if isinstance(reasons, dict) and reasons:

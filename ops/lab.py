@@ -90,6 +90,8 @@ class Memory:
     """The latest trading cycles, as the tuner looks at them."""
     tuned: tuple[Adjustment, ...] = ()
     """What the tuner found at its last look."""
+    living: tuple[str, ...] = ()
+    """Every life of every living strategy against its promise, as the last cycle found it, one line each."""
     parity_ms: int | None = None
     """When paper was last held against its backtest; None: not since the start."""
     parity: tuple[Parity, ...] = ()

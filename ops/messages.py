@@ -28,7 +28,13 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "carry.resumed": ("carry.in_doubt",),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
-    "carry.closed": ("carry.close_incomplete", "carry.in_doubt", "carry.funding_missing", "carry.funding_differs"),
+    "carry.closed": (
+        "carry.close_incomplete",
+        "carry.in_doubt",
+        "carry.funding_missing",
+        "carry.funding_differs",
+        "strategy.expired",
+    ),
 }
 """Event -> alerts that it ends: what they told of is no longer so, and they are repeated no more."""
 ENDS_OF_THE_SAME: Mapping[str, str] = {
@@ -150,6 +156,8 @@ WORDS = {
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
+    "strategy.expired": "{name} ({id}) is retired, its evidence has expired: {life}, {numbers}. What it holds live is "
+    "closed by the ordinary exit, and nothing new is opened",
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
     "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",

@@ -113,6 +113,8 @@ class Numbers:
     """What the tuner has rest, or advises, each with its rule and both numbers."""
     parity: str = ""
     """Paper against its backtest, last night, in words; empty: nobody looked."""
+    living: tuple[str, ...] = ()
+    """Each life of each living strategy against its promise, in words."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

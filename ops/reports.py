@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
+from ai_brain.evidence.gate_reasons import CHEAP
+from ai_brain.ideas import IdeaReason
 from ops.numbers import Account, Best, Numbers
 from trading.domain.clock import as_datetime, iso
 
@@ -61,10 +63,24 @@ def summary(n: Numbers, *, title: str) -> str:
     )
 
 
+SHOWN = 5
+"""Reasons of refusals that a message names."""
+
+
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
     """What was learned lately: why ideas were refused."""
-    told = ", ".join(f"{reason} {count}×" for reason, count in refused) or "nothing refused yet"
-    return "\n".join(["💡 Insights", *_market_line(n), f"Ideas refused because: {told}", best_line(n.best)])
+    told = ", ".join(f"{reason} {count}×" for reason, count in refused[:SHOWN]) or "nothing refused yet"
+    because = f"Ideas refused because: {told}"
+    return "\n".join(["💡 Insights", *_market_line(n), because, *_cheap_line(refused), best_line(n.best)])
+
+
+def _cheap_line(refused: Sequence[tuple[str, int]]) -> list[str]:
+    """How many of the refused cost no trial."""
+    total = sum(count for _, count in refused)
+    if total == 0:
+        return []
+    cheap = sum(count for reason, count in refused if reason in CHEAP or reason in set(IdeaReason))
+    return [f"Of {total} refused, {cheap / total:.0%} before any performance was computed: these cost no trial"]
 
 
 def account_line(a: Account) -> str:

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.living import LivingSettings
 from ai_brain.llm.budget import BudgetSettings
 from ai_brain.llm.gemini_settings import GeminiSettings
 from ai_brain.llm.idea_settings import GeneratorSettings
@@ -86,6 +87,7 @@ class LabSettings(_Section):
     research: ResearchSettings = ResearchSettings()
     fees: FeeSettings = FeeSettings()
     gate: GateSettings = GateSettings()
+    living: LivingSettings = LivingSettings()
     gemini: GeminiSettings = GeminiSettings()
     budget: BudgetSettings = BudgetSettings()
     ideas: GeneratorSettings = GeneratorSettings()

@@ -15,6 +15,7 @@ from ai_brain.paper.account import PaperAccount, account_path, load_account
 from ops.environment import find_home
 from ops.flags import interval_of, markets_of, symbol_of, time_of
 from ops.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings, client_ids, read_cycles, read_holdings
+from ops.living import life_lines
 from ops.trace_money import (
     QUOTE,
     cash_moved,
@@ -126,10 +127,11 @@ def run_funding() -> int:
 
 
 def run_strategy(wanted: str) -> int:
-    """The life of one strategy: moves, evidence, paper account, trials.
+    """The life of one strategy: moves, evidence, what it makes of its promise, paper account, trials.
 
     Raises:
         SpecError: unknown.
+        SettingsError: `lab.yaml` makes no sense.
         StateFileError: a file of it makes no sense.
     """
     home = find_home()
@@ -144,8 +146,8 @@ def run_strategy(wanted: str) -> int:
         for m in spec.history
     ]
     print_table(("at", "from", "to", "by", "why", "evidence", ""), moves)
-    for block in (_evidence_lines(home, spec), _paper_lines(home, spec), _trial_lines(home, spec)):
-        print("\n" + "\n".join(block))
+    for lines in (_evidence_lines, life_lines, _paper_lines, _trial_lines):
+        print("\n" + "\n".join(lines(home, spec)))
     return 0
 
 

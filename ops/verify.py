@@ -1,7 +1,7 @@
 """A published verdict derived anew: the tapes it names by hash, its costs, today's code; every number compared.
 
-What the trial ledger said on the day is taken from the evidence, for it has grown since. Nothing is recorded: whoever
-sees the same numbers again has learned nothing new.
+What the trial ledger said on the day is taken from the evidence, for it has grown since. A look that it holds is not
+recorded again, for whoever sees the same numbers has learned nothing new; one that came out otherwise is.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ai_brain.evidence.candidate_stream import CandidateStream, Decision
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
-from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
+from ai_brain.evidence.vault import Opening, Sealed, Vault
 from ai_brain.evidence.verdict import DataUsed, Evidence
+from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
 from ops.known_rules import rules_for
 from ops.settings import read_settings
 from trading.domain.clock import Clock, iso
-from trading.domain.errors import DataProviderError, SpecError
+from trading.domain.errors import DataProviderError, SpecError, VaultError
 from trading.domain.instrument import Market
 from trading.market.store import TapeStore
 from trading.market.tape import Funding, Tape, make_tape
@@ -33,6 +36,9 @@ from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
 
 TOLD = 20
 """Most differing numbers that are printed."""
+ORIGIN = "verify"
+"""Who looked, in the trial ledger, where a look was new."""
+_OF_A_LOOK = ("spec_sha256", "data_sha256", "stretch", "start_ms", "end_ms", "sharpe_bar", "net_return", "entries")
 _NO_NUMBER = ("at_ms", "code_sha256", "settings_sha256")
 _NUMBERS = (int, float)
 _LEGS = ("spot_", "perp_")
@@ -61,16 +67,17 @@ def verify(home: Home, spec: StrategySpec) -> int:
     Raises:
         SpecError: it was never judged.
         DataProviderError: its market is not in the store.
+        StateFileError: a look that is new could not be recorded; then nothing is printed.
     """
     published = load_evidence(home, spec.id)
     if published is None:
         raise SpecError(f"{spec.id}: no evidence in {home.state / 'evidence'}: it was never judged; nothing to verify")
-    if published.deciding is GateReason.ALREADY_REFUSED:
+    if published.deciding in (GateReason.ALREADY_REFUSED, GateReason.DUPLICATE):
         print(f"{spec.id}: refused from memory without a look, so there is no number to derive")
         return 0
     tapes, differences = pinned_tapes(home, spec, published)
     differences += inputs_of(home, spec, published)
-    found = derive(home, spec, tapes, published)
+    found, new_looks = derive(home, spec, tapes, published)
     numbers = list(differing(published.to_json(), found.to_json()))
     print(f"{spec.id}: {published.name}, published {iso(published.at_ms)} as {published.verdict}")
     for used in published.data:
@@ -79,6 +86,8 @@ def verify(home: Home, spec: StrategySpec) -> int:
         print(difference)
     if len(numbers) > TOLD:
         print(f"number    and {len(numbers) - TOLD} more")
+    if new_looks:
+        print(f"ledger    {new_looks} looks that it did not hold are counted now")
     count = sum(isinstance(value, _NUMBERS) for _, value in leaves(published.to_json()))
     if not differences and not numbers:
         print(f"same, bit for bit: {count} numbers, the tables of trades, data, code and settings")
@@ -150,28 +159,57 @@ def inputs_of(home: Home, spec: StrategySpec, published: Evidence) -> list[Diffe
     return differences
 
 
-def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) -> Evidence:
-    """The evidence as today's code makes it from the same tapes; nothing is written anywhere."""
-    clock = Clock()
-    bench = Bench(
-        LedgerOfTheDay(published),
-        NoMemory(),
-        clock=clock,
-        settings=read_settings(home.settings_file).gate,
-    )
-    return evaluate(spec, tapes, bench).evidence
+def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) -> tuple[Evidence, int]:
+    """The evidence as today's code makes it from these tapes, and how many looks at it the ledger did not hold.
+
+    Raises:
+        StateFileError: a new look could not be recorded; then nothing may be shown.
+    """
+    clock, database = Clock(), LearningDb(home.learning_db)
+    try:
+        ledger = LedgerOfTheDay(published, TrialLedger(database, clock))
+        bench = Bench(
+            ledger,
+            NoMemory(),
+            VaultOfTheDay(published),
+            StreamOfTheDay(published),
+            clock=clock,
+            settings=read_settings(home.settings_file).gate,
+            origin=ORIGIN,
+        )
+        evidence = evaluate(spec, tapes, bench, search=published.overfitting).evidence
+    finally:
+        database.close()
+    return evidence, ledger.new_looks
 
 
 class LedgerOfTheDay(TrialLedger):
-    """Says what the ledger said when the verdict was published, before the first look and after; records nothing."""
+    """Says what the ledger said when the verdict was published, before the first look and after.
 
-    def __init__(self, published: Evidence) -> None:
+    Looks that today's ledger holds are not recorded again; others are, before anyone learns of them: the tape, the
+    settings, the code or the spec are not what they were.
+    """
+
+    def __init__(self, published: Evidence, today: TrialLedger) -> None:
         self._power, self._statistics = published.power, published.statistics
-        self._has_looked = False
+        self._today, self._has_looked = today, False
+        self.new_looks = 0
 
     def record(self, trials: Sequence[Trial]) -> None:
-        """The looks were counted on the day."""
+        """Write down what is new.
+
+        Raises:
+            StateFileError: it could not be written; then it must not be shown.
+        """
         self._has_looked = True
+        held = {
+            tuple(row[name] for name in _OF_A_LOOK)
+            for sha256 in {trial.spec_sha256 for trial in trials}
+            for row in self._today.trials_of(sha256)
+        }
+        new = [trial for trial in trials if tuple(getattr(trial, name) for name in _OF_A_LOOK) not in held]
+        self._today.record(new)
+        self.new_looks += len(new)
 
     def count(self) -> int:
         """N as published; 1 where it never came to that."""
@@ -187,11 +225,53 @@ class LedgerOfTheDay(TrialLedger):
         """Effective N as published."""
         return (self._statistics.effective_trials if self._statistics else None) or self.count()
 
-    def sharpe_variance(self, *, bars_per_year: float, family: str | None = None) -> float | None:
-        """Variance of the trials as published."""
-        if self._power is not None and not self._has_looked:
-            return self._power.trial_sharpe_variance
-        return self._statistics.trial_sharpe_variance if self._statistics else None
+    def expected_maximum(self, *, more: int = 0) -> float:
+        """Of as many worthless ideas, as published."""
+        known = self._power if self._power is not None and not self._has_looked else self._statistics
+        return (known.expected_maximum if known else None) or 0.0
+
+
+class VaultOfTheDay(Vault):
+    """Opens what was opened on the day, under its number; the book is not touched."""
+
+    def __init__(self, published: Evidence) -> None:
+        self._published = published
+
+    def family_of(self, spec_sha256: str, *, symbol: str, sketch: bytes | None) -> str:
+        """The family as published."""
+        found = self._published.confirmation
+        return spec_sha256 if found is None else found.family
+
+    def open(self, stretch: Sealed, *, sketch: bytes | None = None) -> Opening:
+        """The opening of the day, or the refusal of the day."""
+        found, data = self._published.confirmation, "+".join(used.content_hash for used in self._published.data)
+        if (stretch.spec_sha256, stretch.data_sha256) != (self._published.spec_sha256, data):
+            raise VaultError("vault: it is not opened for another strategy or another tape than the verdict was of")
+        if found is not None:
+            return Opening(found.opening, found.opened_ms, stretch)
+        refused = next((f.note for f in self._published.findings if f.reason is GateReason.VAULT_SPENT), None)
+        if refused is None:
+            raise VaultError("vault: it was not opened when the verdict was published")
+        raise VaultError(refused.removesuffix("."))
+
+
+class StreamOfTheDay(CandidateStream):
+    """Tests at the level of the day; writes nothing."""
+
+    def __init__(self, published: Evidence) -> None:
+        self._confirmed, self._power = published.confirmation, published.power
+
+    def next_level(self) -> float:
+        """What the next candidate would have been tested at, when the verdict was published."""
+        return (self._power.vault_level if self._power else None) or 1.0
+
+    def decide(self, *, spec_sha256: str, family: str, p_value: float) -> Decision:
+        """The answer of the day to the p-value of the day; to any other, what the level of the day says."""
+        found = self._confirmed
+        if found is not None and p_value == found.p_value_now:
+            return Decision(level=found.level, rejected=found.confirmed, place=found.place, p_value=found.p_value)
+        level, place = (0.0, 0) if found is None else (found.level, found.place)
+        return Decision(level=level, rejected=p_value <= level, place=place, p_value=p_value)
 
 
 class NoMemory(Graveyard):
@@ -208,9 +288,7 @@ class NoMemory(Graveyard):
         """Nor in other words."""
         return None
 
-    def bury(
-        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
-    ) -> None:
+    def bury(self, refusals: Sequence[Burial]) -> None:
         """It lies there already."""
 
 

@@ -10,8 +10,6 @@ import httpx
 import structlog
 
 from ai_brain.evidence.case import Bench
-from ai_brain.evidence.graveyard import Graveyard
-from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.learning_db import LearningDb
 from ai_brain.llm.budget import Budget
@@ -94,7 +92,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
                 origin=None if setting.market == "live" else setting.market,
             ),
             repository=repository,
-            bench=Bench(TrialLedger(database, clock), Graveyard(database, clock), clock=clock, settings=settings.gate),
+            bench=Bench.of(database, clock, settings.gate),
             paper=PaperEngine(setting.home, repository, settings.paper, clock=clock, publish=publish_from_thread),
             news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
             onchain=await stack.enter_async_context(OnChainMonitor(settings.onchain, clock)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Integer, String, Table, insert, select, text
 
-from ai_brain.evidence.false_discovery import lord_level
+from ai_brain.evidence.false_discovery import early_spending, lord_level
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
@@ -31,9 +31,11 @@ CANDIDATES = append_only(
     )
 )
 
-STARTING_SHARE = 0.5
-"""w0 as a share of q. All levels before the first discovery sum to at most w0, and the lab has no discovery yet: with
-the usual tenth, twice as many streams with a few true candidates come away empty (benchmarks/error_control.py)."""
+STARTING_SHARE = 0.9
+"""w0 as a share of q. All levels before the first discovery sum to at most w0, and the lab has no discovery yet."""
+
+SPENDING = early_spending
+"""Few candidates ever reach the stream, since a vault is opened for few: what is spent must be spent on the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Decision:
     """True: the null that it is worthless was rejected, the candidate is confirmed."""
     place: int
     """1 for the first candidate ever."""
+    p_value: float
+    """As it was when it was decided."""
 
 
 class CandidateStream:
@@ -103,6 +107,13 @@ class CandidateStream:
             )
         return decision
 
+    def next_level(self) -> float:
+        """What the next candidate would be tested at."""
+        wanted = select(CANDIDATES.c.place, CANDIDATES.c.rejected).order_by(CANDIDATES.c.place)
+        with self._db.reading() as connection:
+            stream = connection.execute(wanted).all()
+        return self._level(len(stream) + 1, [row.place for row in stream if row.rejected])
+
     def candidates(self) -> list[dict[str, object]]:
         """Everything on record in the order it was decided, as plain values."""
         with self._db.reading() as connection:
@@ -117,11 +128,16 @@ class CandidateStream:
                 "answers hold for that one only; set q back, a stream keeps the q it began with"
             )
         place = len(stream) + 1
-        level = lord_level(place, [row.place for row in stream if row.rejected], q=self._q, w0=self._q * STARTING_SHARE)
-        return Decision(level=level, rejected=p_value <= level, place=place)
+        level = self._level(place, [row.place for row in stream if row.rejected])
+        return Decision(level=level, rejected=p_value <= level, place=place, p_value=p_value)
+
+    def _level(self, place: int, rejections: list[int]) -> float:
+        return lord_level(place, rejections, q=self._q, w0=self._q * STARTING_SHARE, spending=SPENDING)
 
 
 def _answer_on_record(connection: Connection, spec_sha256: str) -> Decision | None:
     wanted = select(CANDIDATES).where(CANDIDATES.c.spec_sha256 == spec_sha256)
     row = connection.execute(wanted).one_or_none()
-    return None if row is None else Decision(level=row.level, rejected=row.rejected, place=row.place)
+    if row is None:
+        return None
+    return Decision(level=row.level, rejected=row.rejected, place=row.place, p_value=row.p_value)

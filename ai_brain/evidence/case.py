@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ai_brain.evidence.candidate_stream import CandidateStream
 from ai_brain.evidence.code_version import code_sha256
+from ai_brain.evidence.curve import curve_csv
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.fingerprint import fingerprint
 from ai_brain.evidence.gate_reasons import QUARANTINE
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.living import LifePromise
 from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
@@ -23,18 +26,24 @@ from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
+from ai_brain.evidence.vault import Opening, Vault
 from ai_brain.evidence.verdict import (
     Band,
+    Confirmation,
     Evidence,
     Finding,
+    FittedPaths,
     Neighbours,
+    Overfitting,
     Power,
     RandomEntries,
     Statistics,
+    Stress,
     Stretch,
     judge,
 )
-from ai_brain.evidence.windows import Window, until
+from ai_brain.evidence.windows import Beginnings, Window
+from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock
 from trading.market.beside import beside_spot
 from trading.market.tape import Tape
@@ -51,6 +60,7 @@ class Tapes:
     """Costs, the venue's steps and minimums, starting equity."""
     spot: Tape | None = None
     """The spot leg of a carry; for rules that read the basis, the spot market beside theirs; else None."""
+    beginnings: Beginnings = field(default_factory=Beginnings, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +69,48 @@ class Bench:
 
     ledger: TrialLedger
     graveyard: Graveyard
+    vault: Vault
+    candidates: CandidateStream
     clock: Clock
     settings: GateSettings
     origin: str = "evaluator"
     """Who looks, for the ledger."""
     again: bool = False
     """Judge although it lies in the graveyard: a person asked. The looks count like any other."""
+
+    @classmethod
+    def of(cls, db: LearningDb, clock: Clock, settings: GateSettings, *, origin: str = "evaluator") -> Bench:
+        """All the books of one database."""
+        return cls(
+            ledger=TrialLedger(db, clock),
+            graveyard=Graveyard(db, clock),
+            vault=Vault(db, clock),
+            candidates=CandidateStream(db, clock, settings.false_discovery_q),
+            clock=clock,
+            settings=settings,
+            origin=origin,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the ledger says of all ideas."""
+
+    ideas: int
+    unlike: int
+    """Those counted once whose returns go together."""
+    expected_maximum: float
+    """Of as many worthless ones, standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run under its name."""
+
+    name: str
+    run: Run
+    purge_bars: int = 0
+    holding_bars: int = 0
 
 
 @dataclass
@@ -79,10 +125,18 @@ class Case:
     statistics: Statistics | None = None
     power: Power | None = None
     neighbours: Neighbours | None = None
+    fitted_paths: FittedPaths | None = None
     random_entries: RandomEntries | None = None
     buy_and_hold_return: float | None = None
+    opening: Opening | None = None
+    confirmation: Confirmation | None = None
+    overfitting: Overfitting | None = None
+    stress: tuple[Stress, ...] = ()
     prediction: tuple[Band, ...] = ()
+    promise: LifePromise | None = None
     judged: Run | None = None
+    known: dict[str, Run] = field(default_factory=dict)
+    """The stretches that make up the record, oldest first, by their names."""
     main: Tape = field(init=False)
     """The spec's own market as its rules see it: with the spot closes beside it where they read the basis."""
 
@@ -90,7 +144,7 @@ class Case:
         perp, spot = self.tapes.main, self.tapes.spot
         self.main = beside_spot(perp, spot) if self.spec.reads_basis and spot is not None else perp
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return spec_sha256(self.spec)
 
@@ -100,13 +154,39 @@ class Case:
         return int(self.sha256[:16], 16)
 
     @cached_property
+    def refused_before(self) -> str | None:
+        """How the same parameters were refused; None: they were not. A search asks for all its specs at once."""
+        return self.bench.graveyard.was_refused(self.sha256)
+
+    @cached_property
+    def done_before(self) -> str | None:
+        """How one was refused that does the same; None: none was, or it hardly acts. Likewise."""
+        return None if self.fingerprint is None else self.bench.graveyard.was_refused_doing(self.fingerprint)
+
+    @cached_property
     def fingerprint(self) -> str | None:
         """What it does on the probe market; None: a carry, or it hardly acts there."""
         return fingerprint(self.spec)
 
+    @cached_property
+    def tried(self) -> Tried:
+        """All ideas ever tried, this one among them: asked once, after its first look."""
+        ledger = self.bench.ledger
+        return Tried(ledger.count(), ledger.effective_count(), ledger.expected_maximum())
+
     @property
     def is_carry(self) -> bool:
         return isinstance(self.spec.parameters, CarryParameters)
+
+    @property
+    def stands(self) -> bool:
+        """Nothing asked so far was answered with no, not even for caution."""
+        return all(finding.passed for finding in self.findings)
+
+    @property
+    def data_sha256(self) -> str:
+        """Content hash of the tape, or of both joined by `+`."""
+        return "+".join(tape.content_hash for tape in self._used())
 
     def ask(self, found: Sequence[Finding]) -> bool:
         """Note findings; True while none of them refuses."""
@@ -115,31 +195,37 @@ class Case:
 
     def record(self, runs: Mapping[str, Run]) -> None:
         """Write performances down by their names; when this returns they are in the ledger and may be known."""
-        self.bench.ledger.record([self._trial(name, run, return_moments(run.returns)) for name, run in runs.items()])
+        self.bench.ledger.record([self.trial(name, run, return_moments(run.returns)) for name, run in runs.items()])
 
-    def look(self, name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> ReturnMoments:
-        """Tell a run under its name; the look is in the ledger before anyone learns of it."""
-        moments = return_moments(run.returns)
-        self.bench.ledger.record([self._trial(name, run, moments)])
-        self.stretches.append(stretch_told(name, run, moments, purge_bars=purge_bars, holding_bars=holding_bars))
-        return moments
+    def look(self, *looks: Look) -> None:
+        """Tell runs under their names; the looks are in the ledger before anyone learns of them."""
+        moments = [return_moments(look.run.returns) for look in looks]
+        self.bench.ledger.record([self.trial(each.name, each.run, m) for each, m in zip(looks, moments, strict=True)])
+        self.tell(*looks)
+
+    def tell(self, *looks: Look) -> None:
+        """Tell runs that are in the ledger."""
+        for look in looks:
+            moments = return_moments(look.run.returns)
+            purge, holding = look.purge_bars, look.holding_bars
+            self.stretches.append(stretch_told(look.name, look.run, moments, purge_bars=purge, holding_bars=holding))
 
     def run(self, window: Window, conditions: Conditions, spec: StrategySpec | None = None) -> Run:
         """The spec, or one next to it, on a stretch, from a flat book, with the bars before it as warm-up."""
         spec = self.spec if spec is None else spec
-        main, begin_ms = until(self.main, window), int(self.main.open_time_ms[window.first])
+        main, begin_ms = self.tapes.beginnings.until(self.main, window), int(self.main.open_time_ms[window.first])
         if self.tapes.spot is None or not self.is_carry:
             return rehearse_rules(spec, main, conditions, begin_ms=begin_ms)
         spot = self.tapes.spot.window(main.start_ms, main.end_ms)
         return rehearse_carry(spec, spot, main, conditions, begin_ms=begin_ms)
 
-    def _trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
+    def trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
         return Trial(
             origin=self.bench.origin,
             family=str(self.spec.type),
             spec_id=self.spec.id,
             spec_sha256=self.sha256,
-            data_sha256="+".join(tape.content_hash for tape in self._used()),
+            data_sha256=self.data_sha256,
             stretch=name,
             start_ms=run.start_ms,
             end_ms=run.end_ms,
@@ -163,6 +249,7 @@ class Case:
         trades = self.judged.table if self.judged else ()
         quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
         table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
+        curve = curve_csv(self.known) if self.judged is not None and self.judged.net_return > 0.0 else b""
         market = self.spec.market
         evidence = Evidence(
             spec_id=self.spec.id,
@@ -181,9 +268,14 @@ class Case:
             statistics=self.statistics,
             power=self.power,
             neighbours=self.neighbours,
+            fitted_paths=self.fitted_paths,
             random_entries=self.random_entries,
+            confirmation=self.confirmation,
+            overfitting=self.overfitting,
+            stress=self.stress,
             buy_and_hold_return=self.buy_and_hold_return,
             prediction=self.prediction,
+            promise=self.promise,
             suspicious=suspicious_trades(trades) if quarantined else (),
             rules=rules_told(self.tapes.conditions.rules),
             costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
@@ -192,5 +284,6 @@ class Case:
             code_sha256=code_sha256(),
             trades_sha256=hashlib.sha256(table).hexdigest() if table else None,
             settlements_sha256=hashlib.sha256(settled).hexdigest() if settled else None,
+            curve_sha256=hashlib.sha256(curve).hexdigest() if curve else None,
         )
-        return Judgement(evidence, table, settled)
+        return Judgement(evidence, table, settled, curve)

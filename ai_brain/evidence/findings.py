@@ -9,7 +9,7 @@ from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.months import without_months
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_moments import ReturnMoments
-from ai_brain.evidence.verdict import Finding, Neighbours, Statistics
+from ai_brain.evidence.verdict import Confirmation, Finding, Neighbours, Overfitting, Statistics
 from trading.domain.market import YEAR_MS
 from trading.strategy.spec import CarryParameters, RuleParameters
 
@@ -39,48 +39,65 @@ def refusal(reason: GateReason, note: str) -> Finding:
     return Finding(reason=reason, passed=False, refuses=True, value=None, limit=0.0, note=note)
 
 
-def of_search(run: Run) -> list[Finding]:
-    """Asked of the first look: did it trade at all, and did it keep anything?"""
+def of_search(run: Run, confidence: float, settings: GateSettings) -> list[Finding]:
+    """Asked of the first look: did it trade at all, did it keep anything, and is it worth a second look?
+
+    Args:
+        run: The search stretch.
+        confidence: That its true Sharpe ratio lies above zero (`probabilistic_sharpe`).
+        settings: How sure a candidate must be.
+    """
     return [
         at_least(GateReason.NO_TRADES, run.entries, 1, f"{run.entries} positions opened on the search stretch."),
         above(
             GateReason.LOST_ON_SEARCH, run.net_return, 0.0, f"Net return on the search stretch {run.net_return:+.3%}."
         ),
+        at_least(
+            GateReason.WEAK_ON_SEARCH,
+            confidence,
+            settings.search_confidence,
+            f"Sure by {confidence:.0%} that it earns at all, seen on the search stretch.",
+        ),
     ]
 
 
-def of_sample(run: Run, *, is_carry: bool, settings: GateSettings) -> list[Finding]:
-    """Asked of the chain of judged stretches: is there enough of it, did it win, was it liquidated?"""
+def of_sample(known: Run, walked: Run, *, is_carry: bool, settings: GateSettings) -> list[Finding]:
+    """Is there enough of it before the vault, and did the walk-forward win, without a liquidation?
+
+    Args:
+        known: Search and walk-forward as one.
+        walked: The chain of judged stretches before the vault.
+        is_carry: Then settlements count, and trades do not.
+        settings: The least of either.
+    """
     if is_carry:
         enough = at_least(
             GateReason.TOO_FEW_SETTLEMENTS,
-            run.settlements,
+            known.settlements,
             settings.min_settlements,
-            f"{run.settlements} settlements in position on the judged stretches, {settings.min_settlements} needed.",
+            f"{known.settlements} settlements in position before the vault, {settings.min_settlements} needed.",
         )
     else:
         enough = at_least(
             GateReason.TOO_FEW_TRADES,
-            len(run.trades),
+            len(known.trades),
             settings.min_trades,
-            f"{len(run.trades)} closed trades on the judged stretches, {settings.min_trades} needed.",
+            f"{len(known.trades)} closed trades before the vault, {settings.min_trades} needed.",
         )
     return [
         enough,
         above(
             GateReason.LOST_ON_VALIDATION,
-            run.net_return,
+            walked.net_return,
             0.0,
-            f"Net return on the judged stretches {run.net_return:+.3%}.",
+            f"Net return on the walk-forward stretches {walked.net_return:+.3%}.",
         ),
-        at_most(
-            GateReason.LIQUIDATED, run.liquidations, 0, f"{run.liquidations} liquidations on the judged stretches."
-        ),
+        at_most(GateReason.LIQUIDATED, known.liquidations, 0, f"{known.liquidations} liquidations before the vault."),
     ]
 
 
 def of_fragility(doubled: Run, late: Run) -> list[Finding]:
-    """Asked of the chain run again under worse conditions."""
+    """Asked of everything before the vault, run again under worse conditions."""
     return [
         above(
             GateReason.LOST_AT_DOUBLE_COST,
@@ -108,7 +125,7 @@ def of_neighbours(found: Neighbours, settings: GateSettings) -> list[Finding]:
 
 
 def of_months(run: Run) -> list[Finding]:
-    """Asked of the chain of judged stretches: did it live on one month? A chain of less than 90 days is not asked."""
+    """Asked of everything before the vault: did it live on one month? Less than 90 days are not asked."""
     if float(run.returns.min()) <= -1.0 or (without := without_months(run.open_time_ms, run.returns)) is None:
         return []
     note = (
@@ -118,8 +135,40 @@ def of_months(run: Run) -> list[Finding]:
     return [above(GateReason.ONE_LUCKY_MONTH, without.without_best, 0.0, note)]
 
 
+def of_stress(name: str, run: Run) -> list[Finding]:
+    """Asked of a hard stretch of the past: what lost is told, what was liquidated is refused."""
+    note = f"{run.liquidations} liquidations in the {name}, net return {run.net_return:+.3%}."
+    return [at_most(GateReason.LIQUIDATED_IN_STRESS, run.liquidations, 0, note)]
+
+
+def of_luck(s: Statistics, search: Overfitting | None, settings: GateSettings) -> list[Finding]:
+    """Asked before the vault is opened: is it worth that, and did choosing among others bring anything?
+
+    The probability of backtest overfitting is about a half on noise with a wide spread, and says as little on a search
+    in which one of many ideas is true: so it refuses only what is not sure by itself.
+    """
+    found = []
+    if search is not None:
+        note = (
+            f"In {search.probability:.0%} of the ways to halve the search stretch the best of its "
+            f"{search.strategies} strategies in one half was below the middle in the other."
+        )
+        sure = s.deflated_sharpe >= settings.overfitted_deflated_sharpe
+        allowed = 1.0 if sure else settings.max_overfitting
+        found.append(at_most(GateReason.OVERFITTED_SEARCH, search.probability, allowed, note))
+    note = f"Deflated Sharpe before the vault {s.deflated_sharpe:.3f} with N = {s.trials} ideas tried."
+    found.append(at_least(GateReason.NO_BETTER_THAN_LUCK, s.deflated_sharpe, settings.vault_deflated_sharpe, note))
+    return found
+
+
+def of_vault(run: Run, c: Confirmation) -> list[Finding]:
+    """Asked of the vault: does the stream of all candidates let this one through?"""
+    note = f"Vault: net return {run.net_return:+.3%}, p = {c.p_value:.4g} at level {c.level:.4g}, candidate {c.place}."
+    return [_finding(GateReason.NOT_CONFIRMED, c.confirmed, c.p_value, c.level, note)]
+
+
 def of_significance(s: Statistics, settings: GateSettings) -> list[Finding]:
-    """Asked of the judged returns: long enough, and better than the best of as many worthless ideas?"""
+    """Asked of the whole record: long enough, and better than the best of as many worthless ideas?"""
     needed = inf if s.minimum_track_record_bars is None else s.minimum_track_record_bars
     length = Finding(
         reason=GateReason.TRACK_RECORD_TOO_SHORT,

@@ -10,14 +10,17 @@ class GateReason(StrEnum):
 
     # asked before any performance is computed: costs no trial
     ALREADY_REFUSED = "ALREADY_REFUSED"
+    DUPLICATE = "DUPLICATE"
     DATA_MISSING = "DATA_MISSING"
     DATA_TOO_SHORT = "DATA_TOO_SHORT"
     TOO_COMPLEX = "TOO_COMPLEX"
     TOO_FEW_SIGNALS = "TOO_FEW_SIGNALS"
     MOVE_BELOW_COST = "MOVE_BELOW_COST"
+    NOTHING_PROVABLE = "NOTHING_PROVABLE"
     # asked of the search stretch
     NO_TRADES = "NO_TRADES"
     LOST_ON_SEARCH = "LOST_ON_SEARCH"
+    WEAK_ON_SEARCH = "WEAK_ON_SEARCH"
     # asked of the chain of judged stretches
     TOO_FEW_TRADES = "TOO_FEW_TRADES"
     TOO_FEW_SETTLEMENTS = "TOO_FEW_SETTLEMENTS"
@@ -27,6 +30,12 @@ class GateReason(StrEnum):
     LOST_AT_DOUBLE_COST = "LOST_AT_DOUBLE_COST"
     LOST_ONE_BAR_LATE = "LOST_ONE_BAR_LATE"
     FRAGILE_PARAMETERS = "FRAGILE_PARAMETERS"
+    LIQUIDATED_IN_STRESS = "LIQUIDATED_IN_STRESS"
+    OVERFITTED_SEARCH = "OVERFITTED_SEARCH"
+    NO_BETTER_THAN_LUCK = "NO_BETTER_THAN_LUCK"
+    # asked of the vault, and of the whole record with it
+    VAULT_SPENT = "VAULT_SPENT"
+    NOT_CONFIRMED = "NOT_CONFIRMED"
     TRACK_RECORD_TOO_SHORT = "TRACK_RECORD_TOO_SHORT"
     DEFLATED_SHARPE_LOW = "DEFLATED_SHARPE_LOW"
     # a bug until proven otherwise
@@ -43,11 +52,13 @@ class GateReason(StrEnum):
 CHEAP = frozenset(
     {
         GateReason.ALREADY_REFUSED,
+        GateReason.DUPLICATE,
         GateReason.DATA_MISSING,
         GateReason.DATA_TOO_SHORT,
         GateReason.TOO_COMPLEX,
         GateReason.TOO_FEW_SIGNALS,
         GateReason.MOVE_BELOW_COST,
+        GateReason.NOTHING_PROVABLE,
     }
 )
 """Refusals that cost no trial: no performance was computed."""
@@ -56,9 +67,20 @@ OF_ITS_WORDING_OR_SIZE = CHEAP | {GateReason.NO_TRADES, GateReason.LIQUIDATED}
 """Refusals that say nothing of whoever does the same in fewer words, in another size or with less leverage."""
 
 NOT_THE_IDEAS_FAULT = frozenset(
-    {GateReason.ALREADY_REFUSED, GateReason.DATA_MISSING, GateReason.DATA_TOO_SHORT, GateReason.ERROR}
+    {
+        GateReason.ALREADY_REFUSED,
+        GateReason.DUPLICATE,
+        GateReason.DATA_MISSING,
+        GateReason.DATA_TOO_SHORT,
+        GateReason.NOTHING_PROVABLE,
+        GateReason.VAULT_SPENT,
+        GateReason.ERROR,
+    }
 )
 """Refusals that bury nothing: with other data, or a bug mended, the same idea may be judged again."""
+
+FOR_GOOD = frozenset({GateReason.ALREADY_REFUSED, GateReason.DUPLICATE, GateReason.VAULT_SPENT})
+"""Of them, those for which nobody waits: it was judged before, or one like it was."""
 
 QUARANTINE = frozenset(
     {

@@ -18,22 +18,35 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    search_pct: Annotated[float, Field(ge=10, le=90)] = 60.0
+    search_pct: Annotated[float, Field(ge=10, le=80)] = 40.0
     """Oldest part of the tape, on which an idea is looked at first, percent; the rest judges it."""
+    search_confidence: Confidence = 0.80
+    """That an idea earns at all, on the search stretch; below it the rest is not spent on it."""
+    vault_pct: Annotated[float, Field(ge=10, le=80)] = 40.0
+    """Newest part of the tape, opened last and once for each family of ideas, percent."""
     stretches: Annotated[int, Field(ge=1, le=24)] = 4
-    """Judged stretches of the walk-forward chain: equal shares of the rest, each after a purge."""
+    """Judged stretches of the walk-forward chain: equal shares of what lies between, each after a purge."""
     min_bars: Annotated[int, Field(ge=50)] = 500
     """Shortest tape that is looked at, bars."""
     min_trades: Annotated[int, Field(ge=1)] = 30
-    """Closed trades on the judged stretches together; for rule strategies."""
+    """Closed trades before the vault, search included; for rule strategies."""
     min_settlements: Annotated[int, Field(ge=1)] = 30
-    """Funding settlements while in position on the judged stretches together; for a funding carry."""
+    """Funding settlements while in position before the vault, search included; for a funding carry."""
     confidence: Confidence = 0.95
     """Of the minimum track record length."""
     deflated_sharpe: Confidence = 0.95
     """Below this nothing is approved."""
     caution_deflated_sharpe: Confidence = 0.80
     """From here up to `deflated_sharpe` the verdict is CAUTION, if all else holds."""
+    vault_deflated_sharpe: Confidence = 0.25
+    """Of the record before the vault; below it the vault stays shut. 0.5: as good as the best that luck would show."""
+    overfitted_deflated_sharpe: Confidence = 0.5
+    """The same for what a search chose whose overfitting lies above `max_overfitting`."""
+    false_discovery_q: Confidence = 0.10
+    """Share of worthless ones among all that the vault ever confirms, not to be exceeded. A stream keeps its q."""
+    max_overfitting: Confidence = 0.2
+    """Probability of backtest overfitting of the search that chose it, unless `overfitted_deflated_sharpe` is reached
+    before the vault; asked of searches only."""
     max_conditions: Annotated[int, Field(ge=1, le=40)] = 8
     """Rules of a strategy, entries, exits and filters together."""
     min_move_to_cost: Annotated[float, Field(ge=0, le=20)] = 1.0
@@ -52,11 +65,13 @@ class GateSettings(BaseModel):
 
     @model_validator(mode="after")
     def _every_stretch_has_bars(self) -> GateSettings:
-        bars = int(self.min_bars * (1.0 - self.search_pct / 100.0)) // self.stretches
+        between_pct = 100.0 - self.search_pct - self.vault_pct
+        bars = int(self.min_bars * between_pct / 100.0) // self.stretches
         if bars < MIN_SHARE_BARS:
             raise ValueError(
                 f"stretches={self.stretches} leaves {bars} bars for each on a tape of min_bars={self.min_bars} with "
-                f"search_pct={self.search_pct:g}, and {MIN_SHARE_BARS} are needed; lower stretches or raise min_bars"
+                f"search_pct={self.search_pct:g} and vault_pct={self.vault_pct:g}, and {MIN_SHARE_BARS} are needed; "
+                "lower stretches or raise min_bars"
             )
         return self
 

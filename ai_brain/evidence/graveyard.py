@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Integer, String, Table, func, insert, select
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import BigInteger, Column, Integer, String, Table, func, insert, select
 
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock
@@ -23,6 +26,24 @@ REFUSED = append_only(
 )
 
 
+ASKED_AT_ONCE = 10_000
+"""Values in one question; SQLite takes three times as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """A refusal as it is written down."""
+
+    spec_sha256: str
+    spec_id: str
+    name: str
+    reason: str
+    detail: str
+    """One line with both numbers."""
+    fingerprint: str | None = None
+    """What the strategy does; None: it was not refused for that."""
+
+
 class Graveyard:
     """Bury, and look whether an idea lies there already."""
 
@@ -30,40 +51,53 @@ class Graveyard:
         self._db = db
         self._clock = clock
 
-    def bury(
-        self, *, spec_sha256: str, spec_id: str, name: str, reason: str, detail: str, fingerprint: str | None = None
-    ) -> None:
-        """Write a refusal down; `detail` is one line with both numbers, `fingerprint` says what the strategy does.
+    def bury(self, refusals: Sequence[Burial]) -> None:
+        """Write refusals down; who lies here already stays as it lies.
 
         Raises:
-            StateFileError: it could not be written.
+            StateFileError: they could not be written.
         """
+        if not refusals:
+            return
+        at_ms = self._clock.now_ms()
         with self._db.writing() as connection:
-            connection.execute(
-                insert(REFUSED).values(
-                    at_ms=self._clock.now_ms(),
-                    spec_sha256=spec_sha256,
-                    spec_id=spec_id,
-                    name=name,
-                    reason=reason,
-                    detail=detail,
-                    fingerprint=fingerprint,
-                )
+            lying = select(REFUSED.c.spec_sha256).where(
+                REFUSED.c.spec_sha256.in_([refusal.spec_sha256 for refusal in refusals])
             )
+            known = set(connection.execute(lying).scalars())
+            first = {each.spec_sha256: each for each in reversed(refusals) if each.spec_sha256 not in known}
+            if first:
+                connection.execute(
+                    insert(REFUSED), [{"at_ms": at_ms, **asdict(each)} for each in reversed(first.values())]
+                )
 
     def was_refused(self, spec_sha256: str) -> str | None:
         """`REASON: detail (ID)` of the first refusal of this spec; None: it does not lie here."""
-        return self._first(REFUSED.c.spec_sha256 == spec_sha256)
+        return self.refused([spec_sha256]).get(spec_sha256)
 
     def was_refused_doing(self, fingerprint: str) -> str | None:
         """`REASON: detail (ID)` of the first refusal of a strategy that does the same; None: none lies here."""
-        return self._first(REFUSED.c.fingerprint == fingerprint)
+        return self.refused_doing([fingerprint]).get(fingerprint)
 
-    def _first(self, which: ColumnElement[bool]) -> str | None:
-        wanted = select(REFUSED).where(which).order_by(REFUSED.c.id).limit(1)
+    def refused(self, specs_sha256: Sequence[str]) -> dict[str, str]:
+        """Of these specs, those that lie here, each with `REASON: detail (ID)` of its first refusal."""
+        return self._first_of(REFUSED.c.spec_sha256, specs_sha256)
+
+    def refused_doing(self, fingerprints: Sequence[str]) -> dict[str, str]:
+        """The same by what strategies do."""
+        return self._first_of(REFUSED.c.fingerprint, fingerprints)
+
+    def _first_of(self, column: Column[str], wanted: Sequence[str]) -> dict[str, str]:
+        told = select(column, REFUSED.c.reason, REFUSED.c.detail, REFUSED.c.spec_id)
+        found = dict[str, str]()
         with self._db.reading() as connection:
-            row = connection.execute(wanted).mappings().first()
-        return None if row is None else f"{row['reason']}: {row['detail']} ({row['spec_id']})"
+            for first in range(0, len(wanted), ASKED_AT_ONCE):
+                some = wanted[first : first + ASKED_AT_ONCE]
+                for name, reason, detail, spec_id in connection.execute(
+                    told.where(column.in_(some)).order_by(REFUSED.c.id)
+                ):
+                    found.setdefault(name, f"{reason}: {detail} ({spec_id})")
+        return found
 
     def recent(self, limit: int) -> list[tuple[str, str, str]]:
         """The last refusals, newest first: (name, reason, detail); what a language model is told."""

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pydantic import ValidationError
 
-from trading.domain.errors import SpecError
-from trading.strategy.indicator_catalogue import complete_arguments
-from trading.strategy.rules import (
-    Arithmetic,
-    AtInterval,
-    Condition,
-    Indicator,
-    Lag,
-    Negation,
-    Number,
-    Value,
-    parse_rule,
-    render,
-)
+from ai_brain.rule_numbers import with_one_number_changed
+from trading.strategy.rules import parse_rule, render
 from trading.strategy.spec import CarryParameters, RuleParameters, StrategySpec
 
 FACTORS = (0.9, 1.1)
@@ -58,38 +45,12 @@ def _changes(parameters: RuleParameters | CarryParameters) -> Iterator[tuple[str
     for field in LISTS:
         rules = getattr(parameters, field)
         for place, text in enumerate(rules):
-            for varied in _rules(parse_rule(text)):
+            for condition in with_one_number_changed(parse_rule(text), _scaled):
+                varied = render(condition)
                 yield f"{field} {place + 1}: {varied}", {field: (*rules[:place], varied, *rules[place + 1 :])}
     for field in DISTANCES:
         for value in _scaled(getattr(parameters.risk, field)):
             yield f"{field} {value:g}", {"risk": {**dict(parameters.risk), field: value}}
-
-
-def _rules(condition: Condition) -> Iterator[str]:
-    for left in _values(condition.left):
-        yield render(replace(condition, left=left))
-    for right in _values(condition.right):
-        yield render(replace(condition, right=right))
-
-
-def _values(value: Value) -> Iterator[Value]:
-    """The same value with one of its numbers changed; lags and intervals stay, they say what is read."""
-    match value:
-        case Number(value=number):
-            yield from (Number(float(scaled)) for scaled in _scaled(number))
-        case Indicator(name=name, arguments=arguments):
-            for at, argument in enumerate(arguments):
-                for scaled in _scaled(argument):
-                    given = (*arguments[:at], scaled, *arguments[at + 1 :])
-                    if _is_allowed(name, given):
-                        yield Indicator(name, given)
-        case Lag(of=inner) | AtInterval(of=inner) | Negation(of=inner):
-            yield from (replace(value, of=varied) for varied in _values(inner))
-        case Arithmetic(left=left, right=right):
-            yield from (replace(value, left=varied) for varied in _values(left))
-            yield from (replace(value, right=varied) for varied in _values(right))
-        case _:
-            return
 
 
 def _scaled(number: float | None) -> Iterator[float]:
@@ -100,11 +61,3 @@ def _scaled(number: float | None) -> Iterator[float]:
         scaled = round(number * factor) if isinstance(number, int) else float(f"{number * factor:.10g}")
         if scaled != number:
             yield scaled
-
-
-def _is_allowed(name: str, arguments: tuple[float, ...]) -> bool:
-    try:
-        complete_arguments(name, arguments)
-    except SpecError:
-        return False
-    return True

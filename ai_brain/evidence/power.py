@@ -5,24 +5,23 @@ from __future__ import annotations
 from math import inf, sqrt
 from statistics import NormalDist
 
-from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
+from ai_brain.evidence.significance import trial_variance
 from ai_brain.evidence.verdict import Power
 
 
-def provable_sharpe(bars: int, *, trials: int, sharpe_variance: float, confidence: float) -> float:
+def provable_sharpe(bars: int, *, hurdle: float, confidence: float) -> float:
     """Smallest Sharpe ratio whose deflated Sharpe ratio reaches `confidence`, if returns are normal.
 
     Args:
         bars: Of the judged record, >= 2.
-        trials: N >= 1, this one included.
-        sharpe_variance: Of the trials' Sharpe ratios, per bar.
+        hurdle: What it must beat, per bar.
         confidence: 0 to 1, exclusive.
 
     Returns:
         Per bar. inf: so few bars prove nothing, however large the ratio.
 
     Raises:
-        ValueError: fewer than 2 bars, trials < 1, no variance, or no confidence.
+        ValueError: fewer than 2 bars, or no confidence.
 
     Source:
         Bailey & López de Prado (2014), The Deflated Sharpe Ratio, eq. 2, with skewness 0 and kurtosis 3, solved for the
@@ -30,7 +29,6 @@ def provable_sharpe(bars: int, *, trials: int, sharpe_variance: float, confidenc
     """
     if bars < 2 or not 0.0 < confidence < 1.0:
         raise ValueError(f"provable Sharpe: bars={bars}, confidence={confidence}: give 2 bars and a share below 1")
-    hurdle = expected_maximum_sharpe(trials, sharpe_variance=sharpe_variance)
     n, z = bars - 1, NormalDist().inv_cdf(confidence)
     if n <= 0.5 * z * z:
         return inf
@@ -38,23 +36,36 @@ def provable_sharpe(bars: int, *, trials: int, sharpe_variance: float, confidenc
 
 
 def power_of(
-    bars: int, *, trials: int, ledger_variance: float | None, bars_per_year: float, confidence: float
+    bars: int,
+    *,
+    vault_bars: int,
+    vault_level: float,
+    trials: int,
+    expected_maximum: float,
+    bars_per_year: float,
+    confidence: float,
 ) -> Power:
-    """What a judged record of that length could prove.
+    """What a record of that length could prove, to the deflated Sharpe ratio and in its vault.
 
     Args:
-        bars: Of the judged stretches, >= 2.
-        trials: Ideas tried, the one that is asked about included.
-        ledger_variance: Of the ideas' Sharpe ratios, per bar; None: too few to tell.
+        bars: Of the whole record, >= 2.
+        vault_bars: Of them, those in the vault, >= 2.
+        vault_level: At which the next candidate's vault is tested.
+        trials: Ideas tried, those that are asked about included.
+        expected_maximum: Of as many worthless ones, standard deviations.
         bars_per_year: 8760 for 1 h bars.
         confidence: Of the deflated Sharpe ratio that is approved.
     """
-    variance = max(ledger_variance or 0.0, 1.0 / (bars - 1))
-    needed = provable_sharpe(bars, trials=trials, sharpe_variance=variance, confidence=confidence)
+    variance = trial_variance(bars)
+    deflated = provable_sharpe(bars, hurdle=expected_maximum * sqrt(variance), confidence=confidence)
+    needed = max(deflated, provable_sharpe(vault_bars, hurdle=0.0, confidence=1.0 - vault_level))
     return Power(
         bars=bars,
+        vault_bars=vault_bars,
+        vault_level=vault_level,
         trials=trials,
         trial_sharpe_variance=variance,
+        expected_maximum=expected_maximum,
         confidence=confidence,
         provable_sharpe_annual=None if needed == inf else needed * sqrt(bars_per_year),
     )
@@ -62,10 +73,10 @@ def power_of(
 
 def power_sentence(power: Power, *, bars_per_year: float) -> str:
     """For a person and for the one who thinks of ideas: what it would take here and now."""
-    length = f"{power.bars / bars_per_year:.2g} years of judged bars and {power.trials:,} ideas tried"
+    length = f"{power.bars / bars_per_year:.2g} years of bars and {power.trials:,} ideas tried"
     if power.provable_sharpe_annual is None:
         return f"With {length} nothing can be proven, however good."
     return (
-        f"With {length}, only a net Sharpe of {power.provable_sharpe_annual:.2f} a year or more on the judged bars can "
-        f"be proven (deflated, {power.confidence:.0%})."
+        f"With {length}, only a net Sharpe of {power.provable_sharpe_annual:.2f} a year or more can be proven "
+        f"(deflated at {power.confidence:.0%}, and in the vault at a level of {power.vault_level or 0.0:.2g})."
     )

@@ -77,5 +77,6 @@ def return_moments(returns: NDArray[np.float64]) -> ReturnMoments:
     if spread <= 0.0:  # squares below the smallest float: as good as constant
         return ReturnMoments(len(returns), 0.0)
     z = centred / spread
-    skew, kurtosis = float(np.mean(z**3)), float(np.mean(z**4))
+    squared = z * z  # numpy's powers above two take ten times as long
+    skew, kurtosis = float(np.mean(squared * z)), float(np.mean(squared * squared))
     return ReturnMoments(len(returns), float(returns.mean() / returns.std(ddof=1)), skew, max(kurtosis, skew**2 + 1.0))

@@ -33,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
+from ai_brain.evidence.correlated_maximum import CorrelatedMaximum
 from ai_brain.evidence.effective_trials import Leaders
-from ai_brain.evidence.first_looks import FirstLooks
 from ai_brain.evidence.return_sketch import SKETCH_BYTES
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock
@@ -131,7 +131,7 @@ class TrialLedger:
         self._clock = clock
         self._reading = Lock()  # evaluations run in threads and share one ledger
         self._counted, self._counted_to = 0, 0
-        self._looks, self._looks_to = FirstLooks(), 0
+        self._best, self._best_to = CorrelatedMaximum(), 0
         self._leaders, self._leaders_to = Leaders(), 0
 
     def record(self, trials: Sequence[Trial]) -> None:
@@ -188,23 +188,21 @@ class TrialLedger:
         with self._db.reading() as connection:
             return connection.execute(select(func.count()).select_from(TRIALS)).scalar_one()
 
-    def sharpe_variance(self, *, bars_per_year: float, family: str | None = None) -> float | None:
-        """Variance (ddof 1) of the ideas' Sharpe ratios, each taken at its first look.
+    def expected_maximum(self, *, more: int = 0) -> float:
+        """How good the best of as many worthless ideas looks, whose returns go together as those of the ledger do.
 
         Args:
-            bars_per_year: Of the bars the result is wanted for; ideas on other bars are brought to the same unit.
-            family: Only ideas of this type; None: all.
+            more: Ideas to come, taken for unlike any.
 
         Returns:
-            Per bar. None: fewer than two ideas, nothing can be said.
+            Standard deviations of a Sharpe ratio that is zero in truth; 0 of one idea or none. See `CorrelatedMaximum`.
         """
         with self._reading, self._db.reading() as connection:
-            wanted = select(_ROW, IDEAS.c.family, IDEAS.c.sharpe_annual)
-            for numbers, families, annual in _columns_since(connection, wanted, self._looks_to):
-                self._looks.add(families, annual)
-                self._looks_to = numbers[-1]
-            variance = self._looks.variance(family)
-        return None if variance is None else variance / bars_per_year
+            wanted = select(_ROW, IDEAS.c.sketch)
+            for numbers, sketches in _columns_since(connection, wanted, self._best_to):
+                self._best.add(sketches)
+                self._best_to = numbers[-1]
+            return self._best.expected(more=more)
 
     def trials_of(self, spec_sha256: str) -> list[dict[str, object]]:
         """Every look of one spec, oldest first, as plain values."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Integer,
+    LargeBinary,
     RowMapping,
     String,
     Table,
@@ -25,6 +26,8 @@ from sqlalchemy import (
     select,
 )
 
+from ai_brain.evidence.effective_trials import ALIKE_CORRELATION
+from ai_brain.evidence.return_sketch import likeness
 from ai_brain.learning_db import METADATA, LearningDb, append_only
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import VaultError
@@ -42,8 +45,13 @@ OPENINGS = append_only(
         Column("interval", String, nullable=False),
         Column("start_ms", BigInteger, nullable=False),
         Column("end_ms", BigInteger, nullable=False),
+        Column("sketch", LargeBinary, nullable=True),  # of its returns before the stretch; NULL: not known
     )
 )
+
+
+SURE_ERROR = 0.15
+"""Standard error up to which a likeness counts: two strategies that hardly share a day are not known to be alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +99,53 @@ class Vault:
         self._db = db
         self._clock = clock
 
-    def open(self, stretch: Sealed) -> Opening:
+    def open(self, stretch: Sealed, *, sketch: bytes | None = None) -> Opening:
         """Write the opening down; when this returns it is on disk and the stretch may be read.
 
+        Args:
+            stretch: What is to be read, and for whom.
+            sketch: `return_sketch` of what the spec did before the stretch, by which its likes are known later.
+
         Returns:
-            The new entry; or the old one where exactly this was opened before (same family, spec, data and stretch):
-            a restart reads what was read, and is no second look.
+            The new entry; or the old one where this very spec was shown bars as new before: whoever reads again what
+            it read chooses nothing by it, and its answer is on record (`CandidateStream` gives the first).
 
         Raises:
-            VaultError: the family, or this very spec under whatever family, was shown bars of the symbol as new as
-                these or newer, at any interval. **Look-ahead**: so bars older than an opened stretch stay shut too.
+            VaultError: another of the family was shown bars of the symbol as new as these or newer, at any interval.
+                **Look-ahead**: so bars older than an opened stretch stay shut too.
             StateFileError: it could not be written; then nothing may be read.
         """
-        values = {"at_ms": self._clock.now_ms(), **asdict(stretch)}
-        unopened = select(*(literal(value) for value in values.values())).where(~exists().where(_spends(stretch)))
+        values = {"at_ms": self._clock.now_ms(), **asdict(stretch), "sketch": sketch}
+        taken = exists().where(or_(_spends(stretch), _is_its_own(stretch)))
+        unopened = select(*(literal(value, OPENINGS.c[name].type) for name, value in values.items())).where(~taken)
         with self._db.writing() as connection:
             # One statement asks and writes, under the write lock: of two writers the second sees the first's entry.
             connection.execute(insert(OPENINGS).from_select(list(values), unopened))
-            found = connection.execute(select(OPENINGS).where(_is(stretch))).mappings().first()
-            if found is not None:
+            own = select(OPENINGS).where(_is_its_own(stretch)).order_by(OPENINGS.c.id).limit(1)
+            if (found := connection.execute(own).mappings().first()) is not None:
                 return _opening(found)
             newest = select(OPENINGS).where(_spends(stretch)).order_by(OPENINGS.c.end_ms.desc(), OPENINGS.c.id).limit(1)
             earlier = _opening(connection.execute(newest).mappings().one())
         raise VaultError(_refusal(stretch, earlier))
+
+    def family_of(self, spec_sha256: str, *, symbol: str, sketch: bytes | None) -> str:
+        """The family a spec belongs to by what it did: that of the first opening of the symbol whose returns went with
+        its own, at a correlation of `ALIKE_CORRELATION` or more; its own hash when there is none.
+
+        Names and pedigrees are not asked, so that a copy under another name is known for one.
+        """
+        wanted = select(OPENINGS.c.family, OPENINGS.c.spec_sha256, OPENINGS.c.sketch)
+        with self._db.reading() as connection:
+            opened = connection.execute(wanted.where(OPENINGS.c.symbol == symbol).order_by(OPENINGS.c.id)).all()
+        for family, opened_sha256, its_sketch in opened:
+            if opened_sha256 == spec_sha256:
+                return str(family)
+            if sketch is None or its_sketch is None:
+                continue
+            found = likeness(sketch, its_sketch)
+            if found.correlation >= ALIKE_CORRELATION and found.standard_error <= SURE_ERROR:
+                return str(family)
+        return spec_sha256
 
     def openings(self, family: str) -> list[Opening]:
         """Every opening of a family, oldest first."""
@@ -129,17 +161,22 @@ class Vault:
         return newest_end_ms
 
 
-def _is(stretch: Sealed) -> ColumnElement[bool]:
-    """Exactly this was opened."""
-    return and_(*(OPENINGS.c[name] == value for name, value in asdict(stretch).items()))
+def _is_its_own(stretch: Sealed) -> ColumnElement[bool]:
+    """This very spec was shown bars as new as these."""
+    return and_(
+        OPENINGS.c.symbol == stretch.symbol,
+        OPENINGS.c.spec_sha256 == stretch.spec_sha256,
+        OPENINGS.c.end_ms > stretch.start_ms,
+    )
 
 
 def _spends(stretch: Sealed) -> ColumnElement[bool]:
-    """An opening after which this stretch may not be opened."""
+    """An opening for another one of the family after which this stretch may not be opened."""
     return and_(
         OPENINGS.c.symbol == stretch.symbol,
+        OPENINGS.c.family == stretch.family,
+        OPENINGS.c.spec_sha256 != stretch.spec_sha256,
         OPENINGS.c.end_ms > stretch.start_ms,
-        or_(OPENINGS.c.family == stretch.family, OPENINGS.c.spec_sha256 == stretch.spec_sha256),
     )
 
 

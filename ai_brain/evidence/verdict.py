@@ -9,9 +9,15 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ai_brain.evidence.gate_reasons import GateReason
+from ai_brain.evidence.living import LifePromise
 
 WALK_FORWARD = "walk-forward"
-"""Name of the chain of judged stretches; each of them is `walk-forward 1/4` and so on."""
+"""Name of the chain of judged stretches; each of them is `walk-forward 1/4` and so on, and the last is the vault."""
+SEARCH = "search"
+"""Name of the first look."""
+VAULT = "vault"
+RECORD = "record"
+"""Search, walk-forward and vault in one, as far as it came: what the deflated Sharpe ratio is of."""
 
 
 class Verdict(StrEnum):
@@ -99,15 +105,60 @@ class Power(_Record):
     """What this much data could prove, known before any performance was computed."""
 
     bars: int
-    """Of the judged stretches."""
+    """Of the whole record; in evidence without `vault_bars`, of the judged stretches."""
+    vault_bars: int | None = None
+    """Of them, those in the vault."""
+    vault_level: float | None = None
+    """At which the next candidate's vault would have been tested."""
     trials: int
     """Ideas tried by then, this one included."""
     trial_sharpe_variance: float
     """Per bar, as in `Statistics`."""
+    expected_maximum: float | None = None
+    """As in `Statistics`."""
     confidence: float
     """Of the deflated Sharpe ratio that the gate approves."""
     provable_sharpe_annual: float | None
     """Smallest annual net Sharpe that the gate would approve; None: none would do."""
+
+
+class Confirmation(_Record):
+    """What the vault said, and the stream of all candidates to it."""
+
+    opening: int
+    """Its number in the vault's book."""
+    opened_ms: int
+    """When it was written down; the bars were read after that."""
+    family: str
+    """`spec_sha256` of the first of its family, which is itself unless it goes with one that was opened before."""
+    p_value: float
+    """That returns as good come from a mean of zero or less, on the vault alone; as it was when it was answered."""
+    p_value_now: float | None = None
+    """The same of this look: another one where the answer stood already, from an older tape. None: older evidence."""
+    level: float
+    """Of the stream at its place."""
+    place: int
+    """Among all candidates ever, from 1."""
+    confirmed: bool
+
+
+class Overfitting(_Record):
+    """The search that chose it among others: of the ways to cut its stretch in two halves, those in which the best of
+    one half came out below the middle of the other (CSCV)."""
+
+    strategies: int
+    blocks: int
+    probability: float
+
+
+class Stress(_Record):
+    """A hard stretch of the past, as far as it lies on the tape."""
+
+    name: str
+    bars: int
+    """0: it is not on the tape."""
+    net_return: float | None = None
+    max_drawdown: float | None = None
 
 
 class Expectancy(_Record):
@@ -133,6 +184,21 @@ class Neighbours(_Record):
     worst_net_return: float
 
 
+class FittedPaths(_Record):
+    """Sharpe ratios of whole paths over the walk-forward bars, had the numbers been chosen among the neighbours on the
+    training bars of each split."""
+
+    variants: int
+    """The strategy and those next to it."""
+    splits: int
+    paths: int
+    chosen: int
+    """How many different variants were the best of some split."""
+    lowest_sharpe_annual: float
+    median_sharpe_annual: float
+    highest_sharpe_annual: float
+
+
 class RandomEntries(_Record):
     """What the judged trades brought against the same trades begun at random; fractions of the starting equity."""
 
@@ -147,7 +213,8 @@ class RandomEntries(_Record):
 
 
 class Statistics(_Record):
-    """What the significance rests on; Sharpe ratios per bar, of the walk-forward chain."""
+    """What the significance rests on; Sharpe ratios per bar, of the whole record: search, walk-forward and vault, as
+    far as it came. The N counts all that was chosen from on it."""
 
     bars: int
     sharpe_bar: float
@@ -163,7 +230,10 @@ class Statistics(_Record):
     effective_trials: int | None = None
     """The same, those counted once whose returns go together; None: evidence from before they were clustered."""
     trial_sharpe_variance: float
-    """Per bar; of the ledger's ideas of this type, at least the variance chance alone would give."""
+    """Per bar; what chance alone gives on as many bars."""
+    expected_maximum: float | None = None
+    """Of as many worthless ideas whose returns go together as theirs do, standard deviations; None: evidence from when
+    they were taken for independent."""
     hurdle_sharpe_bar: float
     """Expected Sharpe of the best of `trials` worthless ideas."""
     minimum_track_record_bars: float | None
@@ -198,12 +268,21 @@ class Evidence(_Record):
     """None: a carry, whose small steady payments are no matter of the same hurdle; or refused before it was asked."""
     neighbours: Neighbours | None = None
     """None: it lost, or it never came to that, or none of its numbers can be varied."""
+    fitted_paths: FittedPaths | None = None
+    """None: as for `neighbours`, or the stretch is too short to be cut."""
     random_entries: RandomEntries | None = None
     """None: a carry, or no trade."""
+    confirmation: Confirmation | None = None
+    """None: the vault stayed shut."""
+    overfitting: Overfitting | None = None
+    """None: it was judged by itself, not as the choice of a search."""
+    stress: tuple[Stress, ...] = ()
     buy_and_hold_return: float | None = None
     """Of the market from the first judged bar's open to the last one's close, no costs; cash has 0."""
     prediction: tuple[Band, ...]
     """99 % of the walk-forward chain's stretches of that many bars lie inside."""
+    promise: LifePromise | None = None
+    """Of each result of its life; None: too few to promise anything, or evidence from before lives were tested."""
     suspicious: tuple[str, ...]
     """The three trades that carry most of the result, when quarantined."""
     rules: dict[str, JsonValue] = {}
@@ -218,6 +297,8 @@ class Evidence(_Record):
     """Of `ID.trades.csv`; None: there was no trade."""
     settlements_sha256: str | None
     """Of `ID.settlements.csv`; None: none was met, as by every rule strategy."""
+    curve_sha256: str | None = None
+    """Of `ID.curve.csv`, the equity bar by bar; None: it earned nothing after the search."""
 
     def stretch(self, name: str) -> Stretch | None:
         """The stretch of that name; None: it was never run."""
@@ -226,7 +307,7 @@ class Evidence(_Record):
     @property
     def judged(self) -> tuple[Stretch, ...]:
         """The judged stretches one by one, oldest first; empty when it never came to that."""
-        return tuple(stretch for stretch in self.stretches if stretch.name.startswith(f"{WALK_FORWARD} "))
+        return tuple(s for s in self.stretches if s.name.startswith(f"{WALK_FORWARD} ") or s.name == VAULT)
 
     @property
     def positive(self) -> int:

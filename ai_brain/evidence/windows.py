@@ -1,4 +1,4 @@
-"""Which bars may be looked at when: search first, then a chain of judged stretches, each past a purge."""
+"""Which bars may be looked at when: search first, then judged stretches, then the vault; each past a purge."""
 
 from __future__ import annotations
 
@@ -29,9 +29,14 @@ def search_window(bars: int, *, search_fraction: float) -> Window:
     return Window(0, int(bars * search_fraction))
 
 
-def rest_window(bars: int, search: Window) -> Window:
-    """What the search stretch leaves of a tape of `bars` bars."""
-    return Window(search.stop, bars)
+def vault_window(bars: int, *, vault_fraction: float) -> Window:
+    """The newest part of a tape of `bars` bars, which is opened last, if at all."""
+    return Window(bars - int(bars * vault_fraction), bars)
+
+
+def between(search: Window, vault: Window) -> Window:
+    """What search and vault leave: the walk-forward."""
+    return Window(search.stop, vault.first)
 
 
 def shares(rest: Window, count: int) -> list[Window]:
@@ -52,6 +57,20 @@ def purged(share: Window, *, holding_bars: int) -> Window:
     """
     purge = min(max(holding_bars, 0), int(share.bars * MAX_PURGE_FRACTION))
     return Window(share.first + purge, share.stop)
+
+
+class Beginnings:
+    """Beginnings of tapes: every spec of a search is shown the same few, and cutting one hashes it anew."""
+
+    def __init__(self) -> None:
+        self._cut = dict[tuple[str, int], Tape]()
+
+    def until(self, tape: Tape, window: Window) -> Tape:
+        """As `until`."""
+        key = tape.content_hash, window.stop if window.bars > 0 else 0
+        if key not in self._cut:
+            self._cut[key] = until(tape, window)
+        return self._cut[key]
 
 
 def until(tape: Tape, window: Window) -> Tape:

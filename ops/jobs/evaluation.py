@@ -5,7 +5,7 @@ from __future__ import annotations
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
-from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, GateReason
+from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.strategy_evaluator import evaluate
@@ -62,7 +62,7 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
 
 def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
     evidence = judgement.evidence
-    if evidence.deciding in NOT_THE_IDEAS_FAULT and evidence.deciding is not GateReason.ALREADY_REFUSED:
+    if evidence.deciding in NOT_THE_IDEAS_FAULT and evidence.deciding not in FOR_GOOD:
         _wait(lab, spec, evidence)
         return
     passed = evidence.verdict is not Verdict.REJECTED  # CAUTION may show on paper what it is worth, to no human yet

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 
+from ai_brain.ideas import IdeaReason
 from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
@@ -33,8 +35,9 @@ async def heartbeat(lab: Lab) -> None:
 async def insights(lab: Lab) -> None:
     """What was learned from refusals."""
     numbers = gather(lab)
-    refused = sorted(lab.bench.graveyard.count_by_reason().items(), key=lambda pair: -pair[1])[:5]
-    text = reports.insights(numbers, refused)
+    refused = Counter(lab.bench.graveyard.count_by_reason())
+    refused.update({reason: n for reason, n in lab.memory.refused_ideas.items() if reason in set(IdeaReason)})
+    text = reports.insights(numbers, refused.most_common())
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     lab.messenger.tell("insights", text, dedup_key=f"insights:{key}")  # what was told already is no insight
 

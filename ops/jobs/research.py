@@ -14,7 +14,7 @@ from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, YEAR_MS
 from trading.market.beside import beside_spot
 from trading.market.tape import Tape
-from trading.strategy.spec import StrategySpec, StrategyType, spec_sha256
+from trading.strategy.spec import StrategySpec, spec_sha256
 
 NOT_ASKED = frozenset({IdeaReason.RATE_LIMITED, IdeaReason.UNAVAILABLE, IdeaReason.BUDGET_SPENT, IdeaReason.NO_FACTS})
 """No answer came, so there was no idea to refuse."""
@@ -71,23 +71,20 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
 
 
 def provable(lab: Lab) -> str:
-    """What the history that ideas are judged on could prove of one more, of the type of rules that has it easier."""
+    """What the history that ideas are judged on could prove of one more."""
     research, gate, ledger = lab.settings.research, lab.settings.gate, lab.bench.ledger
     per_year = YEAR_MS / INTERVAL_MS[research.timeframe]
-    bars = int(research.history_days * DAY_MS / INTERVAL_MS[research.timeframe] * (1.0 - gate.search_pct / 100.0))
-    trials, families = ledger.count() + 1, (StrategyType.MOMENTUM, StrategyType.MEAN_REVERSION)
-    found = [
-        power_of(
-            bars,
-            trials=trials,
-            ledger_variance=ledger.sharpe_variance(bars_per_year=per_year, family=str(family)),
-            bars_per_year=per_year,
-            confidence=gate.deflated_sharpe,
-        )
-        for family in families
-    ]
-    easier = min(found, key=lambda power: power.trial_sharpe_variance)
-    return power_sentence(easier, bars_per_year=per_year)
+    bars = int(research.history_days * DAY_MS / INTERVAL_MS[research.timeframe])
+    found = power_of(
+        bars,
+        vault_bars=int(bars * gate.vault_pct / 100.0),
+        vault_level=lab.bench.candidates.next_level(),
+        trials=ledger.count() + 1,
+        expected_maximum=ledger.expected_maximum(more=1),
+        bars_per_year=per_year,
+        confidence=gate.deflated_sharpe,
+    )
+    return power_sentence(found, bars_per_year=per_year)
 
 
 def live_tape(lab: Lab) -> Tape:

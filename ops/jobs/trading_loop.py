@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
+from ops.jobs import expiry
 from ops.jobs.review import promote
 from ops.lab import Lab
 from ops.market_view import take_snapshot
@@ -99,14 +100,26 @@ def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
 
 
 async def _paper(lab: Lab) -> None:
-    """Step what is on paper over the bars it has not seen; ask the human for what has shown enough."""
+    """Step what is on paper, hold all that lives to its promise, then ask the human for what has shown enough."""
+    is_stepped = await _step_paper(lab)
+    try:
+        expiry.run(lab)  # live results come in even while bars do not
+        if is_stepped:
+            promote(lab)
+    except TradingEngineError as error:
+        lab.failed("paper", error)
+
+
+async def _step_paper(lab: Lab) -> bool:
+    """Every account over the bars it has not seen; False: that failed, and was told."""
     try:
         settings = lab.settings
         snapshot = take_snapshot(lab.market, lab.instruments, settings.venue.symbol, settings.research.timeframe)
         await asyncio.to_thread(lab.paper.on_closed_bar, snapshot)
-        promote(lab)
     except TradingEngineError as error:
         lab.failed("paper", error)
+        return False
+    return True
 
 
 async def _live(lab: Lab) -> CycleReport | None:
@@ -117,7 +130,7 @@ async def _live(lab: Lab) -> CycleReport | None:
     spec, armed = chosen(lab)
     try:
         async with lab.trading:
-            report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop)
+            report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop, leave=expiry.leave(lab))
     except TradingEngineError as error:
         # A file of state that cannot be written, say: nothing was sent, and the line and the heartbeat are written.
         lab.failed("live", error)

@@ -17,15 +17,13 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import return_moments
 from ai_brain.evidence.telling import backtest_block
-from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import Evidence, Stretch
-from ai_brain.evidence.windows import MAX_PURGE_FRACTION, rest_window, search_window, shares
+from ai_brain.evidence.windows import MAX_PURGE_FRACTION, Window, between, search_window, shares, vault_window
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, funded_pair, noise, planted, rule_spec, tape_of
@@ -37,21 +35,30 @@ from trading.strategy.spec import StrategySpec
 CONDITIONS = Conditions(MarketRules())
 BARS = 3000
 EDGE = 0.006
+BELIEVING = GateSettings(max_sharpe_annual=1e6, max_return_pct_a_year=1e6, min_drawdown_pct=0.0, max_win_rate_pct=100.0)
+"""Asks nothing of plausibility, so that a short tape may be walked."""
 FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     db, clock = LearningDb(tmp_path_factory.mktemp("walk") / "ai_learning.db"), Clock(scale=1e-6, origin_ms=START_MS)
-    yield Bench(TrialLedger(db, clock), Graveyard(db, clock), clock, GateSettings(), again=True)
+    yield replace(Bench.of(db, clock, BELIEVING), again=True)
     db.close()
 
 
 def walked(spec: StrategySpec, tapes: Tapes, bench: Bench, *, stretches: int = 4) -> Judgement:
     """Judged in so many stretches; an example that the search refuses says nothing of a walk."""
-    judgement = evaluate(spec, tapes, replace(bench, settings=GateSettings(stretches=stretches)))
+    settings = BELIEVING.model_copy(update={"stretches": stretches})
+    judgement = evaluate(spec, tapes, replace(bench, settings=settings))
     assume(judgement.evidence.judged)
     return judgement
+
+
+def windows(bars: int) -> tuple[Window, Window, Window]:
+    """Search, walk-forward, vault, as the settings have them."""
+    search, vault = search_window(bars, search_fraction=0.4), vault_window(bars, vault_fraction=0.4)
+    return search, between(search, vault), vault
 
 
 def chain(evidence: Evidence) -> Stretch:
@@ -84,8 +91,10 @@ def test_every_judged_stretch_lies_past_its_purge_and_no_trade_straddles_two(
     evidence = judgement.evidence
     search = evidence.stretch("search")
     assert search is not None
-    rest = rest_window(BARS, search_window(BARS, search_fraction=0.6))
-    for (before, after), share in zip(pairwise([search, *evidence.judged]), shares(rest, stretches), strict=True):
+    _, middle, vault = windows(BARS)
+    cut = [*shares(middle, stretches), vault][: len(evidence.judged)]
+    assert len(cut) >= stretches
+    for (before, after), share in zip(pairwise([search, *evidence.judged]), cut, strict=True):
         assert after.holding_bars >= max_hold_bars
         assert after.purge_bars == min(after.holding_bars, int(share.bars * MAX_PURGE_FRACTION))
         assert after.start_ms - before.end_ms == after.purge_bars * HOUR_MS
@@ -104,16 +113,25 @@ def test_the_chain_compounds_its_stretches_and_counts_what_they_count(bench: Ben
     tapes = Tapes(planted(BARS, seed, edge=EDGE), CONDITIONS)
     judgement = walked(rule_spec(), tapes, bench, stretches=stretches)
     evidence, whole = judgement.evidence, chain(judgement.evidence)
-    assert len(evidence.judged) == stretches
+    assert [s.name for s in evidence.judged][:stretches] == [
+        f"walk-forward {n}/{stretches}" for n in 1 + np.arange(stretches)
+    ]
+    assert [s.name for s in evidence.judged][stretches:] in ([], ["vault"])
     assert np.prod([1 + s.net_return for s in evidence.judged]) == pytest.approx(1 + whole.net_return, rel=1e-12)
     for name in ("bars", "entries", "trades", "settlements", "left_open", "fees_quote", "slippage_quote"):
         assert sum(getattr(s, name) for s in evidence.judged) == pytest.approx(getattr(whole, name), rel=1e-12)
     assert evidence.statistics is not None
-    assert evidence.statistics.bars == whole.bars
+    searched, record = evidence.stretch("search"), evidence.stretch("record")
+    assert searched is not None
+    assert evidence.statistics.bars == searched.bars + whole.bars
+    assert record is not None
+    assert (record.start_ms, record.end_ms, record.bars) == (searched.start_ms, whole.end_ms, evidence.statistics.bars)
+    assert 1 + record.net_return == pytest.approx((1 + searched.net_return) * (1 + whole.net_return), rel=1e-12)
+    before_the_vault = searched.bars + sum(s.bars for s in evidence.judged[:stretches])
     for name in ("costs doubled", "one bar late"):
-        worse = evidence.stretch(name)
-        assert worse is not None
-        assert (worse.start_ms, worse.end_ms, worse.bars) == (whole.start_ms, whole.end_ms, whole.bars)
+        if (worse := evidence.stretch(name)) is not None:  # not asked of what lost
+            end_ms = evidence.judged[stretches - 1].end_ms
+            assert (worse.start_ms, worse.end_ms, worse.bars) == (searched.start_ms, end_ms, before_the_vault)
 
 
 @given(st.lists(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=20), min_size=1, max_size=6))
@@ -148,10 +166,10 @@ def test_what_comes_after_a_stretch_changes_nothing_in_it(bench: Bench, seed: in
 
 
 def test_a_strategy_that_earned_in_one_stretch_only_is_seen_as_such(bench: Bench) -> None:
-    tape = planted(6000, 3, edge=EDGE)
-    second = shares(rest_window(6000, search_window(6000, search_fraction=0.6)), 4)[1]
+    tape = planted(12_000, 3, edge=EDGE)
+    second = shares(windows(12_000)[1], 4)[1]
     steps = np.diff(np.log(tape.close), prepend=np.log(tape.open[0]))
-    plain = np.diff(np.log(planted(6000, 3, edge=-0.004).close), prepend=np.log(tape.open[0]))
+    plain = np.diff(np.log(planted(12_000, 3, edge=-0.004).close), prepend=np.log(tape.open[0]))
     mixed = np.concatenate((steps[: second.first - 600], plain[second.first - 600 : second.first]))
     mixed = np.concatenate((mixed, steps[second.first : second.stop], plain[second.stop :]))
     tapes = Tapes(tape_of(tape.open[0] * np.exp(np.cumsum(mixed))), CONDITIONS)
@@ -174,8 +192,8 @@ def test_a_position_left_open_is_marked_at_the_last_close_and_told_and_its_age_i
     for stretch in evidence.judged:
         first, last = np.searchsorted(tape.open_time_ms, [stretch.start_ms, stretch.end_ms - HOUR_MS])
         assert stretch.net_return == pytest.approx(tape.close[last] / tape.open[first + 1] - 1.0, rel=1e-3)
-        assert stretch.holding_bars == 1798  # opened in the second bar of the search stretch, marked in its last
-    assert "longest holding known by then: 1798, 1798, 1798, 1798 (longer than could be left out" in evidence_markdown(
+        assert stretch.holding_bars == 1198  # opened in the second bar of the search stretch, marked in its last
+    assert "longest holding known by then: 1198, 1198, 1198, 1198 (longer than could be left out" in evidence_markdown(
         evidence
     )
 
@@ -241,9 +259,9 @@ def test_what_a_run_earned_is_the_sum_of_its_table_the_position_left_open_includ
 
 
 def test_a_longer_holding_seen_in_one_stretch_lengthens_the_purge_before_the_next(bench: Bench) -> None:
-    first, second, *_ = shares(rest_window(BARS, search_window(BARS, search_fraction=0.6)), 4)
+    first, second, *_ = shares(windows(BARS)[1], 4)
     close = 30_000.0 * (1.0 + 0.01 * (np.arange(BARS) % 10))  # held for a few bars of every ten,
-    close[first.first + 100 : first.first + 160] = 30_000.0  # but once for sixty
+    close[first.first + 60 : first.first + 120] = 30_000.0  # but once for sixty
     spec = rule_spec("close < 30500", exits=("close > 32000",), max_hold_bars=None)
     free = replace(CONDITIONS, costs=Costs(0.0, 0.0, 0.0, 0.0))
     evidence = evaluate(spec, Tapes(tape_of(close), free), bench).evidence

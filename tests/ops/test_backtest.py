@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +14,18 @@ import pytest
 
 import ops.verify
 import sandbox.exchange.instruments as witness
-from ai_brain.evidence.filing import evidence_folder
-from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.campaign import campaign
+from ai_brain.evidence.case import Bench, Tapes
+from ai_brain.evidence.filing import evidence_folder, load_evidence, save_evidence
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import Burial, Graveyard
+from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
 from ai_brain.learning_db import LearningDb
+from ai_brain.strategy_evaluator import evaluate
 from ops.backtest import run_backtest, run_verify
-from ops.known_rules import known_rules
+from ops.known_rules import known_rules, rules_for
+from tests.ai_brain.markets import planted, rule_spec
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
@@ -31,7 +39,7 @@ from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec, load_spec
 
 START_MS = parse_iso("2024-01-01")
-HOURS = 24 * 120
+HOURS = 24 * 200
 RULES = """{
   "id": "mr-20240601-000000", "name": "Dips", "type": "mean_reversion",
   "market": {"exchange": "binance", "symbol": "BTC/USDT:USDT", "timeframe": "1h"},
@@ -131,7 +139,7 @@ def test_what_was_refused_before_is_judged_again_when_asked_and_nothing_is_burie
     database = LearningDb(lab.learning_db)
     yard = Graveyard(database, Clock())
     sha = ops.verify.spec_sha256(spec)
-    yard.bury(spec_sha256=sha, spec_id=spec.id, name=spec.name, reason="NO_TRADES", detail="0 trades")
+    yard.bury([Burial(sha, spec.id, spec.name, "NO_TRADES", "0 trades")])
     run_backtest(written(tmp_path, RULES), market, None, None)
     told = capsys.readouterr()
     assert "refused before, NO_TRADES: 0 trades" in told.err
@@ -242,6 +250,96 @@ def test_published_evidence_is_derived_again_bit_for_bit_and_no_trial_is_counted
     assert ledger_of(stocked) == counted
 
 
+@pytest.fixture
+def edged(lab: Home) -> Home:
+    """A store with a planted edge, and a spec that finds it."""
+    TapeStore(lab.tapes).save(planted(8000, 6, edge=0.0045))
+    return lab
+
+
+def books_of(home: Home) -> list[tuple[object, ...]]:
+    """Every row of the five books."""
+    with closing(sqlite3.connect(home.learning_db)) as opened:
+        tables = ("trials", "ideas", "graveyard", "vault_openings", "candidates")
+        return [row for table in tables for row in opened.execute(f"SELECT * FROM {table}")]  # noqa: S608  # our names
+
+
+def test_a_verdict_with_an_opened_vault_is_derived_again_bit_for_bit_and_no_book_is_touched(
+    edged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = rule_spec(position_pct=25.0)
+    StrategyRepository(edged.strategies).save(spec)
+    assert run_backtest(spec.id, None, None, None) == 0
+    published = load_evidence(edged, spec.id)
+    assert published is not None
+    assert published.confirmation is not None
+    assert published.confirmation.confirmed
+    books = books_of(edged)
+    capsys.readouterr()
+    assert run_verify(spec.id) == 0
+    assert "same, bit for bit" in capsys.readouterr().out
+    assert books_of(edged) == books
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("p_value_now", 0.0023), ("level", 0.001), ("confirmed", False), ("opening", 7)]
+)
+def test_an_answer_of_the_vault_that_was_touched_is_found_out(
+    edged: Home, capsys: pytest.CaptureFixture[str], name: str, value: object
+) -> None:
+    spec = rule_spec(position_pct=25.0)
+    StrategyRepository(edged.strategies).save(spec)
+    run_backtest(spec.id, None, None, None)
+    path = evidence_folder(edged) / f"{spec.id}.json"
+    data = json.loads(path.read_text())
+    data["confirmation"][name] = value
+    path.write_text(json.dumps(data))
+    capsys.readouterr()
+    code = run_verify(spec.id)
+    assert code == (0 if name == "opening" else 1), "the number in the book is taken as told, like the ledger's count"
+
+
+def test_an_answer_that_stood_before_newer_bars_came_is_derived_again_as_it_stood(
+    edged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, tape = rule_spec(position_pct=25.0), planted(8000, 6, edge=0.0045)
+    database = LearningDb(edged.learning_db)
+    early = Tapes(tape.window(tape.start_ms, int(tape.open_time_ms[7800])), Conditions(rules_for(spec)))
+    first = evaluate(spec, early, Bench.of(database, Clock(), GateSettings())).evidence.confirmation
+    assert first is not None
+    StrategyRepository(edged.strategies).save(spec)
+    run_backtest(spec.id, None, None, None)
+    later = load_evidence(edged, spec.id)
+    assert later is not None
+    assert later.confirmation is not None
+    assert later.confirmation.p_value == first.p_value != later.confirmation.p_value_now
+    capsys.readouterr()
+    assert run_verify(spec.id) == 0, capsys.readouterr().out
+    database.close()
+
+
+def test_what_a_search_found_is_derived_again_with_its_overfitting_and_its_twin_has_no_number_to_derive(
+    edged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dips = [rule_spec(f"roc(1) < -{0.9 + 0.04 * n:.2f}", position_pct=25.0) for n in range(12)]
+    rises = [rule_spec(f"roc({2 + n}) > {1.2 + 0.1 * n:.1f}", position_pct=25.0) for n in range(12)]
+    specs = [*dips, *rises, rule_spec("close < close[1] * 0.991", position_pct=25.0)]
+    database = LearningDb(edged.learning_db)
+    market = Tapes(TapeStore(edged.tapes).load(Market.PERP, "BTCUSDT", "1h"), Conditions(rules_for(specs[0])))
+    found = campaign(specs, market, Bench.of(database, Clock(), GateSettings()))
+    database.close()
+    assert found.overfitting is not None
+    shown = list[str]()
+    for spec, judgement in zip(specs, found.judgements, strict=True):
+        save_evidence(edged, judgement)
+        StrategyRepository(edged.strategies).save(spec)
+        assert run_verify(spec.id) == 0, capsys.readouterr().out
+        shown.append(capsys.readouterr().out)
+    judged = [judgement.evidence for judgement in found.judgements if judgement.evidence.confirmation]
+    assert [evidence.overfitting for evidence in judged] == [found.overfitting]
+    assert shown[-1].endswith("refused from memory without a look, so there is no number to derive\n")
+
+
 def test_verify_still_finds_it_the_same_after_newer_bars_and_a_late_settlement_have_come(
     lab: Home, market: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,6 +392,35 @@ def test_verify_says_which_of_number_data_table_settings_and_code_differs(
     assert differs.startswith("differs: ")
     assert what in differs
     assert any(line.startswith(what) and "published" in line for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("what", ["spec", "data", "settings"])
+def test_what_verify_shows_that_the_ledger_does_not_hold_is_counted_first(
+    stocked: Home, market: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    spec, store = kept(stocked, RULES), TapeStore(stocked.tapes)
+    run_backtest(spec.id, None, None, None)
+    ideas, looks, _ = ledger_of(stocked)
+    if what == "spec":
+        (path,) = stocked.strategies.rglob(f"{spec.id}.json")
+        path.write_text(path.read_text().replace("rsi(14) < 35", "rsi(14) < 34"))
+    elif what == "settings":
+        stocked.settings_file.write_text("gate: {search_pct: 45, stretches: 2}\n")
+    else:
+        perp = store.load(Market.PERP, "BTCUSDT", "1h")
+        (stocked.tapes / "perp").rename(stocked.tapes / "gone")
+        close = np.minimum(np.maximum(perp.close * 1.0001, perp.low), perp.high)
+        store.save(make_tape(replace(perp, close=close)))
+    capsys.readouterr()
+    assert run_verify(spec.id) == 1
+    shown = capsys.readouterr().out
+    counted, looked, origins = ledger_of(stocked)
+    assert counted - ideas == (what == "spec")
+    assert looked > looks
+    assert f"{looked - looks} looks that it did not hold are counted now" in shown
+    assert origins == {"command line", "verify"}
+    run_verify(spec.id)
+    assert ledger_of(stocked) == (counted, looked, origins)
 
 
 def test_a_strategy_that_was_never_judged_has_nothing_to_verify(lab: Home) -> None:

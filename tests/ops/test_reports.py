@@ -121,9 +121,10 @@ def test_the_summaries_word_for_word(title: str) -> None:
 
 
 def test_the_insights_word_for_word() -> None:
-    assert reports.insights(FULL, [("LOST_ON_SEARCH", 7), ("TOO_FEW_TRADES", 2)]).splitlines() == [
+    assert reports.insights(FULL, [("LOST_ON_SEARCH", 7), ("TOO_FEW_SIGNALS", 2), ("BAD_SPEC", 1)]).splitlines() == [
         "💡 Insights",
-        "Ideas refused because: LOST_ON_SEARCH 7×, TOO_FEW_TRADES 2×",
+        "Ideas refused because: LOST_ON_SEARCH 7×, TOO_FEW_SIGNALS 2×, BAD_SPEC 1×",
+        "Of 10 refused, 30% before any performance was computed: these cost no trial",
         LEADER,
     ]
 

@@ -36,8 +36,8 @@ from trading.strategy.spec import StrategySpec
 class Cycle(CycleBooks):
     """One pass; `report` is always fit to be shown."""
 
-    async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop) -> None:
-        """Every stage in order."""
+    async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None) -> None:
+        """Every stage in order; `leave` closes what is held by the ordinary exit, whatever its own rules say."""
         claimed = self._room.store.refuse_resurrected()
         if claimed is not None:
             self._room.tell("carry.resurrection_refused", {"position": claimed.id}, Severity.ALERT)
@@ -63,7 +63,7 @@ class Cycle(CycleBooks):
             market = await self._market(pair)
         with self._stage("decide_and_execute"):
             if self._room.store.live is not None:
-                await self._manage(pair, market)
+                await self._manage(pair, market, leave)
             else:
                 await self._consider(pair, market, spec, armed=armed, stop=stop)
         idle = self.report.status is not CycleStatus.EXECUTED and self.report.reason is not Reason.OUTCOME_UNKNOWN
@@ -177,7 +177,7 @@ class Cycle(CycleBooks):
         )
         return market
 
-    async def _manage(self, pair: Pair, market: CarryMarket) -> None:
+    async def _manage(self, pair: Pair, market: CarryMarket, leave: Decision | None) -> None:
         position, view = self._room.store.live, self.report.performance
         if position is None or view is None:
             return
@@ -190,6 +190,9 @@ class Cycle(CycleBooks):
             return
         if not data.allowed:
             self.end(CycleStatus.DEGRADED, data)
+            return
+        if leave is not None:
+            await self._close(pair, leave.reason, leave)
             return
         venue_position = await self._tools.venue.position(pair.symbol)
         liquidation, mark = venue_position.liquidation_price, venue_position.mark_price

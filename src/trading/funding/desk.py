@@ -143,7 +143,9 @@ class CarryDesk:
         """At start: finish or unwind what a crash interrupted, then hold the books against the venue. No new entry."""
         return await self.cycle(None, armed=False, stop=self._room.tools.read_stop())
 
-    async def cycle(self, spec: StrategySpec | None, *, armed: bool, stop: Stop) -> CycleReport:
+    async def cycle(
+        self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None
+    ) -> CycleReport:
         """One decision cycle.
 
         Args:
@@ -151,11 +153,12 @@ class CarryDesk:
             armed: Both gates are open and the approval still holds. Without it nothing is opened; what is held is
                 still managed and closed by its own parameters.
             stop: The switches, read just now.
+            leave: Why what is held is closed by the ordinary exit, whatever its own rules say; None: they decide.
 
         Raises:
             StateFileError: the journal or a file of state cannot be written; nothing may be sent.
         """
-        return await self._guarded(lambda cycle: cycle.run(spec, armed=armed, stop=stop))
+        return await self._guarded(lambda cycle: cycle.run(spec, armed=armed, stop=stop, leave=leave))
 
     async def flatten(self, reason: Decision) -> CycleReport:
         """Close everything now; the reason goes to the journal."""

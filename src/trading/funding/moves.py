@@ -145,4 +145,5 @@ def closed_position(position: CarryPosition, view: Performance, reason: Reason, 
         max_unhedged_s=position.max_unhedged_s,
         dust_base=view.spot_base,
         settled=settled_of(position),
+        capital_quote=position.capital_quote,
     )

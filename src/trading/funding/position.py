@@ -97,6 +97,8 @@ class ClosedPosition:
     """At which the profit counts it, quote per base."""
     settled: tuple[Settled, ...] | None = None
     """Its settlements, oldest first. None: closed by an older lab, which did not keep them."""
+    capital_quote: Decimal | None = None
+    """Notional of one leg it was given. None: closed by an older lab, which did not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import nan
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from trading.simulator.records import Columns
 from trading.simulator.settlements import joined, lay_settlements, not_before, settled_at
 
 NOTHING_SEEN_MS = -1
+KEPT_BARS, KEPT_TAPES = 30_000, 8
+"""Three years of hours; about 150 bytes a bar."""
 
 
 class BarFeed:
@@ -83,6 +87,35 @@ class BarFeed:
         return bars, columns
 
 
+class LatestBars:
+    """The bars of the tapes last simulated as a whole: every strategy of a search meets the same few.
+
+    Only short tapes are kept, so that it stays below 40 MB whatever is simulated. Safe with many threads.
+    """
+
+    def __init__(self) -> None:
+        self._kept = OrderedDict[str, tuple[Chunk, Columns]]()
+        self._lock = Lock()
+
+    def of(self, tape: Tape) -> tuple[Chunk, Columns]:
+        """All bars of a tape, as a feed that saw nothing before gives them; read-only."""
+        key = tape.content_hash
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        found = BarFeed(Memory()).next(tape)
+        if len(tape) <= KEPT_BARS and key:
+            with self._lock:
+                self._kept[key] = found
+                while len(self._kept) > KEPT_TAPES:
+                    self._kept.popitem(last=False)
+        return found
+
+
+LATEST_BARS = LatestBars()
+
+
 class Feeder(BarFeed):
     """Feeds one strategy's program."""
 
@@ -99,6 +132,18 @@ class Feeder(BarFeed):
         bars, columns = self.next(tape)
         answer = self.program.feed(bars)
         return columns._replace(atr=_read_only_copy(answer.atr), flags=answer.flags())
+
+
+def whole_signals(program: Program, tape: Tape) -> Signals:
+    """What a program that saw nothing before says at every bar of a tape."""
+    return program.feed(LATEST_BARS.of(tape)[0])
+
+
+def whole_columns(program: Program, tape: Tape) -> Columns:
+    """All bars of a tape with everything the step needs to know, of a program that saw nothing before."""
+    bars, columns = LATEST_BARS.of(tape)
+    answer = program.feed(bars)
+    return columns._replace(atr=_read_only_copy(answer.atr), flags=answer.flags())
 
 
 def _basis(tape: Tape, first: int) -> Column:

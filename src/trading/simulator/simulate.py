@@ -17,7 +17,7 @@ from trading.market.tape import Tape
 from trading.simulator.code_version import simulator_sha256
 from trading.simulator.compile import Program, Signals
 from trading.simulator.costs import Costs, MarketRules
-from trading.simulator.feed import Feeder
+from trading.simulator.feed import whole_columns, whole_signals
 from trading.simulator.kernel import run
 from trading.simulator.open_trade import OpenTrade, open_rule_trade
 from trading.simulator.records import FILL, FILLS_A_BAR, RULES, STATE, Acted, Columns
@@ -100,7 +100,7 @@ def signals(tape: Tape, parameters: RuleParameters) -> Signals:
     Raises:
         SpecError: a rule is no rule, or reads an interval that the tape's bars cannot make.
     """
-    return Feeder(Program(parameters, tape.interval)).signals(tape)
+    return whole_signals(Program(parameters, tape.interval), tape)
 
 
 def simulate(
@@ -130,7 +130,7 @@ def simulate(
     """
     numbers = kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars)
     check_fit(tape, spec)
-    known = Feeder(Program(rule_parameters(spec), tape.interval)).columns(tape)
+    known = whole_columns(Program(rule_parameters(spec), tape.interval), tape)
     first = first_counted(known.open_ms, begin_ms)
     columns = Columns._make(column[first:] for column in known)
     rates, margin = costs.rates(), rules.margin()

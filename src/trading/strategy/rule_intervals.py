@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from functools import lru_cache
 
 from trading.domain.market import INTERVAL_MS
 from trading.strategy.rule_lexer import refusal, tokens_of
@@ -22,6 +23,7 @@ def longer_intervals(timeframe: str) -> tuple[str, ...]:
     return tuple(name for name, ms in INTERVAL_MS.items() if ms > own_ms and ms % own_ms == 0)
 
 
+@lru_cache(maxsize=4096)  # asked each time a strategy is compiled
 def interval_misfit(rule: str, timeframe: str) -> str | None:
     """The refusal of a rule that reads an interval which bars of this timeframe cannot make; None: all fit.
 

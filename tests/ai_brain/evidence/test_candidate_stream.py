@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
@@ -14,7 +14,6 @@ from itertools import chain
 import pytest
 
 from ai_brain.evidence.candidate_stream import CandidateStream, Decision
-from ai_brain.evidence.false_discovery import lord_plus_plus
 from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError
@@ -22,6 +21,8 @@ from trading.storage.home import Home
 
 NOW_MS = 1_700_000_000_000
 P_VALUES = (0.2, 1e-5, 0.9, 0.0005, 0.6, 1e-9, 0.04)
+ZETA = 2.285765637
+"""Of 1.6: what is spent of a wealth at the j-th test after it was earned is j^-1.6 / zeta(1.6)."""
 
 
 @pytest.fixture
@@ -41,20 +42,32 @@ def stream(db: LearningDb, clock: Clock) -> CandidateStream:
     return CandidateStream(db, clock, 0.1)
 
 
+def lord_by_hand(p_values: Sequence[float], *, q: float = 0.1) -> tuple[list[float], list[bool]]:
+    """Levels and answers of LORD++ as Ramdas et al. (2017) have it, with w0 = 0.9 q and the spending j^-1.6."""
+    levels, found = list[float](), list[int]()
+    for place, p_value in enumerate(p_values, 1):
+        earned = [(0.9 * q, 0), *((0.1 * q if number == 0 else q, at) for number, at in enumerate(found))]
+        levels.append(sum(wealth * (place - since) ** -1.6 / ZETA for wealth, since in earned))
+        if p_value <= levels[-1]:
+            found.append(place)
+    return levels, [place in found for place in range(1, len(levels) + 1)]
+
+
 def assert_is_one_stream_of_lord(rows: list[dict[str, object]]) -> None:
     """Every place was taken once, and each level is what LORD++ gives to the whole stream in that order."""
     assert [row["place"] for row in rows] == list(range(1, len(rows) + 1))
-    told = lord_plus_plus([row["p_value"] for row in rows], q=0.1, w0=0.05)  # type: ignore[misc]  # floats
-    assert tuple(row["level"] for row in rows) == told.levels
-    assert tuple(row["rejected"] for row in rows) == told.rejected
+    levels, found = lord_by_hand([row["p_value"] for row in rows])  # type: ignore[misc]  # floats
+    assert [row["level"] for row in rows] == pytest.approx(levels, rel=1e-7)
+    assert [row["rejected"] for row in rows] == found
 
 
 def test_candidates_are_tested_one_by_one_at_the_levels_of_lord(stream: CandidateStream) -> None:
-    told = lord_plus_plus(P_VALUES, q=0.1, w0=0.05)
+    levels, found = lord_by_hand(P_VALUES)
     for number, p_value in enumerate(P_VALUES):
         decision = stream.decide(spec_sha256=f"{number}", family="momentum", p_value=p_value)
-        assert decision == Decision(told.levels[number], told.rejected[number], number + 1)
-    assert told.rejected.count(True) == 3
+        assert decision == Decision(pytest.approx(levels[number], rel=1e-7), found[number], number + 1, p_value)
+    assert found.count(True) == 4
+    assert levels[0] == pytest.approx(0.0393741, rel=1e-5), "44 % of nine tenths of q go to the first candidate"
     assert_is_one_stream_of_lord(stream.candidates())
 
 
@@ -80,6 +93,14 @@ def test_a_spec_asked_twice_gets_its_first_answer_and_no_second_draw(stream: Can
     assert stream.decide(spec_sha256="one", family="momentum", p_value=1e-12) == first
     assert not first.rejected
     assert len(stream.candidates()) == 2
+
+
+def test_what_the_next_would_be_tested_at_is_known_before_it_comes_and_takes_no_place(stream: CandidateStream) -> None:
+    for number, p_value in enumerate(P_VALUES):
+        foreseen = stream.next_level()
+        assert stream.next_level() == foreseen
+        assert stream.decide(spec_sha256=f"{number}", family="momentum", p_value=p_value).level == foreseen
+    assert len(stream.candidates()) == len(P_VALUES)
 
 
 def test_the_stream_goes_on_after_a_restart(home: Home, clock: Clock) -> None:
@@ -110,7 +131,10 @@ def test_threads_that_ask_at_once_take_each_place_and_each_spec_once(
     rows = stream.candidates()
     assert len(rows) == 4 + 5 * 4
     assert_is_one_stream_of_lord(rows)
-    on_record = {row["spec_sha256"]: Decision(row["level"], row["rejected"], row["place"]) for row in rows}  # type: ignore[arg-type]  # plain values
+    on_record = {
+        row["spec_sha256"]: Decision(row["level"], row["rejected"], row["place"], row["p_value"])  # type: ignore[arg-type]  # plain values
+        for row in rows
+    }
     for told in answers:
         assert all(on_record[spec] == decision for spec, decision in told.items())
 

@@ -18,6 +18,11 @@ from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 PAPER_2014 = ReturnMoments(1250, 2.5 / sqrt(250), -3.0, 10.0)
 
 
+def deflated(moments: ReturnMoments, trials: int, variance: float) -> float:
+    """Of as many independent trials, as in the paper."""
+    return deflated_sharpe(moments, expected_maximum=expected_maximum_sharpe(trials), sharpe_variance=variance)
+
+
 def test_the_probabilistic_sharpe_of_the_2012_paper() -> None:
     skewed = ReturnMoments(24, 1.585 / sqrt(12), -2.448, 10.164)
     assert probabilistic_sharpe(skewed) == pytest.approx(0.913234, abs=5e-7)
@@ -27,10 +32,16 @@ def test_the_probabilistic_sharpe_of_the_2012_paper() -> None:
 def test_the_deflated_sharpe_of_the_2014_paper() -> None:
     variance = 0.5 / 250
     assert expected_maximum_sharpe(100, sharpe_variance=variance) == pytest.approx(0.113172, abs=5e-7)
-    assert deflated_sharpe(PAPER_2014, trials=100, sharpe_variance=variance) == pytest.approx(0.900397, abs=5e-7)
-    assert deflated_sharpe(PAPER_2014, trials=46, sharpe_variance=variance) == pytest.approx(0.950502, abs=5e-7)
+    assert deflated_sharpe(
+        PAPER_2014, expected_maximum=expected_maximum_sharpe(100), sharpe_variance=variance
+    ) == pytest.approx(0.900397, abs=5e-7)
+    assert deflated_sharpe(
+        PAPER_2014, expected_maximum=expected_maximum_sharpe(46), sharpe_variance=variance
+    ) == pytest.approx(0.950502, abs=5e-7)
     normal = ReturnMoments(1250, 2.5 / sqrt(250))
-    assert deflated_sharpe(normal, trials=88, sharpe_variance=variance) == pytest.approx(0.950491, abs=5e-7)
+    assert deflated_sharpe(
+        normal, expected_maximum=expected_maximum_sharpe(88), sharpe_variance=variance
+    ) == pytest.approx(0.950491, abs=5e-7)
 
 
 @pytest.mark.parametrize(("trials", "published"), [(10, 1.574598), (100, 2.530603), (1000, 3.255122)])
@@ -65,7 +76,9 @@ def test_what_never_moved_has_sharpe_zero_and_proves_nothing() -> None:
 
 
 def test_one_trial_is_not_deflated_and_each_further_one_raises_the_hurdle() -> None:
-    assert deflated_sharpe(PAPER_2014, trials=1, sharpe_variance=0.002) == probabilistic_sharpe(PAPER_2014)
+    assert deflated_sharpe(
+        PAPER_2014, expected_maximum=expected_maximum_sharpe(1), sharpe_variance=0.002
+    ) == probabilistic_sharpe(PAPER_2014)
     hurdles = [expected_maximum_sharpe(n) for n in (1, 2, 5, 50, 5_000, 5_000_000)]
     assert hurdles == sorted(hurdles)
     assert len(set(hurdles)) == len(hurdles)
@@ -102,7 +115,7 @@ def test_senseless_inputs_are_refused_with_their_value(call: object, words: str)
 def test_any_finite_series_gives_probabilities(returns: list[float]) -> None:
     moments = return_moments(np.array(returns))
     for trials in (1, 7, 1000):
-        assert 0.0 <= deflated_sharpe(moments, trials=trials, sharpe_variance=0.01) <= 1.0
+        assert 0.0 <= deflated(moments, trials, 0.01) <= 1.0
 
 
 @given(st.floats(0.01, 0.5), st.floats(-2, 2), st.floats(0, 20))

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_brain.evidence.graveyard import Graveyard
+from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
+from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.return_sketch import DAY_MS, return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import LearningDb
@@ -92,7 +92,7 @@ def test_the_file_itself_refuses_to_change_or_forget(
     home: Home, ledger: TrialLedger, db: LearningDb, clock: Clock, table: str, statement: str
 ) -> None:
     ledger.record([TRIAL])
-    Graveyard(db, clock).bury(spec_sha256="a" * 64, spec_id="x", name="n", reason="R", detail="d")
+    Graveyard(db, clock).bury([Burial("a" * 64, "x", "n", "R", "d")])
     with (
         closing(sqlite3.connect(home.learning_db)) as other,
         pytest.raises(sqlite3.IntegrityError, match="append-only"),
@@ -100,30 +100,15 @@ def test_the_file_itself_refuses_to_change_or_forget(
         other.execute(statement.format(table))
 
 
-def test_the_variance_is_of_first_looks_within_the_family_and_in_the_wanted_bars(ledger: TrialLedger) -> None:
-    sharpes = [-0.02, 0.01, 0.03]
-    for number, sharpe in enumerate(sharpes):
-        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=sharpe)])
-        ledger.record([replace(TRIAL, spec_sha256=str(number) * 64, sharpe_bar=9.0, stretch="walk-forward")])
-    ledger.record([replace(TRIAL, spec_sha256="f" * 64, family="funding_carry", sharpe_bar=2.0)])
-    of_hours = ledger.sharpe_variance(bars_per_year=8760.0, family="momentum")
-    assert of_hours == pytest.approx(np.var(sharpes, ddof=1), rel=1e-12)
-    of_days = ledger.sharpe_variance(bars_per_year=365.0, family="momentum")
-    assert of_days == pytest.approx(24 * np.var(sharpes, ddof=1), rel=1e-12)
-    everything = ledger.sharpe_variance(bars_per_year=8760.0)
-    assert everything == pytest.approx(np.var([*sharpes, 2.0], ddof=1), rel=1e-12)
-
-
-def test_a_sharpe_of_minutes_and_one_of_hours_are_compared_by_the_year(ledger: TrialLedger) -> None:
-    ledger.record([replace(TRIAL, spec_sha256="1" * 64, sharpe_bar=1 / sqrt(8760))])
-    ledger.record([replace(TRIAL, spec_sha256="2" * 64, sharpe_bar=1 / sqrt(525_600), bars_per_year=525_600.0)])
-    assert ledger.sharpe_variance(bars_per_year=8760.0) == pytest.approx(0.0, abs=1e-20)
-
-
-def test_one_idea_has_no_variance(ledger: TrialLedger) -> None:
-    assert ledger.sharpe_variance(bars_per_year=8760.0) is None
-    ledger.record([TRIAL])
-    assert ledger.sharpe_variance(bars_per_year=8760.0) is None
+def test_the_best_of_many_worthless_ideas_counts_copies_for_what_they_add(ledger: TrialLedger) -> None:
+    assert ledger.expected_maximum() == 0.0
+    ledger.record([replace(TRIAL, spec_sha256="first", sketch=sketch_of(1))])
+    assert ledger.expected_maximum() == pytest.approx(0.0, abs=1e-9)
+    ledger.record([replace(TRIAL, spec_sha256=f"copy {n}", sketch=sketch_of(1)) for n in range(50)])
+    assert ledger.expected_maximum() == pytest.approx(0.0, abs=0.05)
+    ledger.record([replace(TRIAL, spec_sha256=f"other {n}") for n in range(50)])
+    assert ledger.expected_maximum() == pytest.approx(expected_maximum_sharpe(51), rel=0.02)
+    assert ledger.expected_maximum(more=50) == pytest.approx(expected_maximum_sharpe(101), rel=0.02)
 
 
 def sketch_of(seed: int) -> bytes | None:
@@ -181,9 +166,8 @@ def test_a_ledger_that_was_asked_all_along_answers_like_one_that_reads_all_anew(
         assert min(1, len(ideas)) <= asked.effective_count() <= len(ideas)
 
 
-def answered(ledger: TrialLedger) -> tuple[int, int, list[float | None]]:
-    variances = [ledger.sharpe_variance(bars_per_year=8760.0, family=family) for family in (None, "a", "b", "c")]
-    return ledger.count(), ledger.effective_count(), variances
+def answered(ledger: TrialLedger) -> tuple[int, int, float, float]:
+    return ledger.count(), ledger.effective_count(), ledger.expected_maximum(), ledger.expected_maximum(more=3)
 
 
 OLD_SCHEMA = """
@@ -205,8 +189,10 @@ def test_a_file_from_before_the_sketches_keeps_its_ideas_and_takes_sketches_now(
     ledgers = [TrialLedger(db, clock) for db in opened]
     ledgers[0].record([replace(TRIAL, spec_sha256=f"new {n}", sketch=sketch_of(1)) for n in range(3)])
     assert [(ledger.count(), ledger.effective_count()) for ledger in ledgers] == [(5, 3)] * 4
-    annual = [0.5, 1.5, *[0.01 * sqrt(8760)] * 3]
-    assert ledgers[1].sharpe_variance(bars_per_year=1.0) == pytest.approx(np.var(annual, ddof=1))
+    alone = ledgers[1].expected_maximum()
+    assert alone == pytest.approx(expected_maximum_sharpe(3), rel=0.1), "the old ones go with nobody, the new are one"
+    ledgers[2].record([replace(TRIAL, spec_sha256=f"later {n}") for n in range(7)])
+    assert ledgers[1].expected_maximum() > alone
     with (
         closing(sqlite3.connect(home.learning_db)) as other,
         pytest.raises(sqlite3.IntegrityError, match="append-only"),
@@ -260,8 +246,19 @@ def test_the_graveyard_tells_why_and_counts(db: LearningDb, clock: Clock) -> Non
     graveyard = Graveyard(db, clock)
     assert graveyard.was_refused("a" * 64) is None
     for name, reason in (("one", "NO_TRADES"), ("two", "COST"), ("three", "COST")):
-        graveyard.bury(spec_sha256=name, spec_id=f"mr-{name}", name=name, reason=reason, detail="0 < 30")
-    graveyard.bury(spec_sha256="one", spec_id="later", name="one", reason="COST", detail="x")
+        graveyard.bury([Burial(name, f"mr-{name}", name, reason, "0 < 30")])
     assert graveyard.was_refused("one") == "NO_TRADES: 0 < 30 (mr-one)"
-    assert graveyard.count_by_reason() == {"COST": 3, "NO_TRADES": 1}
-    assert graveyard.recent(2) == [("one", "COST", "x"), ("three", "COST", "0 < 30")]
+    assert graveyard.count_by_reason() == {"COST": 2, "NO_TRADES": 1}
+    assert graveyard.recent(2) == [("three", "COST", "0 < 30"), ("two", "COST", "0 < 30")]
+
+
+def test_many_are_buried_at_once_and_who_lies_there_stays_as_it_lies(db: LearningDb, clock: Clock) -> None:
+    graveyard = Graveyard(db, clock)
+    graveyard.bury([])
+    graveyard.bury([Burial("one", "mr-one", "one", "NO_TRADES", "0 < 30")])
+    graveyard.bury([Burial("one", "later", "one", "COST", "x"), Burial("two", "mr-two", "two", "COST", "y", "does")])
+    graveyard.bury([Burial("three", "mr-three", "three", "COST", "z"), Burial("three", "mr-3", "three", "OTHER", "z")])
+    assert graveyard.was_refused("one") == "NO_TRADES: 0 < 30 (mr-one)"
+    assert graveyard.was_refused_doing("does") == "COST: y (mr-two)"
+    assert graveyard.count_by_reason() == {"COST": 2, "NO_TRADES": 1}
+    assert graveyard.was_refused("three") == "COST: z (mr-three)"

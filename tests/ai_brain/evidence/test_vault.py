@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.vault import Opening, Sealed, Vault
 from ai_brain.learning_db import LearningDb
 from trading.domain.clock import Clock, parse_iso
@@ -79,15 +82,34 @@ def test_a_second_candidate_of_the_family_is_refused_the_stretch_and_told_why(va
         replace(SUMMER, start_ms=SUMMER.start_ms + DAY_MS, end_ms=SUMMER.end_ms - DAY_MS),
         replace(SUMMER, interval="5m"),
         replace(SUMMER, data_sha256="e" * 64),
-        replace(SUMMER, family="renamed"),
         replace(SUMMER, start_ms=0, end_ms=DAY_MS),
     ],
-    ids=["end", "beginning", "inside", "interval", "data", "family", "older"],
+    ids=["end", "beginning", "inside", "interval", "data", "older"],
 )
-def test_whatever_shares_a_bar_with_an_opened_stretch_or_is_older_stays_shut(vault: Vault, change: Sealed) -> None:
-    vault.open(SUMMER)
+def test_to_others_of_the_family_whatever_shares_a_bar_with_an_opened_stretch_or_is_older_stays_shut(
+    vault: Vault, change: Sealed
+) -> None:
+    first = vault.open(SUMMER)
     with pytest.raises(VaultError, match="stays shut"):
-        vault.open(change)
+        vault.open(replace(change, spec_sha256="b" * 64))
+    assert vault.openings("mo-breakout") == [first]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        later(SUMMER, 91),
+        later(SUMMER, -91),
+        replace(SUMMER, interval="5m"),
+        replace(SUMMER, data_sha256="e" * 64),
+        replace(SUMMER, family="renamed"),
+    ],
+    ids=["newer bars among old ones", "older bars", "interval", "data", "family"],
+)
+def test_the_very_same_spec_is_given_its_old_opening_however_it_asks(vault: Vault, change: Sealed) -> None:
+    first = vault.open(SUMMER)
+    assert vault.open(change) == first
+    assert vault.openings(change.family) == ([first] if change.family == SUMMER.family else [])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +141,51 @@ def test_the_bars_a_family_has_not_seen_begin_where_its_newest_opening_ended(vau
     vault.open(SUMMER)
     assert vault.sealed_from_ms(family="mo-breakout", symbol="BTCUSDT") == SUMMER.end_ms
     assert vault.sealed_from_ms(family="mo-breakout", symbol="ETHUSDT") is None
+
+
+def sketched(returns: NDArray[np.float64], *, first_day: int = 20_000) -> bytes:
+    sketch = return_sketch(returns, (first_day + np.arange(len(returns))) * DAY_MS)
+    assert sketch is not None
+    return sketch
+
+
+RETURNS = np.random.default_rng(1).normal(0.0, 0.01, 400)
+
+
+def nearly(correlation: float) -> NDArray[np.float64]:
+    """Returns that go with `RETURNS` as closely as asked."""
+    own = np.random.default_rng(2).normal(0.0, 0.01, len(RETURNS))
+    return correlation * RETURNS + (1.0 - correlation**2) ** 0.5 * own
+
+
+def test_a_copy_under_another_name_is_known_for_one_by_what_it_did(vault: Vault) -> None:
+    vault.open(SUMMER, sketch=sketched(RETURNS))
+    for copy in (RETURNS, 3.0 * RETURNS, nearly(0.95)):
+        assert vault.family_of("b" * 64, symbol="BTCUSDT", sketch=sketched(copy)) == "mo-breakout"
+    for other in (nearly(0.3), -RETURNS):
+        assert vault.family_of("b" * 64, symbol="BTCUSDT", sketch=sketched(other)) == "b" * 64
+    assert vault.family_of("b" * 64, symbol="ETHUSDT", sketch=sketched(RETURNS)) == "b" * 64
+
+
+def test_a_spec_stays_in_the_family_it_was_opened_in_whatever_it_does_later(vault: Vault) -> None:
+    vault.open(SUMMER, sketch=sketched(RETURNS))
+    for sketch in (None, sketched(nearly(0.0))):
+        assert vault.family_of(SUMMER.spec_sha256, symbol="BTCUSDT", sketch=sketch) == "mo-breakout"
+
+
+def test_who_has_no_sketch_or_hardly_shares_a_day_is_not_known_to_be_a_copy(vault: Vault) -> None:
+    vault.open(SUMMER, sketch=sketched(RETURNS))
+    assert vault.family_of("b" * 64, symbol="BTCUSDT", sketch=None) == "b" * 64
+    shifted = sketched(np.concatenate((RETURNS[-20:], nearly(0.0))), first_day=20_000 + len(RETURNS) - 20)
+    assert vault.family_of("b" * 64, symbol="BTCUSDT", sketch=shifted) == "b" * 64
+    vault.open(replace(SUMMER, family="unsketched", spec_sha256="c" * 64))
+    assert vault.family_of("d" * 64, symbol="BTCUSDT", sketch=sketched(nearly(0.0))) == "d" * 64
+
+
+def test_of_two_families_it_goes_with_the_first_opened_takes_it(vault: Vault) -> None:
+    vault.open(SUMMER, sketch=sketched(RETURNS))
+    vault.open(replace(SUMMER, family="second", spec_sha256="c" * 64), sketch=sketched(RETURNS))
+    assert vault.family_of("d" * 64, symbol="BTCUSDT", sketch=sketched(RETURNS)) == "mo-breakout"
 
 
 def test_of_many_writers_one_opens_it(home: Home, db: LearningDb, clock: Clock) -> None:

@@ -150,6 +150,8 @@ def test_a_gate_whose_caution_lies_above_its_approval_is_refused() -> None:
 
 
 def test_more_stretches_than_the_shortest_tape_can_be_cut_into_are_refused_at_the_door() -> None:
-    with pytest.raises(ValidationError, match="stretches=24 leaves 8 bars for each on a tape of min_bars=500"):
+    with pytest.raises(ValidationError, match="stretches=24 leaves 4 bars for each on a tape of min_bars=500"):
         GateSettings(stretches=24)
-    assert GateSettings(stretches=24, min_bars=2000).stretches == 24
+    assert GateSettings(stretches=24, min_bars=2500).stretches == 24
+    with pytest.raises(ValidationError, match="search_pct=60 and vault_pct=40, and 20 are needed"):
+        GateSettings(search_pct=60.0)

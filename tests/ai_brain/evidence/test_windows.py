@@ -1,4 +1,4 @@
-"""Search, then a chain of judged stretches, each past a purge; and what a backtest predicts."""
+"""Search, then a chain of judged stretches, then the vault, each past a purge; and what a backtest predicts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ai_brain.evidence.prediction import predicted_bands
 from ai_brain.evidence.windows import (
     MAX_PURGE_FRACTION,
     Window,
+    between,
     purged,
-    rest_window,
     search_window,
     shares,
     until,
+    vault_window,
 )
 from trading.domain.instrument import Market
 from trading.market.tape import Funding, Tape, make_tape
@@ -43,14 +44,21 @@ def tape(bars: int) -> Tape:
     )
 
 
-@given(st.integers(100, 5000), st.floats(0.1, 0.9), st.lists(st.integers(-3, 10_000), min_size=24), st.integers(1, 24))
+@given(
+    st.integers(100, 5000),
+    st.floats(0.1, 0.5),
+    st.floats(0.1, 0.4),
+    st.lists(st.integers(-3, 10_000), min_size=24),
+    st.integers(1, 24),
+)
 def test_no_bar_is_searched_or_judged_twice_and_every_judged_stretch_lies_past_its_purge(
-    bars: int, share: float, holdings: list[int], count: int
+    bars: int, searched: float, sealed: float, holdings: list[int], count: int
 ) -> None:
-    search = search_window(bars, search_fraction=share)
-    rest = rest_window(bars, search)
+    search, vault = search_window(bars, search_fraction=searched), vault_window(bars, vault_fraction=sealed)
+    rest = between(search, vault)
     cut = shares(rest, count)
-    assert (0, search.stop, cut[0].first, cut[-1].stop) == (search.first, rest.first, rest.first, bars)
+    assert (search.first, search.stop, cut[-1].stop, vault.stop) == (0, rest.first, vault.first, bars)
+    assert (search.bars, vault.bars) == (int(bars * searched), int(bars * sealed))
     assert all(a.stop == b.first for a, b in pairwise(cut))
     assert max(piece.bars for piece in cut[:-1] or cut) - cut[0].bars == 0
     judged = [purged(piece, holding_bars=holding) for piece, holding in zip(cut, holdings, strict=False)]

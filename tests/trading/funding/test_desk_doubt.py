@@ -272,3 +272,32 @@ async def test_a_desk_that_is_told_to_hurry_opens_nothing_and_holds_what_is_ther
     await again.cycle()
     again.desk.hurry()
     assert (await again.cycle()).reason is Reason.HOLDING
+
+
+async def test_what_must_be_left_is_closed_by_the_ordinary_exit_and_nothing_new_is_opened(
+    rig: DeskRig, venue: FakeVenue
+) -> None:
+    await rig.cycle()
+    assert venue.quantity != 0
+    leave = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
+    report = await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    assert (report.status, report.reason, report.flat_s) == (CycleStatus.EXECUTED, Reason.EVIDENCE_EXPIRED, None)
+    assert (venue.quantity, rig.desk.store.live) == (0, None)
+    (closed,) = rig.desk.store.closed
+    assert (closed.reason, closed.capital_quote) == ("EVIDENCE_EXPIRED", D("750.1575"))
+    assert halts(rig) == []
+    sent = len(venue.sent)
+    again = await rig.reborn().desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    assert (again.reason, len(venue.sent)) == (Reason.NO_APPROVED_STRATEGY, sent)
+
+
+async def test_what_must_be_left_waits_for_data_fit_to_trade_on(rig: DeskRig, venue: FakeVenue) -> None:
+    await rig.cycle()
+    venue.basis = D(2_000)
+    leave = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
+    assert (await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)).reason is Reason.DATA_BLOCKED
+    assert venue.quantity != 0
+    venue.basis = D(0)
+    await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    assert venue.quantity == 0
