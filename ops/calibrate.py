@@ -52,8 +52,9 @@ class Task:
     source: int
     """Index among the recorded markets."""
     edge: float | None
-    """None: nothing is planted."""
-    drift: float
+    """Annual net Sharpe ratio of what is planted; None: nothing is."""
+    drift: float | None
+    """None: the edge holds on this very market; else on average over markets that have this drift."""
 
 
 def run_calibrate(
@@ -64,7 +65,7 @@ def run_calibrate(
     Args:
         tape: Folder of recorded files; None: the lab's own store.
         campaigns: Where there is nothing to find.
-        planted: For each size of edge.
+        planted: For each size of edge; half as many again where the size holds on average over markets only.
         json_file: Where the figures go besides the screen.
         picture: Where the chart goes, PNG.
 
@@ -79,12 +80,15 @@ def run_calibrate(
     sources, plan, clock = _sources(home, tape), Plan(IDEAS, BARS, gate, Conditions(MarketRules())), Clock()
     began_s = clock.real_s()
     drifts = [{edge: _drift(source, edge, plan) for edge in EDGES if planted} for source in sources]
-    noise, found = list[Outcome](), dict[float, list[Outcome]]()
+    noise, found, expected = list[Outcome](), dict[float, list[Outcome]](), dict[float, list[Outcome]]()
     tasks = list(_tasks(len(sources), drifts, campaigns=campaigns, planted=planted))
     for number, (task, outcome) in enumerate(_outcomes(sources, plan, tasks), start=1):
-        (noise if task.edge is None else found.setdefault(task.edge, [])).append(outcome)
+        if task.edge is None:
+            noise.append(outcome)
+        else:
+            (found if task.drift is None else expected).setdefault(task.edge, []).append(outcome)
         _progress(number, len(tasks), clock.real_s() - began_s, sum(each.sent > 0 for each in noise), len(noise))
-    figures = calibration_of(noise, found, bars=BARS, wall_s=clock.real_s() - began_s)
+    figures = calibration_of(noise, found, expected, bars=BARS, wall_s=clock.real_s() - began_s)
     told = as_json(figures)
     for name, value in told.items():
         print(f"{name:22} {value}")
@@ -103,9 +107,16 @@ def _sources(home: Home, folder: Path | None) -> list[Tape]:
     found, missing = list[Tape](), list[str]()
     for symbol in SYMBOLS:
         try:
-            found.append(after_the_wildest(import_recorded(folder, Market.PERP, symbol, "1h")))
+            tape = after_the_wildest(import_recorded(folder, Market.PERP, symbol, "1h"))
         except DataProviderError as error:
             missing.append(str(error))
+            continue
+        if len(tape) < BARS:
+            missing.append(
+                f"{symbol}: {len(tape):,} recorded bars make no market of {BARS:,} without repeating themselves"
+            )
+        else:
+            found.append(tape)
     if not found:
         raise DataProviderError(f"calibrate: no recorded market: {missing[0]}")
     for line in missing:
@@ -121,11 +132,13 @@ def _drift(source: Tape, edge: float, plan: Plan) -> float:
 
 def _tasks(sources: int, drifts: Sequence[dict[float, float]], *, campaigns: int, planted: int) -> Iterator[Task]:
     for number in range(campaigns):
-        yield Task(number, number % sources, None, 0.0)
+        yield Task(number, number % sources, None, None)
     for number in range(planted):
         for edge in EDGES:
             source = number % sources
-            yield Task(FIRST_PLANTED + number, source, edge, drifts[source][edge])
+            yield Task(FIRST_PLANTED + number, source, edge, None)
+            if number // sources % 2 == 0:
+                yield Task(FIRST_PLANTED + number, source, edge, drifts[source][edge])
 
 
 def _outcomes(sources: list[Tape], plan: Plan, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
@@ -148,7 +161,7 @@ def _run(task: Task) -> Outcome:
     sources, plan = _PREPARED[0]
     if task.edge is None:
         return noise_campaign(sources[task.source], task.number, plan)
-    return planted_campaign(sources[task.source], task.number, task.drift, plan)
+    return planted_campaign(sources[task.source], task.number, task.edge, plan, drift=task.drift)
 
 
 def _progress(done: int, of: int, elapsed_s: float, false: int, noise: int) -> None:

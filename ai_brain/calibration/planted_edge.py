@@ -147,6 +147,22 @@ def drift_for(
     return _root(missing, scale=float(np.mean([_drift_of_one(market, one) for market, one in pairs])))
 
 
+def drift_on(market: Tape, spec: StrategySpec, *, sharpe_annual: float, costs: Costs, rules: MarketRules) -> float:
+    """The drift with which the strategy shows an annual net Sharpe ratio on this very market, luck included.
+
+    Raises:
+        SpecError, ValueError: as `drift_for`.
+    """
+    sides = held_sides(market, spec)
+    if not sides.any():
+        raise SpecError(f"strategy {spec.id} is never in the market: give a longer one")
+
+    def missing(drift: float) -> float:
+        return _sharpe_annual(_planted(market, sides, drift), spec, costs, rules) - sharpe_annual
+
+    return _root(missing, scale=_drift_of_one(market, sides))
+
+
 def _planted(market: Tape, sides: Floats, drift: float) -> Tape:
     if not abs(drift) <= LARGEST_DRIFT:
         raise ValueError(f"plant: drift={drift} a bar: give a fraction between -{LARGEST_DRIFT} and {LARGEST_DRIFT}")

@@ -34,8 +34,10 @@ class Calibration:
     naive_false_share: float
     """Of the same campaigns, those whose best backtest would have convinced the naive gate."""
     power: dict[str, float]
-    """Annual net Sharpe ratio of the planted edge -> share of campaigns that found it."""
+    """Annual net Sharpe ratio that the planted edge has on its market -> share of campaigns that found it."""
     power_detail: dict[str, Found]
+    power_expected: dict[str, Found]
+    """The same where the edge has that ratio on average over markets, and each shows what chance makes of it."""
     ideas_a_campaign: int
     bars: int
     looked_a_campaign: float
@@ -49,17 +51,24 @@ class Calibration:
 
 
 def calibration_of(
-    noise: Sequence[Outcome], planted: Mapping[float, Sequence[Outcome]], *, bars: int, wall_s: float
+    noise: Sequence[Outcome],
+    planted: Mapping[float, Sequence[Outcome]],
+    expected: Mapping[float, Sequence[Outcome]],
+    *,
+    bars: int,
+    wall_s: float,
 ) -> Calibration:
     """Figures of finished campaigns.
 
     Args:
         noise: Where there was nothing to find; at least one.
-        planted: By the edge's annual net Sharpe ratio.
+        planted: By the edge's annual net Sharpe ratio on its market.
+        expected: The same by its ratio on average over markets.
         bars: Of each market.
         wall_s: That all of it took, real seconds.
     """
-    false, everything = sum(each.sent > 0 for each in noise), [*noise, *(o for some in planted.values() for o in some)]
+    false = sum(each.sent > 0 for each in noise)
+    everything = [*noise, *(one for by_edge in (planted, expected) for some in by_edge.values() for one in some)]
     detail = {f"{edge:g}": _found(outcomes) for edge, outcomes in sorted(planted.items()) if outcomes}
     reasons = Counter[str]()
     for each in noise:
@@ -71,6 +80,7 @@ def calibration_of(
         naive_false_share=sum(each.naive for each in noise) / len(noise),
         power={edge: found.share for edge, found in detail.items()},
         power_detail=detail,
+        power_expected={f"{edge:g}": _found(outcomes) for edge, outcomes in sorted(expected.items()) if outcomes},
         ideas_a_campaign=noise[0].ideas,
         bars=bars,
         looked_a_campaign=sum(each.looked for each in noise) / len(noise),
@@ -116,9 +126,21 @@ def draw(calibration: Calibration, path: Path) -> None:
     at, share = [float(edge) for edge in edges], [each.share for each in found]
     if found:
         errors = ([s - f.low95 for s, f in zip(share, found, strict=True)], [f.high95 - f.share for f in found])
-        right.errorbar(at, share, yerr=errors, marker="o", color="#0072B2", capsize=3)
+        right.errorbar(at, share, yerr=errors, marker="o", color="#0072B2", capsize=3, label="edge on its market")
         right.axhline(0.8, color="#D55E00", linestyle="--", linewidth=1)
         right.annotate("0.8", (at[0], 0.8), xytext=(0, 3), textcoords="offset points", color="#D55E00")
+    if calibration.power_expected:
+        edges = sorted(calibration.power_expected, key=float)
+        average = [calibration.power_expected[edge].share for edge in edges]
+        right.plot(
+            [float(edge) for edge in edges],
+            average,
+            marker="s",
+            color="#777777",
+            linestyle=":",
+            label="on average over markets",
+        )
+        right.legend(fontsize=8, loc="lower right", frameon=False)
     right.set(ylim=(0, 1.05), xlabel="annual net Sharpe ratio of the planted edge", ylabel="share found")
     years = calibration.bars / 8760
     title = f"One true idea among {calibration.ideas_a_campaign}, {years:.0f} years of hours"

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ai_brain.calibration.null_market import null_market
-from ai_brain.calibration.planted_edge import plant, planted_spec
+from ai_brain.calibration.planted_edge import drift_on, plant, planted_spec
 from ai_brain.campaign import Campaign, campaign
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_reasons import CHEAP
@@ -82,17 +82,24 @@ def noise_campaign(source: Tape, number: int, plan: Plan) -> Outcome:
     return _judged(tape, _ideas(_parents(tape), number, plan, tape.start_ms), plan)
 
 
-def planted_campaign(source: Tape, number: int, drift: float, plan: Plan) -> Outcome:
+def planted_campaign(
+    source: Tape, number: int, sharpe_annual: float, plan: Plan, *, drift: float | None = None
+) -> Outcome:
     """Search a market in which one of the ideas, and only its trade, earns: see `planted_edge`.
 
     Args:
         source: Recorded bars that the market is made of.
         number: Of the campaign.
-        drift: Planted into each bar that the idea holds, fraction.
+        sharpe_annual: Net, of the idea on this market.
         plan: How big.
+        drift: Planted into each bar that the idea holds, fraction, when the ratio is to hold on average over markets
+            only, and this one to show what chance makes of it. None: the drift with which it holds on this one.
     """
     tape = null_market(source, bars=plan.bars, seed=number)
     truth = planted_spec(tape.symbol, tape.start_ms)
+    if drift is None:
+        c = plan.conditions
+        drift = drift_on(tape, truth, sharpe_annual=sharpe_annual, costs=c.costs, rules=c.rules)
     tape = plant(tape, truth, drift=drift)
     return _judged(tape, _ideas([*_parents(tape), truth], number, plan, tape.start_ms), plan, truth=truth)
 

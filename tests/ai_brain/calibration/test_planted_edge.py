@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_brain.calibration.null_market import mirrored, null_market
-from ai_brain.calibration.planted_edge import drift_for, held_sides, plant, planted_spec
+from ai_brain.calibration.planted_edge import drift_for, drift_on, held_sides, plant, planted_spec
 from tests.ai_brain.markets import START_MS, rule_spec
 from tests.ai_brain.tapes import wandering_tape
 from tests.conftest import DATA, needs_data
@@ -189,3 +189,13 @@ def test_a_market_and_its_mirror_image_have_opposite_returns_and_the_same_volume
     assert (other.volume_base == market.volume_base).all()
     assert (other.funding.rate == -market.funding.rate).all()
     assert mirrored(other).close == pytest.approx(market.close, rel=1e-9)
+
+
+def test_an_edge_can_be_as_large_as_asked_on_one_very_market_luck_included() -> None:
+    for seed in (3, 4):
+        market = null_market(shocked(6_000, seed), bars=6_000, seed=seed)
+        spec = planted_spec("BTCUSDT", market.start_ms)
+        for asked in (0.0, 3.0):
+            drift = drift_on(market, spec, sharpe_annual=asked, costs=Costs(), rules=MarketRules())
+            returns = simulate(plant(market, spec, drift=drift), spec, costs=Costs(), rules=MarketRules()).returns
+            assert sharpe(returns, bars_per_year=8760.0) == pytest.approx(asked, abs=0.01)
