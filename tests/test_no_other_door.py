@@ -46,7 +46,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.evidence.stress": frozenset({"STRETCHES"}),
     "ai_brain.strategy_evaluator": frozenset(),
     "ai_brain.campaign": frozenset(),
-    "ai_brain.calibration.planted_edge": frozenset({"drift_for", "plant", "planted_spec"}),
+    "ai_brain.calibration.planted_edge": frozenset({"drift_for", "drift_on", "plant", "planted_spec"}),
     "ai_brain.calibration.trials_of_the_gate": frozenset({"Outcome", "Plan"}),
     "ai_brain.paper.rule_book": frozenset(),
     "ai_brain.paper.carry_book": frozenset(),
