@@ -19,7 +19,6 @@ from ai_brain.evidence.cheap_rejection import of_twin
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.return_moments import return_moments
 from ai_brain.evidence.verdict import SEARCH, Overfitting
 from ai_brain.strategy_evaluator import (
     concluded,
@@ -115,7 +114,7 @@ def _first_looks(cases: Sequence[Case]) -> list[tuple[Case, Run]]:
     """All search stretches; every one is in the ledger before the first is told."""
     looked = [(case, run) for case in cases if (run := searched_run(case)) is not None]
     if looked:
-        trials = [case.trial(SEARCH, run, return_moments(run.returns)) for case, run in looked]
+        trials = [case.trial(SEARCH, run) for case, run in looked]
         looked[0][0].bench.ledger.record(trials)
     for case, run in looked:
         case.tell(Look(SEARCH, run))

@@ -22,7 +22,6 @@ from ai_brain.evidence.graveyard import Burial
 from ai_brain.evidence.power import power_of
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.return_moments import return_moments
 from ai_brain.evidence.stress import under_stress
 from ai_brain.evidence.verdict import (
     SEARCH,
@@ -80,7 +79,7 @@ def searched_run(case: Case) -> Run | None:
 def stands_on_search(case: Case, searched: Run) -> bool:
     """Whether it goes on after its first look."""
     case.known[SEARCH] = searched
-    confidence = probabilistic_sharpe(return_moments(searched.returns))
+    confidence = probabilistic_sharpe(searched.moments)
     return case.ask(findings.of_books(searched) + findings.of_search(searched, confidence, case.bench.settings))
 
 
@@ -139,7 +138,7 @@ def _windows(case: Case) -> tuple[Window, Window, Window]:
 
 def _searched_run(case: Case) -> Run:
     searched = case.run(_windows(case)[0], case.tapes.conditions)
-    return_moments(searched.returns)  # what has none is an error of the test, and never reaches the ledger
+    _ = searched.moments  # what has none is an error of the test, and never reaches the ledger
     return searched
 
 
@@ -211,7 +210,7 @@ def _stands_before_vault(case: Case, searched: Run, choice: Overfitting | None) 
 
 def _is_enough(case: Case, known: Run, walked: Run) -> bool:
     """Books, belief and sample."""
-    settings, moments = case.bench.settings, return_moments(known.returns)
+    settings, moments = case.bench.settings, known.moments
     return case.ask(
         [
             *findings.of_books(walked),

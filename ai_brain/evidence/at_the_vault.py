@@ -13,7 +13,6 @@ from ai_brain.evidence.living import promise_of_run
 from ai_brain.evidence.prediction import predicted_bands
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.return_moments import return_moments
 from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.significance import expectancy_of, significance
 from ai_brain.evidence.vault import Sealed
@@ -66,7 +65,7 @@ def statistics_of(case: Case, record: Run, judged: Run) -> Statistics:
     confidence = case.bench.settings.confidence
     results = () if case.is_carry else [trade.pnl_quote for trade in judged.trades]
     return significance(
-        return_moments(record.returns),
+        record.moments,
         trials=case.tried.ideas,
         effective_trials=case.tried.unlike,
         expected_maximum=case.tried.expected_maximum,
@@ -101,7 +100,7 @@ def _hold_against_vault(case: Case, opened: Run) -> None:
     """The stream of all candidates first, then the whole record."""
     settings, record = case.bench.settings, chained(list(case.known.values()))
     case.ask(findings.of_books(opened))
-    p_value = 1.0 - probabilistic_sharpe(return_moments(opened.returns))
+    p_value = 1.0 - probabilistic_sharpe(opened.moments)
     decision = case.bench.candidates.decide(spec_sha256=case.sha256, family=str(case.spec.type), p_value=p_value)
     if case.opening is not None and case.statistics is not None:
         case.confirmation = Confirmation(
@@ -115,5 +114,5 @@ def _hold_against_vault(case: Case, opened: Run) -> None:
             confirmed=decision.rejected,
         )
         case.ask(findings.of_vault(opened, case.confirmation))
-        case.ask(findings.of_plausibility(case.spec.parameters, record, return_moments(record.returns), settings))
+        case.ask(findings.of_plausibility(case.spec.parameters, record, record.moments, settings))
         case.ask(findings.of_significance(case.statistics, settings))

@@ -22,7 +22,6 @@ from ai_brain.evidence.living import LifePromise
 from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
-from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
@@ -195,20 +194,19 @@ class Case:
 
     def record(self, runs: Mapping[str, Run]) -> None:
         """Write performances down by their names; when this returns they are in the ledger and may be known."""
-        self.bench.ledger.record([self.trial(name, run, return_moments(run.returns)) for name, run in runs.items()])
+        self.bench.ledger.record([self.trial(name, run) for name, run in runs.items()])
 
     def look(self, *looks: Look) -> None:
         """Tell runs under their names; the looks are in the ledger before anyone learns of them."""
-        moments = [return_moments(look.run.returns) for look in looks]
-        self.bench.ledger.record([self.trial(each.name, each.run, m) for each, m in zip(looks, moments, strict=True)])
+        self.bench.ledger.record([self.trial(look.name, look.run) for look in looks])
         self.tell(*looks)
 
     def tell(self, *looks: Look) -> None:
         """Tell runs that are in the ledger."""
         for look in looks:
-            moments = return_moments(look.run.returns)
-            purge, holding = look.purge_bars, look.holding_bars
-            self.stretches.append(stretch_told(look.name, look.run, moments, purge_bars=purge, holding_bars=holding))
+            self.stretches.append(
+                stretch_told(look.name, look.run, purge_bars=look.purge_bars, holding_bars=look.holding_bars)
+            )
 
     def run(self, window: Window, conditions: Conditions, spec: StrategySpec | None = None) -> Run:
         """The spec, or one next to it, on a stretch, from a flat book, with the bars before it as warm-up."""
@@ -219,7 +217,8 @@ class Case:
         spot = self.tapes.spot.window(main.start_ms, main.end_ms)
         return rehearse_carry(spec, spot, main, conditions, begin_ms=begin_ms)
 
-    def trial(self, name: str, run: Run, moments: ReturnMoments) -> Trial:
+    def trial(self, name: str, run: Run) -> Trial:
+        moments = run.moments
         return Trial(
             origin=self.bench.origin,
             family=str(self.spec.type),

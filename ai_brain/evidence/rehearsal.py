@@ -6,10 +6,13 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from trading.domain.clock import iso
 from trading.domain.market import YEAR_MS
 
@@ -38,9 +41,11 @@ SETTLEMENT_COLUMNS = ("number", "due", "bar", "rate", "price", "price_is_mark", 
 """Of `ID.settlements.csv`: `funding_quote = short_base x price x rate`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TradeLine:
-    """One trade: a rule strategy's position from entry to exit, or a carry's from opening to closing both legs."""
+class TradeLine(NamedTuple):
+    """One trade: a rule strategy's position from entry to exit, or a carry's from opening to closing both legs.
+
+    A tuple, because a search makes hundreds of thousands of them.
+    """
 
     entry_ms: int
     """Open time of the bar it was opened in."""
@@ -81,7 +86,7 @@ class SettlementLine:
     funding_quote: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """What a spec did on a stretch, or on a chain of them; amounts in quote, all costs in the equity."""
 
@@ -135,11 +140,22 @@ class Run:
         """Close of the last bar."""
         return int(self.open_time_ms[-1]) + self.interval_ms
 
-    @property
+    @cached_property
     def returns(self) -> NDArray[np.float64]:
-        """(n,) per bar, fractions; the first against the starting equity."""
+        """(n,) per bar, fractions, read-only; the first against the starting equity."""
         before = np.concatenate(([self.starting_quote], self.equity[:-1]))
-        return self.equity / before - 1.0
+        returns = self.equity / before - 1.0
+        returns.setflags(write=False)
+        return returns
+
+    @cached_property
+    def moments(self) -> ReturnMoments:
+        """Of its returns.
+
+        Raises:
+            ValueError: fewer than 2 bars, or equity that is no number or not above 0.
+        """
+        return return_moments(self.returns)
 
     @property
     def net_return(self) -> float:

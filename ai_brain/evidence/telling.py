@@ -8,15 +8,14 @@ from pydantic import JsonValue
 
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
 from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
 from trading.simulator.costs import MarketRules
 
 
-def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
-    """A run under its name; `moments` are of its returns, the purge and what it is for are of a judged stretch."""
+def stretch_told(name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
+    """A run under its name; the purge and what it is for are of a judged stretch."""
     return Stretch(
         name=name,
         start_ms=run.start_ms,
@@ -26,7 +25,7 @@ def stretch_told(name: str, run: Run, moments: ReturnMoments, *, purge_bars: int
         trades=len(run.trades),
         settlements=run.settlements,
         net_return=run.net_return,
-        sharpe_annual=moments.sharpe * run.bars_per_year**0.5,
+        sharpe_annual=run.moments.sharpe * run.bars_per_year**0.5,
         max_drawdown=run.max_drawdown,
         fees_quote=run.fees_quote,
         slippage_quote=run.slippage_quote,

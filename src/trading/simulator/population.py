@@ -125,8 +125,7 @@ class Population:
         self._rates, self._margin = costs.rates(), rules.margin()
         places: dict[str, tuple[int, ...]] = {}
         lists = [_lists(self._graph, spec, places) for spec in self.specs]
-        reads_basis = any("basis" in text for text in places)  # asked of each spec only where one may say yes
-        self._neediest = next((spec for spec in specs if reads_basis and spec.reads_basis), specs[0])
+        self._neediest = next((spec for spec in specs if spec.reads_basis), specs[0])
         terms = list(chain.from_iterable(chain.from_iterable(lists)))
         lengths = [len(terms_of) for four in lists for terms_of in four]
         numbers = [kernel_rules(spec, rules, entry_delay_bars=entry_delay_bars) for spec in self.specs]

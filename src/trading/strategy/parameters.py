@@ -106,8 +106,7 @@ class RuleParameters(BaseModel):
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """Every condition of every list, in the order of the file."""
-        lists = (self.entry_long, self.entry_short, self.exit_long, self.exit_short, self.filters)
-        return tuple(parse_rule(text) for rules in lists for text in rules)
+        return tuple(parse_rule(text) for rules in self._lists for text in rules)
 
     def lookback_bars(self, timeframe: str) -> int:
         """Bars of the strategy's timeframe that must exist before every rule, and ATR(14) if a distance needs it, has
@@ -132,7 +131,12 @@ class RuleParameters(BaseModel):
     @property
     def reads_basis(self) -> bool:
         """Whether any rule names `basis`: then it needs the spot market's bars beside its perpetual's."""
-        return any(reads_column(condition, "basis") for condition in self.conditions)
+        may = any("basis" in text for rules in self._lists for text in rules)  # parsing is dear, and it is asked often
+        return may and any(reads_column(condition, "basis") for condition in self.conditions)
+
+    @property
+    def _lists(self) -> tuple[Rules, ...]:
+        return self.entry_long, self.entry_short, self.exit_long, self.exit_short, self.filters
 
     def canonical(self) -> dict[str, object]:
         """What the strategy does, apart from how it is written: spaces, order and doubles in a list do not matter."""
