@@ -81,14 +81,17 @@ def run_calibrate(
     began_s = clock.real_s()
     drifts = [{edge: _drift(source, edge, plan) for edge in EDGES if planted} for source in sources]
     noise, found, expected = list[Outcome](), dict[float, list[Outcome]](), dict[float, list[Outcome]]()
+    noise_wall_s = 0.0
     tasks = list(_tasks(len(sources), drifts, campaigns=campaigns, planted=planted))
     for number, (task, outcome) in enumerate(_outcomes(sources, plan, tasks), start=1):
         if task.edge is None:
             noise.append(outcome)
+            noise_wall_s = clock.real_s() - began_s
         else:
             (found if task.drift is None else expected).setdefault(task.edge, []).append(outcome)
         _progress(number, len(tasks), clock.real_s() - began_s, sum(each.sent > 0 for each in noise), len(noise))
-    figures = calibration_of(noise, found, expected, bars=BARS, wall_s=clock.real_s() - began_s)
+    wall_s = clock.real_s() - began_s
+    figures = calibration_of(noise, found, expected, bars=BARS, noise_wall_s=noise_wall_s, wall_s=wall_s)
     told = as_json(figures)
     for name, value in told.items():
         print(f"{name:22} {value}")

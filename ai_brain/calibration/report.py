@@ -47,6 +47,8 @@ class Calibration:
     reasons: dict[str, int]
     """Deciding reasons of all ideas where there was nothing to find."""
     ideas_a_second: float
+    noise_wall_s: float
+    """Real seconds until the last campaign with nothing to find was judged; these come first."""
     wall_s: float
 
 
@@ -56,6 +58,7 @@ def calibration_of(
     expected: Mapping[float, Sequence[Outcome]],
     *,
     bars: int,
+    noise_wall_s: float,
     wall_s: float,
 ) -> Calibration:
     """Figures of finished campaigns.
@@ -65,6 +68,7 @@ def calibration_of(
         planted: By the edge's annual net Sharpe ratio on its market.
         expected: The same by its ratio on average over markets.
         bars: Of each market.
+        noise_wall_s: Real seconds until all of `noise` were judged.
         wall_s: That all of it took, real seconds.
     """
     false = sum(each.sent > 0 for each in noise)
@@ -87,6 +91,7 @@ def calibration_of(
         vaults_opened=sum(each.opened for each in noise) / len(noise),
         reasons=dict(reasons.most_common()),
         ideas_a_second=sum(each.ideas for each in everything) / wall_s,
+        noise_wall_s=noise_wall_s,
         wall_s=wall_s,
     )
 

@@ -33,7 +33,7 @@ def outcome(*, sent: int = 0, found: bool = False, naive: bool = False) -> Outco
 def test_shares_and_intervals_are_those_of_the_campaigns() -> None:
     noise = [outcome(naive=number < 3, sent=int(number == 9)) for number in range(10)]
     planted = {3.0: [outcome(sent=1, found=number < 8) for number in range(10)], 0.0: [outcome()]}
-    told = calibration_of(noise, planted, {3.0: [outcome(found=True)]}, bars=26_280, wall_s=10.0)
+    told = calibration_of(noise, planted, {3.0: [outcome(found=True)]}, bars=26_280, noise_wall_s=6.0, wall_s=10.0)
     assert (told.campaigns, told.false_review_share, told.naive_false_share) == (10, 0.1, 0.3)
     assert told.false_review_upper95 == pytest.approx(0.44502, abs=1e-5)
     assert told.power == {"0": 0.0, "3": 0.8}
