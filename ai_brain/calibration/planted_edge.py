@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,10 @@ LARGEST_DRIFT = 0.1
 """Of one bar, either way; beyond it a bar could lose its price."""
 SHARPE_TOLERANCE = 0.005
 """Of a mean ratio; sizes on the lot make it jump by less."""
-MOST_STEPS = 20
+MOST_STEPS = 40
 """Of the search for a drift; three are usual."""
+ONE_MARKET_JUMP = 0.1
+"""Of the ratio on one market, where a lot more or less decides whether a trade is made; 0.05 was seen."""
 
 
 def planted_spec(symbol: str, at_ms: int) -> StrategySpec:
@@ -150,6 +153,8 @@ def drift_for(
 def drift_on(market: Tape, spec: StrategySpec, *, sharpe_annual: float, costs: Costs, rules: MarketRules) -> float:
     """The drift with which the strategy shows an annual net Sharpe ratio on this very market, luck included.
 
+    Within 0.005 of it, or, where it jumps over it, on the nearer side, at most 0.1 from it.
+
     Raises:
         SpecError, ValueError: as `drift_for`.
     """
@@ -160,7 +165,7 @@ def drift_on(market: Tape, spec: StrategySpec, *, sharpe_annual: float, costs: C
     def missing(drift: float) -> float:
         return _sharpe_annual(_planted(market, sides, drift), spec, costs, rules) - sharpe_annual
 
-    return _root(missing, scale=_drift_of_one(market, sides))
+    return _root(missing, scale=_drift_of_one(market, sides), jump=ONE_MARKET_JUMP)
 
 
 def _planted(market: Tape, sides: Floats, drift: float) -> Tape:
@@ -198,15 +203,26 @@ def _drift_of_one(market: Tape, sides: Floats) -> float:
     return float(np.sqrt((ways @ ways) / len(ways) / share / bars_per_year(market.interval)))
 
 
-def _root(missing: Callable[[float], float], *, scale: float) -> float:
-    """Where a nearly straight, rising function is zero: secants, the first with a slope of 1 / scale."""
+def _root(missing: Callable[[float], float], *, scale: float, jump: float = SHARPE_TOLERANCE) -> float:
+    """Where a nearly straight, rising function is zero: secants, the first with a slope of 1 / scale.
+
+    Lots make it jump, and a secant over a jump may point anywhere: one that leaves the bracket is halved. Where it
+    jumps over zero, by `jump` at most, the nearer side is taken.
+    """
     before, at_before = 0.0, missing(0.0)
-    drift = -at_before * scale
-    for _ in range(MOST_STEPS):
-        if abs(at_before) <= SHARPE_TOLERANCE:
-            return before
-        off = missing(drift)
-        slope = (off - at_before) / (drift - before)
+    drift, below, above = -at_before * scale, -inf, inf
+    tried = {before: at_before}
+    while abs(at_before) > SHARPE_TOLERANCE and len(tried) < MOST_STEPS:
+        below, above = (max(below, before), above) if at_before < 0.0 else (below, min(above, before))
+        if not below < drift < above and isfinite(above - below):
+            drift = (below + above) / 2.0
+        off = tried[drift] = missing(drift)
+        step = -off * (drift - before) / (off - at_before) if off != at_before else 0.0
         before, at_before = drift, off
-        drift -= off / slope
-    raise ValueError(f"drift for a Sharpe ratio: {at_before} off at a drift of {before}; ask for a smaller ratio")
+        drift += step
+    nearest = min(tried, key=lambda each: abs(tried[each]))
+    if abs(tried[nearest]) > jump:
+        raise ValueError(
+            f"drift for a Sharpe ratio: {tried[nearest]} off at a drift of {nearest}; ask for a smaller ratio"
+        )
+    return nearest
