@@ -17,11 +17,11 @@ from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Verdict
-from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
-from ops.environment import find_home
+from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
 from ops.known_rules import rules_for
+from ops.learning import open_learning_db
 from ops.settings import read_settings
 from ops.verify import verify
 from trading.domain.clock import Clock
@@ -69,7 +69,7 @@ def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | N
     tapes = tapes_for(home, spec, stretch)
     settings = read_settings(home.settings_file)
     home.make()
-    database = LearningDb(home.learning_db)
+    database = open_learning_db(home, read_environment(home))
     try:
         clock = Clock()
         bench = Bench.of(database, clock, settings.gate, origin=ORIGIN)

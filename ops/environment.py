@@ -32,6 +32,7 @@ KNOWN = (
     "BINANCE_TESTNET",
     "LIVE_TRADING",
     "KILL",
+    "LEARNING_DB_URL",
 )
 ALIASES = {
     "BINANCE_SECRET_KEY": "BINANCE_API_SECRET",
@@ -54,10 +55,18 @@ class Environment:
     live_trading: bool
     """`LIVE_TRADING=YES`, the first gate; nothing else opens it."""
     kill: bool
+    learning_db_url: SecretStr | None = None
+    """A PostgreSQL database that holds the lab's memory; it has a password in it. None: the file in `state/`."""
 
     def secret_values(self) -> list[str]:
         """Every secret, for the log's redactor only."""
-        secrets = (self.telegram_token, self.gemini_api_key, self.binance_api_key, self.binance_api_secret)
+        secrets = (
+            self.telegram_token,
+            self.gemini_api_key,
+            self.binance_api_key,
+            self.binance_api_secret,
+            self.learning_db_url,
+        )
         return [secret.get_secret_value() for secret in secrets if secret is not None]
 
 
@@ -100,6 +109,7 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         binance_testnet=_yes_or_no(values, "BINANCE_TESTNET", ("true",), ("false",)),
         live_trading=_yes_or_no(values, "LIVE_TRADING", ("YES",), ("NO", "no", "false")),
         kill=_yes_or_no(values, "KILL", ("1",), ("0",)),
+        learning_db_url=_secret(values, "LEARNING_DB_URL"),
     )
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from ai_brain.evidence.filing import evidence_folder, load_evidence
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.trial_ledger import TrialLedger
-from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import PaperAccount, account_path, load_account
-from ops.environment import find_home
+from ops.environment import find_home, read_environment
 from ops.flags import interval_of, markets_of, symbol_of, time_of
+from ops.learning import is_there, open_learning_db
 from ops.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings, client_ids, read_cycles, read_holdings
 from ops.living import life_lines
 from ops.trace_money import (
@@ -265,9 +265,10 @@ def _paper_trades(account: PaperAccount) -> Iterator[str]:
 
 
 def _trial_lines(home: Home, spec: StrategySpec) -> list[str]:
-    if not home.learning_db.exists():
+    environment = read_environment(home)
+    if not is_there(home, environment):
         return ["Trials: no ledger yet"]
-    database = LearningDb(home.learning_db)
+    database = open_learning_db(home, environment)
     try:
         ledger = TrialLedger(database, Clock())
         looks, ideas = ledger.trials_of(spec_sha256(spec)), ledger.count()

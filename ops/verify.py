@@ -21,9 +21,10 @@ from ai_brain.evidence.telling import rules_of
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.vault import Opening, Sealed, Vault
 from ai_brain.evidence.verdict import DataUsed, Evidence
-from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
+from ops.environment import read_environment
 from ops.known_rules import rules_for
+from ops.learning import open_learning_db
 from ops.settings import read_settings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, SpecError, VaultError
@@ -165,7 +166,7 @@ def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) ->
     Raises:
         StateFileError: a new look could not be recorded; then nothing may be shown.
     """
-    clock, database = Clock(), LearningDb(home.learning_db)
+    clock, database = Clock(), open_learning_db(home, read_environment(home))
     try:
         ledger = LedgerOfTheDay(published, TrialLedger(database, clock))
         bench = Bench(

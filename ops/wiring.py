@@ -11,7 +11,6 @@ import structlog
 
 from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
-from ai_brain.learning_db import LearningDb
 from ai_brain.llm.budget import Budget
 from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
@@ -20,6 +19,7 @@ from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ops.environment import Environment
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
+from ops.learning import open_learning_db
 from ops.messages import Messenger
 from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings
@@ -63,7 +63,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         repository = StrategyRepository(setting.home.strategies)
         venue = make_venue(settings, environment, clock)
         stack.push_async_callback(venue.close)
-        database = LearningDb(setting.home.learning_db)
+        database = open_learning_db(setting.home, environment)
         stack.callback(database.close)
         market = make_market(settings, venue, clock, publish=bus.publish)
         instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in Market}

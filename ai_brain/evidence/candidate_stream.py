@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Integer, String, Table, insert, select, text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Integer, String, Table, insert, select
 
 from ai_brain.evidence.false_discovery import early_spending, lord_level
 from ai_brain.learning_db import METADATA, LearningDb, append_only
@@ -87,8 +87,7 @@ class CandidateStream:
         if not 0.0 <= p_value <= 1.0:
             raise ValueError(f"candidate {spec_sha256[:12]}: p_value={p_value}: a p-value lies between 0 and 1")
         with self._db.writing() as connection:
-            # Takes the write lock before the first read: no other writer can compute the level of the same place.
-            connection.execute(text("BEGIN IMMEDIATE"))
+            # No other writer is in it: none can compute the level of the same place.
             given = _answer_on_record(connection, spec_sha256)
             if given is not None:
                 return given

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from operator import attrgetter
 from threading import Lock
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Float,
     Integer,
@@ -28,16 +26,15 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal_column,
     select,
 )
-from sqlalchemy.dialects import sqlite
 
 from ai_brain.evidence.correlated_maximum import CorrelatedMaximum
 from ai_brain.evidence.effective_trials import Leaders
 from ai_brain.evidence.return_sketch import SKETCH_BYTES
-from ai_brain.learning_db import METADATA, LearningDb, append_only
+from ai_brain.learning_db import METADATA, LearningDb, append_only, numbered
 from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
 
 TRIALS = append_only(
     Table(
@@ -65,17 +62,17 @@ TRIALS = append_only(
 )
 
 IDEAS = append_only(
-    Table(
-        "ideas",
-        METADATA,
-        Column("spec_sha256", String, primary_key=True),
-        Column("family", String, nullable=False, index=True),
-        Column("sharpe_annual", Float, nullable=False),
-        Column("sketch", LargeBinary, nullable=True),  # of the returns at the first look; NULL: none was given
+    numbered(
+        Table(
+            "ideas",
+            METADATA,
+            Column("spec_sha256", String, primary_key=True),
+            Column("family", String, nullable=False, index=True),
+            Column("sharpe_annual", Float, nullable=False),
+            Column("sketch", LargeBinary, nullable=True),  # of the returns at the first look; NULL: none was given
+        )
     )
 )
-_ROW: ColumnElement[int] = literal_column("ideas.rowid", Integer)
-"""SQLite's own number of a row: grows by one, and nothing is ever deleted. What is new has a larger one."""
 _READ_AT_ONCE = 50_000
 """Ideas read into memory at once."""
 
@@ -117,6 +114,7 @@ class Trial:
 
 _VALUES = tuple(column.name for column in TRIALS.c if column.name not in ("id", "at_ms"))
 _values_of = attrgetter(*_VALUES)
+_NUMBERS = ("sharpe_bar", "skew", "kurtosis", "turnover", "net_return")
 
 
 class TrialLedger:
@@ -129,6 +127,7 @@ class TrialLedger:
     def __init__(self, db: LearningDb, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._number = db.number_of(IDEAS)
         self._reading = Lock()  # evaluations run in threads and share one ledger
         self._counted, self._counted_to = 0, 0
         self._best, self._best_to = CorrelatedMaximum(), 0
@@ -142,6 +141,10 @@ class TrialLedger:
         """
         if not trials:
             return
+        for trial in trials:
+            for name in _NUMBERS:
+                if not isfinite(value := getattr(trial, name)):
+                    raise StateFileError(f"ledger: {trial.spec_id}, {trial.stretch}: {name}={value}: not a number")
         at_ms = self._clock.now_ms()
         ideas = dict[str, dict[str, object]]()
         for trial in trials:
@@ -155,13 +158,12 @@ class TrialLedger:
         rows = [{"at_ms": at_ms, **dict(zip(_VALUES, _values_of(trial), strict=True))} for trial in trials]
         with self._db.writing() as connection:
             connection.execute(insert(TRIALS), rows)
-            known = sqlite.insert(IDEAS).on_conflict_do_nothing(index_elements=[IDEAS.c.spec_sha256])
-            connection.execute(known, list(ideas.values()))
+            self._db.insert_missing(connection, IDEAS, list(ideas.values()), key=IDEAS.c.spec_sha256)
 
     def count(self) -> int:
         """Ideas ever tried, of every family: the N of the deflated Sharpe ratio."""
         with self._reading, self._db.reading() as connection:
-            n, newest = connection.execute(_counting(self._counted_to)).one()
+            n, newest = connection.execute(self._counting()).one()
             self._counted, self._counted_to = self._counted + n, newest or self._counted_to
             return self._counted
 
@@ -177,8 +179,7 @@ class TrialLedger:
         falls. An idea without a sketch is one of its own.
         """
         with self._reading, self._db.reading() as connection:
-            wanted = select(_ROW, IDEAS.c.sketch)
-            for numbers, sketches in _columns_since(connection, wanted, self._leaders_to):
+            for numbers, sketches in self._sketches_since(connection, self._leaders_to):
                 self._leaders.add(sketches)
                 self._leaders_to = numbers[-1]
             return self._leaders.count
@@ -198,8 +199,7 @@ class TrialLedger:
             Standard deviations of a Sharpe ratio that is zero in truth; 0 of one idea or none. See `CorrelatedMaximum`.
         """
         with self._reading, self._db.reading() as connection:
-            wanted = select(_ROW, IDEAS.c.sketch)
-            for numbers, sketches in _columns_since(connection, wanted, self._best_to):
+            for numbers, sketches in self._sketches_since(connection, self._best_to):
                 self._best.add(sketches)
                 self._best_to = numbers[-1]
             return self._best.expected(more=more)
@@ -210,18 +210,20 @@ class TrialLedger:
         with self._db.reading() as connection:
             return [dict(row) for row in connection.execute(wanted).mappings()]
 
+    def _counting(self) -> Select[int, int | None]:
+        """How many ideas came since, and the newest one's number: one statement, so one state of the database."""
+        n, newest = func.count(), func.max(self._number)
+        if self._counted_to:
+            return select(n, newest).select_from(IDEAS).where(self._number > self._counted_to)
+        # All of them: in statements of their own SQLite counts in its smallest index and finds the newest in one step.
+        return select(*(select(each).select_from(IDEAS).scalar_subquery() for each in (n, newest)))
 
-def _counting(row: int) -> Select[int, int | None]:
-    """How many ideas came after a row, and the newest one's: one statement, so one state of the file."""
-    n, newest = func.count(), func.max(_ROW)
-    if row:
-        return select(n, newest).select_from(IDEAS).where(row < _ROW)
-    # All of them: in statements of their own SQLite counts in its smallest index and finds the newest in one step.
-    return select(*(select(each).select_from(IDEAS).scalar_subquery() for each in (n, newest)))
-
-
-def _columns_since(connection: Connection, wanted: Select[Any], row: int) -> Iterator[tuple[Any, ...]]:
-    """Columns of the ideas that came after a row, oldest first, some at once."""
-    ordered = wanted.select_from(IDEAS).where(row < _ROW).order_by(_ROW)
-    for part in connection.execute(ordered).partitions(_READ_AT_ONCE):
-        yield tuple(zip(*part, strict=True))
+    def _sketches_since(
+        self, connection: Connection, number: int
+    ) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        """Numbers and sketches of the ideas that came after one, oldest first, some at once."""
+        wanted = select(self._number, IDEAS.c.sketch).where(self._number > number).order_by(self._number)
+        told = connection.execution_options(yield_per=_READ_AT_ONCE).execute(wanted)
+        for part in told.partitions():
+            numbers, sketches = zip(*part, strict=True)
+            yield numbers, sketches

@@ -119,7 +119,7 @@ class Vault:
         taken = exists().where(or_(_spends(stretch), _is_its_own(stretch)))
         unopened = select(*(literal(value, OPENINGS.c[name].type) for name, value in values.items())).where(~taken)
         with self._db.writing() as connection:
-            # One statement asks and writes, under the write lock: of two writers the second sees the first's entry.
+            # No other writer is in it: of two the second sees the first's entry.
             connection.execute(insert(OPENINGS).from_select(list(values), unopened))
             own = select(OPENINGS).where(_is_its_own(stretch)).order_by(OPENINGS.c.id).limit(1)
             if (found := connection.execute(own).mappings().first()) is not None:
