@@ -22,7 +22,7 @@ from ai_brain.evidence.rehearse import Conditions
 from ops.environment import find_home
 from ops.settings import read_settings
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
@@ -74,7 +74,11 @@ def run_calibrate(
 
     Raises:
         DataProviderError: no recorded market.
+        SettingsError: there is no folder for a file asked for; half an hour later would be late to say so.
     """
+    for wanted in (json_file, picture):
+        if wanted is not None and not wanted.parent.is_dir():
+            raise SettingsError(f"calibrate: {wanted}: there is no folder {wanted.parent}; make it, or name another")
     home = find_home()
     gate = read_settings(home.settings_file).gate
     sources, plan, clock = _sources(home, tape), Plan(IDEAS, BARS, gate, Conditions(MarketRules())), Clock()
