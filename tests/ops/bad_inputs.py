@@ -339,7 +339,7 @@ BAD_INPUTS = (
     Case("an address that is none of PostgreSQL", "`LEARNING_DB_URL`",
          lambda place: command(lambda: LearningDb("mysql://lab:a-password@host/lab"))),
     Case("a server that is not there", "`LEARNING_DB_URL`",
-         lambda place: command(lambda: LearningDb(f"postgresql://lab:a-password@/lab?host={place.folder}"))),
+         lambda place: command(lambda: LearningDb("postgresql://lab:a-password@127.0.0.1:1/lab"))),
     Case("not an account", "`state/paper/ID.json`",
          state_file("paper/fc-20240601-000000.json", '{"schema": 1, "equity_quote": "much"}',
                     lambda home: load_account(home, account_path(home, "fc-20240601-000000").stem))),
