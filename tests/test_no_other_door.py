@@ -171,7 +171,7 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.replay_carry",
     ),
     "ops.jobs.parity": door("compares paper accounts at night", "ai_brain.paper.parity.compare"),
-    "ops.jobs.evaluation": door("judges through the gate", "ai_brain.strategy_evaluator.evaluate"),
+    "ops.jobs.evaluation": door("judges through the gate", "ai_brain.campaign.campaign"),
     "ops.backtest": door(
         "judges through the gate; verifies what is published",
         "ai_brain.strategy_evaluator.evaluate",

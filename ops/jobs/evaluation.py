@@ -1,14 +1,19 @@
-"""Hourly: every idea that waits meets the gate. What fails is retired with its reason, what passes goes to paper."""
+"""Hourly: every idea that waits meets the gate, all of one market together, for the best of them is a choice.
+
+What fails is retired with its reason, what passes goes to paper.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ai_brain.campaign import campaign
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
-from ai_brain.strategy_evaluator import evaluate
 from ops.lab import Lab
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
@@ -24,23 +29,35 @@ async def run(lab: Lab) -> None:
     if (rest := resting(lab.memory.tuned, Work.EVALUATION)) is not None:
         lab.tell("evaluation.rests", {"rule": str(rest.rule), "note": rest.note})  # what waits is judged an hour later
         return
+    searches = dict[tuple[object, ...], list[StrategySpec]]()
     for spec in lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING):
+        searches.setdefault(_tapes_read(spec), []).append(spec)
+    for specs in searches.values():
         try:
-            await judge_one(lab, spec)
+            await judge(lab, specs)
         except DataProviderError as error:
-            lab.failed(f"evaluation of {spec.id}", error)  # it waits for data; the others need not
+            ids = ", ".join(spec.id for spec in specs)
+            lab.failed(f"evaluation of {ids}", error)  # they wait for data; the others need not
 
 
-async def judge_one(lab: Lab, spec: StrategySpec) -> None:
-    """Backtest, file the evidence, move the spec on or out."""
-    tapes = await tapes_for(lab, spec)
-    if spec.stage is Stage.GENERATED:
-        spec = move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
-        lab.repository.save(spec)
+async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
+    """Backtest what waits on one market as one search, file the evidence, move the specs on or out."""
+    tapes, waiting = await tapes_for(lab, specs[0]), list[StrategySpec]()
+    for spec in specs:
+        if spec.stage is Stage.GENERATED:
+            spec = move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
+            lab.repository.save(spec)
+        waiting.append(spec)
     # Numba and a year of bars: another thread, so that the loop never stalls.
-    judgement = await think(evaluate, spec, tapes, lab.bench)
-    save_evidence(lab.home, judgement)
-    _move_on(lab, spec, judgement)
+    search = await think(campaign, waiting, tapes, lab.bench)
+    for spec, judgement in zip(waiting, search.judgements, strict=True):
+        save_evidence(lab.home, judgement)
+        _move_on(lab, spec, judgement)
+
+
+def _tapes_read(spec: StrategySpec) -> tuple[object, ...]:
+    """What is read to judge it: specs that read the same are one search."""
+    return spec.market, isinstance(spec.parameters, CarryParameters), spec.reads_basis
 
 
 async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
