@@ -40,7 +40,7 @@ PRICES = ("open", "high", "low", "close", "basis")
 LARGEST_DRIFT = 0.1
 """Of one bar, either way; beyond it a bar could lose its price."""
 SHARPE_TOLERANCE = 0.005
-"""Of a mean ratio; sizes on the lot make it jump by less."""
+"""Of a mean ratio; over many markets sizes on the lot make it jump by less."""
 MOST_STEPS = 40
 """Of the search for a drift; three are usual."""
 ONE_MARKET_JUMP = 0.1
@@ -212,7 +212,9 @@ def _root(missing: Callable[[float], float], *, scale: float, jump: float = SHAR
     before, at_before = 0.0, missing(0.0)
     drift, below, above = -at_before * scale, -inf, inf
     tried = {before: at_before}
-    while abs(at_before) > SHARPE_TOLERANCE and len(tried) < MOST_STEPS:
+    for _ in range(MOST_STEPS):
+        if abs(at_before) <= SHARPE_TOLERANCE:
+            break
         below, above = (max(below, before), above) if at_before < 0.0 else (below, min(above, before))
         if not below < drift < above and isfinite(above - below):
             drift = (below + above) / 2.0

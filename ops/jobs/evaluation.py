@@ -36,8 +36,9 @@ async def run(lab: Lab) -> None:
         try:
             await judge(lab, specs)
         except DataProviderError as error:
-            ids = ", ".join(spec.id for spec in specs)
-            lab.failed(f"evaluation of {ids}", error)  # they wait for data; the others need not
+            market = specs[0].market
+            # They wait for data; the others need not.
+            lab.failed(f"evaluation of {len(specs)} ideas for {market.symbol} {market.timeframe}", error)
 
 
 async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
