@@ -36,8 +36,8 @@ from trading.domain.errors import SettingsError, StateFileError
 METADATA = MetaData()
 """Every table of the database; a room that keeps something declares its table on it."""
 
-BUSY_TIMEOUT_S = 20.0
-"""How long a writer waits for another one, real seconds."""
+BUSY_TIMEOUT_S = 20
+"""How long a writer waits for another one, and a connection for its server, real seconds."""
 WRITERS_LOCK = 0x6C6162  # "lab"
 """The advisory lock of PostgreSQL that a writer holds until its transaction ends."""
 
@@ -155,7 +155,12 @@ def _engine(place: Path | str) -> tuple[Engine, str]:
         if url.get_backend_name() != "postgresql":
             raise SettingsError(f"LEARNING_DB_URL: {url.drivername!r} is no postgresql:// address of a database")
         url = url.set(drivername="postgresql+psycopg")
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True), url.render_as_string(hide_password=True)
+        # A writer that hangs must not hold the others for ever: they give up on it, and the server ends it.
+        limits = {"lock_timeout": BUSY_TIMEOUT_S, "idle_in_transaction_session_timeout": 3 * BUSY_TIMEOUT_S}
+        options = " ".join(f"-c {name}={limit_s}s" for name, limit_s in limits.items())
+        waits = {"connect_timeout": BUSY_TIMEOUT_S, "options": options}
+        engine = create_engine(url, connect_args=waits, hide_parameters=True, pool_pre_ping=True)
+        return engine, url.render_as_string(hide_password=True)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError("LEARNING_DB_URL: it reads as no address: postgresql://user:password@host/name") from error
     except ModuleNotFoundError as error:

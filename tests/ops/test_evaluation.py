@@ -10,11 +10,12 @@ import pytest
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.research_library import library_specs
 from ops.jobs import evaluation
+from ops.lab import Lab
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
-from trading.strategy.spec import CarryParameters
+from trading.strategy.spec import CarryParameters, RuleParameters, StrategySpec
 
 
 @pytest.fixture
@@ -24,23 +25,51 @@ def world(tmp_path: Path) -> Iterator[World]:
     opened.close()
 
 
+@pytest.fixture
+def lab_home(tmp_path: Path, world: World) -> Home:
+    made = Home(tmp_path / "home").make()
+    furnish(made, world.url)
+    return made
+
+
+def rules_of(lab: Lab, count: int) -> list[StrategySpec]:
+    """Of the library, those that need the one tape only."""
+    found = library_specs(lab.setting.settings.venue.symbol, lab.clock.now_ms())
+    return [s for s in found if not isinstance(s.parameters, CarryParameters) and not s.reads_basis][:count]
+
+
 async def test_ideas_that_wait_on_one_market_are_weighed_together_and_each_gets_its_verdict(
-    tmp_path: Path, world: World
+    lab_home: Home,
 ) -> None:
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    async with lab_at_night(home) as (lab, heard):
-        specs = [
-            spec
-            for spec in library_specs(lab.setting.settings.venue.symbol, lab.clock.now_ms())
-            if not isinstance(spec.parameters, CarryParameters) and not spec.reads_basis
-        ][:3]
+    async with lab_at_night(lab_home) as (lab, heard):
+        specs = rules_of(lab, 3)
         for spec in specs:
             lab.repository.save(spec)
         await evaluation.run(lab)
-        found = [load_evidence(home, spec.id) for spec in specs]
+        found = [load_evidence(lab_home, spec.id) for spec in specs]
         assert [each.power.trials for each in found if each is not None and each.power is not None] == [3, 3, 3]
         told = {event.facts["id"] for event in named(heard, "strategy.judged") + named(heard, "strategy.not_judged")}
         assert told == {spec.id for spec in specs}
         stages = {lab.repository.get(spec.id).stage for spec in specs}
         assert Stage.BACKTESTING not in stages
+
+
+async def test_a_twin_waits_for_the_verdict_of_its_like_and_then_gets_its_own(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        (first,) = rules_of(lab, 1)
+        assert isinstance(first.parameters, RuleParameters)
+        risk = first.parameters.risk.model_copy(update={"position_pct": first.parameters.risk.position_pct / 2.0})
+        smaller = first.parameters.model_copy(update={"risk": risk})
+        number = int(first.id[-6:], 16)
+        twin = first.model_copy(update={"id": f"{first.id[:-6]}{number ^ 1:06x}", "parameters": smaller})
+        for spec in (first, twin):
+            lab.repository.save(spec)
+        await evaluation.run(lab)
+        (waiting,) = named(heard, "strategy.not_judged")
+        assert waiting.facts["reason"] == "DUPLICATE"
+        left = lab.repository.by_stage(Stage.GENERATED)
+        assert [spec.id for spec in left] == [waiting.facts["id"]]
+        await evaluation.run(lab)
+        assert not lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING)
+        told = [event.facts["reason"] for event in named(heard, "strategy.judged")]
+        assert told == [told[0], "ALREADY_REFUSED"]

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from ai_brain import learning_db
 from ai_brain.evidence.candidate_stream import CandidateStream
 from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.return_sketch import return_sketch
@@ -132,6 +133,16 @@ def test_many_writers_lose_nothing_and_no_reader_misses_what_came_late(address: 
         assert (ledger.count(), ledger.looks()) == (15 + WRITERS * 15, WRITERS * 30)
     assert all(counted == sorted(counted) for counted in told)
     assert max(counted[-1] for counted in told) == 15 + WRITERS * 15, "who ended last saw them all"
+
+
+def test_a_writer_that_hangs_holds_the_others_no_longer_than_they_wait(
+    db: LearningDb, address: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_db, "BUSY_TIMEOUT_S", 1)
+    with closing(LearningDb(address)) as waits, db.writing():
+        with pytest.raises(StateFileError, match="lock timeout"):
+            TrialLedger(waits, clock).record([trial(1)])
+        assert TrialLedger(waits, clock).count() == 0
 
 
 def test_of_two_who_open_a_vault_at_once_one_is_refused(address: str, clock: Clock) -> None:
