@@ -199,7 +199,7 @@ DOORS: dict[str, Door] = {
     "ops.cli": door("starts the farm's check", "ops.farm.run_farm"),
 }
 
-STAND_INS = {"ops.verify": "LedgerOfTheDay"}
+STAND_INS = {"ops.books_of_the_day": "LedgerOfTheDay"}
 """Classes that stand for the ledger: this one says what it said on the day, and passes on looks that it lacks."""
 
 
