@@ -34,7 +34,7 @@ DATA = Path(os.environ.get("LAB_DATA") or Path(__file__).resolve().parents[2] / 
 SYMBOL = "BTCUSDT"
 START_MS, END_MS = parse_iso("2021-01-01"), parse_iso("2025-01-01")
 RULES = MarketRules(tick=0.1, lot=0.001, min_notional=100.0)
-BARS, SEED, SHARPE = 26_280, 1, 4.0
+BARS, SEED, SHARPE = 26_280, 1, 3.0
 REPEATS = 3
 
 
@@ -60,7 +60,7 @@ def verdict_figures(data: Path = DATA) -> dict[str, float | str]:
     tape = plant(tape, spec, drift=drift_on(tape, spec, sharpe_annual=SHARPE, costs=Costs(), rules=RULES))
     quickest = min((verdict(spec, tape) for _ in range(REPEATS)), key=lambda timed: timed.took_s)
     if quickest.evidence.confirmation is None:
-        raise SystemExit(f"verdict_s: refused for {quickest.evidence.deciding} before its vault; plant a larger edge")
+        raise SystemExit(f"verdict_s: refused for {quickest.evidence.deciding} before its vault was opened")
     return {
         "verdict_s": round(quickest.took_s, 3),
         "verdict_looks": quickest.looks,
