@@ -189,15 +189,22 @@ def worker(
 @history_app.command("fetch")
 def history_fetch(
     symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
-    start: Annotated[str, typer.Option("--from", help="First day, such as 2024-01-01.")],
-    end: Annotated[str | None, typer.Option("--to", help="Day after the last; without it, today.")] = None,
+    start: Annotated[str, typer.Option("--from", help="First day or year, such as 2024-01-01 or 2019.")],
+    end: Annotated[str | None, typer.Option("--to", help="Day after the last; without it, now.")] = None,
     interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
-    market: Annotated[str, typer.Option(help="spot, perp, or both with a comma.")] = "spot,perp",
+    market: Annotated[str, typer.Option(help="Any of spot,perp,mark,premium,funding, with commas.")] = "spot,perp",
+    ticks: Annotated[str, typer.Option(help="Also aggTrades,bookTicker of these markets, by the day.")] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Fetch what is held too: has the exchange restated it?")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Compare what is made of minutes with the exchange's own hours.")
+    ] = True,
 ) -> None:
-    """Fetch history from Binance's public archive into the store; checksums verified, nothing fetched twice."""
+    """Fetch history from Binance's public archive, the rest from the exchange; may be killed and begun again."""
     from ops.fetch import run_fetch
 
-    told(lambda: run_fetch(symbol.upper(), start, end, interval, market))
+    told(lambda: run_fetch(symbol.upper(), start, end, interval, market, ticks, again=again, compare=compare))
 
 
 @history_app.command("import")

@@ -1,79 +1,155 @@
-"""`./lab history fetch` and `./lab history import`: recorded markets onto the lab's own shelf, with their gaps told."""
+"""`./lab history fetch` and `import`: markets onto the lab's own shelf, with what is missing told, and why."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ops.environment import find_home
-from ops.flags import interval_of, markets_of, span_of_days, symbol_of
-from trading.domain.clock import Clock, iso
+from ops.flags import fetchable_of, interval_of, span_of_days, symbol_of, ticks_of
+from ops.history_words import lines_of, lines_of_comparison, lines_of_import, lines_of_ticks
+from ops.lab_clock import lab_clock
+from ops.settings import read_settings
+from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
-from trading.market.archive import BASE_URL, fetch_archive
-from trading.market.historical_data_fetcher import Want
+from trading.domain.market import INTERVAL_MS
+from trading.exchange.binance import Binance
+from trading.market.archive import Archive, archive_at
+from trading.market.archive_files import BASE_URL, Ticks
+from trading.market.history_books import SourceBook, sources_file
+from trading.market.history_compare import compare_with_own
+from trading.market.history_fetch import HistoryFetch
+from trading.market.history_intake import Stretch
+from trading.market.history_pages import Pages
+from trading.market.history_settlements import fetch_settlements
 from trading.market.importers import import_recorded
-from trading.market.store import Saved, TapeStore
-from trading.market.tape import Tape
+from trading.market.series import Series
+from trading.market.store import TapeStore
+from trading.market.ticks import TickShelf
 from trading.storage.home import Home
 
-GAPS_TOLD = 10
-"""Most gaps that are listed one by one."""
+FUNDING = "funding"
+COMPARED_WITH = "1h"
+"""The exchange's own candles that shorter ones are compared with."""
+EARLIEST_MS = 1_502_928_000_000
+"""2017-08-17, Binance's first candle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be fetched."""
 
-    symbol: str
-    interval: str
-    markets: list[Market]
-    start_ms: int
-    end_ms: int
+    stretch: Stretch
+    names: tuple[str, ...]
+    """Series of candles, and `funding`."""
+    ticks: tuple[Ticks, ...] = ()
+    compare: bool = True
+    """Hold shorter candles against the exchange's own hours."""
 
 
-def run_fetch(symbol: str, start: str, end: str | None, interval: str, market: str) -> int:
-    """Fetch history from the public archive into the store.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where history comes from, and how progress is shown."""
+
+    archive_url: str
+    pages: Pages
+    clock: Clock
+    console: Console
+
+
+def run_fetch(
+    symbol: str, start: str, end: str | None, interval: str, market: str, ticks: str, *, again: bool, compare: bool
+) -> int:
+    """Fetch history into the store.
 
     Raises:
         SettingsError: a flag is wrong.
-        NetworkDownError: the archive does not answer.
-        DataProviderError: the archive has none of it.
+        NetworkDownError: archive or exchange do not answer.
+        DataProviderError: neither has any of it.
     """
-    clock = Clock()
-    start_ms, end_ms = span_of_days(start, end)
-    wanted = Wanted(
-        symbol_of(symbol),
-        interval_of(interval),
-        markets_of(market),
-        start_ms or 0,
-        clock.now_ms() if end_ms is None else end_ms,
-    )
-    if wanted.start_ms >= clock.now_ms():
+    home = find_home()
+    settings = read_settings(home.settings_file)
+    start_ms, end_ms = span_of_days(f"{start}-01-01" if start.isdigit() and len(start) == 4 else start, end)
+    clock = lab_clock(settings)
+    now_ms = clock.now_ms()
+    first_ms = max(start_ms or 0, EARLIEST_MS)
+    if first_ms >= now_ms:
         raise SettingsError(f"--from {start}: in the future; history ends today")
-    console = Console()
-    asyncio.run(fetch(find_home(), wanted, now_ms=clock.now_ms(), console=console))
+    stretch = Stretch(symbol_of(symbol), interval_of(interval), first_ms, min(end_ms or now_ms, now_ms), again=again)
+    wanted = Wanted(stretch, fetchable_of(market), ticks_of(ticks), compare)
+    base_url = settings.venue.base_url
+
+    async def go() -> None:
+        venue = Binance(clock, base_url=base_url)
+        try:
+            await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console()), print)
+        finally:
+            await venue.close()
+
+    asyncio.run(go())
     return 0
 
 
-async def fetch(home: Home, wanted: Wanted, *, now_ms: int, console: Console, base_url: str = BASE_URL) -> None:
-    """Fetch each market in turn, with a bar, and say what became of it.
+async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str], None]) -> None:
+    """Fetch each series in turn, with a bar, and say what became of it.
 
-    What was downloaded stays in `market/archive`: a second run, or one that was cut off, fetches only what is missing.
+    It may be killed and begun again anywhere; a second run fetches only what is missing.
     """
-    store = TapeStore(home.tapes)
-    for market in wanted.markets:
-        want = Want(market, wanted.symbol, wanted.interval, wanted.start_ms, wanted.end_ms)
-        with _bar(console) as bar:
-            told = _Told(bar, bar.add_task(str(want), total=1.0))
-            tape = await fetch_archive(want, home.tapes / "archive", now_ms=now_ms, base_url=base_url, progress=told)
-        saved = await asyncio.to_thread(store.save, tape)
-        say(tape, saved, print)
+    store, books = TapeStore(home.tapes), home.tapes / "ledger"
+    want = wanted.stretch
+    candles_ms = want.end_ms - want.start_ms
+    async with archive_at(sources.archive_url, sources.clock) as archive:
+        for name in wanted.names:
+            expected = candles_ms // INTERVAL_MS["8h" if name == FUNDING else want.interval]
+            with _bar(sources.console, f"{name} {want.symbol}", expected) as told:
+                if name == FUNDING:
+                    book = SourceBook(sources_file(books, FUNDING, want.symbol, ""))
+                    report = await fetch_settlements(
+                        store, archive, sources.pages, book, want, clock=sources.clock, told=told
+                    )
+                else:
+                    fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told)
+                    report = await fetcher.candles(Series(name), want)
+            _say(out, lines_of(report))
+        await _compare(store, archive, books, wanted, sources, out)
+        await _ticks(home, archive, wanted, sources, out)
+
+
+async def _compare(
+    store: TapeStore, archive: Archive, books: Path, wanted: Wanted, sources: Sources, out: Callable[[str], None]
+) -> None:
+    want = wanted.stretch
+    if not wanted.compare or INTERVAL_MS[want.interval] >= INTERVAL_MS[COMPARED_WITH]:
+        return
+    for market in (market for market in Market if market.value in wanted.names):
+        with _bar(sources.console, f"{market} {want.symbol} {COMPARED_WITH}", None) as told:
+            found = await compare_with_own(
+                store, archive, books, market, want, COMPARED_WITH, clock=sources.clock, told=told
+            )
+        _say(out, lines_of_comparison(market, want, found))
+
+
+async def _ticks(home: Home, archive: Archive, wanted: Wanted, sources: Sources, out: Callable[[str], None]) -> None:
+    want = wanted.stretch
+    for kind in wanted.ticks:
+        for market in (market for market in Market if market.value in wanted.names):
+            if kind is Ticks.BOOK_TICKER and market is Market.SPOT:
+                out(f"spot {want.symbol} {kind}: the archive has it of USD-M futures only")
+                continue
+            shelf = TickShelf(home.tapes / "ticks", kind, market, want.symbol)
+            with _bar(sources.console, f"{market} {want.symbol} {kind}", None) as told:
+                found = await shelf.fetch(
+                    archive, want.start_ms, want.end_ms, clock=sources.clock, told=told, again=want.again
+                )
+            _say(out, lines_of_ticks(market, want.symbol, kind, found))
 
 
 def run_import(folder: Path, symbol: str, interval: str) -> int:
@@ -90,44 +166,43 @@ def run_import(folder: Path, symbol: str, interval: str) -> int:
     there = [market for market in Market if any(folder.glob(f"{market}_{symbol}_*.parquet"))]
     for market in there or [Market.SPOT]:
         tape = import_recorded(folder, market, symbol, interval)
-        say(tape, store.save(tape), print)
+        _say(print, lines_of_import(tape, store.save(tape), store))
     for market in Market:
         if market not in there:
             print(f"{market} {symbol}: no file in {folder}")
     return 0
 
 
-def say(tape: Tape, saved: Saved, out: Callable[[str], None]) -> None:
-    """What is on the shelf now: bars, gaps, settlements, and what came again with other numbers."""
-    missing = sum(gap.missing_bars for gap in tape.gaps)
-    out(
-        f"{tape.market} {tape.symbol} {tape.interval}: {iso(tape.start_ms)} to {iso(tape.end_ms)}, {len(tape)} bars: "
-        f"{saved.added_bars} new, {saved.known_bars} known; {saved.added_settlements} new settlements"
+def _say(out: Callable[[str], None], lines: Iterator[str]) -> None:
+    for line in lines:
+        out(line)
+
+
+class _Rate(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        """As a person reads it."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} rows/s", style="cyan")
+
+
+@contextmanager
+def _bar(console: Console, what: str, expected: int | None) -> Iterator[Callable[[int, str], None]]:
+    """A line with what is worked on, rows, rate and remaining time; gone when the block ends."""
+    columns = (
+        TextColumn("{task.fields[series]}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.fields[rows]}"),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
     )
-    out(f"  {missing} bars missing in {len(tape.gaps)} gaps (the venue has none there; none was invented)")
-    for gap in tape.gaps[:GAPS_TOLD]:
-        out(f"    {iso(gap.first_missing_ms)}: {gap.missing_bars} bars")
-    if len(tape.gaps) > GAPS_TOLD:
-        out(f"    and {len(tape.gaps) - GAPS_TOLD} more gaps")
-    if saved.revised:
-        first = iso(saved.revised[0].open_time_ms)
-        out(
-            f"  {len(saved.revised)} bars came with other numbers than those held (the first at {first}); "
-            "the held ones stay, see revisions.jsonl"
-        )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        rows = "?" if expected is None else f"{expected:,}"
+        task = bar.add_task("", total=expected, series=what, rows=rows)
 
+        def told(count: int, doing: str) -> None:
+            bar.update(task, advance=count, description=doing)
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Moves one line of the bar."""
-
-    bar: Progress
-    task: TaskID
-
-    def __call__(self, what: str, fraction: float) -> None:
-        self.bar.update(self.task, completed=fraction, description=what)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+        yield told

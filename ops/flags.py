@@ -8,6 +8,8 @@ from trading.domain.clock import iso, parse_iso
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.market.archive_files import Ticks
+from trading.market.series import Series
 
 _SYMBOL = re.compile(r"[A-Z0-9]{4,20}")
 
@@ -60,6 +62,38 @@ def markets_of(text: str) -> list[Market]:
         if name not in known:
             raise SettingsError(f"--market {name!r}: unknown; use {' or '.join(known)}, or both with a comma")
     return [Market(name) for name in dict.fromkeys(names)]
+
+
+FETCHABLE = (*(series.value for series in Series), "funding")
+
+
+def fetchable_of(text: str) -> tuple[str, ...]:
+    """Any of `spot,perp,mark,premium,funding`; a perpetual's candles come with its settlements.
+
+    Raises:
+        SettingsError: another name.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FETCHABLE:
+            raise SettingsError(f"--market {name!r}: unknown; use any of {', '.join(FETCHABLE)}, with commas")
+    if "perp" in names:
+        names.append("funding")
+    return tuple(dict.fromkeys(names))
+
+
+def ticks_of(text: str) -> tuple[Ticks, ...]:
+    """Any of `aggTrades,bookTicker`; empty: none.
+
+    Raises:
+        SettingsError: another name.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    known = {kind.value.lower(): kind for kind in Ticks}
+    for name in names:
+        if name.lower() not in known:
+            raise SettingsError(f"--ticks {name!r}: unknown; use {' or '.join(Ticks)}, or both with a comma")
+    return tuple(dict.fromkeys(known[name.lower()] for name in names))
 
 
 def symbol_of(text: str) -> str:

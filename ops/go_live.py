@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
 from ops.environment import Environment, find_home, read_environment
+from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, read_settings
-from ops.wiring import lab_clock, make_venue, open_notifier
+from ops.wiring import make_venue, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError, TradingEngineError

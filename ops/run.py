@@ -10,9 +10,10 @@ from ops import doctor
 from ops.ai_trading_lab import serve
 from ops.environment import Environment, find_home, read_environment
 from ops.lab import Setting
+from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, config_hash, read_settings
-from ops.wiring import lab_clock, make_venue
+from ops.wiring import make_venue
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.storage.home import Home

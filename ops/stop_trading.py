@@ -130,7 +130,8 @@ def without_keys(home: Home, say: Say) -> int:
 
 
 async def _flat(home: Home, environment: Environment, settings: LabSettings) -> int:
-    from ops.wiring import lab_clock, make_venue  # seconds of imports, after the stop is on disk
+    from ops.lab_clock import lab_clock
+    from ops.wiring import make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
         return remembered(home, without_keys(home, print))

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx
 import structlog
 
 from ai_brain.evidence.case import Bench
@@ -21,10 +20,8 @@ from ops.history import History
 from ops.lab import Lab, Memory, Setting
 from ops.learning import open_learning_db
 from ops.messages import Messenger
-from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
-from trading.domain.errors import NetworkDownError
 from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.exchange.binance import Binance
@@ -99,26 +96,6 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             generator=await make_generator(setting, clock, stack),
             desk=make_desk(setting, venue, clock, bus),
         )
-
-
-def lab_clock(settings: LabSettings) -> Clock:
-    """The lab's time: the system's, or where the settings say so the sandbox's present line.
-
-    Raises:
-        NetworkDownError: there is no sandbox at `venue.base_url`.
-    """
-    clock = Clock()
-    if not settings.venue.follow_sandbox_clock:
-        return clock
-    try:
-        answer = httpx.get(f"{settings.venue.base_url}/sandbox/clock", timeout=5.0)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise NetworkDownError(
-            f"venue.base_url={settings.venue.base_url}: no sandbox answers there: {error}"
-        ) from error
-    clock.follow(timeline_of(answer.json()))
-    return clock
 
 
 def make_venue(settings: LabSettings, environment: Environment, clock: Clock) -> Binance:

@@ -10,7 +10,8 @@ from pathlib import Path
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
-from trading.market.archive import BASE_URL, fetch_archive
+from trading.market.archive import fetch_archive
+from trading.market.archive_files import BASE_URL
 from trading.market.historical_data_fetcher import Want
 from trading.market.importers import import_recorded
 from trading.market.synthetic import Plan, synthetic_market, write_layout

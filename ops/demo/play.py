@@ -37,7 +37,7 @@ from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.journal.bus import Bus
-from trading.market.archive import BASE_URL
+from trading.market.archive_files import BASE_URL
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 

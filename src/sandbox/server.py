@@ -1,4 +1,4 @@
-"""Everything on one port: the exchange and its sockets, Telegram, a language model, news, a chain, faults, seen."""
+"""Everything on one port: the exchange with its sockets and archive, Telegram, a model, news, a chain, faults, seen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from sandbox.archive import ArchiveDesk
 from sandbox.chain import ChainDesk
 from sandbox.exchange import rest_futures, rest_info, rest_market, rest_spot
 from sandbox.exchange.errors import SandboxError
@@ -71,6 +72,7 @@ def build(town: Town) -> Built:
     hub.add_routes(app)
     Witness(exchange, seen).add_routes(app)
     _fault_routes(app, faults)
+    ArchiveDesk(exchange).add_routes(app)
     TelegramDesk(clock).add_routes(app)
     GeminiDesk(clock, town.gemini_script).add_routes(app)
     NewsDesk(clock, town.feed).add_routes(app)

@@ -26,7 +26,7 @@ from ai_brain.paper.account import account_path, load_account
 from ops import get_status
 from ops.approve_strategy import approve_strategy
 from ops.backtest import run_backtest
-from ops.fetch import Wanted, fetch, run_import
+from ops.fetch import Sources, Wanted, fetch, run_import
 from ops.schedule import Schedule
 from ops.trace import run_decisions, run_fills, run_strategy, run_verify_audit
 from tests.loopback import SetClock, serving
@@ -57,11 +57,12 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event
-from trading.domain.instrument import Market
+from trading.exchange.binance import Binance
 from trading.execution.intents import Intents
 from trading.funding.position import PositionStore
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
-from trading.market.importers import import_archive
+from trading.market.archive_rows import candles_of
+from trading.market.history_intake import Stretch
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.market.tape import make_tape
 from trading.notify.telegram import Telegram
@@ -187,16 +188,16 @@ def model_says(text: str) -> Give:
 
 def archive_says(content: bytes) -> Give:
     """What the public archive answered where a zip should be."""
-    return lambda _: at_start(lambda: import_archive(content, Market.SPOT, "BTCUSDT", "1h"))
+    return lambda _: at_start(lambda: candles_of(content, "archive spot BTCUSDT 1h"))
 
 
 def no_network(place: Place) -> Told:
-    wanted = Wanted("BTCUSDT", "1h", [Market.SPOT], START_MS, START_MS + 24 * HOUR_MS)
-    console = Console(file=io.StringIO())
-    asked = {"now_ms": START_MS + 90 * 24 * HOUR_MS, "console": console, "base_url": "http://127.0.0.1:1"}
+    wanted = Wanted(Stretch("BTCUSDT", "1h", START_MS, START_MS + 24 * HOUR_MS), ("spot",))
+    clock = Clock(origin_ms=START_MS + 90 * 24 * HOUR_MS)
+    sources = Sources("http://127.0.0.1:1", Binance(clock), clock, Console(file=io.StringIO()))
 
     def work() -> int:
-        asyncio.run(fetch(place.home, wanted, **asked))  # type: ignore[arg-type]
+        asyncio.run(fetch(place.home, wanted, sources, lambda _: None))
         return 0
 
     return command(work)

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops.fetch import Wanted, fetch, run_fetch, run_import
+from ops.fetch import Sources, Wanted, fetch, run_fetch, run_import
 from tests.trading.market.samples import START_MS, tape
 from tests.trading.market.test_history import SPOT, archive_with, csv_of
+from tests.trading.market.test_history_fetch import MemoryPages
+from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
+from trading.market.history_intake import Stretch
 from trading.market.store import TapeStore
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.storage.home import Home
@@ -27,24 +30,27 @@ def lab(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
-async def test_a_month_from_the_archive_is_on_the_shelf_with_its_gap_told_and_is_not_fetched_twice(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_month_from_the_archive_is_on_the_shelf_with_its_gap_told_and_is_not_fetched_twice(home: Home) -> None:
     lines = csv_of(START_MS, JANUARY_H).splitlines(keepends=True)
-    wanted = Wanted("BTCUSDT", "1h", [Market.SPOT], START_MS, END_MS)
+    said: list[str] = []
+    clock = Clock(origin_ms=END_MS + 40 * 24 * HOUR_MS)
+    wanted = Wanted(Stretch("BTCUSDT", "1h", START_MS, END_MS), ("spot",))
     async with archive_with(START_MS, JANUARY_H) as archive:
         archive.add(SPOT.format("monthly", "2024-01"), "".join(lines[:10] + lines[13:]))
-        at = {"now_ms": END_MS + 40 * 24 * HOUR_MS, "base_url": archive.url}
-        screen = io.StringIO()
-        await fetch(home, wanted, console=Console(file=screen, width=200), **at)
-        asked = sum(archive.seen.values())
-        shown = capsys.readouterr().out
-        assert f"{JANUARY_H - 3} bars: {JANUARY_H - 3} new, 0 known" in shown
-        assert "3 bars missing in 1 gaps" in shown
-        assert "2024-01-01T10:00:00Z: 3 bars" in shown
-        await fetch(home, wanted, console=Console(file=screen, width=200), **at)
+        pages = MemoryPages(tape([100.0, 101.0], start_ms=END_MS))
+        screen = Console(file=io.StringIO(), width=200)
+        sources = Sources(archive.url, pages, clock, screen)
+        await fetch(home, wanted, sources, said.append)
+        asked, first = sum(archive.seen.values()), "\n".join(said)
+        assert f"{JANUARY_H - 3} candles: {JANUARY_H - 3} new, 0 known" in first
+        assert "from 1 files of the archive; 0 candles by the exchange's pages" in first
+        assert "gaps, candles: exchange halt 3 in 1 (none was invented)" in first
+        assert "2024-01-01T10:00:00Z: 3 candles, 3 h: exchange halt (the exchange's pages: none of 3)" in first
+        said.clear()
+        await fetch(home, wanted, sources, said.append)
         assert sum(archive.seen.values()) == asked
-        assert f"0 new, {JANUARY_H - 3} known" in capsys.readouterr().out
+        assert f"{JANUARY_H - 3} candles: 0 new, 0 known" in said[0]
+        assert "from 0 files of the archive, 1 imported before" in said[1]
     held = TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h")
     assert (len(held), held.origin) == (JANUARY_H - 3, "downloaded")
 
@@ -80,16 +86,19 @@ def test_a_folder_with_one_market_imports_that_one_and_a_bar_that_comes_changed_
     [
         (("BTCUSDT", "soon", None, "1h", "spot"), r"--from 'soon': not a date"),
         (("BTCUSDT", "2024-01-01", None, "7m", "spot"), r"--interval '7m': unknown; use one of 1m, 3m"),
-        (("BTCUSDT", "2024-01-01", None, "1h", "options"), r"--market 'options': unknown; use spot or perp"),
+        (
+            ("BTCUSDT", "2024-01-01", None, "1h", "options"),
+            r"--market 'options': unknown; use any of spot, perp",
+        ),
         (("../../ETC", "2024-01-01", None, "1h", "spot"), r"symbol '../../ETC': not an exchange's name"),
-        (("BTCUSDT", "2150-01-01", None, "1h", "spot"), r"--from 2150-01-01: in the future"),
+        (("BTCUSDT", "2150", None, "1h", "spot"), r"--from 2150: in the future"),
     ],
 )
 def test_a_wrong_flag_is_named_before_anybody_is_asked(
     lab: Home, words: tuple[str, str, str | None, str, str], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        run_fetch(*words)
+        run_fetch(*words, "", again=False, compare=True)
     assert not lab.tapes.exists()
 
 

@@ -28,9 +28,10 @@ from ops.environment import Environment, read_environment
 from ops.gather import gather
 from ops.jobs.trading_loop import chosen
 from ops.lab import Lab, Setting
+from ops.lab_clock import lab_clock
 from ops.reports import account_line
 from ops.settings import config_hash, read_settings
-from ops.wiring import lab_clock, open_lab, open_notifier
+from ops.wiring import open_lab, open_notifier
 from tests.ops.papers import Human, no_faults, put, put_in_review
 from tests.ops.test_stop_trading import hold
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world

@@ -18,8 +18,9 @@ import pytest
 from ops import stop_trading as script
 from ops.demo.story import is_flat
 from ops.environment import read_environment
+from ops.lab_clock import lab_clock
 from ops.settings import read_settings
-from ops.wiring import lab_clock, make_venue
+from ops.wiring import make_venue
 from tests.ops.papers import no_faults, put
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world, start_service, wait_for_beat
 from tests.ops.world import end as end_service

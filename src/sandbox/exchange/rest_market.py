@@ -84,17 +84,32 @@ def _mark_klines(exchange: Exchange, call: Call) -> object:
 
 
 def _premium_klines(exchange: Exchange, call: Call) -> object:
-    """Premium of the mark over spot, by hours and longer, from the opens and closes of both."""
+    """Premium of the mark over spot."""
     symbol, interval = call.need("symbol"), call.need("interval")
+    found = premium_candles(
+        exchange,
+        symbol,
+        interval,
+        now_ms=call.now_ms,
+        limit=call.limit(500, 1500),
+        start_ms=call.whole("startTime"),
+        end_ms=call.whole("endTime"),
+    )
+    return kline_rows(found, interval, step_ms=exchange.listing(Market.PERP, symbol).mark.step_ms)
+
+
+def premium_candles(
+    exchange: Exchange, symbol: str, interval: str, *, now_ms: int, limit: int, start_ms: int | None, end_ms: int | None
+) -> Block:
+    """Premium of the mark over spot, by hours and longer, from the opens and closes of both."""
     mark, spot = exchange.listing(Market.PERP, symbol).mark, exchange.listing(Market.SPOT, symbol).feed
-    now_ms, limit, start, end = call.now_ms, call.limit(500, 1500), call.whole("startTime"), call.whole("endTime")
-    above = mark.klines(interval, now_ms=now_ms, limit=limit, start_ms=start, end_ms=end)
-    below = spot.klines(interval, now_ms=now_ms, limit=limit, start_ms=start, end_ms=end)
+    above = mark.klines(interval, now_ms=now_ms, limit=limit, start_ms=start_ms, end_ms=end_ms)
+    below = spot.klines(interval, now_ms=now_ms, limit=limit, start_ms=start_ms, end_ms=end_ms)
     _, i, j = np.intersect1d(above[0], below[0], return_indices=True)
     premium: Block = above[:, i].copy()
     opened, closed = above[1, i] / below[1, j] - 1.0, above[4, i] / below[4, j] - 1.0
     premium[1:6] = opened, np.maximum(opened, closed), np.minimum(opened, closed), closed, np.zeros(i.size)
-    return kline_rows(premium, interval, step_ms=mark.step_ms)
+    return premium
 
 
 def _depth(market: Market, exchange: Exchange, call: Call) -> object:

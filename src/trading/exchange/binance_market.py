@@ -14,6 +14,8 @@ from trading.exchange import parse_market
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.bar_stream import BarStream, Subscription, Wire
+from trading.market.parquet import Columns
+from trading.market.series import Series
 
 if TYPE_CHECKING:
     from trading.exchange.ccxt_line import Line
@@ -23,6 +25,12 @@ SETTLE_MS = 500
 PAGE_LIMIT = {Market.SPOT: 1000, Market.PERP: 1500}
 """The venue's largest page of candles."""
 _TERMS_KEPT_MS = 3_600_000
+_PAGES = {
+    Series.SPOT: "publicGetKlines",
+    Series.PERP: "fapiPublicGetKlines",
+    Series.MARK: "fapiPublicGetMarkPriceKlines",
+    Series.PREMIUM: "fapiPublicGetPremiumIndexKlines",
+}
 
 
 class BinanceMarket:
@@ -75,6 +83,20 @@ class BinanceMarket:
         answer = await line.ask(_named(market, "GetKlines"), params, where=f"{market} {symbol} {interval} klines")
         of = parse_market.Candles(market, symbol, interval, asked_ms, self._clock.now_ms())
         return parse_market.klines(answer, of)
+
+    async def candle_page(self, series: Series, symbol: str, interval: str, *, start_ms: int, limit: int) -> Columns:
+        """Up to `limit` closed candles of a series from `start_ms` on, oldest first, as the store keeps them."""
+        market = Market.SPOT if series is Series.SPOT else Market.PERP
+        _check_interval(market, symbol, interval)
+        where = f"{series} {symbol} {interval} candles"
+        line = await self._line(market)
+        asked_ms = line.venue_now_ms() - SETTLE_MS
+        size = min(limit, PAGE_LIMIT[market])
+        params = {"symbol": symbol, "interval": interval, "startTime": start_ms, "limit": size}
+        answer = await line.ask(_PAGES[series], params, where=where)
+        return parse_market.closed_candles(
+            answer, interval, asked_ms=asked_ms, with_volume=series.has_trades, where=where
+        )
 
     async def quote(self, market: Market, symbol: str) -> Quote:
         """Best bid and ask now."""

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Bracket, Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
 from trading.exchange.answer import SHOWN, Answer, answers, rows
+from trading.market.parquet import Columns
 
 HOUR_MS = 3_600_000
 
@@ -108,6 +111,45 @@ def _kline_row(row: object, of: Candles, where: str) -> Bar:
         is_closed=opened_ms + INTERVAL_MS[of.interval] <= of.asked_ms,
         received_ms=of.received_ms,
     )
+
+
+CANDLE_CELLS = {
+    "open_time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5,
+    "quote_volume": 7, "trades": 8, "taker_buy_volume": 9, "taker_buy_quote_volume": 10,
+}  # fmt: skip
+"""Where a REST candle has what the store keeps."""
+
+
+def closed_candles(document: object, interval: str, *, asked_ms: int, with_volume: bool, where: str) -> Columns:
+    """A page of REST candles as columns, without those that had not ended when they were asked for.
+
+    Args:
+        document: The venue's answer.
+        interval: Of the candles.
+        asked_ms: The venue's time before the request left.
+        with_volume: False for mark prices and premium, whose other cells mean nothing.
+        where: Names the call in errors.
+
+    Raises:
+        DataProviderError: not rows of finite numbers.
+    """
+    names = list(CANDLE_CELLS) if with_volume else list(CANDLE_CELLS)[:5]
+    places = [CANDLE_CELLS[name] for name in names]
+    found = [row for row in rows(document, where) if isinstance(row, list) and len(row) > max(places)]
+    if len(found) != len(rows(document, where)):
+        raise DataProviderError(f"{where}: rows of another shape: {str(document)[:SHOWN]}; expected candles")
+    try:
+        cells = np.array([[float(row[place]) for place in places] for row in found], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataProviderError(f"{where}: {error}: not a candle of numbers") from error
+    cells = cells.reshape(len(found), len(names))
+    if not np.isfinite(cells).all():
+        bad = int(np.argmax(~np.isfinite(cells).all(axis=1)))
+        raise DataProviderError(f"{where}: row {str(found[bad])[:SHOWN]}: not a candle of numbers")
+    cells = cells[cells[:, 0] + INTERVAL_MS[interval] <= asked_ms]
+    columns: Columns = {name: np.ascontiguousarray(cells[:, i]) for i, name in enumerate(names)}
+    columns["open_time"] = cells[:, 0].astype(np.int64)
+    return columns
 
 
 def stream_kline(market: Market, kline: Mapping[str, object], *, received_ms: int) -> Bar:

@@ -1,10 +1,6 @@
-"""Binance's public archive of candles and funding: monthly zips, daily ones for what no month is out for yet.
+"""Binance's public archive: zips fetched in parallel, each checked against the archive's own SHA-256.
 
-A month's zip appears days after its end, and now and then one is missing: its days are taken instead. What the archive
-does not have at all is a gap of the tape, never a made-up bar.
-
-Every zip is checked against the archive's own SHA-256 and kept in a folder, so that a second run, or one that was cut
-off, downloads only what is missing. Offline is told in one line within seconds.
+What the archive does not have is a gap of the tape, never a made-up bar. Offline is told in one line within seconds.
 """
 
 from __future__ import annotations
@@ -12,68 +8,131 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 
-from trading.domain.clock import iso
+from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
+from trading.market.archive_files import BASE_URL, ArchiveFile, candle_files, settlement_files
+from trading.market.archive_rows import candles_of, settlements_of
 from trading.market.historical_data_fetcher import Progress, Want, no_progress
-from trading.market.importers import import_archive, import_archive_funding, join
+from trading.market.importers import join, tape_of
+from trading.market.series import Series
 from trading.market.tape import Funding, Tape, make_tape
 from trading.storage.files import write_atomic
 
-BASE_URL = "https://data.binance.vision"
 CONNECT_S, READ_S = 5.0, 60.0
 """Give up on a connection, and on an answer, after so many real seconds."""
 TRIES = 3
-_DAY = np.timedelta64(1, "D")
-_MARKETS = {Market.SPOT: "spot", Market.PERP: "futures/um"}
+FIRST_WAIT_S = 0.25
+CONNECTIONS = 6
+"""Files fetched at once; the archive is a public good, and a home line is full before."""
+_NOT_THERE = {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN}
+"""Of a bucket that does not list itself, 403 says the same as 404."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One zip of the archive."""
+class Fetched:
+    """A file of the archive, whole and checked."""
 
-    path: str
-    """Below the base URL, without a leading slash."""
-    name: str
-    days: tuple[Part, ...] = ()
-    """Of a month: the daily zips that hold the same, within the stretch asked for."""
+    content: bytes
+    sha256: str
 
 
-def parts_of(want: Want, *, now_ms: int) -> list[Part]:
-    """The zips that hold a stretch: whole past months, and days of the running month up to yesterday."""
-    first, last = (np.datetime64(ms, "ms").astype("datetime64[D]") for ms in (want.start_ms, want.end_ms - 1))
-    today = np.datetime64(now_ms, "ms").astype("datetime64[D]")
-    found, day = [], first
-    while day <= min(last, today - _DAY):
-        month = day.astype("datetime64[M]")
-        following = (month + 1).astype("datetime64[D]")
-        if following <= today:
-            days = tuple(_part(want, "daily", str(one)) for one in np.arange(day, min(following, last + _DAY)))
-            found.append(replace(_part(want, "monthly", str(month)), days=days))
-            day = following
-        else:
-            found.append(_part(want, "daily", str(day)))
-            day += _DAY
-    return found
+class Archive:
+    """The archive's files. Open it with `archive_at`.
+
+    Args:
+        http: A client at the archive's base URL.
+        clock: Times the waits between tries.
+        folder: Where zips are kept, so that a second run does not fetch them again; None: they are not.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, clock: Clock, folder: Path | None = None) -> None:
+        self._http, self._clock, self._folder = http, clock, folder
+        self._places = asyncio.Semaphore(CONNECTIONS)
+
+    async def fetch(self, file: ArchiveFile) -> Fetched | None:
+        """A file, equal to its checksum; None: the archive does not have it.
+
+        Raises:
+            NetworkDownError: the archive does not answer.
+            DataProviderError: what comes does not match its checksum.
+        """
+        kept = None if self._folder is None else _kept(self._folder, file)
+        if kept is not None and (held := await asyncio.to_thread(_read_kept, kept)) is not None:
+            return held
+        async with self._places:
+            stamp = await self._get(file.path + ".CHECKSUM")
+            if stamp is None:
+                return None
+            wanted = _sha256_in(stamp)
+            for _ in range(TRIES):
+                content = await self._get(file.path)
+                if content is None:
+                    return None
+                if await asyncio.to_thread(_sha256, content) == wanted:
+                    if kept is not None:
+                        await asyncio.to_thread(_keep, kept, content, stamp)
+                    return Fetched(content, wanted)
+        raise DataProviderError(f"archive {file.name}: does not match its checksum in {TRIES} tries; try again later")
+
+    async def _get(self, path: str) -> bytes | None:
+        """A file; None: the archive does not have it."""
+        problem, wait_s = "", FIRST_WAIT_S
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                answer = await self._http.get(f"/{path}")
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                base = self._http.base_url
+                raise NetworkDownError(f"archive {base}: cannot be reached ({error}); check the network") from error
+            except httpx.TransportError as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                if answer.status_code in _NOT_THERE:
+                    return None
+                if answer.is_success:
+                    return answer.content
+                problem = f"status {answer.status_code}"
+                asked = answer.headers.get("Retry-After", "")
+                wait_s = max(wait_s, float(asked)) if asked.isdigit() else wait_s
+            if left:
+                await self._clock.real_sleep_s(wait_s)
+                wait_s *= 2.0
+        raise NetworkDownError(f"archive {path}: {problem}, {TRIES} times; try again later")
+
+
+@asynccontextmanager
+async def archive_at(base_url: str, clock: Clock, folder: Path | None = None) -> AsyncIterator[Archive]:
+    """The archive, or a mirror of it, as long as the block runs."""
+    timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
+    async with httpx.AsyncClient(base_url=base_url, timeout=timeout, follow_redirects=True) as http:
+        yield Archive(http, clock, folder)
 
 
 async def fetch_archive(
-    want: Want, folder: Path, *, now_ms: int, base_url: str = BASE_URL, progress: Progress = no_progress
+    want: Want,
+    folder: Path,
+    *,
+    now_ms: int,
+    base_url: str = BASE_URL,
+    clock: Clock | None = None,
+    progress: Progress = no_progress,
 ) -> Tape:
-    """A stretch of history from the public archive, origin `downloaded`; a perpetual comes with its settled funding.
+    """A stretch of history as one tape, origin `downloaded`; a perpetual comes with its settled funding.
 
     Args:
         want: The stretch; what is not out yet (today) is left out.
         folder: Where zips are kept.
         now_ms: Lab time; decides which months are out.
         base_url: Of the archive, or of a mirror of it.
+        clock: Times the waits between tries; None: the system's.
         progress: Told after each file.
 
     Raises:
@@ -81,43 +140,44 @@ async def fetch_archive(
         DataProviderError: the archive has none of it, or a file does not match its checksum.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = parts_of(want, now_ms=now_ms)
-    if not parts:
+    series = Series(want.market.value)
+    files = candle_files(series, want.symbol, want.interval, want.start_ms, want.end_ms, now_ms=now_ms)
+    if not files:
         raise DataProviderError(f"archive {want}: nothing of it is out yet at {iso(now_ms)}; choose an earlier stretch")
-    timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
     tapes: list[Tape] = []
-    async with httpx.AsyncClient(base_url=base_url, timeout=timeout, follow_redirects=True) as http:
-        newest = max((i for i, part in enumerate(parts) if part.days), default=-1)
-        for done, part in enumerate(parts):
+    async with archive_at(base_url, clock or Clock(), folder) as archive:
+        newest = max((i for i, file in enumerate(files) if file.days), default=-1)
+        for done, file in enumerate(files):
             # a month before the listing is not looked for day by day
-            found = await _bars(http, part, want, folder, by_day=bool(tapes) or done == newest)
-            tapes.extend(found)
-            progress(part.name, (done + 1) / len(parts))
+            parts = await in_parts(archive, file, by_day=bool(tapes) or done == newest)
+            tapes.extend([await asyncio.to_thread(_tape, want, name, zipped) for name, zipped in parts])
+            progress(file.name, (done + 1) / len(files))
         if not tapes:
             raise DataProviderError(f"archive {want}: the archive has no file for it; check symbol and dates")
         tape = join(tapes).window(want.start_ms, want.end_ms)
         if want.market is Market.SPOT:
             return tape
-        months = [await _zip(http, part, folder) for part in _funding_parts(want, now_ms)]
-    settled = [import_archive_funding(content, want.symbol) for content in months if content is not None]
+        months = settlement_files(want.symbol, want.start_ms, want.end_ms, now_ms=now_ms)
+        fetched = [(file.name, await archive.fetch(file)) for file in months]
+    settled = [settlements_of(zipped.content, f"archive {name}") for name, zipped in fetched if zipped is not None]
     return make_tape(replace(tape, funding=_within(settled, tape)))
 
 
-def _part(want: Want, period: str, date: str) -> Part:
-    name = f"{want.symbol}-{want.interval}-{date}.zip"
-    return Part(f"data/{_MARKETS[want.market]}/{period}/klines/{want.symbol}/{want.interval}/{name}", name)
+async def in_parts(archive: Archive, file: ArchiveFile, *, by_day: bool) -> Sequence[tuple[str, Fetched]]:
+    """A zip, or those of its days where there is no such month; empty: the archive has none of it."""
+    fetched = await archive.fetch(file)
+    if fetched is not None:
+        return [(file.path, fetched)]
+    days = [(day.path, await archive.fetch(day)) for day in (file.days if by_day else ())]
+    return [(path, found) for path, found in days if found is not None]
 
 
-def _funding_parts(want: Want, now_ms: int) -> Iterator[Part]:
-    """Settlements come by the month only; those of the running month are not out yet."""
-    first, last = (np.datetime64(ms, "ms").astype("datetime64[M]") for ms in (want.start_ms, want.end_ms - 1))
-    running = np.datetime64(now_ms, "ms").astype("datetime64[M]")
-    for month in np.arange(first, min(last, running - 1) + 1):
-        name = f"{want.symbol}-fundingRate-{month}.zip"
-        yield Part(f"data/futures/um/monthly/fundingRate/{want.symbol}/{name}", name)
+def _tape(want: Want, path: str, zipped: Fetched) -> Tape:
+    columns = candles_of(zipped.content, f"archive {path.rsplit('/', 1)[-1]}")
+    return tape_of(columns, want.market, want.symbol, want.interval, origin="downloaded")
 
 
-def _within(settled: list[Funding], tape: Tape) -> Funding:
+def _within(settled: Sequence[Funding], tape: Tape) -> Funding:
     if not settled:
         return Funding.none()
     times, first = np.unique(np.concatenate([part.time_ms for part in settled]), return_index=True)
@@ -129,65 +189,29 @@ def _within(settled: list[Funding], tape: Tape) -> Funding:
     )
 
 
-async def _bars(http: httpx.AsyncClient, part: Part, want: Want, folder: Path, *, by_day: bool) -> list[Tape]:
-    """The bars of a zip, or of its days where there is no such month; empty: the archive has none of it."""
-    content = await _zip(http, part, folder)
-    if content is not None:
-        # parsing a month of minutes takes a while: not on the loop
-        return [await asyncio.to_thread(import_archive, content, want.market, want.symbol, want.interval)]
-    days = part.days if by_day else ()
-    return [tape for day in days for tape in await _bars(http, day, want, folder, by_day=False)]
+def _kept(folder: Path, file: ArchiveFile) -> Path:
+    """The path goes into the kept file's name: spot and futures zips are called the same."""
+    return folder / file.path.removeprefix("data/").replace("/", "_")
 
 
-async def _zip(http: httpx.AsyncClient, part: Part, folder: Path) -> bytes | None:
-    """A zip from the folder or the archive, its checksum verified; None: the archive does not have it.
-
-    The path goes into the kept file's name: spot and futures zips are called the same.
-    """
-    kept = folder / part.path.removeprefix("data/").replace("/", "_")
+def _read_kept(kept: Path) -> Fetched | None:
     stamp = kept.with_name(kept.name + ".CHECKSUM")
-    if kept.exists() and stamp.exists():
-        content = kept.read_bytes()
-        if _matches(content, stamp.read_text(encoding="ascii")):
-            return content
-    checksum = await _get(http, part.path + ".CHECKSUM")
-    if checksum is None:
+    if not (kept.exists() and stamp.exists()):
         return None
-    for _ in range(TRIES):
-        found = await _get(http, part.path)
-        if found is None:
-            return None
-        if _matches(found, checksum.decode("ascii", errors="replace")):
-            write_atomic(kept, found)
-            write_atomic(stamp, checksum)
-            return found
-    raise DataProviderError(f"archive {part.name}: does not match its checksum in {TRIES} tries; try again later")
+    content, wanted = kept.read_bytes(), _sha256_in(stamp.read_bytes())
+    return Fetched(content, wanted) if _sha256(content) == wanted else None
 
 
-async def _get(http: httpx.AsyncClient, path: str) -> bytes | None:
-    """A file; None: the archive does not have it."""
-    problem = ""
-    for _ in range(TRIES):
-        try:
-            answer = await http.get(f"/{path}")
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise _down(http, error) from error
-        except httpx.TransportError as error:
-            problem = f"{type(error).__name__}: {error}"
-            continue
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        if answer.is_success:
-            return answer.content
-        problem = f"status {answer.status_code}"
-    raise NetworkDownError(f"archive {path}: {problem}, {TRIES} times; try again later")
+def _keep(kept: Path, content: bytes, stamp: bytes) -> None:
+    write_atomic(kept, content)
+    write_atomic(kept.with_name(kept.name + ".CHECKSUM"), stamp)
 
 
-def _down(http: httpx.AsyncClient, error: httpx.TransportError) -> NetworkDownError:
-    return NetworkDownError(f"archive {http.base_url}: cannot be reached ({error}); check the network")
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _matches(content: bytes, checksum: str) -> bool:
+def _sha256_in(stamp: bytes) -> str:
     """The archive writes `SHA256  NAME`."""
-    match = re.match(r"[0-9a-fA-F]{64}", checksum.strip())
-    return match is not None and hashlib.sha256(content).hexdigest() == match.group(0).lower()
+    match = re.match(rb"[0-9a-fA-F]{64}", stamp.strip())
+    return match.group(0).decode().lower() if match else ""

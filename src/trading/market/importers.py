@@ -1,4 +1,4 @@
-"""Markets from files: a folder of recorded Parquet files, and the zips of Binance's public archive.
+"""Markets from a folder of recorded Parquet files.
 
 The folder's layout: `spot_BTCUSDT_1h.parquet`, `perp_BTCUSDT_1m_2023-07.parquet` (open_time in ms, open, high, low,
 close, volume), `funding_BTCUSDT.parquet` (funding_time, funding_rate, mark_price; null marks become nan).
@@ -6,9 +6,7 @@ close, volume), `funding_BTCUSDT.parquet` (funding_time, funding_rate, mark_pric
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,8 +24,6 @@ from trading.market.tape import Funding, Origin, Tape, make_tape
 
 CANDLE = ("open_time", "open", "high", "low", "close", "volume")
 SETTLEMENT = ("funding_time", "funding_rate", "mark_price")
-MICROSECONDS_FROM = 100_000_000_000_000
-"""A stamp this large is in microseconds: the archive's spot files changed over on 2025-01-01."""
 
 
 def import_recorded(
@@ -76,31 +72,6 @@ def import_recorded(
     return resample(tape_of(columns, market, symbol, own, origin="recorded", funding=funding), interval)
 
 
-def import_archive(content: bytes, market: Market, symbol: str, interval: str) -> Tape:
-    """One kline zip of Binance's public archive, origin `downloaded`; stamps in ms or µs, with a header or without.
-
-    Raises:
-        DataProviderError: not a zip of candles; the archive's own "no such file" answer is named as such.
-    """
-    where = f"archive {market} {symbol} {interval}"
-    rows = _csv(content, where, columns=6)
-    columns: Columns = dict(zip(CANDLE, rows.T, strict=True))
-    columns["open_time"] = _milliseconds(rows[:, 0])
-    return tape_of(columns, market, symbol, interval, origin="downloaded")
-
-
-def import_archive_funding(content: bytes, symbol: str) -> Funding:
-    """One fundingRate zip of Binance's public archive: calc_time, interval in hours, rate. It carries no mark prices.
-
-    Raises:
-        DataProviderError: not a zip of settlements.
-    """
-    rows = _csv(content, f"archive perp {symbol} funding", columns=3)
-    times = _to_second(_milliseconds(rows[:, 0]))
-    unique, first = np.unique(times, return_index=True)
-    return Funding(unique, rows[first, 2], np.full(len(unique), np.nan))
-
-
 def tape_of(
     columns: Columns, market: Market, symbol: str, interval: str, *, origin: Origin, funding: Funding | None = None
 ) -> Tape:
@@ -109,8 +80,11 @@ def tape_of(
     Raises:
         DataProviderError: the candles make no tape; see `make_tape`.
     """
-    times, first = np.unique(np.asarray(columns["open_time"], dtype=np.int64), return_index=True)
-    values = {name: np.asarray(columns[name], dtype=np.float64)[first] for name in CANDLE[1:]}
+    times = np.asarray(columns["open_time"], dtype=np.int64)
+    values = {name: np.asarray(columns[name], dtype=np.float64) for name in CANDLE[1:]}
+    if (np.diff(times) <= 0).any():
+        times, first = np.unique(times, return_index=True)
+        values = {name: column[first] for name, column in values.items()}
     return make_tape(
         Tape(
             market,
@@ -148,7 +122,6 @@ def read_funding(path: Path, *, start_ms: int, end_ms: int) -> Funding:
 
 
 _NAMED = re.compile(r"((?:spot|perp)_[A-Z0-9]+_(\d+[mhd]))(?:_[^.]*)?\.parquet$")
-_FIRST_CELL = re.compile(rb"^\d+,")
 
 
 def _sources(folder: Path, market: Market, symbol: str, interval: str) -> dict[str, list[Path]]:
@@ -192,39 +165,6 @@ def _funding(folder: Path, market: Market, symbol: str, columns: Columns, interv
         return Funding.none()
     times = columns["open_time"]
     return read_funding(path, start_ms=int(times[0]), end_ms=int(times[-1]) + interval_ms)
-
-
-def _csv(content: bytes, where: str, *, columns: int) -> NDArray[np.float64]:
-    """The first columns of the one CSV in a zip, as numbers."""
-    text = _unzipped(content, where)
-    lines = text.split(b"\n")
-    if lines and not _FIRST_CELL.match(lines[0]):
-        lines = lines[1:]
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise DataProviderError(f"{where}: the zip's file has no rows; download it again")
-    try:
-        return np.loadtxt(io.BytesIO(b"\n".join(lines)), delimiter=",", usecols=range(columns), ndmin=2)
-    except ValueError as error:
-        raise DataProviderError(f"{where}: not rows of numbers: {error}; download it again") from error
-
-
-def _unzipped(content: bytes, where: str) -> bytes:
-    if b"NoSuchKey" in content[:1000]:
-        raise DataProviderError(f"{where}: the archive has no such file; it starts later, or the month is not out yet")
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as box:
-            names = [name for name in box.namelist() if name.endswith(".csv")]
-            if len(names) != 1:
-                raise DataProviderError(f"{where}: the zip holds {box.namelist()}, expected one CSV; download it again")
-            return box.read(names[0])
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise DataProviderError(f"{where}: not a zip ({content[:24]!r}); download it again") from error
-
-
-def _milliseconds(stamps: NDArray[np.float64]) -> NDArray[np.int64]:
-    exact = stamps.astype(np.int64)
-    return np.where(exact >= MICROSECONDS_FROM, exact // 1000, exact)
 
 
 def _to_second(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -68,6 +68,20 @@ def read_parquet(
     return {name: _plain(found[name]) for name in names}
 
 
+def columns_of(path: Path) -> set[str]:
+    """Names of a file's columns.
+
+    Raises:
+        DataProviderError: the file cannot be read.
+    """
+    try:
+        with _connect() as connection:
+            found = connection.execute(f"SELECT name FROM parquet_schema({_quoted(path)})").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise DataProviderError(f"{path}: cannot be read: {_line(error)}; fetch or copy it again") from error
+    return {str(row[0]) for row in found}
+
+
 def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
     """First value, last value and count of a column; None: the file is empty.
 
@@ -81,6 +95,45 @@ def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
     except duckdb.Error as error:
         raise DataProviderError(f"{path}: cannot be read: {_line(error)}; fetch or copy it again") from error
     return None if row is None or not row[2] else (int(row[0]), int(row[1]), int(row[2]))
+
+
+def csv_to_parquet(
+    csv: Path,
+    target: Path,
+    types: Mapping[str, str],
+    *,
+    keep: Sequence[str],
+    values: Mapping[str, str],
+    has_header: bool,
+) -> None:
+    """Turn a CSV into a Parquet file, zstd-compressed, atomically, without holding it in memory.
+
+    Args:
+        csv: The file.
+        target: Where the Parquet file goes; its folder is there.
+        types: Every column of the CSV in its order, with DuckDB's type.
+        keep: Which of them are kept, in this order.
+        values: Expressions for columns that are not kept as they are.
+        has_header: The first row is names.
+
+    Raises:
+        DataProviderError: a row does not fit the types.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    columns = ", ".join(f"{values.get(name, name)} AS {name}" for name in keep)
+    shape = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
+    read = f"read_csv({_quoted(csv)}, columns={shape}, header={str(has_header).lower()}, delim=',', auto_detect=false)"
+    query = f"COPY (SELECT {columns} FROM {read}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"  # noqa: S608 - our own names
+    try:
+        with _connect() as connection:
+            connection.execute(query)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except duckdb.Error as error:
+        temporary.unlink(missing_ok=True)
+        raise DataProviderError(f"{csv.name}: not rows of {', '.join(keep)}: {_line(error)}") from error
 
 
 def _connect() -> duckdb.DuckDBPyConnection:

@@ -1,30 +1,30 @@
-"""The lab's own shelf of tapes: Parquet files by market, symbol, interval and month, with a manifest of hashes.
+"""The lab's own shelf of markets: Parquet files by series, symbol, interval and month, with a manifest of hashes.
 
 `ROOT/spot/BTCUSDT/1h/2024-01-3f9a….parquet`, and `manifest.json` beside it, which names the file that counts for each
 month. A file is written under a new name before the manifest points at it, so a crash leaves the old state or the new
-one. A candle that comes again with other numbers does not replace the one held: it is put aside in `revisions.jsonl`
-and reported.
+one. A candle or a settlement that comes again with other numbers does not replace the one held: it is put aside in
+`revisions.jsonl` and reported.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from trading.domain.clock import as_datetime, iso
+from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.market.importers import CANDLE, SETTLEMENT, read_funding, tape_of
-from trading.market.parquet import Columns, read_parquet, write_parquet
+from trading.market.importers import SETTLEMENT, read_funding, tape_of
+from trading.market.parquet import Columns, write_parquet
 from trading.market.resample import resample
+from trading.market.series import CANDLE, VOLUME, Series, check_columns
+from trading.market.store_months import Month, Revision, by_month, merge, read_month, write_month
 from trading.market.tape import Funding, Origin, Tape
 from trading.storage.files import append_line, read_json, set_aside, write_json
 from trading.storage.lock import waiting_lock
@@ -33,35 +33,9 @@ SCHEMA = 1
 _FETCH = "run `./lab history fetch`"
 
 
-class Month(BaseModel):
-    """One month of a market, as the manifest has it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    bars: int
-    start_ms: int
-    """Open time of its first bar."""
-    end_ms: int
-    """End of its last bar."""
-    origin: Origin
-    sha256: str
-    """Over the columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A candle that came again with other numbers; the held one stays."""
-
-    open_time_ms: int
-    held: tuple[float, ...]
-    """Open, high, low, close, volume in base."""
-    offered: tuple[float, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What became of a tape that was put on the shelf."""
+    """What became of candles that were put on the shelf."""
 
     added_bars: int
     known_bars: int
@@ -71,9 +45,9 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What the shelf has of one market and interval."""
+    """What the shelf has of one series and interval."""
 
-    market: Market
+    series: Series
     symbol: str
     interval: str
     bars: int
@@ -81,12 +55,17 @@ class Holding:
     end_ms: int
     origins: tuple[Origin, ...]
 
+    @property
+    def market(self) -> Market:
+        """Which book of the venue it belongs to."""
+        return Market.SPOT if self.series is Series.SPOT else Market.PERP
+
 
 class TapeStore:
-    """Tapes on disk.
+    """Markets on disk.
 
     Args:
-        root: Folder of the store; made when the first tape is saved.
+        root: Folder of the store; made when the first candles are saved.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,26 +78,48 @@ class TapeStore:
             DataProviderError: synthetic and real bars would be mixed.
             StateFileError: the store cannot be written to.
         """
-        folder = self._folder(tape.market, tape.symbol, tape.interval)
+        values = (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base)
+        columns: Columns = dict(zip((*CANDLE, VOLUME), values, strict=True))
+        saved = self.save_series(Series(tape.market.value), tape.symbol, tape.interval, columns, origin=tape.origin)
+        settled = self.settle(tape.symbol, tape.funding)
+        return Saved(saved.added_bars, saved.known_bars, settled, saved.revised)
+
+    def save_series(self, series: Series, symbol: str, interval: str, columns: Columns, *, origin: Origin) -> Saved:
+        """Add candles of a series.
+
+        Args:
+            series: Which.
+            symbol: `BTCUSDT`.
+            interval: `1m`.
+            columns: open_time (UTC ms, ascending), open, high, low, close, and where there are trades volume and any
+                of `series.OPTIONAL`; (n,) each.
+            origin: Where they come from.
+
+        Raises:
+            DataProviderError: they make no sense, or synthetic and real ones would be mixed.
+            StateFileError: the store cannot be written to.
+        """
+        check_columns(columns, series, interval, f"{series} {symbol} {interval}")
+        folder = self._folder(series, symbol, interval)
         folder.mkdir(parents=True, exist_ok=True)
         with waiting_lock(folder / ".lock"):
             months = self._manifest(folder)
-            origins = {month.origin for month in months.values()} | {tape.origin}
+            origins = {month.origin for month in months.values()} | {origin}
             if "synthetic" in origins and len(origins) > 1:
-                held_origins = ", ".join(sorted(origins - {tape.origin}))
+                held_origins = ", ".join(sorted(origins - {origin}))
                 raise DataProviderError(
-                    f"{folder}: origin={tape.origin}: the store holds {held_origins} bars; "
+                    f"{folder}: origin={origin}: the store holds {held_origins} bars; "
                     "keep synthetic markets in a store of their own"
                 )
             added, revised, stale = 0, list[Revision](), list[str]()
-            for name, part in _by_month(tape):
+            for name, part in by_month(columns):
                 held = months.get(name)
-                merged, news, changed = _merge(self._month(folder, held) if held else None, part)
-                added += news
-                revised += changed
-                if news:
-                    mixed = held is not None and held.origin != tape.origin
-                    months[name] = _write_month(folder, name, merged, "downloaded" if mixed else tape.origin)
+                merged = merge(read_month(folder, held) if held else None, part)
+                added += merged.added
+                revised += merged.revised
+                if merged.is_changed:
+                    mixed = held is not None and held.origin != origin
+                    months[name] = write_month(folder, name, merged.columns, "downloaded" if mixed else origin)
                     stale += [held.file] if held and held.file != months[name].file else []
             write_json(
                 folder / "manifest.json", {"months": {k: months[k].model_dump() for k in sorted(months)}}, schema=SCHEMA
@@ -126,8 +127,34 @@ class TapeStore:
             for file in stale:
                 (folder / file).unlink(missing_ok=True)
             _note_revisions(folder / "revisions.jsonl", revised)
-            settled = self._settle(tape)
-        return Saved(added, len(tape) - added - len(revised), settled, tuple(revised))
+        return Saved(added, len(columns["open_time"]) - added - len(revised), 0, tuple(revised))
+
+    def series(
+        self, series: Series, symbol: str, interval: str, start_ms: int | None = None, end_ms: int | None = None
+    ) -> Columns:
+        """The candles of a series that open in [start, end), as columns, oldest first.
+
+        Raises:
+            DataProviderError: nothing is held of the stretch; a file does not match its hash.
+        """
+        folder = self._folder(series, symbol, interval)
+        months = [
+            month
+            for month in self._manifest(folder).values()
+            if (start_ms is None or month.end_ms > start_ms) and (end_ms is None or month.start_ms < end_ms)
+        ]
+        if not months:
+            have = ", ".join(f"{iso(h.start_ms)}..{iso(h.end_ms)}" for h in self._holdings_of(folder)) or "none"
+            raise DataProviderError(
+                f"store {series} {symbol} {interval}: no bars in that stretch, held are {have}; {_FETCH}"
+            )
+        columns = _in_one(folder, sorted(months, key=lambda month: month.start_ms))
+        times = columns["open_time"]
+        low = 0 if start_ms is None else int(np.searchsorted(times, start_ms))
+        high = len(times) if end_ms is None else int(np.searchsorted(times, end_ms))
+        if low >= high:
+            raise DataProviderError(f"store {series} {symbol} {interval}: no bars in that stretch; {_FETCH}")
+        return {name: values[low:high] for name, values in columns.items()}
 
     def load(
         self, market: Market, symbol: str, interval: str, start_ms: int | None = None, end_ms: int | None = None
@@ -139,60 +166,98 @@ class TapeStore:
         Raises:
             DataProviderError: nothing is held for the market or the stretch; a file does not match its hash.
         """
-        source = self._held_interval(market, symbol, interval)
-        folder = self._folder(market, symbol, source)
-        months = [
-            month
-            for month in self._manifest(folder).values()
+        series = Series(market.value)
+        source = self._held_interval(series, symbol, interval)
+        columns = self.series(series, symbol, source, start_ms, end_ms)
+        origins = {
+            month.origin
+            for month in self.months(series, symbol, source).values()
             if (start_ms is None or month.end_ms > start_ms) and (end_ms is None or month.start_ms < end_ms)
-        ]
-        if not months:
-            have = ", ".join(f"{iso(h.start_ms)}..{iso(h.end_ms)}" for h in self._holdings_of(folder))
-            raise DataProviderError(
-                f"store {market} {symbol} {interval}: no bars in that stretch, held are {have}; {_FETCH}"
-            )
-        parts = [self._month(folder, month) for month in sorted(months, key=lambda month: month.start_ms)]
-        columns: Columns = {name: np.concatenate([part[name] for part in parts]) for name in CANDLE}
-        origins = {month.origin for month in months}
+        }
         origin = origins.pop() if len(origins) == 1 else "downloaded"
-        times = columns["open_time"]
-        kept = np.ones(len(times), dtype=np.bool_)
-        kept &= times >= (times[0] if start_ms is None else start_ms)
-        kept &= times < (times[-1] + 1 if end_ms is None else end_ms)
-        if not kept.any():
-            raise DataProviderError(f"store {market} {symbol} {interval}: no bars in that stretch; {_FETCH}")
-        for name in CANDLE:
-            columns[name] = columns[name][kept]
-        funding = self._funding(market, symbol, np.asarray(columns["open_time"], np.int64), INTERVAL_MS[source])
+        times, funding = columns["open_time"], Funding.none()
+        if market is Market.PERP:
+            funding = self.funding(symbol, int(times[0]), int(times[-1]) + INTERVAL_MS[source])
         return resample(tape_of(columns, market, symbol, source, origin=origin, funding=funding), interval)
 
+    def months(self, series: Series, symbol: str, interval: str) -> dict[str, Month]:
+        """The months held of a series, by name (`2024-01`); empty: none."""
+        return self._manifest(self._folder(series, symbol, interval))
+
+    def revisions(self, series: Series, symbol: str, interval: str) -> list[Revision]:
+        """Candles that came again with other numbers, in the order they came."""
+        path = self._folder(series, symbol, interval) / "revisions.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        found = (json.loads(line) for line in lines if line.endswith("}"))
+        return [Revision(row["open_time_ms"], tuple(row["held"]), tuple(row["offered"])) for row in found]
+
+    def settle(self, symbol: str, funding: Funding) -> int:
+        """Add settlements of a perpetual; returns how many are new.
+
+        A mark that was not known is taken over; another rate for a time that is held is put aside as a revision.
+
+        Raises:
+            StateFileError: the store cannot be written to.
+        """
+        if len(funding.time_ms) == 0:
+            return 0
+        path = self._funding_file(symbol)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with waiting_lock(path.with_name(".lock")):
+            held = read_funding(path, start_ms=-1, end_ms=2**62) if path.exists() else Funding.none()
+            both, i, j = np.intersect1d(held.time_ms, funding.time_ms, return_indices=True)
+            other = held.rate[i] != funding.rate[j]
+            marks = np.array(held.mark_price)
+            filled = np.isnan(marks[i]) & ~np.isnan(funding.mark_price[j]) & ~other
+            marks[i[filled]] = funding.mark_price[j[filled]]
+            fresh = ~np.isin(funding.time_ms, held.time_ms)
+            times = np.concatenate([held.time_ms, funding.time_ms[fresh]])
+            order = np.argsort(times)
+            if fresh.any() or filled.any():
+                rates = np.concatenate([held.rate, funding.rate[fresh]])[order]
+                all_marks = np.concatenate([marks, funding.mark_price[fresh]])[order]
+                write_parquet(path, dict(zip(SETTLEMENT, (times[order], rates, all_marks), strict=True)))
+            _note_revisions(
+                path.with_name("funding.revisions.jsonl"),
+                (
+                    Revision(int(both[k]), (float(held.rate[i[k]]),), (float(funding.rate[j[k]]),))
+                    for k in np.flatnonzero(other)
+                ),
+            )
+        return int(fresh.sum())
+
+    def funding(self, symbol: str, start_ms: int, end_ms: int) -> Funding:
+        """Settlements in (start, end]; none when none are held."""
+        path = self._funding_file(symbol)
+        return read_funding(path, start_ms=start_ms, end_ms=end_ms) if path.exists() else Funding.none()
+
     def holdings(self) -> list[Holding]:
-        """What the shelf has, by market, symbol and interval."""
+        """What the shelf has, by series, symbol and interval."""
         found = sorted(self.root.glob("*/*/*/manifest.json"))
         return [holding for path in found for holding in self._holdings_of(path.parent)]
 
-    def _folder(self, market: Market, symbol: str, interval: str) -> Path:
-        return self.root / market / symbol / interval
+    def _folder(self, series: Series, symbol: str, interval: str) -> Path:
+        return self.root / series / symbol / interval
 
-    def _held_interval(self, market: Market, symbol: str, interval: str) -> str:
+    def _held_interval(self, series: Series, symbol: str, interval: str) -> str:
         shorter = [
             held
             for held in sorted(INTERVAL_MS, key=lambda name: -INTERVAL_MS[name])
             if INTERVAL_MS.get(interval, 0) % INTERVAL_MS[held] == 0
-            and (self._folder(market, symbol, held) / "manifest.json").exists()
+            and (self._folder(series, symbol, held) / "manifest.json").exists()
         ]
         if interval not in INTERVAL_MS or not shorter:
-            raise DataProviderError(f"store {market} {symbol} {interval}: not held in {self.root}; {_FETCH}")
+            raise DataProviderError(f"store {series} {symbol} {interval}: not held in {self.root}; {_FETCH}")
         return shorter[0]
 
     def _holdings_of(self, folder: Path) -> list[Holding]:
         months = list(self._manifest(folder).values())
         if not months:
             return []
-        market, symbol, interval = folder.parts[-3:]
+        series, symbol, interval = folder.parts[-3:]
         return [
             Holding(
-                Market(market),
+                Series(series),
                 symbol,
                 interval,
                 sum(month.bars for month in months),
@@ -213,101 +278,31 @@ class TapeStore:
                 f"{folder}: the manifest makes no sense; set aside as {kept.name}; {_FETCH}"
             ) from error
 
-    def _month(self, folder: Path, month: Month) -> Columns:
-        path = folder / month.file
-        columns = read_parquet([path], CANDLE)
-        if _sha256(columns) != month.sha256:
-            kept = set_aside(path)
-            raise DataProviderError(f"{path}: does not match its hash; set aside as {kept.name}; {_FETCH}")
-        return columns
-
     def _funding_file(self, symbol: str) -> Path:
-        return self.root / Market.PERP / symbol / "funding.parquet"
-
-    def _funding(self, market: Market, symbol: str, times: NDArray[np.int64], interval_ms: int) -> Funding:
-        path = self._funding_file(symbol)
-        if market is Market.SPOT or not path.exists():
-            return Funding.none()
-        return read_funding(path, start_ms=int(times[0]), end_ms=int(times[-1]) + interval_ms)
-
-    def _settle(self, tape: Tape) -> int:
-        if len(tape.funding.time_ms) == 0:
-            return 0
-        path = self._funding_file(tape.symbol)
-        parts = [read_funding(path, start_ms=-1, end_ms=2**62)] if path.exists() else []
-        parts.append(tape.funding)
-        times, kept = np.unique(np.concatenate([part.time_ms for part in parts]), return_index=True)
-        added = len(times) - (len(parts[0].time_ms) if len(parts) == 2 else 0)
-        if added:
-            rates = np.concatenate([part.rate for part in parts])[kept]
-            marks = np.concatenate([part.mark_price for part in parts])[kept]
-            write_parquet(path, dict(zip(SETTLEMENT, (times, rates, marks), strict=True)))
-        return added
+        return self.root / Series.PERP / symbol / "funding.parquet"
 
 
-def _by_month(tape: Tape) -> Iterator[tuple[str, Columns]]:
-    names = np.array([as_datetime(float(ms)).strftime("%Y-%m") for ms in _month_starts(tape)])
-    edges = [*np.searchsorted(tape.open_time_ms, _month_starts(tape)), len(tape)]
-    values = (tape.open, tape.high, tape.low, tape.close, tape.volume_base)
-    for i, name in enumerate(names):
-        part = slice(int(edges[i]), int(edges[i + 1]))
-        if part.stop > part.start:
-            columns: Columns = {"open_time": tape.open_time_ms[part]}
-            columns |= {column: array[part] for column, array in zip(CANDLE[1:], values, strict=True)}
-            yield str(name), columns
+def _in_one(folder: Path, months: Sequence[Month]) -> Columns:
+    """Months one behind the other, each read into its place: a year of minutes is not held twice."""
+    first = read_month(folder, months[0])
+    total = sum(month.bars for month in months)
+    columns: Columns = {name: np.empty_like(values, shape=(total,)) for name, values in first.items()}
+    at = 0
+    for month in months:
+        part = first if month is months[0] else read_month(folder, month)
+        for name in [name for name in columns if name not in part]:
+            del columns[name]
+        for name, values in columns.items():
+            values[at : at + month.bars] = part[name]
+        at += month.bars
+    return columns
 
 
-def _month_starts(tape: Tape) -> list[int]:
-    first = np.datetime64(tape.start_ms, "ms").astype("datetime64[M]")
-    last = np.datetime64(int(tape.open_time_ms[-1]), "ms").astype("datetime64[M]")
-    return [int(m.astype("datetime64[ms]").astype(np.int64)) for m in np.arange(first, last + 1)]
-
-
-def _merge(held: Columns | None, part: Columns) -> tuple[Columns, int, list[Revision]]:
-    """Held and offered candles of a month: the merged ones, how many are new, which were revised."""
-    if held is None:
-        return part, len(part["open_time"]), []
-    both, i, j = np.intersect1d(held["open_time"], part["open_time"], assume_unique=True, return_indices=True)
-    old = np.column_stack([held[name][i] for name in CANDLE[1:]])
-    new = np.column_stack([part[name][j] for name in CANDLE[1:]])
-    revised = [
-        Revision(int(both[k]), tuple(map(float, old[k])), tuple(map(float, new[k])))
-        for k in np.flatnonzero((old != new).any(axis=1))
+def _note_revisions(path: Path, revised: Iterable[Revision]) -> None:
+    lines = [
+        json.dumps({"open_time_ms": one.open_time_ms, "held": one.held, "offered": one.offered}) for one in revised
     ]
-    fresh = ~np.isin(part["open_time"], held["open_time"], assume_unique=True)
-    times = np.concatenate([held["open_time"], part["open_time"][fresh]])
-    order = np.argsort(times)
-    merged: Columns = {"open_time": np.asarray(times[order], dtype=np.int64)}
-    for name in CANDLE[1:]:
-        merged[name] = np.concatenate([held[name], part[name][fresh]]).astype(np.float64)[order]
-    return merged, int(fresh.sum()), revised
-
-
-def _write_month(folder: Path, name: str, columns: Columns, origin: Origin) -> Month:
-    digest = _sha256(columns)
-    file = f"{name}-{digest[:12]}.parquet"
-    write_parquet(folder / file, columns)
-    times = columns["open_time"]
-    return Month(
-        file=file,
-        bars=len(times),
-        start_ms=int(times[0]),
-        end_ms=int(times[-1]) + INTERVAL_MS[folder.name],
-        origin=origin,
-        sha256=digest,
-    )
-
-
-def _sha256(columns: Columns) -> str:
-    digest = hashlib.sha256()
-    for name in CANDLE:
-        digest.update(columns[name].astype(np.int64 if name == "open_time" else np.float64).tobytes())
-    return digest.hexdigest()
-
-
-def _note_revisions(path: Path, revised: list[Revision]) -> None:
-    known = set(path.read_text(encoding="utf-8").splitlines()) if revised and path.exists() else set()
-    for revision in revised:
-        line = json.dumps({"open_time_ms": revision.open_time_ms, "held": revision.held, "offered": revision.offered})
+    known = set(path.read_text(encoding="utf-8").splitlines()) if lines and path.exists() else set()
+    for line in lines:
         if line not in known:
             append_line(path, line.encode())

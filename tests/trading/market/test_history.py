@@ -19,8 +19,10 @@ from tests.trading.market.samples import HOUR_MS, START_MS, MemoryVenue, tape
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
-from trading.market.archive import fetch_archive, parts_of
+from trading.market.archive import fetch_archive
+from trading.market.archive_files import candle_files
 from trading.market.historical_data_fetcher import TRIES, Want, fetch_history
+from trading.market.series import Series
 from trading.market.tape import Funding
 
 DAY_MS = 24 * HOUR_MS
@@ -219,8 +221,9 @@ async def test_offline_is_told_in_one_line(tmp_path: Path):
 
 
 def test_the_running_month_is_taken_day_by_day_up_to_yesterday():
-    parts = parts_of(want(start_ms=START_MS - DAY_MS, end_ms=START_MS + 400 * DAY_MS), now_ms=START_MS + 3 * DAY_MS + 1)
-    assert [part.name for part in parts] == [
+    stretch = (START_MS - DAY_MS, START_MS + 400 * DAY_MS)
+    files = candle_files(Series.SPOT, "BTCUSDT", "1h", *stretch, now_ms=START_MS + 3 * DAY_MS + 1)
+    assert [file.name for file in files] == [
         "BTCUSDT-1h-2023-12.zip",
         "BTCUSDT-1h-2024-01-01.zip",
         "BTCUSDT-1h-2024-01-02.zip",

@@ -12,9 +12,11 @@ from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.clock import parse_iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.market.importers import import_archive, import_archive_funding, import_recorded, join
+from trading.market.archive_rows import candles_of, settlements_of
+from trading.market.importers import import_recorded, join, tape_of
 from trading.market.resample import resample
 from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.market.tape import Tape
 
 ARCHIVE = DATA / "payloads" / "binance_archive"
 
@@ -70,14 +72,14 @@ def test_the_file_that_serves_a_stretch_is_found(market: Market, interval: str, 
     assert found.start_ms == parse_iso(start)
 
 
+def archived(content: bytes, market: Market) -> Tape:
+    return tape_of(candles_of(content, "archive"), market, "BTCUSDT", "1h", origin="downloaded")
+
+
 @needs_data
 def test_the_archive_of_spot_and_futures_reads_the_same_with_and_without_a_header():
-    spot = import_archive(
-        (ARCHIVE / "spot-klines-BTCUSDT-1h-2024-10-28.zip").read_bytes(), Market.SPOT, "BTCUSDT", "1h"
-    )
-    perp = import_archive(
-        (ARCHIVE / "futures-um-klines-BTCUSDT-1h-2024-10-28.zip").read_bytes(), Market.PERP, "BTCUSDT", "1h"
-    )
+    spot = archived((ARCHIVE / "spot-klines-BTCUSDT-1h-2024-10-28.zip").read_bytes(), Market.SPOT)
+    perp = archived((ARCHIVE / "futures-um-klines-BTCUSDT-1h-2024-10-28.zip").read_bytes(), Market.PERP)
     assert (len(spot), len(perp), spot.start_ms, perp.start_ms) == (24, 24, 1730073600000, 1730073600000)
     assert (spot.close[0], perp.close[0], spot.origin) == (67859.91, 67835.2, "downloaded")
     recorded = import_recorded(DATA, Market.SPOT, "BTCUSDT", "1h", spot.start_ms, spot.end_ms)
@@ -85,10 +87,8 @@ def test_the_archive_of_spot_and_futures_reads_the_same_with_and_without_a_heade
 
 
 def test_microsecond_stamps_are_the_same_bars_as_millisecond_stamps():
-    in_ms = import_archive(zipped(row(START_MS) + row(START_MS + HOUR_MS)), Market.SPOT, "BTCUSDT", "1h")
-    in_us = import_archive(
-        zipped(row(START_MS * 1000) + row((START_MS + HOUR_MS) * 1000)), Market.SPOT, "BTCUSDT", "1h"
-    )
+    in_ms = archived(zipped(row(START_MS) + row(START_MS + HOUR_MS)), Market.SPOT)
+    in_us = archived(zipped(row(START_MS * 1000) + row((START_MS + HOUR_MS) * 1000)), Market.SPOT)
     assert in_us.content_hash == in_ms.content_hash
 
 
@@ -96,7 +96,7 @@ def test_archived_funding_is_read_without_its_jitter():
     text = (
         f"calc_time,funding_interval_hours,last_funding_rate\n{START_MS + 7},8,0.0001\n{START_MS + 28800029},8,-2e-4\n"
     )
-    funding = import_archive_funding(zipped(text), "BTCUSDT")
+    funding = settlements_of(zipped(text), "archive")
     assert funding.time_ms.tolist() == [START_MS, START_MS + 28_800_000]
     assert funding.rate.tolist() == [1e-4, -2e-4]
     assert np.isnan(funding.mark_price).all()
@@ -117,7 +117,7 @@ def test_archived_funding_is_read_without_its_jitter():
 )
 def test_what_is_no_archive_of_candles_is_told_in_one_line(content: bytes, words: str):
     with pytest.raises(DataProviderError, match=words) as told:
-        import_archive(content, Market.SPOT, "BTCUSDT", "1h")
+        archived(content, Market.SPOT)
     assert "\n" not in str(told.value)
 
 
