@@ -20,7 +20,7 @@ EDGE_MS = 60_000
 async def fetch_settlements(
     store: TapeStore, archive: Archive, pages: Pages, book: SourceBook, want: Stretch, *, clock: Clock, told: Told
 ) -> Report:
-    """Settlements of a stretch.
+    """Settlements in (start, end] of a stretch.
 
     Args:
         store: The shelf.
@@ -53,7 +53,9 @@ async def fetch_settlements(
         told(len(settled.time_ms), file.name)
     held = store.funding(want.symbol, want.start_ms, want.end_ms).time_ms
     start_ms = int(held[-1]) + EDGE_MS if len(held) else want.start_ms
-    settled = await settlements_from(pages, want.symbol, start_ms, min(want.end_ms, clock.now_ms()))
+    # the one at the very end belongs to the stretch: it is paid for the time before it
+    until_ms = min(want.end_ms + EDGE_MS, clock.now_ms() + 1)
+    settled = await settlements_from(pages, want.symbol, start_ms, until_ms)
     report.paged = len(settled.time_ms)
     report.new += await asyncio.to_thread(store.settle, want.symbol, settled)
     told(report.paged, f"{want.symbol} settlements by pages")

@@ -31,9 +31,16 @@ from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Side
 from trading.exchange.binance import Binance
+from trading.market.archive import archive_at
 from trading.market.historical_data_fetcher import Want, fetch_history
+from trading.market.history_books import SourceBook
+from trading.market.history_fetch import HistoryFetch
+from trading.market.history_intake import Stretch
+from trading.market.history_settlements import fetch_settlements
 from trading.market.importers import import_recorded
 from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
+from trading.market.series import Series
+from trading.market.store import TapeStore
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.market.tape import make_tape
 
@@ -166,6 +173,33 @@ async def test_history_by_rest_is_the_tape_itself(venue: Binance, sandbox: Sandb
         await venue.klines(Market.SPOT, SYMBOL, "7m", start_ms=0, limit=1)
     with pytest.raises(DataProviderError, match="-1121"):
         await venue.klines(Market.SPOT, "NOPEUSDT", "1h", start_ms=0, limit=1)
+
+
+async def test_every_series_comes_from_archive_and_pages_as_the_tape_has_it(
+    venue: Binance, sandbox: Sandbox, clock: Clock, tmp_path: Path
+):
+    store, end_ms = TapeStore(tmp_path), clock.now_ms() // HOUR_MS * HOUR_MS
+    want = Stretch(SYMBOL, "1h", PLAN.start_ms, end_ms)
+    sandbox.fault("GET /data/spot/daily/*.zip", "drop_socket", times=2)
+    sandbox.fault("GET /fapi/v1/klines", "5xx")
+    async with archive_at(sandbox.url, clock) as archive:
+        fetcher = HistoryFetch(store, archive, venue, tmp_path / "ledger", clock, lambda *_: None)
+        reports = {series: await fetcher.candles(series, want) for series in Series}
+        book = SourceBook(tmp_path / "funding.jsonl")
+        settled = await fetch_settlements(store, archive, venue, book, want, clock=clock, told=lambda *_: None)
+    for market in Market:
+        recorded = import_recorded(sandbox.tape, market, SYMBOL, "1h").window(PLAN.start_ms, end_ms)
+        held = store.load(market, SYMBOL, "1h")
+        assert np.array_equal(held.close, recorded.close)
+        assert np.array_equal(held.funding.rate, recorded.funding.rate)
+        assert {store.months(Series(market.value), SYMBOL, "1h")["2024-01"].bars} == {len(recorded)}
+    assert settled.held == len(held.funding.time_ms)
+    hours = (end_ms - PLAN.start_ms) // HOUR_MS
+    assert {report.held for report in reports.values()} == {hours}
+    assert all(report.files == 20 and report.paged == hours - 480 for report in reports.values())
+    premium = store.series(Series.PREMIUM, SYMBOL, "1h")
+    assert (np.abs(premium["close"]) < 0.05).all()
+    assert "volume" not in premium
 
 
 @both_markets
