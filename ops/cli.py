@@ -207,6 +207,16 @@ def history_fetch(
     told(lambda: run_fetch(symbol.upper(), start, end, interval, market, ticks, again=again, compare=compare))
 
 
+@history_app.command("show")
+def history_show(
+    symbol: Annotated[str | None, typer.Argument(help="Such as BTCUSDT: every gap of it, with its evidence.")] = None,
+) -> None:
+    """What is on the shelf, what is missing of it and why."""
+    from ops.history_show import run_show
+
+    told(lambda: run_show(None if symbol is None else symbol.upper()))
+
+
 @history_app.command("import")
 def history_import(
     folder: Annotated[Path, typer.Argument(help="Folder of recorded Parquet files.")],

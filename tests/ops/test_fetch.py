@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ops.fetch import Sources, Wanted, fetch, run_fetch, run_import
+from ops.history_show import run_show
 from tests.trading.market.samples import START_MS, tape
 from tests.trading.market.test_history import SPOT, archive_with, csv_of
 from tests.trading.market.test_history_fetch import MemoryPages
@@ -109,3 +110,23 @@ def test_a_folder_without_the_symbol_is_refused_with_what_it_has(lab: Home, tmp_
     with pytest.raises(DataProviderError, match=r"no file for it .*the folder has spot_BTCUSDT_1h"):
         run_import(tmp_path, "ETHUSDT", "1h")
     assert not lab.tapes.exists()
+
+
+async def test_the_shelf_is_shown_with_what_is_missing_and_why(
+    lab: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    assert run_show(None) == 0
+    assert "the shelf is empty" in capsys.readouterr().out
+    lines = csv_of(START_MS, JANUARY_H).splitlines(keepends=True)
+    clock = Clock(origin_ms=END_MS + 40 * 24 * HOUR_MS)
+    async with archive_with(START_MS, JANUARY_H) as archive:
+        archive.add(SPOT.format("monthly", "2024-01"), "".join(lines[:10] + lines[13:]))
+        sources = Sources(archive.url, MemoryPages(tape([100.0], start_ms=END_MS)), clock, Console(file=io.StringIO()))
+        await fetch(lab, Wanted(Stretch("BTCUSDT", "1h", START_MS, END_MS), ("spot",)), sources, lambda _: None)
+    run_show("BTCUSDT")
+    shown = capsys.readouterr().out
+    assert "exchange halt 3" in shown
+    assert "2024-01-01T10:00:00Z: 3 candles, 3 h: exchange halt (the exchange's pages: none of 3)" in shown
+    run_show("ETHUSDT")
+    assert "nothing of ETHUSDT is on the shelf" in capsys.readouterr().out
