@@ -224,7 +224,7 @@ def history_import(
     interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
 ) -> None:
     """Import recorded files into the store, both markets, with their gaps told."""
-    from ops.fetch import run_import
+    from ops.history_import import run_import
 
     told(lambda: run_import(folder, symbol.upper(), interval))
 

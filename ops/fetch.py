@@ -1,4 +1,4 @@
-"""`./lab history fetch` and `import`: markets onto the lab's own shelf, with what is missing told, and why."""
+"""`./lab history fetch`: markets onto the lab's own shelf, with what is missing told, and why."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.text import Text
 
 from ops.environment import find_home
 from ops.flags import fetchable_of, interval_of, span_of_days, symbol_of, ticks_of
-from ops.history_words import lines_of, lines_of_comparison, lines_of_import, lines_of_ticks
+from ops.history_words import lines_of, lines_of_comparison, lines_of_ticks
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, SettingsError
+from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.exchange.binance import Binance
@@ -30,7 +30,6 @@ from trading.market.history_fetch import HistoryFetch
 from trading.market.history_intake import Stretch
 from trading.market.history_pages import Pages
 from trading.market.history_settlements import fetch_settlements
-from trading.market.importers import import_recorded
 from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.ticks import TickShelf
@@ -150,27 +149,6 @@ async def _ticks(home: Home, archive: Archive, wanted: Wanted, sources: Sources,
                     archive, want.start_ms, want.end_ms, clock=sources.clock, told=told, again=want.again
                 )
             _say(out, lines_of_ticks(market, want.symbol, kind, found))
-
-
-def run_import(folder: Path, symbol: str, interval: str) -> int:
-    """Import recorded files of both markets into the store; one of them may be missing.
-
-    Raises:
-        SettingsError: a flag is wrong.
-        DataProviderError: the folder has neither market, or a file is damaged.
-    """
-    symbol, interval = symbol_of(symbol), interval_of(interval)
-    if not folder.is_dir():
-        raise DataProviderError(f"{folder}: no such folder; give one with spot_{symbol}_{interval}.parquet")
-    store = TapeStore(find_home().tapes)
-    there = [market for market in Market if any(folder.glob(f"{market}_{symbol}_*.parquet"))]
-    for market in there or [Market.SPOT]:
-        tape = import_recorded(folder, market, symbol, interval)
-        _say(print, lines_of_import(tape, store.save(tape), store))
-    for market in Market:
-        if market not in there:
-            print(f"{market} {symbol}: no file in {folder}")
-    return 0
 
 
 def _say(out: Callable[[str], None], lines: Iterator[str]) -> None:

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from trading.domain.clock import iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.archive_files import Ticks
-from trading.market.gap_ledger import Cause, Hole, Witness, holes_in, in_words
+from trading.market.gap_ledger import Cause, Hole, in_words
 from trading.market.history_intake import Report, Stretch
 from trading.market.interval_check import Comparison
-from trading.market.parquet import Columns
-from trading.market.series import CANDLE, VOLUME, Series
-from trading.market.store import Saved, TapeStore
+from trading.market.store import Saved
 from trading.market.store_months import Revision
 from trading.market.tape import Tape
 from trading.market.ticks import TickReport
 
 TOLD = 10
 """Most gaps, revisions and disagreements that are listed one by one."""
-WITNESSES = 6
-"""Most other series that are asked about the holes of an import."""
 
 
 def lines_of(report: Report) -> Iterator[str]:
@@ -65,43 +59,14 @@ def lines_of_holes(holes: Iterable[Hole], interval_ms: int) -> Iterator[str]:
         yield f"    and {len(found) - TOLD:,} shorter ones, see market/ledger"
 
 
-def lines_of_import(tape: Tape, saved: Saved, store: TapeStore) -> Iterator[str]:
-    """What an import put on the shelf; holes are judged by what else is held of the same market."""
+def lines_of_import(tape: Tape, saved: Saved, holes: Iterable[Hole]) -> Iterator[str]:
+    """What an import put on the shelf."""
     yield (
         f"{tape.market} {tape.symbol} {tape.interval}: {iso(tape.start_ms)} to {iso(tape.end_ms)}, {len(tape)} bars: "
         f"{saved.added_bars} new, {saved.known_bars} known; {saved.added_settlements} new settlements"
     )
-    columns: Columns = dict(
-        zip(
-            (*CANDLE, VOLUME),
-            (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base),
-            strict=True,
-        )
-    )
-    witnesses = list(held_beside(store, tape)) if tape.gaps else []
-    stretch = (tape.start_ms, tape.end_ms)
-    yield from lines_of_holes(holes_in(columns, tape.interval_ms, stretch, witnesses=witnesses), tape.interval_ms)
+    yield from lines_of_holes(holes, tape.interval_ms)
     yield from _revised(saved.revised)
-
-
-def held_beside(store: TapeStore, tape: Tape) -> Iterator[Witness]:
-    """Other series of the same market on the shelf, the same symbol's first, that were there at the tape's gaps."""
-    series = Series(tape.market.value)
-    mine = (series, tape.symbol, tape.interval)
-    held = [h for h in store.holdings() if h.series is series and (h.series, h.symbol, h.interval) != mine]
-    held.sort(key=lambda h: (h.symbol != tape.symbol, INTERVAL_MS[h.interval], h.symbol))
-    for h in held[:WITNESSES]:
-        if h.start_ms < tape.end_ms and h.end_ms > tape.start_ms:
-            times = store.series(series, h.symbol, h.interval, h.start_ms, h.end_ms)["open_time"]
-            name = f"{series} {h.symbol} {h.interval}"
-            yield Witness(
-                name,
-                np.asarray(times, dtype=np.int64),
-                INTERVAL_MS[h.interval],
-                h.start_ms,
-                h.end_ms,
-                is_same_market=h.symbol == tape.symbol,
-            )
 
 
 def lines_of_comparison(market: Market, want: Stretch, found: Comparison) -> Iterator[str]:

@@ -26,7 +26,8 @@ from ai_brain.paper.account import account_path, load_account
 from ops import get_status
 from ops.approve_strategy import approve_strategy
 from ops.backtest import run_backtest
-from ops.fetch import Sources, Wanted, fetch, run_import
+from ops.fetch import Sources, Wanted, fetch
+from ops.history_import import run_import
 from ops.schedule import Schedule
 from ops.trace import run_decisions, run_fills, run_strategy, run_verify_audit
 from tests.loopback import SetClock, serving

@@ -18,7 +18,7 @@ import typer
 
 from ops.backtest import run_backtest
 from ops.cli import told
-from ops.fetch import run_import
+from ops.history_import import run_import
 from ops.run import run_doctor
 from trading.domain.errors import TradingEngineError
 from trading.market.importers import CANDLE

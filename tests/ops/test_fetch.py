@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops.fetch import Sources, Wanted, fetch, run_fetch, run_import
+from ops.fetch import Sources, Wanted, fetch, run_fetch
+from ops.history_import import run_import
 from ops.history_show import run_show
 from tests.trading.market.samples import START_MS, tape
 from tests.trading.market.test_history import SPOT, archive_with, csv_of

@@ -121,16 +121,21 @@ def read_funding(path: Path, *, start_ms: int, end_ms: int) -> Funding:
     )
 
 
-_NAMED = re.compile(r"((?:spot|perp)_[A-Z0-9]+_(\d+[mhd]))(?:_[^.]*)?\.parquet$")
+_NAMED = re.compile(r"((?:spot|perp)_([A-Z0-9]+)_(\d+[mhd]))(?:_[^.]*)?\.parquet$")
+
+
+def files_of(folder: Path, market: Market) -> list[tuple[Path, str, str]]:
+    """Every file of a market in a recorded folder, with its symbol and interval."""
+    named = ((path, _NAMED.match(path.name)) for path in sorted(folder.glob(f"{market}_*.parquet")))
+    return [(path, found[2], found[3]) for path, found in named if found and found[3] in INTERVAL_MS]
 
 
 def _sources(folder: Path, market: Market, symbol: str, interval: str) -> dict[str, list[Path]]:
     """Files by interval, longest first, of those the wanted interval can be made of."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob(f"{market}_{symbol}_*.parquet")):
-        match = _NAMED.match(path.name)
-        if match and match.group(2) in INTERVAL_MS and INTERVAL_MS[interval] % INTERVAL_MS[match.group(2)] == 0:
-            found.setdefault(match.group(2), []).append(path)
+    for path, named, own in files_of(folder, market):
+        if named == symbol and INTERVAL_MS[interval] % INTERVAL_MS[own] == 0:
+            found.setdefault(own, []).append(path)
     return dict(sorted(found.items(), key=lambda item: -INTERVAL_MS[item[0]]))
 
 
