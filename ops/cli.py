@@ -229,6 +229,17 @@ def history_import(
     told(lambda: run_import(folder, symbol.upper(), interval))
 
 
+@history_app.command("sync")
+def history_sync(
+    url: Annotated[str, typer.Argument(help="s3://bucket/prefix, gs://…, az://…; credentials from the environment.")],
+    symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+) -> None:
+    """Bring the shelf and a shared one on object storage in step, both ways; what is shared counts."""
+    from ops.history_sync import run_sync
+
+    told(lambda: run_sync(url, None if symbol is None else symbol.upper()))
+
+
 @trace_app.command("bars")
 def trace_bars(
     at: Annotated[str, typer.Argument(help="Time of the bar, such as 2024-12-20T08:00Z.")],

@@ -9,7 +9,7 @@ one. A candle or a settlement that comes again with other numbers does not repla
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.market.importers import SETTLEMENT, read_funding, tape_of
-from trading.market.parquet import Columns, write_parquet
+from trading.market.importers import read_funding, tape_of
+from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series, check_columns
+from trading.market.store_funding import merge_settlements, note_revisions
 from trading.market.store_months import Month, Revision, by_month, merge, read_month, write_month
 from trading.market.tape import Funding, Origin, Tape
-from trading.storage.files import append_line, read_json, set_aside, write_json
+from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import waiting_lock
 
 SCHEMA = 1
@@ -99,6 +100,15 @@ class TapeStore:
             DataProviderError: they make no sense, or synthetic and real ones would be mixed.
             StateFileError: the store cannot be written to.
         """
+        return self._put(series, symbol, interval, columns, origin, offered_counts=False)
+
+    def take_over(self, series: Series, symbol: str, interval: str, columns: Columns, *, origin: Origin) -> Saved:
+        """As `save_series`, but what comes counts: a held candle with other numbers is the one put aside."""
+        return self._put(series, symbol, interval, columns, origin, offered_counts=True)
+
+    def _put(
+        self, series: Series, symbol: str, interval: str, columns: Columns, origin: Origin, *, offered_counts: bool
+    ) -> Saved:
         check_columns(columns, series, interval, f"{series} {symbol} {interval}")
         folder = self._folder(series, symbol, interval)
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +124,7 @@ class TapeStore:
             added, revised, stale = 0, list[Revision](), list[str]()
             for name, part in by_month(columns):
                 held = months.get(name)
-                merged = merge(read_month(folder, held) if held else None, part)
+                merged = merge(read_month(folder, held) if held else None, part, offered_counts=offered_counts)
                 added += merged.added
                 revised += merged.revised
                 if merged.is_changed:
@@ -126,7 +136,7 @@ class TapeStore:
             )
             for file in stale:
                 (folder / file).unlink(missing_ok=True)
-            _note_revisions(folder / "revisions.jsonl", revised)
+            note_revisions(folder / "revisions.jsonl", revised)
         return Saved(added, len(columns["open_time"]) - added - len(revised), 0, tuple(revised))
 
     def series(
@@ -199,32 +209,11 @@ class TapeStore:
         Raises:
             StateFileError: the store cannot be written to.
         """
-        if len(funding.time_ms) == 0:
-            return 0
-        path = self._funding_file(symbol)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with waiting_lock(path.with_name(".lock")):
-            held = read_funding(path, start_ms=-1, end_ms=2**62) if path.exists() else Funding.none()
-            both, i, j = np.intersect1d(held.time_ms, funding.time_ms, return_indices=True)
-            other = held.rate[i] != funding.rate[j]
-            marks = np.array(held.mark_price)
-            filled = np.isnan(marks[i]) & ~np.isnan(funding.mark_price[j]) & ~other
-            marks[i[filled]] = funding.mark_price[j[filled]]
-            fresh = ~np.isin(funding.time_ms, held.time_ms)
-            times = np.concatenate([held.time_ms, funding.time_ms[fresh]])
-            order = np.argsort(times)
-            if fresh.any() or filled.any():
-                rates = np.concatenate([held.rate, funding.rate[fresh]])[order]
-                all_marks = np.concatenate([marks, funding.mark_price[fresh]])[order]
-                write_parquet(path, dict(zip(SETTLEMENT, (times[order], rates, all_marks), strict=True)))
-            _note_revisions(
-                path.with_name("funding.revisions.jsonl"),
-                (
-                    Revision(int(both[k]), (float(held.rate[i[k]]),), (float(funding.rate[j[k]]),))
-                    for k in np.flatnonzero(other)
-                ),
-            )
-        return int(fresh.sum())
+        return merge_settlements(self._funding_file(symbol), funding, offered_counts=False)
+
+    def settle_over(self, symbol: str, funding: Funding) -> int:
+        """As `settle`, but what comes counts: a held settlement with another rate is the one put aside."""
+        return merge_settlements(self._funding_file(symbol), funding, offered_counts=True)
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Funding:
         """Settlements in (start, end]; none when none are held."""
@@ -296,13 +285,3 @@ def _in_one(folder: Path, months: Sequence[Month]) -> Columns:
             values[at : at + month.bars] = part[name]
         at += month.bars
     return columns
-
-
-def _note_revisions(path: Path, revised: Iterable[Revision]) -> None:
-    lines = [
-        json.dumps({"open_time_ms": one.open_time_ms, "held": one.held, "offered": one.offered}) for one in revised
-    ]
-    known = set(path.read_text(encoding="utf-8").splitlines()) if lines and path.exists() else set()
-    for line in lines:
-        if line not in known:
-            append_line(path, line.encode())

@@ -69,13 +69,23 @@ def by_month(columns: Columns) -> Iterator[tuple[str, Columns]]:
             yield as_datetime(float(start_ms)).strftime("%Y-%m"), {k: values[part] for k, values in columns.items()}
 
 
-def merge(held: Columns | None, part: Columns) -> Merged:
-    """Offered candles beside the held ones: new ones are added, a held one stays as it is.
+def merge(held: Columns | None, part: Columns, *, offered_counts: bool = False) -> Merged:
+    """Offered candles beside the held ones: new ones are added; of two for one time the held one stays.
 
-    Amounts that the held candle lacks (trades, taker volumes) are taken over when everything else is equal.
+    Amounts that the one that stays lacks (trades, taker volumes) are taken over when everything else is equal.
+
+    Args:
+        held: Candles of the month on the shelf; None: none.
+        part: Candles offered.
+        offered_counts: Of two for one time the offered one stays.
     """
     if held is None:
         return Merged(part, len(part["open_time"]), is_changed=True, revised=())
+    if offered_counts:
+        found = merge(part, held)
+        added = len(found.columns["open_time"]) - len(held["open_time"])
+        is_changed = content_sha256(found.columns) != content_sha256(held)
+        return Merged(found.columns, added, is_changed=is_changed, revised=found.revised)
     compared = [name for name in (*CANDLE[1:], VOLUME) if name in held and name in part]
     both, i, j = np.intersect1d(held["open_time"], part["open_time"], assume_unique=True, return_indices=True)
     old = np.column_stack([held[name][i] for name in compared])

@@ -1,0 +1,76 @@
+"""Settlements of a perpetual on the shelf, and the list of what came again with other numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from trading.market.importers import SETTLEMENT, read_funding
+from trading.market.parquet import write_parquet
+from trading.market.store_months import Revision
+from trading.market.tape import Funding
+from trading.storage.files import append_line
+from trading.storage.lock import waiting_lock
+
+
+def merge_settlements(path: Path, offered: Funding, *, offered_counts: bool) -> int:
+    """Add settlements to a file; returns how many are new.
+
+    A mark that was not known is taken over. Of two rates for one time the held one stays, or with `offered_counts` the
+    offered one; the other is put aside as a revision.
+
+    Raises:
+        StateFileError: the file cannot be written.
+    """
+    if len(offered.time_ms) == 0:
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(path.with_name(".lock")):
+        held = read_funding(path, start_ms=-1, end_ms=2**62) if path.exists() else Funding.none()
+        first, second = (offered, held) if offered_counts else (held, offered)
+        both, i, j = np.intersect1d(first.time_ms, second.time_ms, return_indices=True)
+        other = first.rate[i] != second.rate[j]
+        marks = np.array(first.mark_price)
+        filled = np.isnan(marks[i]) & ~np.isnan(second.mark_price[j]) & ~other
+        marks[i[filled]] = second.mark_price[j[filled]]
+        fresh = ~np.isin(second.time_ms, first.time_ms)
+        times = np.concatenate([first.time_ms, second.time_ms[fresh]])
+        order = np.argsort(times)
+        rates = np.concatenate([first.rate, second.rate[fresh]])[order]
+        merged = Funding(times[order], rates, np.concatenate([marks, second.mark_price[fresh]])[order])
+        if not is_same(merged, held):
+            columns = (merged.time_ms, merged.rate, merged.mark_price)
+            write_parquet(path, dict(zip(SETTLEMENT, columns, strict=True)))
+        revised = (
+            Revision(int(both[k]), (float(first.rate[i[k]]),), (float(second.rate[j[k]]),))
+            for k in np.flatnonzero(other)
+        )
+        note_revisions(path.with_name("funding.revisions.jsonl"), revised)
+    return len(merged.time_ms) - len(held.time_ms)
+
+
+def is_same(a: Funding, b: Funding) -> bool:
+    """Both have the same settlements, an unknown mark being equal to another."""
+    return (
+        np.array_equal(a.time_ms, b.time_ms)
+        and np.array_equal(a.rate, b.rate)
+        and np.array_equal(a.mark_price, b.mark_price, equal_nan=True)
+    )
+
+
+def note_revisions(path: Path, revised: Iterable[Revision]) -> None:
+    """Append revisions to a list, each once.
+
+    Raises:
+        StateFileError: the list cannot be appended to.
+    """
+    lines = [
+        json.dumps({"open_time_ms": one.open_time_ms, "held": one.held, "offered": one.offered}) for one in revised
+    ]
+    known = set(path.read_text(encoding="utf-8").splitlines()) if lines and path.exists() else set()
+    for line in lines:
+        if line not in known:
+            append_line(path, line.encode())
