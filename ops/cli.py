@@ -229,6 +229,14 @@ def history_import(
     told(lambda: run_import(folder, symbol.upper(), interval))
 
 
+@history_app.command("copy")
+def history_copy() -> None:
+    """Bring the PostgreSQL or TimescaleDB database that MARKET_DB_URL names up to what the shelf holds."""
+    from ops.history_copy import run_copy
+
+    told(run_copy)
+
+
 @history_app.command("sync")
 def history_sync(
     url: Annotated[str, typer.Argument(help="s3://bucket/prefix, gs://…, az://…; credentials from the environment.")],

@@ -33,6 +33,7 @@ KNOWN = (
     "LIVE_TRADING",
     "KILL",
     "LEARNING_DB_URL",
+    "MARKET_DB_URL",
 )
 ALIASES = {
     "BINANCE_SECRET_KEY": "BINANCE_API_SECRET",
@@ -57,6 +58,8 @@ class Environment:
     kill: bool
     learning_db_url: SecretStr | None = None
     """A PostgreSQL database that holds the lab's memory; it has a password in it. None: the file in `state/`."""
+    market_db_url: SecretStr | None = None
+    """A PostgreSQL or TimescaleDB database that `./lab history copy` brings up to the shelf. None: there is none."""
 
     def secret_values(self) -> list[str]:
         """Every secret, for the log's redactor only."""
@@ -66,6 +69,7 @@ class Environment:
             self.binance_api_key,
             self.binance_api_secret,
             self.learning_db_url,
+            self.market_db_url,
         )
         return [secret.get_secret_value() for secret in secrets if secret is not None]
 
@@ -110,6 +114,7 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         live_trading=_yes_or_no(values, "LIVE_TRADING", ("YES",), ("NO", "no", "false")),
         kill=_yes_or_no(values, "KILL", ("1",), ("0",)),
         learning_db_url=_secret(values, "LEARNING_DB_URL"),
+        market_db_url=_secret(values, "MARKET_DB_URL"),
     )
 
 

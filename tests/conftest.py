@@ -30,7 +30,7 @@ SECRETS = (
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key of the person who runs the tests reaches a test."""
-    for name in (*SECRETS, "LIVE_TRADING", "KILL", "BINANCE_TESTNET", "LAB_HOME", "LEARNING_DB_URL"):
+    for name in (*SECRETS, "LIVE_TRADING", "KILL", "BINANCE_TESTNET", "LAB_HOME", "LEARNING_DB_URL", "MARKET_DB_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
