@@ -4,10 +4,11 @@ A contract settles every 8, 4, 2 or 1 h, on hours that are multiples of that, an
 contract while it trades. A settlement that should be there and is not is a gap, with its time; it is never a payment
 of zero.
 
-The reading is the cheapest account of the stamps: a hole costs one, however many settlements are missing in it, a
-change of the interval costs `CHANGE_COST`. So what follows decides: one wide step between narrow ones is a hole, three
-and more that do not narrow again are a change. A settlement off the grid of 8 h proves a narrower interval at once.
-Where the data end before they tell, the hole is reported as not certain.
+The reading is the cheapest account of the stamps: a hole costs 1 and half of that for each further settlement missing
+in it, four at most being counted; a change of the interval costs `CHANGE_COST`. So what follows decides: one wide step
+between narrow ones is a hole, three that do not narrow again are a change, and so are three steps of 4 h in the middle
+of hourly ones. A settlement off the grid of 8 h proves a narrower interval at once. Where the data end before they
+tell, the hole is reported as not certain.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ DEFAULT_INTERVAL_MS = 8 * HOUR_MS
 JITTER_MS = 1_000
 """Stamps lie this close to their hour; the largest in the recorded files is 47 ms after it."""
 CHANGE_COST = 2.5
-"""Of a change of the interval, in holes: below three wide steps in a row a hole is the likelier account."""
-_COUNTED = 100
-"""Most missing settlements of one hole that make it dearer, each by a thousandth: a tie goes to the fewer missing."""
+"""Of a change of the interval. The venue goes back from hourly to 4 h after 16 quiet hours at the earliest (its rule
+since 2026-01-02), so a stretch lasts for many settlements."""
+_COUNTED = 4
+"""Most missing settlements of one hole that make it dearer: a hole of a week is no more likely to be a change."""
 _CONTRADICTS = 10.0
 """Cost of a step that disagrees with what the venue itself said of that time."""
 
@@ -163,15 +165,16 @@ def _grid(after_ms: int, before_ms: int, interval_ms: int) -> range:
 
 def _missing_counts(hours: NDArray[np.int64]) -> NDArray[np.int64]:
     """(steps, intervals) settlements strictly inside each step, were that interval the schedule there."""
-    grid = np.array(INTERVALS_H)
-    return (hours[1:, None] - 1) // grid - hours[:-1, None] // grid
+    grid = np.array(INTERVALS_H, dtype=np.int64)
+    counts: NDArray[np.int64] = (hours[1:, None] - 1) // grid - hours[:-1, None] // grid
+    return counts
 
 
 def _cheapest(hours: NDArray[np.int64], told: Sequence[Told]) -> NDArray[np.intp]:
     """(steps,) which of `INTERVALS_H` holds over each step between two settlements."""
     grid = np.array(INTERVALS_H)
     missing = _missing_counts(hours)
-    costs = np.where(missing > 0, 1.0 + np.minimum(missing, _COUNTED) / 1000.0, 0.0)
+    costs = np.where(missing > 0, 0.5 + np.minimum(missing, _COUNTED) / 2.0, 0.0)
     costs[hours[1:, None] % grid != 0] = np.inf
     marks = np.zeros(len(costs), dtype=np.int64)
     for number, word in enumerate(told, start=1):

@@ -60,6 +60,15 @@ def test_a_missing_settlement_is_a_hole_and_an_interval_that_stays_wide_is_a_cha
     assert told(read_schedule(stamps(0, 8, 16, 40, 48))) == ([(0, 48, 8)], [(24, True), (32, True)])
 
 
+def test_a_few_quiet_hours_of_an_hourly_contract_are_a_change_and_back_and_one_wide_step_is_three_lost() -> None:
+    quiet = (*range(0, 25), 28, 32, 36, *range(37, 60))
+    assert told(read_schedule(stamps(*quiet))) == ([(0, 24, 1), (24, 36, 4), (36, 59, 1)], [])
+    lost = (*range(0, 25), *range(28, 60))
+    assert told(read_schedule(stamps(*lost))) == ([(0, 59, 1)], [(25, True), (26, True), (27, True)])
+    week = (*range(0, 41, 4), *range(212, 260, 4))
+    assert told(read_schedule(stamps(*week)))[0] == [(0, 256, 4)], "a hole of a week changes no interval"
+
+
 def test_where_the_data_end_before_they_tell_a_hole_is_in_doubt_and_the_venues_own_word_settles_it() -> None:
     short = (0, 4, 8, 12, 16, 24)
     assert told(read_schedule(stamps(*short))) == ([(0, 24, 4)], [(20, False)])

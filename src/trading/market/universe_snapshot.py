@@ -1,0 +1,216 @@
+"""What the venue lists at one moment, read from its own documents and kept as one file.
+
+Four kinds of document are known: `exchangeInfo` of spot and of USD-M futures, the margin tables (`leverageBracket`, or
+ccxt's unified tiers with the venue's steps inside) and `fundingInfo`. A snapshot is *complete* when what it does not
+list was not listed then; a copy that was cut down is not, and proves nothing by its silence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trading.domain.clock import as_datetime, iso
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Market
+from trading.market.listing import bracket_row, row_of, terms_row
+
+SCHEMA = 1
+LARGEST_BYTES = 64 * 1024 * 1024
+"""Of a document, unpacked; spot's is 2.5 MB."""
+_GZIP = b"\x1f\x8b"
+
+
+class Kind(StrEnum):
+    """Which of the venue's documents."""
+
+    SPOT = "spot"
+    PERP = "perp"
+    BRACKETS = "brackets"
+    FUNDING = "funding"
+
+
+LISTING_OF = {Market.SPOT: Kind.SPOT, Market.PERP: Kind.PERP}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One document, cut down to what is used."""
+
+    kind: Kind
+    taken_ms: int
+    """The venue's time of it."""
+    is_complete: bool
+    """What it does not list was not listed."""
+    source: str
+    """Where it came from: a file's name, or the venue."""
+    rows: Mapping[str, object] = field(repr=False)
+    """By symbol; see `listing.py`."""
+    confirmed_ms: int = 0
+    """The latest time at which the same was seen again; `taken_ms` where it was not."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "confirmed_ms", max(self.confirmed_ms, self.taken_ms))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256, hex, over the rows and whether they are all."""
+        return hashlib.sha256(_text([self.is_complete, self.rows])).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.kind} snapshot of {iso(self.taken_ms)} ({self.source})"
+
+
+class _File(BaseModel):
+    """A snapshot as its file has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = Field(alias="schema")
+    kind: Kind
+    taken_ms: int
+    is_complete: bool
+    source: str
+    rows: dict[str, object]
+
+
+def packed(snapshot: Snapshot) -> tuple[str, bytes]:
+    """A snapshot as a file: its name, which ends in the beginning of its content's SHA-256, and its bytes."""
+    content = _text(
+        {
+            "schema": SCHEMA,
+            "kind": snapshot.kind,
+            "taken_ms": snapshot.taken_ms,
+            "is_complete": snapshot.is_complete,
+            "source": snapshot.source,
+            "rows": snapshot.rows,
+        }
+    )
+    stamp = as_datetime(snapshot.taken_ms).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{snapshot.kind}-{stamp}-{hashlib.sha256(content).hexdigest()[:12]}.json.gz"
+    return name, gzip.compress(content, compresslevel=9, mtime=0)
+
+
+def unpacked(name: str, raw: bytes) -> Snapshot:
+    """A file that `packed` made.
+
+    Raises:
+        DataProviderError: damaged: it does not match the hash in its name, or is no snapshot.
+    """
+    content = _unzipped(raw, name)
+    if hashlib.sha256(content).hexdigest()[:12] != name.removesuffix(".json.gz").rpartition("-")[2]:
+        raise DataProviderError(f"{name}: does not match the hash in its name; restore it from a backup")
+    try:
+        told = _File.model_validate(_json(content, name))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DataProviderError(
+            f"{name}: {first['loc']}: {first['msg']}; written by another version of the lab"
+        ) from error
+    return Snapshot(told.kind, told.taken_ms, told.is_complete, told.source, told.rows)
+
+
+def read_document(raw: bytes, source: str, *, at_ms: int | None = None, is_complete: bool = True) -> Snapshot:
+    """A document of the venue as it was saved, gzipped or not.
+
+    Args:
+        raw: Its bytes.
+        source: Where it came from, for whoever asks later.
+        at_ms: When it was taken; None: as its `serverTime` says.
+        is_complete: False: a copy that was cut down.
+
+    Raises:
+        DataProviderError: not one of the known documents, an entry that cannot be read, or no time in it or given.
+    """
+    return of_document(_json(_unzipped(raw, source), source), source, at_ms=at_ms, is_complete=is_complete)
+
+
+def of_document(document: object, source: str, *, at_ms: int | None = None, is_complete: bool = True) -> Snapshot:
+    """A document of the venue as it was answered; see `read_document`."""
+    kind, rows = _rows(document, source)
+    told_ms = document.get("serverTime") if isinstance(document, dict) else None
+    taken_ms = told_ms if at_ms is None else at_ms
+    if not isinstance(taken_ms, int):
+        raise DataProviderError(f"{source}: the document bears no time; say with --at when it was taken")
+    if not rows:
+        raise DataProviderError(f"{source}: lists nothing; that is no snapshot of a venue")
+    return Snapshot(kind, taken_ms, is_complete, source, rows)
+
+
+def told_again(snapshot: Snapshot, at_ms: int) -> Snapshot:
+    """The same, seen again at a time."""
+    return replace(snapshot, confirmed_ms=max(snapshot.confirmed_ms, at_ms))
+
+
+def _rows(document: object, source: str) -> tuple[Kind, dict[str, object]]:
+    """Which document it is, and its rows by symbol."""
+    if isinstance(document, dict) and "symbols" in document:
+        return _listing_rows(document["symbols"], source, is_futures="futuresType" in document)
+    if isinstance(document, dict):
+        tiers = [entry for entry in map(_of_ccxt, document.values()) if entry is not None]
+        if len(tiers) == len(document):
+            return Kind.BRACKETS, {symbol: bracket_row(entry, f"{source} {symbol}") for symbol, entry in tiers}
+    entries = [entry for entry in document if isinstance(entry, dict)] if isinstance(document, list) else []
+    if entries and isinstance(document, list) and len(entries) == len(document):
+        first = entries[0]
+        if "brackets" in first:
+            return Kind.BRACKETS, {str(one.get("symbol")): bracket_row(one, source) for one in entries}
+        if "fundingIntervalHours" in first:
+            return Kind.FUNDING, {str(one.get("symbol")): terms_row(one, source) for one in entries}
+        if "filters" in first:
+            return _listing_rows(entries, source, is_futures=False)
+    raise DataProviderError(
+        f"{source}: none of the documents that are known: exchangeInfo, leverageBracket or fundingInfo as the venue "
+        "answered it"
+    )
+
+
+def _listing_rows(entries: object, source: str, *, is_futures: bool) -> tuple[Kind, dict[str, object]]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataProviderError(f"{source}: symbols is not a list of entries; save the whole answer")
+    is_perp = is_futures or any("contractType" in entry for entry in entries)
+    return (Kind.PERP if is_perp else Kind.SPOT), dict(row_of(entry, source) for entry in entries)
+
+
+def _of_ccxt(tiers: object) -> tuple[str, dict[str, object]] | None:
+    """ccxt's tiers of one symbol as the venue's own entry; None: something else."""
+    if not isinstance(tiers, list) or not tiers or not all(isinstance(tier, dict) for tier in tiers):
+        return None
+    name, steps = str(tiers[0].get("symbol", "")), [tier.get("info") for tier in tiers]
+    base, _, rest = name.partition("/")
+    if not rest or not all(isinstance(step, dict) for step in steps):
+        return None
+    return base + rest.partition(":")[0], {"brackets": steps}
+
+
+def _unzipped(raw: bytes, where: str) -> bytes:
+    if not raw.startswith(_GZIP):
+        return raw
+    unzip = zlib.decompressobj(wbits=31)
+    try:
+        content = unzip.decompress(raw, LARGEST_BYTES)
+    except zlib.error as error:
+        raise DataProviderError(f"{where}: a damaged gzip file ({error}); get it again") from error
+    if not unzip.eof:
+        raise DataProviderError(f"{where}: cut off, or larger than {LARGEST_BYTES} bytes unpacked; get it again")
+    return content
+
+
+def _json(content: bytes, where: str) -> object:
+    try:
+        document: object = json.loads(content)
+    except ValueError as error:
+        raise DataProviderError(f"{where}: not JSON ({error}); save the answer as it came") from error
+    return document
+
+
+def _text(data: object) -> bytes:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

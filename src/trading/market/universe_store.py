@@ -1,0 +1,131 @@
+"""The shelf of snapshots: `market/universe/perp-20210906T131338Z-<hash>.json.gz`, and `confirmed.json` beside them.
+
+A snapshot that says what the one before it says is not kept again: only the time at which the same was seen is noted,
+so a day without a change costs nothing. Files never change; they may be imported in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+
+from trading.domain.clock import iso
+from trading.domain.errors import DataProviderError, StateFileError
+from trading.market.listing import TRADING
+from trading.market.universe_snapshot import Kind, Snapshot, packed, told_again, unpacked
+from trading.storage.files import read_json, write_atomic, write_json
+from trading.storage.lock import waiting_lock
+
+FOLDER = "universe"
+SCHEMA = 1
+MOST_LOST = 0.5
+"""A listing that lacks more of what traded in the one before it is taken for a copy that was cut down. Between the
+recorded ones of 2022 and 2025, almost three years, 16 % went."""
+
+
+class Kept(StrEnum):
+    """What became of a snapshot."""
+
+    NEW = "kept"
+    SAME = "nothing changed since"
+    KNOWN = "known already"
+
+
+class UniverseStore:
+    """Snapshots on disk.
+
+    Args:
+        root: The folder of the tape store; the snapshots lie in `universe` in it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / FOLDER
+
+    def save(self, snapshot: Snapshot) -> tuple[Kept, str]:
+        """Put a snapshot on the shelf.
+
+        Returns:
+            What became of it, and the name of the file that says so.
+
+        Raises:
+            DataProviderError: it calls itself complete and cannot be, beside those that are held.
+            StateFileError: the folder cannot be written to.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with waiting_lock(self.root / ".lock"):
+            held = self.named(snapshot.kind)
+            _check_complete(snapshot, list(held.values()))
+            for name, one in held.items():
+                is_same = one.content_hash == snapshot.content_hash
+                if is_same and one.taken_ms <= snapshot.taken_ms <= one.confirmed_ms:
+                    return Kept.KNOWN, name
+            before = [name for name, one in held.items() if one.taken_ms <= snapshot.taken_ms]
+            if before and held[before[-1]].content_hash == snapshot.content_hash:
+                self._confirm({before[-1]: snapshot.taken_ms})
+                return Kept.SAME, before[-1]
+            if before and held[before[-1]].confirmed_ms > snapshot.taken_ms:
+                # The one before was seen again after this one: it holds from then on anew.
+                last = held[before[-1]]
+                self._write(replace(last, taken_ms=last.confirmed_ms))
+                self._confirm({before[-1]: last.taken_ms})
+            return Kept.NEW, self._write(snapshot)
+
+    def named(self, *kinds: Kind) -> dict[str, Snapshot]:
+        """Snapshots of these kinds by the names of their files, oldest first.
+
+        Raises:
+            DataProviderError: a file is damaged; names it.
+        """
+        seen = self._confirmed()
+        paths = [path for kind in kinds for path in self.root.glob(f"{kind}-*.json.gz")]
+        found = [(path.name, unpacked(path.name, path.read_bytes())) for path in paths]
+        found.sort(key=lambda pair: (pair[1].taken_ms, pair[0]))
+        return {name: told_again(one, seen.get(name, 0)) for name, one in found}
+
+    def snapshots(self, *kinds: Kind) -> list[Snapshot]:
+        """Snapshots of these kinds, all without any, oldest first.
+
+        Raises:
+            DataProviderError: a file is damaged; names it.
+        """
+        return list(self.named(*(kinds or Kind)).values())
+
+    def _write(self, snapshot: Snapshot) -> str:
+        name, content = packed(snapshot)
+        write_atomic(self.root / name, content)
+        return name
+
+    def _confirmed(self) -> dict[str, int]:
+        plain = read_json(self.root / "confirmed.json", schema=SCHEMA) or {}
+        until = plain.get("until_ms", {})
+        if not isinstance(until, dict) or not all(isinstance(ms, int) for ms in until.values()):
+            raise StateFileError(f"{self.root / 'confirmed.json'}: not times by file; restore it from a backup")
+        return {str(name): int(ms) for name, ms in until.items()}
+
+    def _confirm(self, until_ms: dict[str, int]) -> None:
+        told = dict(sorted((self._confirmed() | until_ms).items()))
+        write_json(self.root / "confirmed.json", {"until_ms": told}, schema=SCHEMA)
+
+
+def _check_complete(snapshot: Snapshot, held: list[Snapshot]) -> None:
+    """Refuse a copy that was cut down and calls itself complete: all it lacks would be told as delisted."""
+    if not snapshot.is_complete or snapshot.kind is Kind.BRACKETS:
+        return
+    whole = [one for one in held if one.is_complete]
+    for one in whole:
+        if one.taken_ms == snapshot.taken_ms and one.content_hash != snapshot.content_hash:
+            raise DataProviderError(
+                f"{snapshot}: another one of the same moment is held, from {one.source}; the smaller one is a cut "
+                "copy: import it with --partial"
+            )
+    before = [one for one in whole if one.taken_ms < snapshot.taken_ms]
+    if not before or snapshot.kind is Kind.FUNDING:
+        return
+    traded = {name for name, row in before[-1].rows.items() if isinstance(row, dict) and row.get("status") == TRADING}
+    lost = len(traded - snapshot.rows.keys())
+    if lost > MOST_LOST * len(traded):
+        raise DataProviderError(
+            f"{snapshot}: lacks {lost} of {len(traded)} symbols that traded at {iso(before[-1].taken_ms)}; a cut copy? "
+            "import it with --partial, and what it lacks is not taken for delisted"
+        )
