@@ -157,18 +157,19 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     Raises:
         DataProviderError: it is not recorded, or had ended before.
     """
-    own = Market.PERP if isinstance(spec.parameters, CarryParameters) else spec.market.market
-    universe = Universe(UniverseStore(home.tapes).snapshots(*_kinds(spec, own)))
-    tape, told = ended(_tape(home, spec, own, stretch), universe.end_of(own, spec.market.native_symbol))
-    spot = None
-    if isinstance(spec.parameters, CarryParameters):
+    is_carry, symbol = isinstance(spec.parameters, CarryParameters), spec.market.native_symbol
+    own = Market.PERP if is_carry else spec.market.market
+    spot = _tape(home, spec, Market.SPOT, stretch) if is_carry else None
+    tape = _tape(home, spec, own, stretch)
+    if spec.reads_basis and not is_carry:
+        spot = _spot_of_basis(home, spec, stretch)
+    universe = Universe(UniverseStore(home.tapes).snapshots(*_kinds(own, needs_spot=spot is not None)))
+    tape, told = ended(tape, universe.end_of(own, symbol))
+    if is_carry:
         tape, unsettled = until_settled(tape)
         told += unsettled
-        spot = _tape(home, spec, Market.SPOT, stretch)
-    elif spec.reads_basis:
-        spot = _spot_of_basis(home, spec, stretch)
     if spot is not None:
-        spot, of_spot = ended(spot, universe.end_of(Market.SPOT, spec.market.native_symbol))
+        spot, of_spot = ended(spot, universe.end_of(Market.SPOT, symbol))
         tape, spot = shared_stretch(tape, spot)
         told += of_spot
     found = rules_as_of(universe, spec, tape.start_ms, tape.end_ms)
@@ -177,11 +178,10 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     return Tapes(tape, conditions, spot), (*told, *found.told)
 
 
-def _kinds(spec: StrategySpec, own: Market) -> list[Kind]:
-    """The snapshots a spec's markets are told of in."""
+def _kinds(own: Market, *, needs_spot: bool) -> list[Kind]:
+    """The snapshots that tell of a spec's markets."""
     of_perp = [Kind.PERP, Kind.BRACKETS, Kind.FUNDING] if own is Market.PERP else []
-    needs_spot = own is Market.SPOT or isinstance(spec.parameters, CarryParameters) or spec.reads_basis
-    return of_perp + [Kind.SPOT] * needs_spot
+    return of_perp + [Kind.SPOT] * (needs_spot or own is Market.SPOT)
 
 
 def until_settled(perp: Tape) -> tuple[Tape, tuple[str, ...]]:
