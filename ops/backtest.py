@@ -29,7 +29,7 @@ from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch
 from trading.market.delisting import ended
-from trading.market.funding_schedule import Lack, missing_settlements
+from trading.market.funding_schedule import Lack, Told, missing_settlements
 from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
 from trading.market.tape import Tape
@@ -166,7 +166,7 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     universe = Universe(UniverseStore(home.tapes).snapshots(*_kinds(own, needs_spot=spot is not None)))
     tape, told = ended(tape, universe.end_of(own, symbol))
     if is_carry:
-        tape, unsettled = until_settled(tape)
+        tape, unsettled = until_settled(tape, universe.funding_told(symbol))
         told += unsettled
     if spot is not None:
         spot, of_spot = ended(spot, universe.end_of(Market.SPOT, symbol))
@@ -184,13 +184,13 @@ def _kinds(own: Market, *, needs_spot: bool) -> list[Kind]:
     return of_perp + [Kind.SPOT] * (needs_spot or own is Market.SPOT)
 
 
-def until_settled(perp: Tape) -> tuple[Tape, tuple[str, ...]]:
+def until_settled(perp: Tape, told: Sequence[Told] = ()) -> tuple[Tape, tuple[str, ...]]:
     """A carry's perpetual up to the first settlement after which none is recorded, and what to tell of it.
 
     The archive publishes settlements by whole months: the running month has bars, and no payment is not a payment of
     zero.
     """
-    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms)
+    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms, told)
     lost = next((one for one in missing if one.lack is Lack.AFTER), None)
     if lost is None:
         return perp, ()

@@ -18,6 +18,7 @@ from trading.domain.clock import iso, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
 from trading.market.delisting import ended, flat_tail
+from trading.market.funding_schedule import Told
 from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
 from trading.market.synthetic import Plan, synthetic_market
@@ -215,6 +216,9 @@ def test_a_carry_ends_where_its_settlements_do(market: tuple[Tape, Tape]) -> Non
     assert cut.end_ms == first_lost_ms
     assert line.startswith(f"perp BTCUSDT: settlements are recorded until before {iso(first_lost_ms)}, ")
     assert until_settled(contract) == (contract, ())
+    hourly = [Told(first_lost_ms - HOUR_MS, HOUR_MS), Told(first_lost_ms - 25 * HOUR_MS, 8 * HOUR_MS)]
+    sooner, _ = until_settled(unsettled, hourly)
+    assert sooner.end_ms == int(f.time_ms[-31]) + HOUR_MS, "the venue said that it settled hourly by then"
 
 
 def test_saved_documents_are_imported_shown_and_listed(

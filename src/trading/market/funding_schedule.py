@@ -139,8 +139,8 @@ def missing_settlements(
     """Settlements of a contract inside (start, end) that are not recorded, oldest first.
 
     The ends themselves are left out: one at the start met nobody who entered later, one at the end meets the next bar.
-    Before the first and after the last recorded settlement the interval beside them is taken to hold; with none at all
-    the venue's default of 8 h.
+    Before the first and after the last recorded settlement the interval beside them is taken to hold, unless the venue
+    said another of the time after the last; with none at all the venue's default of 8 h.
     """
     schedule = read_schedule(funding.time_ms, told)
     if not schedule.stretches:
@@ -149,7 +149,8 @@ def missing_settlements(
         return [MissingSettlement(ms, Lack.ALL) for ms in every]
     first, last = schedule.stretches[0], schedule.stretches[-1]
     before = _grid(start_ms, min(first.from_ms, end_ms), first.interval_ms)
-    after = _grid(max(last.to_ms, start_ms), end_ms, last.interval_ms)
+    later = sorted(word for word in told if word.at_ms > last.to_ms)
+    after = _grid(max(last.to_ms, start_ms), end_ms, later[0].interval_ms if later else last.interval_ms)
     holes = [hole for hole in schedule.holes if start_ms < hole.time_ms < end_ms]
     return [
         *(MissingSettlement(ms, Lack.BEFORE) for ms in before),
@@ -179,10 +180,12 @@ def _cheapest(hours: NDArray[np.int64], told: Sequence[Told]) -> NDArray[np.intp
     marks = np.zeros(len(costs), dtype=np.int64)
     for number, word in enumerate(told, start=1):
         step = int(np.searchsorted(hours * HOUR_MS, word.at_ms, side="left")) - 1
+        agrees = grid * HOUR_MS == word.interval_ms
         is_just_after = step == len(costs) and word.at_ms < int(hours[-1]) * HOUR_MS + DEFAULT_INTERVAL_MS
-        step = step - 1 if is_just_after else step
+        if is_just_after and costs[-1, agrees].sum() == 0.0:
+            step -= 1  # said after the last settlement, it accounts for the step up to it
         if 0 <= step < len(costs):
-            costs[step, grid * HOUR_MS != word.interval_ms] += _CONTRADICTS
+            costs[step, ~agrees] += _CONTRADICTS
             marks[step] = number
     # Equal steps in a row cost the same each, so a change among them is never cheaper than one at their ends.
     steps = np.diff(hours)

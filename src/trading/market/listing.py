@@ -19,6 +19,9 @@ from trading.domain.instrument import Bracket, Market
 Row = Mapping[str, object]
 
 HOUR_MS = 3_600_000
+DAY_PARTS_H = (1, 2, 3, 4, 6, 8, 12, 24)
+LATEST_MS = 253_402_300_800_000
+"""Year 10000; no date of the venue is there."""
 NO_END_FROM_MS = 4_102_444_800_000
 """2100-01-01: a delivery date from here on means that the contract has no end."""
 FILLER_ONBOARD_MS = 1_569_398_400_000
@@ -77,7 +80,7 @@ class Listing:
         Raises:
             DataProviderError: a number is none.
         """
-        delivery_ms = _whole(row, "delivery_ms")
+        delivery_ms = _time(row, "delivery_ms")
         return cls(
             market=market,
             symbol=symbol,
@@ -85,7 +88,7 @@ class Listing:
             quote=str(row.get("quote", "")),
             status=str(row.get("status", "")),
             contract=None if row.get("contract") is None else str(row["contract"]),
-            onboard_ms=_whole(row, "onboard_ms"),
+            onboard_ms=_time(row, "onboard_ms"),
             delivery_ms=None if delivery_ms is None or delivery_ms >= NO_END_FROM_MS else delivery_ms,
             **{name: _decimal(row, name) for name in _NUMBERS},
         )
@@ -174,10 +177,13 @@ def terms_row(entry: Mapping[str, object], where: str) -> dict[str, object]:
     """An entry of `fundingInfo`, cut down.
 
     Raises:
-        DataProviderError: a number is missing.
+        DataProviderError: a number is missing, or no day is made of such intervals.
     """
+    interval_h = _needed(entry, "fundingIntervalHours", where)
+    if interval_h not in DAY_PARTS_H:
+        raise DataProviderError(f"{where}: fundingIntervalHours={interval_h}: no day is made of such intervals")
     return {
-        "interval_h": int(_needed(entry, "fundingIntervalHours", where)),
+        "interval_h": int(interval_h),
         "cap_rate": str(_needed(entry, "adjustedFundingRateCap", where)),
         "floor_rate": str(_needed(entry, "adjustedFundingRateFloor", where)),
     }
@@ -185,8 +191,8 @@ def terms_row(entry: Mapping[str, object], where: str) -> dict[str, object]:
 
 def terms_of(row: Row) -> FundingTerms:
     """A row that `terms_row` made."""
-    interval_h = _whole(row, "interval_h")
-    return FundingTerms((interval_h or 8) * HOUR_MS, float(str(row["cap_rate"])), float(str(row["floor_rate"])))
+    interval_ms = int(str(row["interval_h"])) * HOUR_MS
+    return FundingTerms(interval_ms, float(str(row["cap_rate"])), float(str(row["floor_rate"])))
 
 
 def _filters(entry: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
@@ -233,3 +239,10 @@ def _whole(fields: Mapping[str, object], name: str) -> int | None:
     if number is not None and number != int(number):
         raise DataProviderError(f"exchange info: {name}={number}: not a whole number")
     return None if number is None else int(number)
+
+
+def _time(fields: Mapping[str, object], name: str) -> int | None:
+    time_ms = _whole(fields, name)
+    if time_ms is not None and not 0 < time_ms < LATEST_MS:
+        raise DataProviderError(f"exchange info: {name}={time_ms}: not a time of this world")
+    return time_ms

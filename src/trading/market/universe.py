@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from trading.domain.clock import iso
 from trading.domain.instrument import Bracket, Market
+from trading.market.funding_schedule import Told
 from trading.market.listing import FILLER_ONBOARD_MS, NOT_YET, FundingTerms, Listing, brackets_of, terms_of
 from trading.market.universe_snapshot import LISTING_OF, Kind, Snapshot
 
@@ -168,6 +169,14 @@ class Universe:
         now_ms = max(one.confirmed_ms for one in held)
         span = self.of(market, symbol, now_ms).delisted
         return span if span is not None and span.to_ms <= now_ms else None
+
+    def funding_told(self, symbol: str) -> list[Told]:
+        """What the venue said of a contract's interval, by all snapshots there are; for reading recorded stamps."""
+        return [
+            Told(ms, _terms(seen.row).interval_ms)
+            for seen in self._seen(Kind.FUNDING, symbol)
+            for ms in sorted({seen.snapshot.taken_ms, seen.snapshot.confirmed_ms})
+        ]
 
     def changes(self, market: Market, symbol: str, start_ms: int, end_ms: int) -> list[Sourced[str]]:
         """Filters that other snapshots in (start, end] have than the one before them: `min_notional 5 -> 100`.

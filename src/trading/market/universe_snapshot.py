@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trading.domain.clock import as_datetime, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.market.listing import bracket_row, row_of, terms_row
+from trading.market.listing import LATEST_MS, bracket_row, row_of, terms_row
 
 SCHEMA = 1
 LARGEST_BYTES = 64 * 1024 * 1024
@@ -138,7 +138,7 @@ def of_document(document: object, source: str, *, at_ms: int | None = None, is_c
     kind, rows = _rows(document, source)
     told_ms = document.get("serverTime") if isinstance(document, dict) else None
     taken_ms = told_ms if at_ms is None else at_ms
-    if not isinstance(taken_ms, int):
+    if not isinstance(taken_ms, int) or not 0 < taken_ms < LATEST_MS:
         raise DataProviderError(f"{source}: the document bears no time; say with --at when it was taken")
     if not rows:
         raise DataProviderError(f"{source}: lists nothing; that is no snapshot of a venue")
@@ -162,15 +162,22 @@ def _rows(document: object, source: str) -> tuple[Kind, dict[str, object]]:
     if entries and isinstance(document, list) and len(entries) == len(document):
         first = entries[0]
         if "brackets" in first:
-            return Kind.BRACKETS, {str(one.get("symbol")): bracket_row(one, source) for one in entries}
+            return Kind.BRACKETS, {_symbol(one, source): bracket_row(one, source) for one in entries}
         if "fundingIntervalHours" in first:
-            return Kind.FUNDING, {str(one.get("symbol")): terms_row(one, source) for one in entries}
+            return Kind.FUNDING, {_symbol(one, source): terms_row(one, source) for one in entries}
         if "filters" in first:
             return _listing_rows(entries, source, is_futures=False)
     raise DataProviderError(
         f"{source}: none of the documents that are known: exchangeInfo, leverageBracket or fundingInfo as the venue "
         "answered it"
     )
+
+
+def _symbol(entry: Mapping[str, object], source: str) -> str:
+    symbol = entry.get("symbol")
+    if not isinstance(symbol, str) or not symbol:
+        raise DataProviderError(f"{source}: symbol={symbol!r}: an entry of nobody; save the answer as it came")
+    return symbol
 
 
 def _listing_rows(entries: object, source: str, *, is_futures: bool) -> tuple[Kind, dict[str, object]]:

@@ -16,6 +16,7 @@ from trading.domain.clock import iso, parse_iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.market import universe_snapshot
+from trading.market.funding_schedule import Told
 from trading.market.listing import FILLER_ONBOARD_MS, FundingTerms
 from trading.market.universe import Universe
 from trading.market.universe_snapshot import Kind, Snapshot, of_document, packed, read_document, unpacked
@@ -288,6 +289,7 @@ def test_a_contract_without_terms_of_its_own_settles_by_the_venues_general_ones(
     assert own.value == FundingTerms(4 * 3_600_000, 0.03, -0.03)
     assert other.value == FundingTerms(8 * 3_600_000, 0.02, -0.02)
     assert universe.of(Market.PERP, "AAAUSDT", day(0)).funding is None
+    assert universe.funding_told("AAAUSDT") == [Told(day(1), 4 * 3_600_000)]
 
 
 def test_a_day_without_a_change_costs_no_file_and_moves_what_is_known_of_the_last_one(tmp_path: Path) -> None:
@@ -339,12 +341,18 @@ def test_a_file_is_its_own_witness(tmp_path: Path) -> None:
         ([], "none of the documents that are known"),
         ({"code": -1121, "msg": "Invalid symbol."}, "none of the documents that are known"),
         ({"symbols": []}, "bears no time"),
+        ({"serverTime": 10**15, "symbols": [perp()]}, "bears no time"),
+        ({"serverTime": 1, "symbols": [perp(onboard_ms=-1)]}, "onboard_ms=-1: not a time of this world"),
+        ({"serverTime": 1, "symbols": [perp(delivery_ms=10**15)]}, "not a time of this world"),
         ({"serverTime": 1, "symbols": []}, "lists nothing"),
         ({"serverTime": 1, "symbols": ["BTCUSDT"]}, "not a list of entries"),
         ({"serverTime": 1, "symbols": [{"symbol": "BTCUSDT"}]}, "status=None"),
         ({"serverTime": 1, "symbols": [perp(tick="cheap")]}, "tickSize='cheap': not a number"),
         ({"serverTime": 1, "symbols": [perp(tick="1e999999")]}, "not a number of this world"),
         ([{"symbol": "A", "fundingIntervalHours": 8}], "adjustedFundingRateCap is missing"),
+        ([{"symbol": "A", "fundingIntervalHours": 0}], "fundingIntervalHours=0: no day is made of such intervals"),
+        ([{"symbol": "A", "fundingIntervalHours": "1e30"}], "no day is made"),
+        ([{"fundingIntervalHours": 8}], "symbol=None: an entry of nobody"),
         ([{"symbol": "A", "brackets": [{"bracket": 1}]}], "notionalFloor is missing"),
         ([{"symbol": "A", "brackets": "none"}], "not a margin table"),
     ],
