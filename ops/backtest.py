@@ -168,6 +168,8 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     if is_carry:
         tape, unsettled = until_settled(tape, universe.funding_told(symbol))
         told += unsettled
+    elif own is Market.PERP:
+        told += not_charged(tape, universe.funding_told(symbol))
     if spot is not None:
         spot, of_spot = ended(spot, universe.end_of(Market.SPOT, symbol))
         tape, spot = shared_stretch(tape, spot)
@@ -182,6 +184,15 @@ def _kinds(own: Market, *, needs_spot: bool) -> list[Kind]:
     """The snapshots that tell of a spec's markets."""
     of_perp = [Kind.PERP, Kind.BRACKETS, Kind.FUNDING] if own is Market.PERP else []
     return of_perp + [Kind.SPOT] * (needs_spot or own is Market.SPOT)
+
+
+def not_charged(perp: Tape, told: Sequence[Told] = ()) -> tuple[str, ...]:
+    """Of rules on a perpetual: that settlements are missing, whose funding their trades are not charged."""
+    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms, told)
+    if not missing:
+        return ()
+    lost = f"{len(missing)}, the first at {missing[0]}"
+    return (f"{perp.market} {perp.symbol}: settlements missing: {lost}; their funding is not charged",)
 
 
 def until_settled(perp: Tape, told: Sequence[Told] = ()) -> tuple[Tape, tuple[str, ...]]:

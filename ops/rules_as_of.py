@@ -14,7 +14,7 @@ from decimal import Decimal
 from ops.known_rules import known_rules, rules_for
 from trading.domain.clock import iso
 from trading.domain.instrument import Bracket, Market
-from trading.market.listing import Listing
+from trading.market.listing import Listing, plain
 from trading.market.universe import Known, Sourced, Universe
 from trading.simulator.costs import MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
@@ -95,7 +95,7 @@ def _with_brackets(rules: MarketRules, known: Known) -> tuple[MarketRules, str]:
 
 def _filters(listing: Listing) -> str:
     named = {"tick": listing.tick, "lot": listing.lot, "minimum notional": listing.min_notional}
-    return ", ".join(f"{name} {'not told' if value is None else f'{value:f}'}" for name, value in named.items())
+    return ", ".join(f"{name} {plain(value)}" for name, value in named.items())
 
 
 def _from(value: Sourced[Listing] | Sourced[tuple[Bracket, ...]], at_ms: int) -> str:

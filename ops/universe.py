@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 
 from ops.environment import find_home
@@ -10,7 +9,7 @@ from ops.flags import symbol_of, time_of
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
-from trading.market.listing import HOUR_MS
+from trading.market.listing import HOUR_MS, plain
 from trading.market.universe import Known, Sourced, T, Universe
 from trading.market.universe_snapshot import Snapshot, read_document
 from trading.market.universe_store import Kept, UniverseStore
@@ -96,11 +95,11 @@ def told(known: Known) -> list[str]:
         kind = "" if v.contract is None else f", {v.contract or 'no kind of contract told'}"
         lines.append(f"{market:<5} status       {v.status}{kind}; {_when(known.listing, listing, at_ms)}")
         numbers = {
-            "tick": _plain(v.tick),
-            "lot": _plain(v.lot),
-            "quantity": f"{_plain(v.min_quantity)} to {_plain(v.max_quantity)} {v.base}",
-            "minimum": f"{_plain(v.min_notional)} {v.quote}",
-            "price": f"{_plain(v.price_down)} to {_plain(v.price_up)} times the venue's reference",
+            "tick": plain(v.tick),
+            "lot": plain(v.lot),
+            "quantity": f"{plain(v.min_quantity)} to {plain(v.max_quantity)} {v.base}",
+            "minimum": f"{plain(v.min_notional)} {v.quote}",
+            "price": f"{plain(v.price_down)} to {plain(v.price_up)} times the venue's reference",
         }
         if v.liquidation_fee_rate is not None:
             numbers["liquidation"] = f"fee {v.liquidation_fee_rate:.2%}"
@@ -126,10 +125,6 @@ def line_of(snapshot: Snapshot, kept: Kept, name: str) -> str:
     """What became of a snapshot."""
     whole = "" if snapshot.is_complete else ", not all of them"
     return f"{snapshot}: {len(snapshot.rows)} symbols{whole}: {kept}, {name}"
-
-
-def _plain(value: Decimal | None) -> str:
-    return "not told" if value is None else f"{value.normalize():f}"
 
 
 def _when(known: Sourced[T] | None, value: Sourced[T], at_ms: int) -> str:

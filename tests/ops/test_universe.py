@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.backtest import Stretch, market_for, run_backtest, until_settled
+from ops.backtest import Stretch, market_for, not_charged, run_backtest, until_settled
 from ops.known_rules import rules_for
 from ops.universe import run_import, run_list, run_show
 from tests.conftest import DATA, needs_data
@@ -167,7 +167,7 @@ def test_the_filters_are_those_of_the_first_bar_and_a_change_inside_is_told_not_
     rules = tapes.conditions.rules
     assert (rules.tick, rules.lot, rules.min_notional, rules.liquidation_fee_rate) == (0.1, 0.001, 5.0, 0.0125)
     assert told[0] == (
-        "perp BTCUSDT filters: tick 0.10, lot 0.001, minimum notional 5; snapshot of 2023-12-29T00:00:00Z (day -3), "
+        "perp BTCUSDT filters: tick 0.1, lot 0.001, minimum notional 5; snapshot of 2023-12-29T00:00:00Z (day -3), "
         "3 days old at the first bar"
     )
     assert told[1] == "perp BTCUSDT margin table: of the built-in table; no snapshot has one"
@@ -219,6 +219,21 @@ def test_a_carry_ends_where_its_settlements_do(market: tuple[Tape, Tape]) -> Non
     hourly = [Told(first_lost_ms - HOUR_MS, HOUR_MS), Told(first_lost_ms - 25 * HOUR_MS, 8 * HOUR_MS)]
     sooner, _ = until_settled(unsettled, hourly)
     assert sooner.end_ms == int(f.time_ms[-31]) + HOUR_MS, "the venue said that it settled hourly by then"
+
+
+def test_rules_on_a_perpetual_are_told_of_the_funding_they_are_not_charged(market: tuple[Tape, Tape]) -> None:
+    _, contract = market
+    f = contract.funding
+    holed = Funding(*(np.delete(column, 50) for column in (f.time_ms, f.rate, f.mark_price)))
+    (line,) = not_charged(make_tape(replace(contract, funding=holed)))
+    assert line == (
+        f"perp BTCUSDT: settlements missing: 1, the first at {iso(int(f.time_ms[50]))} (between two recorded ones); "
+        "their funding is not charged"
+    )
+    assert not_charged(contract) == ()
+    (line,) = not_charged(make_tape(replace(contract, funding=Funding.none())))
+    assert "settlements missing: 119, " in line
+    assert "(none is recorded)" in line
 
 
 def test_saved_documents_are_imported_shown_and_listed(

@@ -195,6 +195,11 @@ def terms_of(row: Row) -> FundingTerms:
     return FundingTerms(interval_ms, float(str(row["cap_rate"])), float(str(row["floor_rate"])))
 
 
+def plain(value: Decimal | None) -> str:
+    """A number as people read it: `0.1`, not `0.10000000` or `1E-1`."""
+    return "not told" if value is None else f"{value.normalize():f}"
+
+
 def _filters(entry: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
     found = entry.get("filters")
     told = found if isinstance(found, list) else []

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from trading.domain.clock import iso
 from trading.domain.instrument import Bracket, Market
 from trading.market.funding_schedule import Told
-from trading.market.listing import FILLER_ONBOARD_MS, NOT_YET, FundingTerms, Listing, brackets_of, terms_of
+from trading.market.listing import FILLER_ONBOARD_MS, NOT_YET, FundingTerms, Listing, brackets_of, plain, terms_of
 from trading.market.universe_snapshot import LISTING_OF, Kind, Snapshot
 
 T = TypeVar("T")
@@ -190,7 +190,7 @@ class Universe:
             listing = Listing.of(market, symbol, seen.row)
             if last is not None and seen.snapshot.taken_ms > start_ms:
                 words = [
-                    f"{name} {getattr(last, name)} -> {getattr(listing, name)}"
+                    f"{name} {plain(getattr(last, name))} -> {plain(getattr(listing, name))}"
                     for name in ("tick", "lot", "min_notional", "liquidation_fee_rate")
                     if getattr(last, name) != getattr(listing, name)
                 ]

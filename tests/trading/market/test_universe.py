@@ -150,8 +150,8 @@ def test_a_larger_minimum_is_known_from_the_later_snapshot_on_and_before_the_fir
         (iso(c.taken_ms)[:10], c.value) for c in universe.changes(Market.PERP, "BTCUSDT", 0, parse_iso("2026-01-01"))
     ]
     assert told == [
-        ("2022-05-04", "tick 0.01 -> 0.10, liquidation_fee_rate 0.020000 -> 0.012500"),
-        ("2025-03-06", "min_notional 5 -> 100, liquidation_fee_rate 0.012500 -> 0.020000"),
+        ("2022-05-04", "tick 0.01 -> 0.1, liquidation_fee_rate 0.02 -> 0.0125"),
+        ("2025-03-06", "min_notional 5 -> 100, liquidation_fee_rate 0.0125 -> 0.02"),
     ]
 
 
