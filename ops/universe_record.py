@@ -9,9 +9,10 @@ from ops.environment import find_home, read_environment
 from ops.settings import read_settings
 from ops.universe import line_of
 from ops.wiring import lab_clock, make_venue
+from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.exchange.binance import Binance
-from trading.market.universe_snapshot import of_document
+from trading.market.universe_snapshot import Kind, of_document
 from trading.market.universe_store import UniverseStore
 
 
@@ -45,8 +46,15 @@ async def record(venue: Binance, store: UniverseStore, source: str) -> list[str]
 
     Raises:
         NetworkDownError: the venue does not answer.
-        DataProviderError: its answer is of no use, or lacks most of what traded before.
+        DataProviderError: its answer is of no use, lacks most of what traded before, or is of another market than
+            the one that is held.
     """
+    newest = await asyncio.to_thread(store.newest, Kind.PERP)
+    if newest is not None and newest.source.startswith("http") != source.startswith("http"):
+        raise DataProviderError(
+            f"{store.root}: holds what {newest.source} lists, and {source} is asked: another market; keep each in a "
+            "home of its own"
+        )
     # The time in the exchange info of futures is not to be relied on, says the venue: its clock is asked instead.
     now_ms = await venue.time_ms()
     asked = (
@@ -70,5 +78,5 @@ def _kept(document: object, store: UniverseStore, source: str, at_ms: int) -> st
 
 
 def source_of(base_url: str | None, *, is_demo: bool) -> str:
-    """Who was asked, for whoever reads a snapshot later."""
-    return base_url or ("Binance demo trading" if is_demo else "Binance")
+    """Who is asked, for whoever reads a snapshot later; an address where it is not Binance itself."""
+    return base_url or ("https://demo.binance.com" if is_demo else "Binance")

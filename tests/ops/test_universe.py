@@ -12,11 +12,13 @@ import pytest
 from ops.backtest import Stretch, market_for, not_charged, run_backtest, until_settled
 from ops.known_rules import rules_for
 from ops.universe import run_import, run_list, run_show
+from ops.universe_record import record, source_of
 from tests.conftest import DATA, needs_data
 from tests.trading.market.test_universe import FIRST_MS, day, listed, perp, spot
-from trading.domain.clock import iso, parse_iso
+from trading.domain.clock import Clock, iso, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
+from trading.exchange.binance import Binance
 from trading.market.delisting import ended, flat_tail
 from trading.market.funding_schedule import Told
 from trading.market.importers import import_recorded
@@ -234,6 +236,17 @@ def test_rules_on_a_perpetual_are_told_of_the_funding_they_are_not_charged(marke
     (line,) = not_charged(make_tape(replace(contract, funding=Funding.none())))
     assert "settlements missing: 119, " in line
     assert "(none is recorded)" in line
+
+
+async def test_a_sandbox_is_not_recorded_beside_what_the_real_venue_lists_nor_the_other_way(tmp_path: Path) -> None:
+    ours, theirs = UniverseStore(tmp_path / "a"), UniverseStore(tmp_path / "b")
+    document = {"serverTime": day(0), "symbols": [btc()]}
+    ours.save(of_document(document, "Binance"))
+    theirs.save(of_document(document, "http://127.0.0.1:9"))
+    venue = Binance(Clock(), base_url="http://127.0.0.1:9")  # nobody listens: it must not be asked at all
+    for store, source in ((ours, "http://127.0.0.1:9"), (ours, source_of(None, is_demo=True)), (theirs, "Binance")):
+        with pytest.raises(DataProviderError, match="another market; keep each in a home of its own"):
+            await record(venue, store, source)
 
 
 def test_saved_documents_are_imported_shown_and_listed(

@@ -26,6 +26,7 @@ from trading.market.listing import LATEST_MS, bracket_row, row_of, terms_row
 SCHEMA = 1
 LARGEST_BYTES = 64 * 1024 * 1024
 """Of a document, unpacked; spot's is 2.5 MB."""
+USD_MARGINED = "U_MARGINED"
 _GZIP = b"\x1f\x8b"
 
 
@@ -153,6 +154,8 @@ def told_again(snapshot: Snapshot, at_ms: int) -> Snapshot:
 def _rows(document: object, source: str) -> tuple[Kind, dict[str, object]]:
     """Which document it is, and its rows by symbol."""
     if isinstance(document, dict) and "symbols" in document:
+        if document.get("futuresType", USD_MARGINED) != USD_MARGINED:
+            raise DataProviderError(f"{source}: futuresType={document['futuresType']!r}: only USD-M futures are kept")
         return _listing_rows(document["symbols"], source, is_futures="futuresType" in document)
     if isinstance(document, dict):
         tiers = [entry for entry in map(_of_ccxt, document.values()) if entry is not None]

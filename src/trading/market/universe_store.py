@@ -6,6 +6,7 @@ so a day without a change costs nothing. Files never change; they may be importe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -54,34 +55,21 @@ class UniverseStore:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with waiting_lock(self.root / ".lock"):
-            held = self.named(snapshot.kind)
-            _check_complete(snapshot, list(held.values()))
-            for name, one in held.items():
-                is_same = one.content_hash == snapshot.content_hash
-                if is_same and one.taken_ms <= snapshot.taken_ms <= one.confirmed_ms:
+            held = self._before(snapshot)
+            _check_complete(snapshot, [one for _, one in held])
+            name, last = next(((n, one) for n, one in held if one.taken_ms <= snapshot.taken_ms), (None, None))
+            if name is not None and last is not None:
+                is_same = last.content_hash == snapshot.content_hash
+                if is_same and snapshot.taken_ms <= last.confirmed_ms:
                     return Kept.KNOWN, name
-            before = [name for name, one in held.items() if one.taken_ms <= snapshot.taken_ms]
-            if before and held[before[-1]].content_hash == snapshot.content_hash:
-                self._confirm({before[-1]: snapshot.taken_ms})
-                return Kept.SAME, before[-1]
-            if before and held[before[-1]].confirmed_ms > snapshot.taken_ms:
-                # The one before was seen again after this one: it holds from then on anew.
-                last = held[before[-1]]
-                self._write(replace(last, taken_ms=last.confirmed_ms))
-                self._confirm({before[-1]: last.taken_ms})
+                if is_same:
+                    self._confirm(name, snapshot.taken_ms)
+                    return Kept.SAME, name
+                if last.confirmed_ms > snapshot.taken_ms:
+                    # The one before was seen again after this one: it holds from then on anew.
+                    self._write(replace(last, taken_ms=last.confirmed_ms))
+                    self._confirm(name, last.taken_ms)
             return Kept.NEW, self._write(snapshot)
-
-    def named(self, *kinds: Kind) -> dict[str, Snapshot]:
-        """Snapshots of these kinds by the names of their files, oldest first.
-
-        Raises:
-            DataProviderError: a file is damaged; names it.
-        """
-        seen = self._confirmed()
-        paths = [path for kind in kinds for path in self.root.glob(f"{kind}-*.json.gz")]
-        found = [(path.name, unpacked(path.name, path.read_bytes())) for path in paths]
-        found.sort(key=lambda pair: (pair[1].taken_ms, pair[0]))
-        return {name: told_again(one, seen.get(name, 0)) for name, one in found}
 
     def snapshots(self, *kinds: Kind) -> list[Snapshot]:
         """Snapshots of these kinds, all without any, oldest first.
@@ -89,7 +77,35 @@ class UniverseStore:
         Raises:
             DataProviderError: a file is damaged; names it.
         """
-        return list(self.named(*(kinds or Kind)).values())
+        seen = self._confirmed()
+        found = [self._read(name, seen) for kind in kinds or Kind for name in self._names(kind)]
+        return sorted(found, key=lambda one: one.taken_ms)
+
+    def newest(self, kind: Kind) -> Snapshot | None:
+        """The newest of a kind; None: there is none.
+
+        Raises:
+            DataProviderError: the file is damaged.
+        """
+        names = self._names(kind)
+        return self._read(names[-1], self._confirmed()) if names else None
+
+    def _before(self, snapshot: Snapshot) -> list[tuple[str, Snapshot]]:
+        """Those of its kind up to its moment, newest first, back to the first complete one that is older."""
+        own, found, seen = packed(snapshot)[0].split("-")[1], list[tuple[str, Snapshot]](), self._confirmed()
+        for name in reversed(self._names(snapshot.kind)):
+            if name.split("-")[1] <= own:
+                found.append((name, self._read(name, seen)))
+                if found[-1][1].is_complete and found[-1][1].taken_ms < snapshot.taken_ms:
+                    break
+        return sorted(found, key=lambda pair: -pair[1].taken_ms)
+
+    def _names(self, kind: Kind) -> list[str]:
+        """Files of a kind, oldest first: the name begins with the time."""
+        return sorted(path.name for path in self.root.glob(f"{kind}-*.json.gz"))
+
+    def _read(self, name: str, seen: Mapping[str, int]) -> Snapshot:
+        return told_again(unpacked(name, (self.root / name).read_bytes()), seen.get(name, 0))
 
     def _write(self, snapshot: Snapshot) -> str:
         name, content = packed(snapshot)
@@ -103,13 +119,17 @@ class UniverseStore:
             raise StateFileError(f"{self.root / 'confirmed.json'}: not times by file; restore it from a backup")
         return {str(name): int(ms) for name, ms in until.items()}
 
-    def _confirm(self, until_ms: dict[str, int]) -> None:
-        told = dict(sorted((self._confirmed() | until_ms).items()))
+    def _confirm(self, name: str, until_ms: int) -> None:
+        told = dict(sorted((self._confirmed() | {name: until_ms}).items()))
         write_json(self.root / "confirmed.json", {"until_ms": told}, schema=SCHEMA)
 
 
 def _check_complete(snapshot: Snapshot, held: list[Snapshot]) -> None:
-    """Refuse a copy that was cut down and calls itself complete: all it lacks would be told as delisted."""
+    """Refuse a copy that was cut down and calls itself complete: all it lacks would be told as delisted.
+
+    Args:
+        held: Those up to its moment, newest first.
+    """
     if not snapshot.is_complete or snapshot.kind is Kind.BRACKETS:
         return
     whole = [one for one in held if one.is_complete]
@@ -122,10 +142,10 @@ def _check_complete(snapshot: Snapshot, held: list[Snapshot]) -> None:
     before = [one for one in whole if one.taken_ms < snapshot.taken_ms]
     if not before or snapshot.kind is Kind.FUNDING:
         return
-    traded = {name for name, row in before[-1].rows.items() if isinstance(row, dict) and row.get("status") == TRADING}
+    traded = {name for name, row in before[0].rows.items() if isinstance(row, dict) and row.get("status") == TRADING}
     lost = len(traded - snapshot.rows.keys())
     if lost > MOST_LOST * len(traded):
         raise DataProviderError(
-            f"{snapshot}: lacks {lost} of {len(traded)} symbols that traded at {iso(before[-1].taken_ms)}; a cut copy? "
+            f"{snapshot}: lacks {lost} of {len(traded)} symbols that traded at {iso(before[0].taken_ms)}; a cut copy? "
             "import it with --partial, and what it lacks is not taken for delisted"
         )

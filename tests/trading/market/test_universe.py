@@ -345,6 +345,7 @@ def test_a_file_is_its_own_witness(tmp_path: Path) -> None:
         ({"serverTime": 1, "symbols": [perp(onboard_ms=-1)]}, "onboard_ms=-1: not a time of this world"),
         ({"serverTime": 1, "symbols": [perp(delivery_ms=10**15)]}, "not a time of this world"),
         ({"serverTime": 1, "symbols": []}, "lists nothing"),
+        ({"serverTime": 1, "futuresType": "COIN_MARGINED", "symbols": [perp()]}, "only USD-M futures are kept"),
         ({"serverTime": 1, "symbols": ["BTCUSDT"]}, "not a list of entries"),
         ({"serverTime": 1, "symbols": [{"symbol": "BTCUSDT"}]}, "status=None"),
         ({"serverTime": 1, "symbols": [perp(tick="cheap")]}, "tickSize='cheap': not a number"),
