@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.backtest import Stretch, market_for, not_charged, run_backtest, until_settled
+from ops.backtest import Stretch, market_for, not_charged, run_backtest, run_verify, until_settled
 from ops.known_rules import rules_for
 from ops.universe import run_import, run_list, run_show
 from ops.universe_record import record, source_of
@@ -29,6 +29,7 @@ from trading.market.universe import Span, Universe
 from trading.market.universe_snapshot import Snapshot, of_document
 from trading.market.universe_store import UniverseStore
 from trading.storage.home import Home
+from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec, load_spec
 
 PAYLOADS = DATA / "payloads" / "binance_rest"
@@ -114,6 +115,21 @@ def test_a_backtest_of_a_delisted_contract_ends_when_it_did_and_says_so(
     assert "2024-01-01T00:00:00Z to 2024-01-31T00:00:00Z" in shown, "the page itself ends there"
     with pytest.raises(DataProviderError, match="before the first bar; choose an earlier stretch"):
         market_for(lab, spec_of(DIPS), Stretch(None, day(31), None))
+
+
+def test_a_verdict_on_a_market_that_ended_is_derived_again_bit_for_bit(
+    lab: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = synthetic_market(Plan(start_ms=FIRST_MS, bars=24 * 120, seed=11))
+    stocked(lab, made.spot, dead_from(made.perp, day(100)))
+    told_by(lab, listed(-1, btc(minimum="7")), listed(110, btc(minimum="9", status="SETTLING", delivery_ms=day(100))))
+    spec = spec_of(CARRY)
+    StrategyRepository(lab.strategies).save(spec)
+    run_backtest(spec.id, None, None, None)
+    assert "480 later bars left out" in capsys.readouterr().out
+    told_by(lab, listed(111, btc(minimum="11", status="SETTLING", delivery_ms=day(100))))
+    assert run_verify(spec.id) == 0, "the evidence names its stretch and its rules; a snapshot of later changes neither"
+    assert "same, bit for bit" in capsys.readouterr().out
 
 
 def test_between_two_snapshots_the_candles_say_when_it_ended_and_without_them_the_later_one_does(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import DATA, needs_data
@@ -311,15 +313,24 @@ def test_a_day_without_a_change_costs_no_file_and_moves_what_is_known_of_the_las
     assert known.age_ms(day(5.5)) == DAY_MS // 2
 
 
-def test_snapshots_come_in_any_order_and_one_between_two_that_agree_parts_them(tmp_path: Path) -> None:
-    store = UniverseStore(tmp_path)
-    for number, minimum in ((0, "5"), (4, "5"), (2, "7"), (3, "5"), (1, "5")):
-        store.save(listed(number, perp(minimum=minimum)))
-    universe = Universe(store.snapshots())
-    for at, minimum in ((0, 5), (1.5, 5), (2, 7), (2.9, 7), (3, 5), (4, 5)):
-        known = universe.of(Market.PERP, "AAAUSDT", day(at)).listing
+@settings(max_examples=25, deadline=None)
+@given(days=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("57")), unique_by=lambda one: one[0], max_size=7))
+@example(days=[(0, "5"), (4, "5"), (2, "7")])
+@example(days=[(0, "5"), (4, "5"), (2, "7"), (3, "5"), (1, "5")])
+def test_snapshots_come_in_any_order_and_say_the_same(days: list[tuple[int, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = UniverseStore(Path(folder))
+        for number, minimum in days:
+            store.save(listed(number, perp(minimum=minimum)))
+        held = store.snapshots()
+    universe = Universe(held)
+    for number, minimum in days:
+        known = universe.of(Market.PERP, "AAAUSDT", day(number)).listing
         assert known is not None
-        assert known.value.min_notional == minimum, at
+        assert (known.value.min_notional, known.age_ms(day(number)) >= 0) == (Decimal(minimum), True)
+    assert all(one.confirmed_ms < following.taken_ms for one, following in pairwise(held)), "nothing holds twice"
+    recorded = {number for number, _ in days}
+    assert {one.taken_ms for one in held} <= {day(number) for number in recorded}
 
 
 def test_a_file_is_its_own_witness(tmp_path: Path) -> None:
