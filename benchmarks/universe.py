@@ -62,11 +62,13 @@ def year_of(name: str, market: Market, symbol: str) -> dict[str, float]:
         for day in range(DAYS):
             file, content = packed(changed(first, day))
             (store.root / file).write_bytes(content)
-        load_s = seconds(lambda: store.snapshots(first.kind))
+        load_s = seconds(lambda: store.snapshots(first.kind, symbol=symbol))
+        load_all_s = seconds(lambda: store.snapshots(first.kind))
         universe = Universe(store.snapshots(first.kind))
         at_ms = first.taken_ms + 200 * DAY_MS
         return {
             f"load_year_{market}_s": load_s,
+            f"load_year_{market}_every_symbol_s": load_all_s,
             f"ask_{market}_s": seconds(lambda: universe.of(market, symbol, at_ms)),
         }
 

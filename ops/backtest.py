@@ -163,7 +163,8 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     tape = _tape(home, spec, own, stretch)
     if spec.reads_basis and not is_carry:
         spot = _spot_of_basis(home, spec, stretch)
-    universe = Universe(UniverseStore(home.tapes).snapshots(*_kinds(own, needs_spot=spot is not None)))
+    kinds = _kinds(own, needs_spot=spot is not None)
+    universe = Universe(UniverseStore(home.tapes).snapshots(*kinds, symbol=symbol))
     tape, told = ended(tape, universe.end_of(own, symbol))
     if is_carry:
         tape, unsettled = until_settled(tape, universe.funding_told(symbol))

@@ -50,7 +50,7 @@ def run_show(symbol: str, as_of: str | None) -> int:
         SettingsError: a flag is wrong.
     """
     symbol, at_ms = symbol_of(symbol), _at(as_of)
-    universe = _universe()
+    universe = _universe(symbol)
     known = [universe.of(market, symbol, at_ms) for market in Market]
     named = [one for one in known if one.earliest is not None]
     print(f"{symbol} as of {iso(at_ms)}")
@@ -143,5 +143,5 @@ def _at(as_of: str | None) -> int:
     return Clock().now_ms() if as_of is None else time_of("--as-of", as_of)
 
 
-def _universe() -> Universe:
-    return Universe(UniverseStore(find_home().tapes).snapshots())
+def _universe(symbol: str | None = None) -> Universe:
+    return Universe(UniverseStore(find_home().tapes).snapshots(symbol=symbol))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import DATA, needs_data
 from trading.domain.clock import iso, parse_iso
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.instrument import Market
 from trading.market import universe_snapshot
 from trading.market.funding_schedule import Told
@@ -316,6 +316,8 @@ def test_a_day_without_a_change_costs_no_file_and_moves_what_is_known_of_the_las
 @settings(max_examples=25, deadline=None)
 @given(days=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("57")), unique_by=lambda one: one[0], max_size=7))
 @example(days=[(0, "5"), (4, "5"), (2, "7")])
+@example(days=[(0, "5"), (2, "5"), (3, "5"), (1, "7")])
+@example(days=[(0, "5"), (3, "5"), (2, "5"), (1, "7")])
 @example(days=[(0, "5"), (4, "5"), (2, "7"), (3, "5"), (1, "5")])
 def test_snapshots_come_in_any_order_and_say_the_same(days: list[tuple[int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -333,6 +335,16 @@ def test_snapshots_come_in_any_order_and_say_the_same(days: list[tuple[int, str]
     assert {one.taken_ms for one in held} <= {day(number) for number in recorded}
 
 
+@needs_data
+@pytest.mark.parametrize("kind", [Kind.SPOT, Kind.PERP, Kind.BRACKETS])
+def test_one_symbol_is_read_without_the_others_and_says_the_same(recorded: UniverseStore, kind: Kind) -> None:
+    every = recorded.snapshots(kind)
+    for symbol in [*sorted(every[0].rows)[:: max(1, len(every[0].rows) // 5)], "BTC", "TCUSDT", 'B"\n', ""]:
+        for whole, one in zip(every, recorded.snapshots(kind, symbol=symbol), strict=True):
+            assert one.rows == ({symbol: whole.rows[symbol]} if symbol in whole.rows else {})
+            assert (one.taken_ms, one.is_complete, one.source) == (whole.taken_ms, whole.is_complete, whole.source)
+
+
 def test_a_file_is_its_own_witness(tmp_path: Path) -> None:
     store = UniverseStore(tmp_path)
     _, name = store.save(listed(0, perp()))
@@ -340,6 +352,11 @@ def test_a_file_is_its_own_witness(tmp_path: Path) -> None:
     whole = path.read_bytes()
     assert unpacked(name, whole) == listed(0, perp())
     assert packed(unpacked(name, whole)) == (name, whole)
+    assert json.loads(gzip.decompress(whole))["rows"]["AAAUSDT"]["min_notional"] == "5"
+    (store.root / "confirmed.json").write_text('{"schema": 1, "seen_ms": {"a": ["yesterday"]}}')
+    with pytest.raises(StateFileError, match="not times by file"):
+        store.snapshots()
+    (store.root / "confirmed.json").unlink()
     for damaged in (whole[:-9], gzip.compress(gzip.decompress(whole).replace(b'"5"', b'"6"')), b"nothing"):
         path.write_bytes(damaged)
         with pytest.raises(DataProviderError, match=r"perp-20240101T000000Z-[0-9a-f]{12}\.json\.gz: "):
