@@ -168,7 +168,9 @@ def _worth_a_look(case: Case) -> bool:
         )
     if case.tapes.spot is None:
         return case.ask([findings.refusal(GateReason.DATA_MISSING, "A carry needs the spot tape too; fetch it.")])
-    return case.ask(cheap_rejection.of_funding(tape, parameters, Window(0, middle.stop), settings))
+    return case.ask(cheap_rejection.of_settlements(tape)) and case.ask(
+        cheap_rejection.of_funding(tape, parameters, Window(0, middle.stop), settings)
+    )
 
 
 def power_now(case: Case, *, together_with: int = 0) -> Power:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import structlog
 
-from ops.jobs import backup, evaluation, news, onchain, parity, reports, research, trading_loop, tuner
+from ops.jobs import backup, evaluation, news, onchain, parity, reports, research, trading_loop, tuner, universe
 from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
@@ -54,6 +54,7 @@ JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "hourly_report": reports.hourly,
     "heartbeat": reports.heartbeat,
     "insights": reports.insights,
+    "universe": universe.run,
     "parity": parity.run,
     "daily_summary": reports.daily,
     "weekly_backup": backup.weekly,

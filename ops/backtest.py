@@ -20,17 +20,22 @@ from ai_brain.evidence.verdict import Verdict
 from ai_brain.strategy_evaluator import evaluate
 from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
-from ops.known_rules import rules_for
 from ops.learning import open_learning_db
+from ops.rules_as_of import rules_as_of
 from ops.settings import read_settings
 from ops.verify import verify
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch
+from trading.market.delisting import ended
+from trading.market.funding_schedule import Lack, Told, missing_settlements
 from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
 from trading.market.tape import Tape
+from trading.market.universe import Universe
+from trading.market.universe_snapshot import Kind
+from trading.market.universe_store import UniverseStore
 from trading.storage.files import write_atomic, write_json
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
@@ -66,7 +71,7 @@ def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | N
     home = find_home()
     stretch = Stretch(tape, *span_of_days(start, end))
     spec, is_ours = find_spec(home, wanted)
-    tapes = tapes_for(home, spec, stretch)
+    tapes, told = market_for(home, spec, stretch)
     settings = read_settings(home.settings_file)
     home.make()
     database = open_learning_db(home, read_environment(home))
@@ -80,6 +85,8 @@ def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | N
     finally:
         database.close()
     print(evidence_markdown(judgement.evidence))
+    for line in told:
+        print(f"Market: {line}")
     for line in file_it(home, spec, judgement, is_ours=is_ours):
         print(line)
     return 1 if judgement.evidence.verdict is Verdict.REJECTED else 0
@@ -141,24 +148,67 @@ def find_spec(home: Home, wanted: str) -> tuple[StrategySpec, bool]:
     return spec, ours.id == spec.id and spec_sha256(ours) == spec_sha256(spec)
 
 
-def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
-    """The recorded market of a spec; of a carry, and of rules that read the basis, spot too, cut to what both have.
+def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes, tuple[str, ...]]:
+    """The recorded market of a spec under its rules as of then, and what to tell of both.
+
+    Of a carry, and of rules that read the basis, spot too, cut to what both have. Bars after a market's end are left
+    out, and those of a carry after its last settlement.
 
     Raises:
-        DataProviderError: it is not recorded.
+        DataProviderError: it is not recorded, or had ended before.
     """
+    is_carry, symbol = isinstance(spec.parameters, CarryParameters), spec.market.native_symbol
+    own = Market.PERP if is_carry else spec.market.market
+    spot = _tape(home, spec, Market.SPOT, stretch) if is_carry else None
+    tape = _tape(home, spec, own, stretch)
+    if spec.reads_basis and not is_carry:
+        spot = _spot_of_basis(home, spec, stretch)
+    kinds = _kinds(own, needs_spot=spot is not None)
+    universe = Universe(UniverseStore(home.tapes).snapshots(*kinds, symbol=symbol))
+    tape, told = ended(tape, universe.end_of(own, symbol))
+    if is_carry:
+        tape, unsettled = until_settled(tape, universe.funding_told(symbol))
+        told += unsettled
+    elif own is Market.PERP:
+        told += not_charged(tape, universe.funding_told(symbol))
+    if spot is not None:
+        spot, of_spot = ended(spot, universe.end_of(Market.SPOT, symbol))
+        tape, spot = shared_stretch(tape, spot)
+        told += of_spot
+    found = rules_as_of(universe, spec, tape.start_ms, tape.end_ms)
     fees = read_settings(home.settings_file).fees
-    costs, carry_costs = fees.costs(spec.market.market), fees.carry_costs()
-    conditions = Conditions(rules=rules_for(spec), costs=costs, carry_costs=carry_costs)
-    if not isinstance(spec.parameters, CarryParameters):
-        tape = _tape(home, spec, spec.market.market, stretch)
-        if not spec.reads_basis:
-            return Tapes(tape, conditions)
-        perp, spot = shared_stretch(tape, _spot_of_basis(home, spec, stretch))
-        return Tapes(perp, conditions, spot)
-    spot, perp = (_tape(home, spec, market, stretch) for market in (Market.SPOT, Market.PERP))
-    perp, spot = shared_stretch(perp, spot)
-    return Tapes(perp, conditions, spot)
+    conditions = Conditions(rules=found.rules, costs=fees.costs(spec.market.market), carry_costs=fees.carry_costs())
+    return Tapes(tape, conditions, spot), (*told, *found.told)
+
+
+def _kinds(own: Market, *, needs_spot: bool) -> list[Kind]:
+    """The snapshots that tell of a spec's markets."""
+    of_perp = [Kind.PERP, Kind.BRACKETS, Kind.FUNDING] if own is Market.PERP else []
+    return of_perp + [Kind.SPOT] * (needs_spot or own is Market.SPOT)
+
+
+def not_charged(perp: Tape, told: Sequence[Told] = ()) -> tuple[str, ...]:
+    """Of rules on a perpetual: that settlements are missing, whose funding their trades are not charged."""
+    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms, told)
+    if not missing:
+        return ()
+    lost = f"{len(missing)}, the first at {missing[0]}"
+    return (f"{perp.market} {perp.symbol}: settlements missing: {lost}; their funding is not charged",)
+
+
+def until_settled(perp: Tape, told: Sequence[Told] = ()) -> tuple[Tape, tuple[str, ...]]:
+    """A carry's perpetual up to the first settlement after which none is recorded, and what to tell of it.
+
+    The archive publishes settlements by whole months: the running month has bars, and no payment is not a payment of
+    zero.
+    """
+    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms, told)
+    lost = next((one for one in missing if one.lack is Lack.AFTER), None)
+    if lost is None:
+        return perp, ()
+    kept = perp.window(perp.start_ms, lost.time_ms // perp.interval_ms * perp.interval_ms)
+    line = f"{perp.market} {perp.symbol}: settlements are recorded until before {iso(lost.time_ms)}, "
+    return kept, (f"{line}{len(perp) - len(kept):,} later bars left out; fetch the rest of them",)
 
 
 def file_it(home: Home, spec: StrategySpec, judgement: Judgement, *, is_ours: bool) -> list[str]:

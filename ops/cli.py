@@ -7,39 +7,25 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
-from trading.domain.errors import NetworkDownError, TradingEngineError
+from ops.cli_universe import universe_app
+from ops.outcome import told
 
 app = typer.Typer(
     name="lab", no_args_is_help=True, add_completion=False, help="AI Trading Lab", pretty_exceptions_enable=False
 )
 history_app = typer.Typer(no_args_is_help=True, help="Recorded markets.")
 app.add_typer(history_app, name="history")
+app.add_typer(universe_app, name="universe")
 trace_app = typer.Typer(
     no_args_is_help=True, help="Follow a number to the bars, fills or funding records it came from."
 )
 app.add_typer(trace_app, name="trace")
-
-
-def told(work: Callable[[], int]) -> None:
-    """Run a command; an expected failure is one line and an exit code."""
-    try:
-        code = work()
-    except NetworkDownError as error:
-        print(f"lab: {error}; ./lab demo plays the whole lab without a network", file=sys.stderr)
-        code = 3
-    except TradingEngineError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
 
 
 @app.command()

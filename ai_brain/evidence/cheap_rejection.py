@@ -15,6 +15,7 @@ from ai_brain.evidence.power import power_sentence
 from ai_brain.evidence.verdict import Finding, Power
 from ai_brain.evidence.windows import Window
 from trading.domain.market import YEAR_MS
+from trading.market.funding_schedule import Lack, missing_settlements
 from trading.market.tape import Tape
 from trading.simulator.costs import Costs
 from trading.simulator.simulate import signals
@@ -109,6 +110,22 @@ def of_funding(perp: Tape, parameters: CarryParameters, before: Window, settings
     reached = int(np.count_nonzero(apr >= parameters.entry_apr_fraction))
     note = f"{reached} of {len(apr)} settled rates reach the entry of {parameters.entry_apr_fraction:.1%} a year."
     return [enough, at_least(GateReason.TOO_FEW_SIGNALS, reached, 1, note)]
+
+
+def of_settlements(perp: Tape) -> list[Finding]:
+    """A settlement that is not recorded would be stepped over as a payment of zero: then a carry is not judged at all.
+
+    What lies before the first recorded one does no harm: without an expectation nothing is entered.
+    """
+    missing = missing_settlements(perp.funding, perp.start_ms, perp.end_ms)
+    lost = [settlement for settlement in missing if settlement.lack in (Lack.HOLE, Lack.AFTER)]
+    if not lost:
+        return []
+    note = (
+        f"Settlements of {perp.symbol} missing: {len(lost)}, the first at {lost[0]}. A carry lives on them: fetch "
+        "them, or choose a stretch that has all of its own."
+    )
+    return [refusal(GateReason.DATA_MISSING, note)]
 
 
 def _expected_move_fraction(tape: Tape, parameters: RuleParameters) -> float | None:

@@ -21,7 +21,8 @@ from trading.storage.home import Home
 
 KEPT = 8
 """Archives; older ones are removed."""
-PARTS = (".env", "lab.yaml", "strategies", "state", "logs")
+PARTS = (".env", "lab.yaml", "strategies", "state", "logs", "market/universe")
+"""Of the market only what cannot be fetched again: what the venue once listed."""
 LEFT_OUT = (".lock", ".tmp", ".db-wal", ".db-shm")
 """Ends of names that mean nothing elsewhere: locks, half-written files, and what the copy of a database contains."""
 

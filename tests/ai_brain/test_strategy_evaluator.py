@@ -38,7 +38,7 @@ from trading.domain.clock import Clock, parse_iso
 from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
 from trading.market.importers import import_recorded
-from trading.market.tape import Tape
+from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.carry import CARRY_RULES
 from trading.simulator.costs import Costs, MarketRules
 from trading.storage.home import Home
@@ -273,6 +273,26 @@ def test_a_cheap_refusal_costs_no_trial(bench: Bench, spec: StrategySpec, tapes:
     assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, reason)
     assert (bench.ledger.looks(), bench.ledger.count()) == (0, 0)
     assert evidence.stretches == ()
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        (slice(30, 31), "Settlements of BTCUSDT missing: 1, the first at 2023-11-25T08:00:00Z (between two"),
+        (slice(-4, None), "Settlements of BTCUSDT missing: 4, the first at"),
+    ],
+    ids=["a hole", "the end"],
+)
+def test_a_missing_settlement_is_never_a_payment_of_zero_the_carry_is_not_judged(
+    bench: Bench, lost: slice, told: str
+) -> None:
+    spot, perp = funded_pair(2000, 1, rate=0.0001)
+    f = perp.funding
+    left = Funding(*(np.delete(column, lost) for column in (f.time_ms, f.rate, f.mark_price)))
+    evidence = evaluate(carry_spec(), Tapes(make_tape(replace(perp, funding=left)), CONDITIONS, spot), bench).evidence
+    assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.DATA_MISSING)
+    assert told in evidence.findings[-1].note
+    assert (bench.ledger.looks(), bench.graveyard.count_by_reason()) == (0, {})
 
 
 def test_books_that_are_off_by_two_cents_are_quarantined(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from ai_brain.evidence.filing import evidence_folder
 from ai_brain.ideas import Asked, read_ideas
 from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import account_path, load_account
-from ops import get_status
+from ops import get_status, universe
 from ops.approve_strategy import approve_strategy
 from ops.backtest import run_backtest
 from ops.fetch import Sources, Wanted, fetch
@@ -54,6 +54,7 @@ from tests.ops.giving import (
 )  # fmt: skip
 from tests.ops.test_backtest import BASIS
 from tests.ops.world import CARRY
+from tests.trading.market.test_universe import day, listed, perp
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
@@ -66,6 +67,7 @@ from trading.market.archive_rows import candles_of
 from trading.market.history_intake import Stretch
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.market.tape import make_tape
+from trading.market.universe_store import UniverseStore
 from trading.notify.telegram import Telegram
 from trading.risk.counters import RiskCounters
 from trading.storage.home import Home
@@ -234,6 +236,21 @@ def with_times(change: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Give
     return give
 
 
+def imported_universe(text: str) -> Give:
+    """A saved answer of the venue, in a home that knows three contracts of the day before."""
+
+    def give(place: Place) -> Told:
+        UniverseStore(place.home.tapes).save(listed(0, perp("AAAUSDT"), perp("BBBUSDT"), perp("CCCUSDT")))
+        path = place.folder / "saved.json"
+        path.write_text(text)
+        return command(lambda: universe.run_import([path], None, partial=False))
+
+    return give
+
+
+CUT_DOWN = json.dumps({"serverTime": day(1), "symbols": [perp("AAAUSDT")]})
+
+
 def torn_parquet(place: Place) -> Told:
     (place.folder / "spot_BTCUSDT_1h.parquet").write_bytes(b"PAR1 and then the disk was full")
     return command(lambda: run_import(place.folder, "BTCUSDT", "1h"))
@@ -327,6 +344,8 @@ BAD_INPUTS = (
     Case("something that is no zip", "public archive", archive_says(b"<html>Bad gateway</html>")),
     Case("a month that is not there", "public archive", archive_says(b"<Error><Code>NoSuchKey</Code></Error>")),
     Case("no network", "`lab history fetch`", no_network),
+    Case("a document that is none of the venue's", "`lab universe import`", imported_universe('{"code": -1121}')),
+    Case("an exchange info that was cut down", "`lab universe import`", imported_universe(CUT_DOWN)),
     # files of state
     Case("half a heartbeat", "`state/heartbeat.json`", broken_heartbeat),
     Case("a list", "`state/schedule.json`", broken_schedule),

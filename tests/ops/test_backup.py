@@ -29,6 +29,8 @@ def furnished(home: Home) -> Home:
     home.log_file.write_text("a line\n")
     home.tapes.mkdir()
     (home.tapes / "large.parquet").write_bytes(b"x" * 1000)
+    (home.tapes / "universe").mkdir()
+    (home.tapes / "universe" / "perp-20240101T000000Z-0123456789ab.json.gz").write_bytes(b"what the venue listed")
     (home.state / "lab.lock").write_text("4711")
     (home.state / ".heartbeat.json.1.tmp").write_text("half")
     audit = AuditLog(home.audit_file)
@@ -57,6 +59,9 @@ def test_it_holds_no_tapes_no_locks_and_nothing_half_written(home: Home) -> None
         names = tar.getnames()
     assert not [name for name in names if name.endswith((".lock", ".tmp", ".parquet", "-wal", "-shm"))]
     assert {".env", "lab.yaml", "state/audit.jsonl", "logs/ai_lab.log"} <= set(names)
+    assert [name for name in names if name.startswith("market")] == [
+        "market/universe/perp-20240101T000000Z-0123456789ab.json.gz"
+    ], "what the venue once listed cannot be fetched again"
     assert not any(name.startswith("backups") for name in names)
 
 

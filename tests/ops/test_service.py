@@ -38,8 +38,11 @@ from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Event
+from trading.domain.instrument import Market
 from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
+from trading.market.universe import Universe
+from trading.market.universe_store import UniverseStore
 from trading.risk.arming import write_armed
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
@@ -210,6 +213,33 @@ async def test_the_chains_pages_are_read_for_the_next_prompt_and_their_faults_ar
     assert address.endswith("/fees/recommended")
     assert "JSON" in why
     assert "job.failed" not in [event.name for event in heard]
+
+
+async def test_what_the_venue_lists_is_recorded_once_and_a_second_day_without_a_change_costs_no_file(
+    lab_home: Home, world: World
+) -> None:
+    heard: list[Event] = []
+    async with running(lab_home, jobs={**LOOP, "universe": JOBS["universe"]}, hear=heard.append) as (service, task):
+        await until(lambda: service.schedule.has_run("universe"), task)
+        await JOBS["universe"](service.lab)
+        universe = Universe(UniverseStore(lab_home.tapes).snapshots())
+        known = universe.of(Market.PERP, "BTCUSDT", service.lab.clock.now_ms())
+        listed = service.lab.instruments[Market.PERP]
+    assert known.listing is not None
+    assert known.listing.source == world.url
+    v = known.listing.value
+    assert (v.is_trading, v.tick, v.lot, v.min_notional) == (True, listed.tick, listed.lot, listed.min_notional)
+    assert known.brackets is not None
+    assert known.brackets.value == listed.brackets
+    assert known.funding is not None
+    assert known.funding.value.interval_ms == 8 * 3_600_000
+    first, again = ([str(line) for line in told] for told in (
+        cast("list[str]", event.facts["documents"]) for event in heard if event.name == "universe.recorded"
+    ))  # fmt: skip
+    assert [line.partition(" ")[0] for line in first] == ["spot", "perp", "funding", "brackets"]
+    assert all("symbols: kept, " in line for line in first)
+    assert all("nothing changed since" in line or "known already" in line for line in again)
+    assert len(list((lab_home.tapes / "universe").glob("*.json.gz"))) == 4
 
 
 async def test_a_bug_in_a_job_that_only_thinks_parks_it_with_an_alert(lab_home: Home, world: World) -> None:

@@ -131,6 +131,23 @@ class BinanceMarket:
         found = answers(await line.ask("fapiPublicGetFundingRate", params, where=where), where)
         return sorted((parse_market.funding_rate(row) for row in found), key=lambda rate: rate.time_ms)
 
+    async def exchange_info(self, market: Market) -> object:
+        """Everything the venue lists on a market and its filters, as it answers it; some MB of spot."""
+        line = await self._line(market)
+        return await line.ask(_named(market, "GetExchangeInfo"), {}, where=f"{market} exchange info")
+
+    async def funding_info(self) -> object:
+        """Interval and cap of every contract that has its own, as the venue answers it."""
+        line = await self._line(Market.PERP)
+        return await line.ask("fapiPublicGetFundingInfo", {}, where="perp funding info")
+
+    async def leverage_brackets(self) -> object | None:
+        """The margin tables of all contracts, as the venue answers them; None: asking needs a key and there is none."""
+        if self._access.api_key is None:
+            return None
+        line = await self._line(Market.PERP)
+        return await line.ask("fapiPrivateGetLeverageBracket", {}, where="perp leverage brackets")
+
     async def stream_bars(self, subscriptions: Sequence[Subscription]) -> AsyncIterator[Bar]:
         """Live candles: every closed one once and in order, running updates in between; ends when closed."""
         for market, symbol, interval in subscriptions:

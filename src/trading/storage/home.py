@@ -29,7 +29,7 @@ class Home:
 
     @property
     def tapes(self) -> Path:
-        """The Parquet store of recorded markets; large, can be fetched again, not part of a backup."""
+        """The Parquet store of recorded markets; large, can be fetched again: of it only `universe` is in a backup."""
         return self.root / "market"
 
     @property
