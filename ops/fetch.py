@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ops.environment import find_home
 from ops.flags import fetchable_of, interval_of, span_of_days, symbol_of, ticks_of
-from ops.history_words import lines_of, lines_of_comparison, lines_of_ticks
+from ops.history_words import lines_of, lines_of_comparison, lines_of_settlements, lines_of_ticks
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from trading.domain.clock import Clock
@@ -24,6 +24,8 @@ from trading.domain.market import INTERVAL_MS
 from trading.exchange.binance import Binance
 from trading.market.archive import Archive, archive_at
 from trading.market.archive_files import BASE_URL, Ticks
+from trading.market.funding_schedule import missing_settlements
+from trading.market.gap_ledger import Listing
 from trading.market.history_books import SourceBook, sources_file
 from trading.market.history_compare import compare_with_own
 from trading.market.history_fetch import HistoryFetch
@@ -33,6 +35,8 @@ from trading.market.history_settlements import fetch_settlements
 from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.ticks import TickShelf
+from trading.market.universe import Universe
+from trading.market.universe_store import UniverseStore
 from trading.storage.home import Home
 
 FUNDING = "funding"
@@ -104,6 +108,7 @@ async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str
     """
     store, books = TapeStore(home.tapes), home.tapes / "ledger"
     want = wanted.stretch
+    universe = Universe(UniverseStore(home.tapes).snapshots(symbol=want.symbol))
     candles_ms = want.end_ms - want.start_ms
     async with archive_at(sources.archive_url, sources.clock) as archive:
         for name in wanted.names:
@@ -116,10 +121,32 @@ async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str
                     )
                 else:
                     fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told)
-                    report = await fetcher.candles(Series(name), want)
+                    report = await fetcher.candles(Series(name), want, listing=_listing(universe, Series(name), want))
             _say(out, lines_of(report))
+            if name == FUNDING:
+                _say(out, _not_settled(store, want, universe))
         await _compare(store, archive, books, wanted, sources, out)
         await _ticks(home, archive, wanted, sources, out)
+
+
+def _listing(universe: Universe, series: Series, want: Stretch) -> Listing:
+    """Since when and until when a symbol is traded, where the venue's snapshots tell the moment."""
+    market = Market.SPOT if series is Series.SPOT else Market.PERP
+    listed, ended = universe.of(market, want.symbol, want.end_ms).listed, universe.end_of(market, want.symbol)
+    return Listing(
+        listed.to_ms if listed is not None and listed.is_exact else None,
+        ended.to_ms if ended is not None and ended.is_exact else None,
+    )
+
+
+def _not_settled(store: TapeStore, want: Stretch, universe: Universe) -> Iterator[str]:
+    """Settlements that should be there and are not: gaps, never payments of zero."""
+    funding = store.funding(want.symbol, want.start_ms, want.end_ms)
+    if len(funding.time_ms):
+        first_ms = int(funding.time_ms[0])
+        yield from lines_of_settlements(
+            missing_settlements(funding, first_ms, want.end_ms, universe.funding_told(want.symbol))
+        )
 
 
 async def _compare(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from trading.domain.clock import iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.archive_files import Ticks
+from trading.market.funding_schedule import MissingSettlement
 from trading.market.gap_ledger import Cause, Hole, in_words
 from trading.market.history_intake import Report, Stretch
 from trading.market.interval_check import Comparison
@@ -57,6 +58,15 @@ def lines_of_holes(holes: Iterable[Hole], interval_ms: int) -> Iterator[str]:
         yield f"    {in_words(hole, interval_ms)}"
     if len(found) > TOLD:
         yield f"    and {len(found) - TOLD:,} shorter ones, see market/ledger"
+
+
+def lines_of_settlements(missing: Sequence[MissingSettlement]) -> Iterator[str]:
+    """Settlements that should be there and are not."""
+    if not missing:
+        yield "  no settlement is missing"
+        return
+    more = f" and {len(missing) - TOLD} more" if len(missing) > TOLD else ""
+    yield f"  settlements missing: {', '.join(map(str, missing[:TOLD]))}{more}"
 
 
 def lines_of_import(tape: Tape, saved: Saved, holes: Iterable[Hole]) -> Iterator[str]:

@@ -6,9 +6,10 @@ import asyncio
 from functools import partial
 
 from ops.environment import find_home, read_environment
+from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from ops.universe import line_of
-from ops.wiring import lab_clock, make_venue
+from ops.wiring import make_venue
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.exchange.binance import Binance
