@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
+from ops.cli_history import history_app
 from ops.cli_universe import universe_app
 from ops.outcome import told
 
 app = typer.Typer(
     name="lab", no_args_is_help=True, add_completion=False, help="AI Trading Lab", pretty_exceptions_enable=False
 )
-history_app = typer.Typer(no_args_is_help=True, help="Recorded markets.")
 app.add_typer(history_app, name="history")
 app.add_typer(universe_app, name="universe")
 trace_app = typer.Typer(
@@ -170,68 +170,6 @@ def worker(
     from ops.worker import run_worker_command
 
     told(lambda: run_worker_command(cluster, threads, memory, listen))
-
-
-@history_app.command("fetch")
-def history_fetch(
-    symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
-    start: Annotated[str, typer.Option("--from", help="First day or year, such as 2024-01-01 or 2019.")],
-    end: Annotated[str | None, typer.Option("--to", help="Day after the last; without it, now.")] = None,
-    interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
-    market: Annotated[str, typer.Option(help="Any of spot,perp,mark,premium,funding, with commas.")] = "spot,perp",
-    ticks: Annotated[str, typer.Option(help="Also aggTrades,bookTicker of these markets, by the day.")] = "",
-    again: Annotated[
-        bool, typer.Option("--again", help="Fetch what is held too: has the exchange restated it?")
-    ] = False,
-    compare: Annotated[
-        bool, typer.Option(help="Compare what is made of minutes with the exchange's own hours.")
-    ] = True,
-) -> None:
-    """Fetch history from Binance's public archive, the rest from the exchange; may be killed and begun again."""
-    from ops.fetch import run_fetch
-
-    told(lambda: run_fetch(symbol.upper(), start, end, interval, market, ticks, again=again, compare=compare))
-
-
-@history_app.command("show")
-def history_show(
-    symbol: Annotated[str | None, typer.Argument(help="Such as BTCUSDT: every gap of it, with its evidence.")] = None,
-) -> None:
-    """What is on the shelf, what is missing of it and why."""
-    from ops.history_show import run_show
-
-    told(lambda: run_show(None if symbol is None else symbol.upper()))
-
-
-@history_app.command("import")
-def history_import(
-    folder: Annotated[Path, typer.Argument(help="Folder of recorded Parquet files.")],
-    symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
-    interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
-) -> None:
-    """Import recorded files into the store, both markets, with their gaps told."""
-    from ops.history_import import run_import
-
-    told(lambda: run_import(folder, symbol.upper(), interval))
-
-
-@history_app.command("copy")
-def history_copy() -> None:
-    """Bring the PostgreSQL or TimescaleDB database that MARKET_DB_URL names up to what the shelf holds."""
-    from ops.history_copy import run_copy
-
-    told(run_copy)
-
-
-@history_app.command("sync")
-def history_sync(
-    url: Annotated[str, typer.Argument(help="s3://bucket/prefix, gs://…, az://…; credentials from the environment.")],
-    symbol: Annotated[str | None, typer.Option(help="Only this one.")] = None,
-) -> None:
-    """Bring the shelf and a shared one on object storage in step, both ways; what is shared counts."""
-    from ops.history_sync import run_sync
-
-    told(lambda: run_sync(url, None if symbol is None else symbol.upper()))
 
 
 @trace_app.command("bars")
