@@ -19,6 +19,9 @@ from trading.domain.errors import DataProviderError, OrderRejectedError, RateLim
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.errors import is_clock_error, translate
+from trading.exchange.rate_budget import RateBudget
+from trading.exchange.rate_plan import budget_of
+from trading.exchange.request_weights import request_of
 
 Kline = Mapping[str, object]
 """The `k` of a kline event, as the venue wrote it."""
@@ -33,6 +36,28 @@ class _OurBinance:
     lab_clock: Clock
     lab_offset_ms: int = 0
     lab_on_kline: Callable[[Kline], None]
+    lab_market: Market
+    lab_budget: RateBudget | None = None
+
+    async def throttle(self, cost: object = None) -> None:
+        """ccxt's own spacing of requests, where no shared budget does that; its spacing of socket messages stays."""
+        if self.lab_budget is None:
+            await super().throttle(cost)  # type: ignore[misc]
+
+    async def fetch2(self, path: str, api: str, method: str, params: Mapping[str, object], config: object) -> object:
+        """As ccxt, with a place in the shared budget first: before the stamp and the signature, which age."""
+        if self.lab_budget is not None:
+            request = request_of(self.lab_market, api, method, path, params)
+            await self.lab_budget.take(request, where=f"{self.lab_market} {method} {path}")
+        return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
+
+    def on_rest_response(self, *args: object) -> object:
+        """As ccxt, letting the shared budget hear what the venue says of its limits."""
+        if self.lab_budget is not None:
+            status, url, method, headers = cast(tuple[int, str, str, Mapping[str, str]], (args[0], *args[2:5]))
+            was_order = method == "POST" and urlsplit(url).path.endswith("/order")
+            self.lab_budget.heard(status, headers, was_order=was_order)
+        return super().on_rest_response(*args)  # type: ignore[misc]
 
     def nonce(self) -> int:
         """Our clock as the venue reads its own, UTC milliseconds."""
@@ -101,7 +126,10 @@ class Line:
         self._is_timed = access.base_url is not None  # a venue of our own keeps the lab's time
         self._market = market
         self._client = (_OurSpot if market is Market.SPOT else _OurFutures)(_config(access))
-        self._client.lab_clock = access.clock
+        self._client.lab_clock, self._client.lab_market = access.clock, market
+        name = "binance-demo" if access.testnet else "binance"
+        self._budget = budget_of(access.rate, name, market, base_url=access.base_url, clock=access.clock)
+        self._client.lab_budget = self._budget
         if access.testnet:
             self._client.enable_demo_trading(True)
         if access.base_url is not None:
@@ -181,6 +209,8 @@ class Line:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+        if self._budget is not None:
+            self._budget.close()
 
     async def _time_first(self, *, writes: bool, where: str) -> None:
         """Learn the venue's time before the first stamp; without it nothing that changes something is sent."""
@@ -192,7 +222,10 @@ class Line:
             raise
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
-        return await getattr(self._client, endpoint)(dict(params))
+        answer: object = await getattr(self._client, endpoint)(dict(params))
+        if self._budget is not None and endpoint.endswith("GetExchangeInfo"):
+            self._budget.learn(answer)
+        return answer
 
     async def _again(self, endpoint: str, params: Mapping[str, object], where: str) -> object:
         try:
