@@ -134,7 +134,7 @@ class Limits:
             return _refusal(429, refusal(-1003, _TOO_MUCH.format(meter.weight_limit)), 60 - int(now_s % 60))
         meter.most_used = max(meter.most_used, meter.used)
         meter.orders += places
-        if meter.orders > meter.orders_limit:
+        if places and meter.orders > meter.orders_limit:
             return _refusal(429, refusal(-1015), None)
         return None
 

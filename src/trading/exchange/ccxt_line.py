@@ -44,10 +44,13 @@ class _OurBinance:
         if self.lab_budget is None:
             await super().throttle(cost)  # type: ignore[misc]
 
-    async def fetch2(self, path: str, api: str, method: str, params: Mapping[str, object], config: object) -> object:
+    async def fetch2(
+        self, path: str, api: str | Sequence[str], method: str, params: Mapping[str, object], config: object
+    ) -> object:
         """As ccxt, with a place in the shared budget first: before the stamp and the signature, which age."""
         if self.lab_budget is not None:
-            request = request_of(self.lab_market, api, method, path, params)
+            section = api if isinstance(api, str) else api[0]
+            request = request_of(self.lab_market, section, method, path, params)
             await self.lab_budget.take(request, where=f"{self.lab_market} {method} {path}")
         return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
 

@@ -37,15 +37,14 @@ from trading.exchange.rate_window import Priority
 from trading.exchange.request_weights import Request
 
 async def hammer():
-    budget = rate_budget.RateBudget(RateFile(Path(sys.argv[1]), Limits(1000, 20, 10)), Clock())
+    budget = rate_budget.RateBudget(RateFile(Path(sys.argv[1]), Limits(10_000, 20, 10)), Clock())
     granted = 0
-    for _ in range(150):
+    while True:
         try:
-            await budget.take(Request(7, Priority[sys.argv[2]]), where="hammer")
+            await budget.take(Request(1, Priority[sys.argv[2]]), where="hammer")
         except RateLimitError:
-            break
-        granted += 7
-    return granted
+            return granted
+        granted += 1
 
 rate_budget.PATIENCE_S = dict.fromkeys(Priority, 0.2)
 print("ready", flush=True)
@@ -107,8 +106,12 @@ async def drain(budget: RateBudget, request: Request) -> int:
 def test_processes_that_hammer_one_budget_together_never_exceed_it(path: Path):
     with process(HAMMER, str(path), "NORMAL") as a, process(HAMMER, str(path), "NORMAL") as b, \
          process(HAMMER, str(path), "NORMAL") as c:  # fmt: skip
-        granted = [int(one.communicate("go\n", timeout=20)[0]) for one in (a, b, c)]
-    assert sum(granted) == 800 // 7 * 7, granted
+        for one in (a, b, c):
+            assert one.stdin is not None
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        granted = [int(one.communicate(timeout=20)[0]) for one in (a, b, c)]
+    assert sum(granted) == 8000, granted
 
 
 async def test_when_fetchers_have_drained_the_rest_a_cancel_and_an_order_find_their_place(
