@@ -1,4 +1,4 @@
-"""Everything on one port: the exchange and its sockets, Telegram, a language model, news, a chain, faults, seen."""
+"""Everything on one port: two exchanges, Telegram, a language model, news, a chain, faults, and what was seen."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from sandbox.exchange.wire import answer, hang
 from sandbox.exchange.witness import Seen, Witness
 from sandbox.faults import Faults, read_faults
 from sandbox.gemini import GeminiDesk
+from sandbox.kraken import KrakenDesk
 from sandbox.news import NewsDesk
 from sandbox.telegram import TelegramDesk
 
@@ -77,6 +78,7 @@ def build(town: Town) -> Built:
     Witness(exchange, seen).add_routes(app)
     _fault_routes(app, faults)
     limits.add_routes(app)
+    KrakenDesk(exchange).add_routes(app)
     TelegramDesk(clock).add_routes(app)
     GeminiDesk(clock, town.gemini_script).add_routes(app)
     NewsDesk(clock, town.feed).add_routes(app)

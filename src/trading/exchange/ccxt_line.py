@@ -8,6 +8,7 @@ decimal texts into floats.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -18,8 +19,8 @@ from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
+from trading.exchange.budgeted import Budgeted
 from trading.exchange.errors import is_clock_error, translate
-from trading.exchange.rate_budget import RateBudget
 from trading.exchange.rate_plan import budget_of
 from trading.exchange.request_weights import request_of
 
@@ -30,37 +31,12 @@ _TIMEOUT_MS = 10_000
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
 
 
-class _OurBinance:
+class _OurBinance(Budgeted):
     """What we change in ccxt's clients: time, error noting, and candles as the venue writes them."""
 
     lab_clock: Clock
     lab_offset_ms: int = 0
     lab_on_kline: Callable[[Kline], None]
-    lab_market: Market
-    lab_budget: RateBudget | None = None
-
-    async def throttle(self, cost: object = None) -> None:
-        """ccxt's own spacing of requests, where no shared budget does that; its spacing of socket messages stays."""
-        if self.lab_budget is None:
-            await super().throttle(cost)  # type: ignore[misc]
-
-    async def fetch2(
-        self, path: str, api: str | Sequence[str], method: str, params: Mapping[str, object], config: object
-    ) -> object:
-        """As ccxt, with a place in the shared budget first: before the stamp and the signature, which age."""
-        if self.lab_budget is not None:
-            section = api if isinstance(api, str) else api[0]
-            request = request_of(self.lab_market, section, method, path, params)
-            await self.lab_budget.take(request, where=f"{self.lab_market} {method} {path}")
-        return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
-
-    def on_rest_response(self, *args: object) -> object:
-        """As ccxt, letting the shared budget hear what the venue says of its limits."""
-        if self.lab_budget is not None:
-            status, url, method, headers = cast(tuple[int, str, str, Mapping[str, str]], (args[0], *args[2:5]))
-            was_order = method == "POST" and urlsplit(url).path.endswith("/order")
-            self.lab_budget.heard(status, headers, was_order=was_order)
-        return super().on_rest_response(*args)  # type: ignore[misc]
 
     def nonce(self) -> int:
         """Our clock as the venue reads its own, UTC milliseconds."""
@@ -129,7 +105,8 @@ class Line:
         self._is_timed = access.base_url is not None  # a venue of our own keeps the lab's time
         self._market = market
         self._client = (_OurSpot if market is Market.SPOT else _OurFutures)(_config(access))
-        self._client.lab_clock, self._client.lab_market = access.clock, market
+        self._client.lab_clock = access.clock
+        self._client.lab_name, self._client.lab_request = str(market), partial(request_of, market)
         name = "binance-demo" if access.testnet else "binance"
         self._budget = budget_of(access.rate, name, market, base_url=access.base_url, clock=access.clock)
         self._client.lab_budget = self._budget

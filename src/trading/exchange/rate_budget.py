@@ -77,8 +77,9 @@ class RateBudget:
         if status == 429 and was_order and "retry-after" not in said:
             ordered = str(_MUCH)  # too many orders: Binance says that without a time; cancels may go on
         elif status in (418, 429):
-            away_ms = self._stay_away(said.get("retry-after", ""), status, now_ms)
-            self._unheard_ms = max(self._unheard_ms, away_ms)
+            asked = said.get("retry-after", "")
+            seconds = float(asked) if asked.replace(".", "", 1).isdigit() else DEFAULT_RETRY_AFTER_S
+            self._unheard_ms = max(self._unheard_ms, self._away_until_ms(seconds, now_ms))
         if not (used.isdigit() or ordered.isdigit() or self._unheard_ms):
             return
 
@@ -91,6 +92,16 @@ class RateBudget:
             return Shared(max(shared.quiet_until_ms, self._unheard_ms), weight, orders)
 
         if self._changed(now_ms, update) is not None:
+            self._unheard_ms = 0
+
+    def stay_away(self, seconds: float) -> None:
+        """The venue has asked for it in words that are no status; all processes are told."""
+        now_ms = self._clock.system_ms()
+        until_ms = self._unheard_ms = max(self._unheard_ms, self._away_until_ms(seconds, now_ms))
+        told = self._changed(
+            now_ms, lambda shared: replace(shared, quiet_until_ms=max(shared.quiet_until_ms, until_ms))
+        )
+        if told is not None:
             self._unheard_ms = 0
 
     def learn(self, exchange_info: object) -> None:
@@ -165,12 +176,8 @@ class RateBudget:
             retry_after_s=_LOCK_PATIENCE_S,
         )
 
-    def _stay_away(self, retry_after: str, status: int, now_ms: int) -> int:
-        """Until when, UTC milliseconds."""
-        seconds = float(retry_after) if retry_after.replace(".", "", 1).isdigit() else DEFAULT_RETRY_AFTER_S
-        log.warning(
-            "rate.stay_away", status=status, retry_after_s=seconds, note="no process of the lab sends meanwhile"
-        )
+    def _away_until_ms(self, seconds: float, now_ms: int) -> int:
+        log.warning("rate.stay_away", seconds=seconds, note="no process of the lab sends")
         return now_ms + min(int(seconds * 1000), LONGEST_BAN_MS)
 
     def _changed(self, now_ms: int, update: Callable[[Shared], Shared]) -> Shared | None:
