@@ -21,7 +21,7 @@ from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.budgeted import Budgeted
 from trading.exchange.errors import is_clock_error, translate
-from trading.exchange.rate_plan import budget_of
+from trading.exchange.rate_plan import BINANCE, budget_of
 from trading.exchange.request_weights import request_of
 
 Kline = Mapping[str, object]
@@ -108,7 +108,8 @@ class Line:
         self._client.lab_clock = access.clock
         self._client.lab_name, self._client.lab_request = str(market), partial(request_of, market)
         name = "binance-demo" if access.testnet else "binance"
-        self._budget = budget_of(access.rate, name, market, base_url=access.base_url, clock=access.clock)
+        limits, base_url = BINANCE[market], access.base_url
+        self._budget = budget_of(access.rate, name, market, limits, base_url=base_url, clock=access.clock)
         self._client.lab_budget = self._budget
         if access.testnet:
             self._client.enable_demo_trading(True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,11 +26,10 @@ class RatePlan:
     """`state/rate` of the lab's home."""
     on_loopback: bool = False
     """A venue on this machine has a budget too. Else it has none, so that a rehearsal at a thousand times life runs."""
-    limits: Mapping[Market, Limits] = field(default_factory=lambda: BINANCE)
 
 
 def budget_of(
-    plan: RatePlan | None, name: str, market: Market, *, base_url: str | None, clock: Clock
+    plan: RatePlan | None, name: str, market: Market, limits: Limits, *, base_url: str | None, clock: Clock
 ) -> RateBudget | None:
     """The budget of a host's market; None: the plan has none for it.
 
@@ -38,13 +37,14 @@ def budget_of(
         plan: None: no budgets at all.
         name: Of the venue, where it is the real one: `binance`, `binance-demo`.
         market: Spot and perpetuals are counted apart.
+        limits: Until the venue has told its own.
         base_url: Of another host; None: the venue's own.
         clock: For the system's time.
     """
     if plan is None or (is_loopback(base_url) and not plan.on_loopback):
         return None
     host = name if base_url is None else re.sub(r"[^a-z0-9.]+", "_", urlsplit(base_url).netloc.lower())
-    return RateBudget(RateFile(plan.folder / f"{host}-{market}", plan.limits[market]), clock)
+    return RateBudget(RateFile(plan.folder / f"{host}-{market}", limits), clock)
 
 
 def is_loopback(base_url: str | None) -> bool:

@@ -290,11 +290,16 @@ def test_only_orders_count_as_orders():
 
 def test_each_host_and_market_has_a_budget_and_a_rehearsal_has_none(tmp_path: Path):
     plan, clock = RatePlan(tmp_path), Clock()
-    assert budget_of(None, "binance", Market.SPOT, base_url=None, clock=clock) is None
+    assert budget_of(None, "binance", Market.SPOT, LIMITS, base_url=None, clock=clock) is None
     for url in ("http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:1"):
         assert is_loopback(url)
-        assert budget_of(plan, "binance", Market.SPOT, base_url=url, clock=clock) is None
-        assert budget_of(RatePlan(tmp_path, on_loopback=True), "x", Market.SPOT, base_url=url, clock=clock) is not None
-    assert budget_of(plan, "binance", Market.PERP, base_url="https://mirror.example:8443", clock=clock) is not None
+        assert budget_of(plan, "binance", Market.SPOT, LIMITS, base_url=url, clock=clock) is None
+        assert (
+            budget_of(RatePlan(tmp_path, on_loopback=True), "x", Market.SPOT, LIMITS, base_url=url, clock=clock)
+            is not None
+        )
+    assert (
+        budget_of(plan, "binance", Market.PERP, LIMITS, base_url="https://mirror.example:8443", clock=clock) is not None
+    )
     assert not is_loopback("https://mirror.example")
     assert not is_loopback(None)
