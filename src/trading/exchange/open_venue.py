@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
-from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
-from trading.domain.venue import MarketData, Venue
+from trading.domain.venue import ExchangeName, MarketData, Venue
 from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.exchange.unified_market import UnifiedMarket
 from trading.exchange.unified_terms import VENUES
-
-ExchangeName = Literal["binance", "kraken"]
-"""The words of `venue.exchange` in the settings, and of a strategy's market."""
 
 MARKETS: Mapping[ExchangeName, tuple[Market, ...]] = {
     "binance": (Market.SPOT, Market.PERP),
@@ -23,23 +18,28 @@ MARKETS: Mapping[ExchangeName, tuple[Market, ...]] = {
 """What the lab reads where."""
 
 
+TAKER_PCT: Mapping[ExchangeName, float] = {"binance": 0.1, "kraken": 0.4}
+"""What an account of no volume is charged a spot trade, percent of notional. Source: each exchange's fee schedule."""
+
+TRADES_AT: ExchangeName = "binance"
+"""Where the lab's orders go, whatever exchange its strategies are shown on paper."""
+
+
 def open_market_data(exchange: ExchangeName, access: Access) -> MarketData:
-    """The public side of an exchange; what it has to say is read at the first call."""
-    if exchange == "binance":
-        return open_account(exchange, access)
-    return UnifiedMarket(VENUES[exchange], access)
-
-
-def open_account(exchange: ExchangeName, access: Access) -> Venue:
-    """An account that can trade, with its public side.
+    """The public side of an exchange; what it has to say is read at the first call.
 
     Raises:
-        SettingsError: the lab sends no orders there, or one half of a key is missing.
+        SettingsError: one half of a key is missing.
     """
-    if exchange != "binance":
-        raise SettingsError(
-            f"venue.exchange={exchange}: public data and paper trading only; for live trading set it to binance"
-        )
+    return open_account(access) if exchange == TRADES_AT else UnifiedMarket(VENUES[exchange], access)
+
+
+def open_account(access: Access) -> Venue:
+    """The account that can trade, at `TRADES_AT`, with its public side.
+
+    Raises:
+        SettingsError: one half of a key is missing.
+    """
     return Binance(
         access.clock,
         base_url=access.base_url,

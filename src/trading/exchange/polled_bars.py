@@ -24,6 +24,8 @@ Subscription = tuple[Market, str, str]
 """Market, symbol (`BTCUSDT`), interval."""
 SETTLE_MS = 1_500
 """A close is asked for so long after it is due, milliseconds: venues take a moment."""
+OVERDUE_S, OVERDUE_MS = 2.0, 60_000
+"""A close that is late is asked for again after so many seconds, for so many milliseconds; then as usual."""
 _BREATH_S = 0.05
 """Between two rounds at least, real seconds: in a rehearsal lab minutes pass within a round trip."""
 _LONGEST_WAIT_S = 60.0
@@ -52,6 +54,8 @@ class PolledBars:
         self._clock, self._klines, self._page = clock, klines, page
         self._look_every_s = look_every_s
         self._sequences = {key: BarSequence(INTERVAL_MS[key[2]]) for key in dict.fromkeys(subscriptions)}
+        self._asked_ms = dict.fromkeys(self._sequences, 0)
+        """When a subscription was last asked about, lab time."""
         self._stopped = asyncio.Event()
         self._wait_s = 0.0
         """The venue did not answer: so long until the next round, real seconds; 0: it did."""
@@ -77,6 +81,7 @@ class PolledBars:
         start_ms = sequence.wanted_ms
         if start_ms is None:
             start_ms = self._clock.now_ms() // span_ms * span_ms
+        self._asked_ms[key] = self._clock.now_ms()
         try:
             page = await self._klines(key, start_ms, self._page)
         except TradingEngineError as error:
@@ -108,14 +113,19 @@ class PolledBars:
                 await asyncio.wait_for(self._stopped.wait(), timeout=self._wait_s)
             return
         now_ms = self._clock.now_ms()
-        dues = [
-            sequence.wanted_ms + INTERVAL_MS[key[2]] + SETTLE_MS
-            for key, sequence in self._sequences.items()
-            if sequence.wanted_ms is not None
-        ]
-        next_s = min([self._look_every_s, *((due_ms - now_ms) / 1000.0 for due_ms in dues if due_ms > now_ms)])
+        next_s = min(self._until_next_s(key, now_ms) for key in self._sequences)
         await self._clock.wait_s(self._stopped, next_s)
         breath_s = began_s + _BREATH_S - self._clock.real_s()
         if breath_s > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), timeout=breath_s)
+
+    def _until_next_s(self, key: Subscription, now_ms: int) -> float:
+        """When a subscription should be asked about next, lab seconds from now."""
+        wanted_ms = self._sequences[key].wanted_ms
+        if wanted_ms is None:
+            return self._look_every_s
+        due_ms = wanted_ms + INTERVAL_MS[key[2]] + SETTLE_MS
+        if self._asked_ms[key] < due_ms:
+            return min(self._look_every_s, max(0.0, (due_ms - now_ms) / 1000.0))
+        return OVERDUE_S if now_ms < due_ms + OVERDUE_MS else self._look_every_s

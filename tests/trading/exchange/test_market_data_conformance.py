@@ -4,90 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import ccxt.async_support
-import httpx
-import numpy as np
 import pytest
 import pytest_asyncio
 
-from trading.domain.clock import Clock, Timeline
-from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError, SettingsError
+from tests.trading.exchange.conftest import HOUR_MS, PLAN, START_MS, SYMBOL, Box
+from trading.domain.clock import Clock
+from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
-from trading.domain.venue import MarketData
+from trading.domain.venue import ExchangeName, MarketData
 from trading.exchange.access import Access
 from trading.exchange.errors import translate
-from trading.exchange.open_venue import MARKETS, ExchangeName, open_account, open_market_data
+from trading.exchange.open_venue import MARKETS, open_market_data
 from trading.exchange.rate_plan import RatePlan
 from trading.exchange.unified_line import UnifiedLine
 from trading.exchange.unified_terms import VENUES
 from trading.market.importers import import_recorded
 from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
-from trading.market.synthetic import Plan, synthetic_market, write_layout
-from trading.market.tape import make_tape
 
-SYMBOL, HOUR_MS = "BTCUSDT", 3_600_000
-PLAN = Plan(bars=24 * 60)
-START_MS = PLAN.start_ms + 40 * 24 * HOUR_MS
-BEGIN_MS = START_MS + 600_000
-"""Sandbox time at the start: ten minutes into a candle."""
-HOLE = slice(24 * 40 + 9, 24 * 40 + 13)
-"""Spot bars that the tape lacks, some hours after the sandbox's start."""
 CANDLES: dict[ExchangeName, str] = {"binance": "GET /api/v3/klines", "kraken": "GET /0/public/OHLC"}
 QUOTE: dict[ExchangeName, str] = {"binance": "GET /api/v3/ticker/bookTicker", "kraken": "GET /0/public/Ticker"}
 
 
-@dataclass(frozen=True)
-class Box:
-    """The running sandbox, and the switches on it."""
-
-    http: httpx.Client
-    tape: Path
-
-    def follow(self, clock: Clock, scale: float) -> None:
-        said = self.http.post("/sandbox/clock", json={"scale": scale, "until_ms": None, "scale_after": None}).json()
-        clock.follow(Timeline(said["anchor_s"], said["origin_ms"], said["scale"]))
-
-    def fault(self, match: str, kind: str, *, times: int = 1) -> None:
-        self.http.post("/sandbox/faults", json=[{"match": match, "kind": kind, "times": times}]).raise_for_status()
-
-    def clear(self) -> None:
-        self.http.delete("/sandbox/faults")
-        self.http.post("/sandbox/reset-seen")
-
-    def asked(self, what: str) -> int:
-        return int(self.http.get("/sandbox/seen").json()["requests"].get(what, 0))
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    folder = tmp_path_factory.mktemp("tape")
-    made = synthetic_market(PLAN)
-    kept = np.delete(np.arange(PLAN.bars), HOLE)
-    names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
-    holed = make_tape(replace(made.spot, **{name: getattr(made.spot, name)[kept] for name in names}))
-    write_layout(folder, [holed, made.perp])
-    command = [sys.executable, "-m", "sandbox", "--tape", str(folder), "--symbol", SYMBOL, "--start", str(BEGIN_MS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        with httpx.Client(base_url=json.loads(process.stdout.readline())["url"]) as http:
-            yield Box(http, folder)
-        process.terminate()
-        process.wait(timeout=5)
-
-
 @pytest_asyncio.fixture
-async def clock(sandbox: Box) -> Clock:
+async def clock(box: Box) -> Clock:
     clock = Clock()
-    sandbox.clear()
-    sandbox.follow(clock, 1.0)
+    box.clear()
+    box.follow(clock, 1.0)
     return clock
 
 
@@ -98,8 +46,8 @@ def name(request: pytest.FixtureRequest) -> ExchangeName:
 
 
 @pytest_asyncio.fixture
-async def data(name: ExchangeName, sandbox: Box, clock: Clock) -> AsyncIterator[MarketData]:
-    data = open_market_data(name, Access(clock, base_url=str(sandbox.http.base_url)))
+async def data(name: ExchangeName, box: Box, clock: Clock) -> AsyncIterator[MarketData]:
+    data = open_market_data(name, Access(clock, base_url=str(box.http.base_url)))
     yield data
     await data.close()
 
@@ -120,8 +68,8 @@ async def test_filters_are_exact_and_read_once(data: MarketData):
         await data.instrument(Market.SPOT, "NOPEUSDT")
 
 
-async def test_candles_are_the_tape_oldest_first_and_only_the_last_one_runs(data: MarketData, sandbox: Box):
-    recorded = import_recorded(sandbox.tape, Market.SPOT, SYMBOL, "1h").window(START_MS - 50 * HOUR_MS, START_MS)
+async def test_candles_are_the_tape_oldest_first_and_only_the_last_one_runs(data: MarketData, box: Box):
+    recorded = import_recorded(box.tape, Market.SPOT, SYMBOL, "1h").window(START_MS - 50 * HOUR_MS, START_MS)
     bars = await data.klines(Market.SPOT, SYMBOL, "1h", start_ms=recorded.start_ms, limit=1000)
     assert [bar.open_time_ms for bar in bars] == [*recorded.open_time_ms.tolist(), START_MS]
     assert [bar.is_closed for bar in bars] == [True] * 50 + [False]
@@ -165,17 +113,17 @@ async def test_what_it_does_not_have_it_refuses_in_words(data: MarketData, name:
 
 
 async def test_a_venue_that_does_not_answer_is_told_from_one_that_answers_nonsense(
-    data: MarketData, sandbox: Box, name: ExchangeName
+    data: MarketData, box: Box, name: ExchangeName
 ):
     await data.instrument(Market.SPOT, SYMBOL)
     # a kept connection that breaks is opened anew once by the HTTP client itself
     for kind, times, error in (
         ("drop_socket", 2, NetworkDownError), ("502", 1, DataProviderError), ("html", 1, DataProviderError)
     ):  # fmt: skip
-        sandbox.fault(QUOTE[name], kind, times=times)
+        box.fault(QUOTE[name], kind, times=times)
         with pytest.raises(error):
             await data.quote(Market.SPOT, SYMBOL)
-        sandbox.clear()
+        box.clear()
     nowhere = open_market_data(name, Access(Clock(), base_url="http://127.0.0.1:9"))
     with pytest.raises(NetworkDownError, match="check the network"):
         await nowhere.quote(Market.SPOT, SYMBOL)
@@ -183,26 +131,26 @@ async def test_a_venue_that_does_not_answer_is_told_from_one_that_answers_nonsen
 
 
 async def test_told_to_stay_away_it_does_and_tells_every_process_of_the_lab(
-    sandbox: Box, clock: Clock, name: ExchangeName, tmp_path: Path
+    box: Box, clock: Clock, name: ExchangeName, tmp_path: Path
 ):
-    access = Access(clock, base_url=str(sandbox.http.base_url), rate=RatePlan(tmp_path, on_loopback=True))
+    access = Access(clock, base_url=str(box.http.base_url), rate=RatePlan(tmp_path, on_loopback=True))
     first, second = open_market_data(name, access), open_market_data(name, access)
     for data in (first, second):
         await data.quote(Market.SPOT, SYMBOL)
-    sandbox.fault(QUOTE[name], "429")
+    box.fault(QUOTE[name], "429")
     with pytest.raises(RateLimitError) as told:
         await first.quote(Market.SPOT, SYMBOL)
     assert told.value.retry_after_s == 2.0
-    asked = sandbox.asked(QUOTE[name])
+    asked = box.asked(QUOTE[name])
     for data in (first, second):
         with pytest.raises(RateLimitError, match="asked us to stay away"):
             await data.quote(Market.SPOT, SYMBOL)
         await data.close()
-    assert sandbox.asked(QUOTE[name]) == asked
+    assert box.asked(QUOTE[name]) == asked
 
 
 async def test_live_bars_are_the_tape_through_a_hole_and_a_venue_that_fails_now_and_then(
-    data: MarketData, sandbox: Box, clock: Clock, name: ExchangeName
+    data: MarketData, box: Box, clock: Clock, name: ExchangeName
 ):
     live = RealtimeMarketData(data, clock, [(Market.SPOT, SYMBOL, "1h")], settings=LiveSettings(keep_bars=100))
     told: list[Bar] = []
@@ -211,17 +159,17 @@ async def test_live_bars_are_the_tape_through_a_hole_and_a_venue_that_fails_now_
     def listen(bar: Bar) -> None:
         told.append(bar)
         if len(told) == 4:
-            sandbox.fault("WS /*" if name == "binance" else CANDLES[name], "drop_socket")
+            box.fault("WS /*" if name == "binance" else CANDLES[name], "drop_socket")
         if len(told) >= 16:
             done.set()
 
     await live.open()
     live.on_closed_bar(listen)
-    sandbox.follow(clock, 40_000.0)
+    box.follow(clock, 100_000.0)
     async with asyncio.timeout(30):
         await live.run(done)
-    sandbox.follow(clock, 1.0)
-    recorded = import_recorded(sandbox.tape, Market.SPOT, SYMBOL, "1h")
+    box.follow(clock, 1.0)
+    recorded = import_recorded(box.tape, Market.SPOT, SYMBOL, "1h")
     expected = recorded.window(told[0].open_time_ms, recorded.end_ms)
     assert [bar.open_time_ms for bar in told] == expected.open_time_ms[: len(told)].tolist()
     assert [bar.close for bar in told] == expected.close[: len(told)].tolist()
@@ -243,17 +191,12 @@ async def test_a_stream_shows_the_running_candle_and_ends_when_the_venue_is_clos
     await stream.aclose()  # type: ignore[attr-defined]  # a generator
 
 
-async def test_kraken_has_its_newest_720_candles_and_no_more(sandbox: Box, clock: Clock):
-    kraken = open_market_data("kraken", Access(clock, base_url=str(sandbox.http.base_url)))
+async def test_kraken_has_its_newest_720_candles_and_no_more(box: Box, clock: Clock):
+    kraken = open_market_data("kraken", Access(clock, base_url=str(box.http.base_url)))
     bars = await kraken.klines(Market.SPOT, SYMBOL, "1h", start_ms=PLAN.start_ms, limit=1000)
     assert len(bars) == 720
     assert bars[0].open_time_ms > PLAN.start_ms
     await kraken.close()
-
-
-def test_orders_go_to_binance_only():
-    with pytest.raises(SettingsError, match=r"venue\.exchange=kraken: public data and paper trading only"):
-        open_account("kraken", Access(Clock()))
 
 
 @pytest.mark.parametrize(
@@ -274,9 +217,9 @@ def test_orders_go_to_binance_only():
     ],
 )  # fmt: skip
 async def test_an_answer_of_krakens_that_is_no_data_is_an_error_of_the_labs(
-    body: object, error: type[Exception], monkeypatch: pytest.MonkeyPatch, sandbox: Box, clock: Clock
+    body: object, error: type[Exception], monkeypatch: pytest.MonkeyPatch, box: Box, clock: Clock
 ):
-    kraken = open_market_data("kraken", Access(clock, base_url=str(sandbox.http.base_url)))
+    kraken = open_market_data("kraken", Access(clock, base_url=str(box.http.base_url)))
     await kraken.instrument(Market.SPOT, SYMBOL)
     line: UnifiedLine = kraken._line_held  # type: ignore[attr-defined]  # the wire below ccxt's parsers is put there
 

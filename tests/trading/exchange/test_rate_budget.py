@@ -37,7 +37,7 @@ from trading.exchange.rate_window import Priority
 from trading.exchange.request_weights import Request
 
 async def hammer():
-    budget = rate_budget.RateBudget(RateFile(Path(sys.argv[1]), Limits(10_000, 20, 10)), Clock())
+    budget = rate_budget.RateBudget(RateFile(Path(sys.argv[1]), Limits(4_000, 20, 10)), Clock())
     granted = 0
     while True:
         try:
@@ -111,7 +111,7 @@ def test_processes_that_hammer_one_budget_together_never_exceed_it(path: Path):
             one.stdin.write("go\n")
             one.stdin.flush()
         granted = [int(one.communicate(timeout=20)[0]) for one in (a, b, c)]
-    assert sum(granted) == 8000, granted
+    assert sum(granted) == 3200, granted
 
 
 async def test_when_fetchers_have_drained_the_rest_a_cancel_and_an_order_find_their_place(
