@@ -30,6 +30,8 @@ PATIENCE_S: Mapping[Priority, float] = {Priority.BULK: 120.0, Priority.NORMAL: 1
 _LOCK_POLL_S = 0.0005
 _LOCK_PATIENCE_S = 1.0
 """The lock is held for microseconds; one that is held so long belongs to a process that was stopped in the middle."""
+_INSIST_S = 0.05
+"""How long the loop is held up to write a ban down."""
 _TOLD_AFTER_MS = 1_000
 _SPREAD_MS = 50
 
@@ -91,17 +93,18 @@ class RateBudget:
                 orders = orders.corrected(min(int(ordered), orders.limit), venue_ms, now_ms)
             return Shared(max(shared.quiet_until_ms, self._unheard_ms), weight, orders)
 
-        if self._changed(now_ms, update) is not None:
+        if self._changed(now_ms, update, insist=self._unheard_ms > 0):
             self._unheard_ms = 0
 
     def stay_away(self, seconds: float) -> None:
         """The venue has asked for it in words that are no status; all processes are told."""
         now_ms = self._clock.system_ms()
         until_ms = self._unheard_ms = max(self._unheard_ms, self._away_until_ms(seconds, now_ms))
-        told = self._changed(
-            now_ms, lambda shared: replace(shared, quiet_until_ms=max(shared.quiet_until_ms, until_ms))
-        )
-        if told is not None:
+
+        def update(shared: Shared) -> Shared:
+            return replace(shared, quiet_until_ms=max(shared.quiet_until_ms, until_ms))
+
+        if self._changed(now_ms, update, insist=True):
             self._unheard_ms = 0
 
     def learn(self, exchange_info: object) -> None:
@@ -123,7 +126,7 @@ class RateBudget:
             )
 
         if weight or orders:
-            self._changed(self._clock.system_ms(), update)
+            self._changed(self._clock.system_ms(), update, insist=True)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -180,12 +183,21 @@ class RateBudget:
         log.warning("rate.stay_away", seconds=seconds, note="no process of the lab sends")
         return now_ms + min(int(seconds * 1000), LONGEST_BAN_MS)
 
-    def _changed(self, now_ms: int, update: Callable[[Shared], Shared]) -> Shared | None:
+    def _changed(self, now_ms: int, update: Callable[[Shared], Shared], *, insist: bool) -> bool:
+        """Whether the file was changed.
+
+        A count is let go when another process has the lock: the next answer brings a newer one. A ban is insisted on,
+        for this process may never ask again.
+        """
+        until_s = self._clock.real_s() + (_INSIST_S if insist else 0.0)
         try:
-            return self._file.change(now_ms, update)
+            while self._file.change(now_ms, update) is None:
+                if self._clock.real_s() >= until_s:
+                    return False
         except OSError as error:
             log.warning("rate.file_unusable", error=str(error), note="check space and permissions of state/rate")
-            return None
+            return False
+        return True
 
 
 _MUCH = 1_000_000

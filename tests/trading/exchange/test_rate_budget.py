@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -194,6 +195,25 @@ async def test_what_one_process_was_told_stops_every_other_and_a_stop_too(
     with pytest.raises(RateLimitError, match="asked us to stay away") as told:
         await budget.take(CANCEL, where="cancel")
     assert 25 < told.value.retry_after_s <= 30
+
+
+async def test_a_ban_that_is_heard_while_another_process_has_the_lock_is_not_forgotten(
+    path: Path, budget: RateBudget, hasty: None
+):
+    await budget.take(LOOK, where="first")
+    other = RateBudget(RateFile(path, LIMITS), Clock())
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        budget.heard(418, {"Retry-After": "30"}, was_order=False)
+        with pytest.raises(RateLimitError, match="a stop neither"):
+            await budget.take(CANCEL, where="cancel")
+    with pytest.raises(RateLimitError, match="a stop neither"):
+        await budget.take(LOOK, where="the file can be written again")
+    budget.stay_away(40.0)
+    with pytest.raises(RateLimitError, match="a stop neither") as told:
+        await other.take(CANCEL, where="cancel")
+    assert told.value.retry_after_s > 30
+    other.close()
 
 
 async def test_a_ban_that_is_over_is_over(budget: RateBudget):
