@@ -22,6 +22,7 @@ from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
 from ops.known_rules import rules_for
 from ops.learning import open_learning_db
+from ops.market_view import costs_of, shelf
 from ops.settings import read_settings
 from ops.verify import verify
 from trading.domain.clock import Clock
@@ -147,8 +148,9 @@ def tapes_for(home: Home, spec: StrategySpec, stretch: Stretch) -> Tapes:
     Raises:
         DataProviderError: it is not recorded.
     """
-    fees = read_settings(home.settings_file).fees
-    costs, carry_costs = fees.costs(spec.market.market), fees.carry_costs()
+    settings = read_settings(home.settings_file)
+    costs = costs_of(settings, spec.market.exchange, spec.market.market)
+    carry_costs = settings.fees.carry_costs()
     conditions = Conditions(rules=rules_for(spec), costs=costs, carry_costs=carry_costs)
     if not isinstance(spec.parameters, CarryParameters):
         tape = _tape(home, spec, spec.market.market, stretch)
@@ -193,4 +195,4 @@ def _tape(home: Home, spec: StrategySpec, market: Market, stretch: Stretch) -> T
     wanted = (market, spec.market.native_symbol, spec.market.timeframe, stretch.start_ms, stretch.end_ms)
     if stretch.folder is not None:
         return import_recorded(stretch.folder, *wanted)
-    return TapeStore(home.tapes).load(*wanted)
+    return TapeStore(shelf(home, spec.market.exchange)).load(*wanted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import httpx
 import structlog
@@ -21,13 +20,14 @@ from ops.environment import Environment, find_home
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
 from ops.learning import open_learning_db
+from ops.market_view import shelf
 from ops.messages import Messenger
 from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
 from trading.domain.errors import NetworkDownError, SettingsError
 from trading.domain.events import Event
-from trading.domain.venue import ExchangeName, MarketData, Venue
+from trading.domain.venue import MarketData, Venue
 from trading.exchange.access import Access
 from trading.exchange.open_venue import MARKETS, TAKER_PCT, TRADES_AT, open_account, open_market_data
 from trading.exchange.rate_plan import RatePlan
@@ -97,7 +97,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             instruments=instruments,
             history=History(
                 venue,
-                TapeStore(tapes_of(setting.home, settings.venue.exchange)),
+                TapeStore(shelf(setting.home, settings.venue.exchange)),
                 clock,
                 days=settings.research.history_days,
                 origin=None if setting.market == "live" else setting.market,
@@ -177,11 +177,6 @@ def _access(settings: LabSettings, environment: Environment, clock: Clock, home:
         environment.binance_api_secret,
         RatePlan((home or find_home()).rate),
     )
-
-
-def tapes_of(home: Home, exchange: ExchangeName) -> Path:
-    """The folder of an exchange's recorded market: two exchanges' candles of one symbol are not one history."""
-    return home.tapes if exchange == TRADES_AT else home.tapes / exchange
 
 
 def make_market(

@@ -15,13 +15,12 @@ from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.lab import Lab
-from ops.market_view import check_market
+from ops.market_view import check_market, costs_of
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.exchange.open_venue import TRADES_AT
 from trading.market.beside import shared_stretch
-from trading.simulator.costs import Costs, carry_rules, market_rules
+from trading.simulator.costs import carry_rules, market_rules
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import CarryParameters, StrategySpec
 
@@ -70,16 +69,14 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
         DataProviderError: it is of a market that this lab does not read, or there is no history.
     """
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
-    settings, fees = lab.setting.settings, lab.setting.settings.fees
+    settings = lab.setting.settings
     check_market(spec, settings.venue.exchange, lab.instruments)
     if isinstance(spec.parameters, CarryParameters):
         rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(perp, Conditions(rules=rules, carry_costs=fees.carry_costs()), spot)
+        return Tapes(perp, Conditions(rules=rules, carry_costs=settings.fees.carry_costs()), spot)
     market = spec.market.market
-    costs = fees.costs(market)
-    if settings.venue.exchange != TRADES_AT:  # the tiers are of that exchange; of another, what paper is charged
-        costs = Costs(taker_rate=settings.paper.fee_rate, maker_rate=settings.paper.fee_rate)
+    costs = costs_of(settings, settings.venue.exchange, market)
     conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=costs)
     tape = await lab.history.tape(market, symbol, interval)
     if not spec.reads_basis:

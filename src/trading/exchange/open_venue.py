@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from trading.domain.instrument import Market
 from trading.domain.venue import ExchangeName, MarketData, Venue
@@ -31,7 +32,9 @@ def open_market_data(exchange: ExchangeName, access: Access) -> MarketData:
     Raises:
         SettingsError: one half of a key is missing.
     """
-    return open_account(access) if exchange == TRADES_AT else UnifiedMarket(VENUES[exchange], access)
+    if exchange == TRADES_AT:
+        return open_account(access)
+    return UnifiedMarket(VENUES[exchange], replace(access, api_key=None, api_secret=None))  # another exchange's keys
 
 
 def open_account(access: Access) -> Venue:

@@ -57,6 +57,8 @@ class PolledBars:
         self._asked_ms = dict.fromkeys(self._sequences, 0)
         """When a subscription was last asked about, lab time."""
         self._stopped = asyncio.Event()
+        self._has_failed = False
+        """In this round."""
         self._wait_s = 0.0
         """The venue did not answer: so long until the next round, real seconds; 0: it did."""
 
@@ -67,12 +69,14 @@ class PolledBars:
     async def bars(self) -> AsyncIterator[Bar]:
         """Candles until `stop`."""
         while not self._stopped.is_set():
-            began_s = self._clock.real_s()
+            began_s, self._has_failed = self._clock.real_s(), False
             for key in self._sequences:
                 for bar in await self._new(key):
                     if self._stopped.is_set():
                         return
                     yield bar
+            if not self._has_failed:
+                self._wait_s = 0.0
             await self._pause(began_s)
 
     async def _new(self, key: Subscription) -> list[Bar]:
@@ -87,7 +91,6 @@ class PolledBars:
         except TradingEngineError as error:
             self._back_off(key, error)
             return []
-        self._wait_s = 0.0
         found = [bar for bar in page if bar.open_time_ms >= start_ms]
         if sequence.wanted_ms is None and found:
             sequence.skip_to(found[0].open_time_ms)
@@ -100,6 +103,7 @@ class PolledBars:
         return closed + [bar for bar in found[-1:] if not bar.is_closed]
 
     def _back_off(self, key: Subscription, error: TradingEngineError) -> None:
+        self._has_failed = True
         self._wait_s = min(max(1.0, 2.0 * self._wait_s), _LONGEST_WAIT_S)
         if isinstance(error, RateLimitError):
             self._wait_s = max(self._wait_s, error.retry_after_s)
