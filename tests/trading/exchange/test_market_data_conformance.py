@@ -244,5 +244,20 @@ def test_each_refusal_of_krakens_has_its_place_in_the_table(kind: str):
         assert type(told) is expected.get(error.__name__, DataProviderError), words
 
 
+async def test_the_last_candle_listed_is_never_taken_as_closed(box: Box, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    kraken = open_market_data("kraken", Access(clock, base_url=str(box.http.base_url)))
+    await kraken.instrument(Market.SPOT, SYMBOL)
+    rows = [[START_MS // 1000 + hour * 3600, "1", "2", "0.5", "1.5", "1", "7", 3] for hour in (-5, -4, -3)]
+
+    async def fetch(*_: object) -> object:
+        return {"error": [], "result": {"XBTUSDT": rows, "last": rows[-2][0]}}
+
+    line: UnifiedLine = kraken._line_held  # type: ignore[attr-defined]  # the wire below ccxt's parsers is put there
+    monkeypatch.setattr(line._client, "fetch", fetch)
+    bars = await kraken.klines(Market.SPOT, SYMBOL, "1h", start_ms=START_MS - 5 * HOUR_MS, limit=10)
+    assert [bar.is_closed for bar in bars] == [True, True, False], "long over, but the venue has not committed it"
+    await kraken.close()
+
+
 def test_each_venue_beside_binance_has_a_row_of_terms():
     assert set(VENUES) == set(MARKETS) - {"binance"}
