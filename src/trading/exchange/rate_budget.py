@@ -75,22 +75,22 @@ class RateBudget:
         said = {name.lower(): value for name, value in headers.items()}
         now_ms = self._clock.system_ms()
         venue_ms = _date_ms(said.get("date", ""), now_ms)
-        used, ordered = said.get("x-mbx-used-weight-1m", ""), said.get("x-mbx-order-count-10s", "")
+        used, ordered = _count(said, "x-mbx-used-weight-1m"), _count(said, "x-mbx-order-count-10s")
         if status == 429 and was_order and "retry-after" not in said:
-            ordered = str(_MUCH)  # too many orders: Binance says that without a time; cancels may go on
+            ordered = _MUCH  # too many orders: Binance says that without a time; cancels may go on
         elif status in (418, 429):
             asked = said.get("retry-after", "")
-            seconds = float(asked) if asked.replace(".", "", 1).isdigit() else DEFAULT_RETRY_AFTER_S
+            seconds = float(asked) if asked.replace(".", "", 1).isdecimal() else DEFAULT_RETRY_AFTER_S
             self._unheard_ms = max(self._unheard_ms, self._away_until_ms(seconds, now_ms))
-        if not (used.isdigit() or ordered.isdigit() or self._unheard_ms):
+        if used is None and ordered is None and not self._unheard_ms:
             return
 
         def update(shared: Shared) -> Shared:
             weight, orders = shared.weight, shared.orders
-            if used.isdigit():
-                weight = weight.corrected(int(used), venue_ms, now_ms)
-            if ordered.isdigit() and orders.span_s == 10:
-                orders = orders.corrected(min(int(ordered), orders.limit), venue_ms, now_ms)
+            if used is not None:
+                weight = weight.corrected(used, venue_ms, now_ms)
+            if ordered is not None and orders.span_s == 10:
+                orders = orders.corrected(min(ordered, orders.limit), venue_ms, now_ms)
             return Shared(max(shared.quiet_until_ms, self._unheard_ms), weight, orders)
 
         if self._changed(now_ms, update, insist=self._unheard_ms > 0):
@@ -112,7 +112,7 @@ class RateBudget:
         limits = exchange_info.get("rateLimits") if isinstance(exchange_info, dict) else None
         found: dict[tuple[object, ...], int] = {}
         for entry in limits if isinstance(limits, list) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("limit"), int) and entry["limit"] > 0:
+            if isinstance(entry, dict) and isinstance(entry.get("limit"), int) and 0 < entry["limit"] <= _MUCH:
                 key = (entry.get("rateLimitType"), entry.get("interval"), entry.get("intervalNum"))
                 found[key] = entry["limit"]
         weight = found.get(("REQUEST_WEIGHT", "MINUTE", 1))
@@ -134,17 +134,15 @@ class RateBudget:
 
     async def _try(self, request: Request, where: str) -> int:
         """Count the request and return 0, or how long to wait, milliseconds."""
-        waits: list[int] = []
-        now_ms = 0
+        now_ms = wait_ms = 0
 
         def update(shared: Shared) -> Shared:
+            nonlocal wait_ms
             shared = replace(shared, quiet_until_ms=max(shared.quiet_until_ms, self._unheard_ms))
-            _refuse_while_quiet(shared.quiet_ms(now_ms), where)
             wait_ms = shared.weight.wait_ms(request.weight, request.priority, now_ms)
             if request.orders:
                 wait_ms = max(wait_ms, shared.orders.wait_ms(request.orders, request.priority, now_ms))
-            waits[:] = [wait_ms]
-            if wait_ms:
+            if wait_ms or shared.quiet_ms(now_ms):
                 return shared
             return Shared(
                 shared.quiet_until_ms,
@@ -156,9 +154,10 @@ class RateBudget:
         try:
             while True:
                 now_ms = self._clock.system_ms()
-                if self._file.change(now_ms, update) is not None:
+                if (shared := self._file.change(now_ms, update)) is not None:
                     self._unheard_ms = 0
-                    return waits[0]
+                    _refuse_while_quiet(shared.quiet_ms(now_ms), where)
+                    return wait_ms
                 if self._clock.real_s() - began_s > _LOCK_PATIENCE_S:
                     return self._uncounted(request, where, "another process holds it and does not let go")
                 await self._clock.real_sleep_s(_LOCK_POLL_S)
@@ -181,7 +180,7 @@ class RateBudget:
 
     def _away_until_ms(self, seconds: float, now_ms: int) -> int:
         log.warning("rate.stay_away", seconds=seconds, note="no process of the lab sends")
-        return now_ms + min(int(seconds * 1000), LONGEST_BAN_MS)
+        return now_ms + int(min(seconds * 1000.0, LONGEST_BAN_MS))
 
     def _changed(self, now_ms: int, update: Callable[[Shared], Shared], *, insist: bool) -> bool:
         """Whether the file was changed.
@@ -201,6 +200,9 @@ class RateBudget:
 
 
 _MUCH = 1_000_000
+"""No limit, and no count, is larger."""
+_NEAR_MS = 60_000
+"""A time of the venue's that is further off than this is not used."""
 
 
 def _refuse_while_quiet(left_ms: int, where: str) -> None:
@@ -223,6 +225,13 @@ def _no_place(request: Request, where: str, wait_s: float) -> RateLimitError:
 def _date_ms(text: str, otherwise_ms: int) -> int:
     """The venue's time in its answer, UTC milliseconds."""
     try:
-        return int(parsedate_to_datetime(text).timestamp() * 1000)
-    except ValueError:
+        told_ms = int(parsedate_to_datetime(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
         return otherwise_ms
+    return told_ms if abs(told_ms - otherwise_ms) <= _NEAR_MS else otherwise_ms
+
+
+def _count(said: Mapping[str, str], name: str) -> int | None:
+    """A count in a header; None: there is none."""
+    text = said.get(name, "")
+    return min(int(text), _MUCH) if text.isdecimal() and len(text) <= 12 else None

@@ -207,8 +207,11 @@ async def test_a_ban_that_is_heard_while_another_process_has_the_lock_is_not_for
         budget.heard(418, {"Retry-After": "30"}, was_order=False)
         with pytest.raises(RateLimitError, match="a stop neither"):
             await budget.take(CANCEL, where="cancel")
+    await other.take(CANCEL, where="not told yet")
     with pytest.raises(RateLimitError, match="a stop neither"):
         await budget.take(LOOK, where="the file can be written again")
+    with pytest.raises(RateLimitError, match="a stop neither"):
+        await other.take(CANCEL, where="told now")
     budget.stay_away(40.0)
     with pytest.raises(RateLimitError, match="a stop neither") as told:
         await other.take(CANCEL, where="cancel")
@@ -239,7 +242,25 @@ async def test_the_venues_count_is_the_truth_also_for_what_other_programs_used(b
     assert await drain(budget, LOOK) == 1
     budget.heard(200, {"x-mbx-order-count-10s": "18"}, was_order=True)
     assert await drain(budget, Request(1, Priority.URGENT, orders=1)) == 2
-    budget.heard(200, {"x-mbx-used-weight-1m": "lots"}, was_order=False)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-mbx-used-weight-1m": "lots", "x-mbx-order-count-10s": "-1"},
+        {"x-mbx-used-weight-1m": "²", "date": "yesterday"},
+        {"x-mbx-used-weight-1m": "9" * 5000},
+        {"x-mbx-used-weight-1m": "1", "date": "Fri, 31 Dec 9999 23:59:59 GMT"},
+        {"x-mbx-used-weight-1m": "1", "date": "Sat, 01 Jan 0001 00:00:00 +2300"},
+    ],
+)
+async def test_headers_that_make_no_sense_change_nothing(budget: RateBudget, hasty: None, headers: dict[str, str]):
+    budget.heard(200, headers, was_order=True)
+    assert await drain(budget, LOOK) in (79, 80)
+    budget.heard(429, {**headers, "retry-after": "9" * 400}, was_order=True)
+    with pytest.raises(RateLimitError) as told:
+        await budget.take(CANCEL, where="cancel")
+    assert told.value.retry_after_s <= 3 * 86_400
 
 
 async def test_limits_are_learned_from_the_venue_by_all(path: Path, budget: RateBudget, hasty: None):
