@@ -22,6 +22,7 @@ from ai_brain.senses.onchain_monitor import Reading
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
+from trading.domain.venue import ExchangeName
 from trading.market.tape import Tape
 from trading.strategy.spec import SpecMarket
 
@@ -39,6 +40,8 @@ class Question:
 
     tape: Tape
     """The market, its closed bars up to now."""
+    exchange: ExchangeName = "binance"
+    """Where it is; an idea is of that exchange."""
     headlines: Sequence[Headline] = ()
     onchain: Sequence[Reading] = ()
     """Fresh ones only; none is told as none."""
@@ -149,7 +152,7 @@ class HypothesisGenerator:
             nothing = _none(FAILURES[error.kind], str(error))
             return replace(nothing, cost_usd=cost_usd, retry_after_s=error.retry_after_s)
         cost_usd = self._budget.settle(booked_usd, tokens_in=answer.tokens_in, tokens_out=answer.tokens_out)
-        asked = Asked(_market(question.tape), answer.model, prompt.sha256, self._clock.now_ms())
+        asked = Asked(_market(question), answer.model, prompt.sha256, self._clock.now_ms())
         return replace(read_ideas(answer.text, asked, known=question.known), cost_usd=cost_usd)
 
 
@@ -157,7 +160,8 @@ def _none(reason: IdeaReason, detail: str) -> Ideas:
     return Ideas(rejected=(RejectedIdea("", reason, detail),))
 
 
-def _market(tape: Tape) -> SpecMarket:
+def _market(question: Question) -> SpecMarket:
+    tape = question.tape
     unified = perpetual(tape.symbol)
     symbol = unified if tape.market is Market.PERP else unified.split(":", 1)[0]
-    return SpecMarket(exchange="binance", symbol=symbol, timeframe=tape.interval)
+    return SpecMarket(exchange=question.exchange, symbol=symbol, timeframe=tape.interval)

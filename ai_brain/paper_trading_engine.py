@@ -20,7 +20,7 @@ from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.review import ReviewDecision, ReviewReason, decide_review
 from ai_brain.paper.settings import PaperSettings
 from trading.domain.clock import Clock, iso
-from trading.domain.errors import StateFileError
+from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
@@ -126,17 +126,19 @@ class PaperEngine:
         if spec.id in self._accounts:
             return None
         try:
-            account = load_account(self._home, spec.id)
+            rules, account = view.rules(spec), load_account(self._home, spec.id)
         except StateFileError as error:
             return PaperOutcome(spec.id, PaperStatus.PARKED, 0, str(error))
+        except DataProviderError as error:
+            return PaperOutcome(spec.id, PaperStatus.BLOCKED, 0, str(error))
         if account is None:
-            account = self._new_account(spec, terms_sha256(self._settings, view.rules(spec)))
+            account = self._new_account(spec, terms_sha256(self._settings, rules))
             save_account(self._home, account)
         self._accounts[spec.id] = account
         if not account.parked and account.spec_sha256 != spec_sha256(spec):
             self._park(account, "its parameters changed while it was on paper")
         if not account.parked:
-            self._books[spec.id] = open_book(spec, account, self._settings, view.rules(spec))
+            self._books[spec.id] = open_book(spec, account, self._settings, rules)
         return None
 
     def _advance(self, spec: StrategySpec, view: MarketView) -> PaperOutcome:

@@ -21,12 +21,14 @@ from ai_brain.strategy_evaluator import evaluate
 from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
 from ops.learning import open_learning_db
+from ops.market_view import costs_of, shelf
 from ops.rules_as_of import rules_as_of
 from ops.settings import read_settings
 from ops.verify import verify
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
+from trading.exchange.open_venue import TRADES_AT
 from trading.market.beside import shared_stretch
 from trading.market.delisting import ended
 from trading.market.funding_schedule import Lack, Told, missing_settlements
@@ -164,7 +166,8 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     if spec.reads_basis and not is_carry:
         spot = _spot_of_basis(home, spec, stretch)
     kinds = _kinds(own, needs_spot=spot is not None)
-    universe = Universe(UniverseStore(home.tapes).snapshots(*kinds, symbol=symbol))
+    is_listed = spec.market.exchange == TRADES_AT  # of another exchange there are no snapshots
+    universe = Universe(UniverseStore(home.tapes).snapshots(*kinds, symbol=symbol) if is_listed else [])
     tape, told = ended(tape, universe.end_of(own, symbol))
     if is_carry:
         tape, unsettled = until_settled(tape, universe.funding_told(symbol))
@@ -176,8 +179,9 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
         tape, spot = shared_stretch(tape, spot)
         told += of_spot
     found = rules_as_of(universe, spec, tape.start_ms, tape.end_ms)
-    fees = read_settings(home.settings_file).fees
-    conditions = Conditions(rules=found.rules, costs=fees.costs(spec.market.market), carry_costs=fees.carry_costs())
+    settings = read_settings(home.settings_file)
+    costs = costs_of(settings, spec.market.exchange, spec.market.market)
+    conditions = Conditions(rules=found.rules, costs=costs, carry_costs=settings.fees.carry_costs())
     return Tapes(tape, conditions, spot), (*told, *found.told)
 
 
@@ -243,4 +247,4 @@ def _tape(home: Home, spec: StrategySpec, market: Market, stretch: Stretch) -> T
     wanted = (market, spec.market.native_symbol, spec.market.timeframe, stretch.start_ms, stretch.end_ms)
     if stretch.folder is not None:
         return import_recorded(stretch.folder, *wanted)
-    return TapeStore(home.tapes).load(*wanted)
+    return TapeStore(shelf(home, spec.market.exchange)).load(*wanted)

@@ -16,7 +16,7 @@ from ops.status import read_status
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
-from trading.domain.venue import Venue
+from trading.domain.venue import MarketData, Venue
 from trading.notify.telegram import Telegram
 from trading.storage.home import Home
 
@@ -78,16 +78,24 @@ async def telegram_check(telegram: Telegram | None) -> Check:
 
 async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool, testnet: bool = False) -> list[Check]:
     """Whether the exchange answers, agrees on the time, and what the keys may do."""
+    checks = await answer_checks(venue, clock)
+    if not with_keys or checks[0].health is Health.BAD:
+        return checks
+    return checks + await key_checks(venue, testnet=testnet)
+
+
+async def answer_checks(data: MarketData, clock: Clock, *, name: str = "exchange") -> list[Check]:
+    """Whether an exchange answers and agrees on the time."""
     try:
         before_s = clock.real_s()
-        theirs_ms = await venue.time_ms()
+        theirs_ms = await data.time_ms()
         offset_s = (theirs_ms - clock.now_ms()) / 1000.0
         took_s = clock.real_s() - before_s
     except TradingEngineError as error:
-        return [Check("exchange answers", Health.BAD, str(error), "check the network; ./lab demo works without one")]
+        return [Check(f"{name} answers", Health.BAD, str(error), "check the network; ./lab demo works without one")]
     off = abs(offset_s) > MAX_CLOCK_OFFSET_S + took_s
-    checks = [
-        Check("exchange answers", Health.GOOD, f"in {took_s * 1000:.0f} ms"),
+    return [
+        Check(f"{name} answers", Health.GOOD, f"in {took_s * 1000:.0f} ms"),
         Check(
             "clock",
             Health.BAD if off else Health.GOOD,
@@ -95,7 +103,6 @@ async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool, testnet: 
             "turn on time sync: timedatectl set-ntp true" if off else "",
         ),
     ]
-    return checks + (await key_checks(venue, testnet=testnet) if with_keys else [])
 
 
 async def key_checks(venue: Venue, *, testnet: bool = False) -> list[Check]:

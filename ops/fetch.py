@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ops.environment import find_home
+from ops.environment import find_home, read_environment
 from ops.flags import fetchable_of, interval_of, span_of_days, symbol_of, ticks_of
 from ops.history_words import lines_of, lines_of_comparison, lines_of_settlements, lines_of_ticks
 from ops.lab_clock import lab_clock
@@ -21,7 +21,6 @@ from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.exchange.binance import Binance
 from trading.market.archive import Archive, archive_at
 from trading.market.archive_files import BASE_URL, Ticks
 from trading.market.funding_schedule import missing_settlements
@@ -79,7 +78,7 @@ def run_fetch(
         DataProviderError: neither has any of it.
     """
     home = find_home()
-    settings = read_settings(home.settings_file)
+    settings, environment = read_settings(home.settings_file), read_environment(home)
     start_ms, end_ms = span_of_days(f"{start}-01-01" if start.isdigit() and len(start) == 4 else start, end)
     clock = lab_clock(settings)
     now_ms = clock.now_ms()
@@ -91,7 +90,9 @@ def run_fetch(
     base_url = settings.venue.base_url
 
     async def go() -> None:
-        venue = Binance(clock, base_url=base_url)
+        from ops.wiring import make_records  # seconds of imports, after the flags were found good
+
+        venue = make_records(settings, environment, clock, home)
         try:
             await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console()), print)
         finally:

@@ -25,7 +25,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Instrument, Market
-from trading.exchange.binance import Binance
+from trading.domain.venue import MarketData, Venue
 from trading.funding.desk import CarryDesk
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLog
@@ -113,10 +113,13 @@ class Lab:
     audit: AuditLog
     outbox: Outbox
     messenger: Messenger
-    venue: Binance
+    venue: MarketData
+    """What is read, and traded on paper."""
+    account: Venue | None
+    """Where live orders go; None: no trading keys."""
     market: RealtimeMarketData
     instruments: Mapping[Market, Instrument]
-    """The symbol's filters on both markets, read at the start."""
+    """The symbol's filters on the markets that the exchange has, read at the start."""
     history: History
     repository: StrategyRepository
     bench: Bench
@@ -141,6 +144,11 @@ class Lab:
     def settings(self) -> LabSettings:
         """`lab.yaml`."""
         return self.setting.settings
+
+    @property
+    def main_side(self) -> Market:
+        """The market that ideas are about: the perpetual where there is one."""
+        return Market.PERP if Market.PERP in self.instruments else Market.SPOT
 
     def tell(self, name: str, facts: Mapping[str, object], severity: Severity = Severity.INFO) -> None:
         """Publish an event stamped now."""

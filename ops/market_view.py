@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from ai_brain.paper.market_view import markets_of
+from ops.settings import LabSettings
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Instrument, Market
+from trading.domain.venue import ExchangeName
+from trading.exchange.open_venue import TAKER_PCT, TRADES_AT
 from trading.market.realtime_market_data import RealtimeMarketData
 from trading.market.tape import Tape
-from trading.simulator.costs import MarketRules, carry_rules, market_rules
+from trading.simulator.costs import Costs, MarketRules, carry_rules, market_rules
+from trading.storage.home import Home
 from trading.strategy.spec import CarryParameters, StrategySpec
 
 
@@ -25,6 +31,8 @@ class Snapshot:
     """The symbol the lab subscribes to, in both markets."""
     interval: str
     """Of the candles it subscribes to."""
+    exchange: ExchangeName = "binance"
+    """Whose market it is."""
 
     def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
         """Closed bars from `start_ms` to now; None: none."""
@@ -40,8 +48,46 @@ class Snapshot:
         return self.reasons.get((market, symbol, interval))
 
     def rules(self, spec: StrategySpec) -> MarketRules:
-        """The venue's steps and minimums; of both legs for a carry."""
+        """The venue's steps and minimums; of both legs for a carry.
+
+        Raises:
+            DataProviderError: it is of a market that this lab does not read.
+        """
+        check_market(spec, self.exchange, self.instruments)
         return paper_rules(self.instruments, spec)
+
+
+def check_market(spec: StrategySpec, exchange: ExchangeName, instruments: Mapping[Market, Instrument]) -> None:
+    """Whether a strategy is of a market that this lab reads; one exchange's prices prove nothing at another.
+
+    Raises:
+        DataProviderError: it is not.
+    """
+    if spec.market.exchange != exchange:
+        raise DataProviderError(
+            f"{spec.id}: it is of {spec.market.exchange} and the lab reads {exchange}; "
+            "set venue.exchange back, or retire it"
+        )
+    if missing := [str(market) for market in markets_of(spec) if market not in instruments]:
+        raise DataProviderError(
+            f"{spec.id}: it needs {' and '.join(missing)}, which the lab does not read at {exchange}"
+        )
+
+
+def costs_of(settings: LabSettings, exchange: ExchangeName, market: Market) -> Costs:
+    """What a fill is charged in a backtest: by the tier of the settings where the lab trades.
+
+    The tiers are of that exchange; another charges what paper is charged there, and an account without volume at least.
+    """
+    if exchange == TRADES_AT:
+        return settings.fees.costs(market)
+    rate = max(settings.paper.fee_rate, TAKER_PCT[exchange] / 100.0)
+    return Costs(taker_rate=rate, maker_rate=rate)
+
+
+def shelf(home: Home, exchange: ExchangeName) -> Path:
+    """The folder of an exchange's recorded market: two exchanges' candles of one symbol are not one history."""
+    return home.tapes if exchange == TRADES_AT else home.tapes / exchange
 
 
 def paper_rules(instruments: Mapping[Market, Instrument], spec: StrategySpec) -> MarketRules:
@@ -52,7 +98,12 @@ def paper_rules(instruments: Mapping[Market, Instrument], spec: StrategySpec) ->
 
 
 def take_snapshot(
-    market: RealtimeMarketData, instruments: Mapping[Market, Instrument], symbol: str, interval: str
+    market: RealtimeMarketData,
+    instruments: Mapping[Market, Instrument],
+    symbol: str,
+    interval: str,
+    *,
+    exchange: ExchangeName = "binance",
 ) -> Snapshot:
     """The markets as they are now."""
     tapes: dict[tuple[Market, str, str], Tape] = {}
@@ -67,4 +118,4 @@ def take_snapshot(
         verdict = market.verdict(*key)
         if not verdict.ok_for_research:
             reasons[key] = "; ".join(verdict.reasons)
-    return Snapshot(tapes, reasons, instruments, symbol, interval)
+    return Snapshot(tapes, reasons, instruments, symbol, interval, exchange)

@@ -13,9 +13,10 @@ from ops.lab import Setting
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, config_hash, read_settings
-from ops.wiring import make_venue
+from ops.wiring import check_fee, make_market_data, make_venue
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
+from trading.exchange.open_venue import TRADES_AT
 from trading.storage.home import Home
 
 
@@ -49,6 +50,7 @@ def read_all(home: Home) -> tuple[Environment, LabSettings]:
         print(f"lab: {warning.message}")
     if settings.venue.follow_sandbox_clock and settings.venue.base_url is None:
         raise SettingsError("venue.follow_sandbox_clock: needs venue.base_url; set both, or neither")
+    check_fee(settings)
     return environment, settings
 
 
@@ -73,10 +75,14 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
             telegram = await stack.enter_async_context(
                 Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url)
             )
-        venue = make_venue(settings, environment, clock)
-        stack.push_async_callback(venue.close)
-        has_keys = environment.binance_api_key is not None
-        return [
-            await doctor.telegram_check(telegram),
-            *await doctor.venue_checks(venue, clock, with_keys=has_keys, testnet=environment.binance_testnet),
-        ]
+        checks = [await doctor.telegram_check(telegram)]
+        exchange, has_keys = settings.venue.exchange, environment.binance_api_key is not None
+        if exchange != TRADES_AT:
+            data = make_market_data(settings, environment, clock)
+            stack.push_async_callback(data.close)
+            checks += await doctor.answer_checks(data, clock, name=exchange)
+        if exchange == TRADES_AT or has_keys:
+            venue = make_venue(settings, environment, clock)
+            stack.push_async_callback(venue.close)
+            checks += await doctor.venue_checks(venue, clock, with_keys=has_keys, testnet=environment.binance_testnet)
+        return checks

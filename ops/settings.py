@@ -25,6 +25,7 @@ from ai_brain.paper.settings import PaperSettings
 from ai_brain.senses.news_settings import NewsSettings
 from ai_brain.senses.onchain_settings import OnChainSettings
 from trading.domain.errors import SettingsError
+from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
 from trading.market.validator_rules import ValidatorSettings
@@ -40,11 +41,13 @@ class _Section(BaseModel):
 class VenueSettings(_Section):
     """Which exchange, and what there."""
 
+    exchange: ExchangeName = "binance"
+    """Whose market is read and traded on paper. kraken: spot only; see docs/venues.md."""
     symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}USDT$")] = "BTCUSDT"
-    """What the lab researches and trades, by the exchange's own name."""
+    """What the lab researches and trades: base and quote in one word, on every exchange."""
 
     base_url: str | None = None
-    """Everything goes there instead of to Binance: a sandbox on loopback. None: the real thing."""
+    """Everything goes there instead of to the exchange: a sandbox on loopback. None: the real thing."""
     follow_sandbox_clock: bool = False
     """Lab time is the sandbox's. Only together with base_url."""
 

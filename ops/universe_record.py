@@ -9,10 +9,10 @@ from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from ops.universe import line_of
-from ops.wiring import make_venue
+from ops.wiring import make_records
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.exchange.binance import Binance
+from trading.exchange.open_venue import Records
 from trading.market.universe_snapshot import Kind, of_document
 from trading.market.universe_store import UniverseStore
 
@@ -29,7 +29,7 @@ def run_record() -> int:
     clock, source = lab_clock(settings), source_of(settings.venue.base_url, is_demo=environment.binance_testnet)
 
     async def ask() -> list[str]:
-        venue = make_venue(settings, environment, clock)
+        venue = make_records(settings, environment, clock, home)
         try:
             return await record(venue, UniverseStore(home.tapes), source)
         finally:
@@ -40,7 +40,7 @@ def run_record() -> int:
     return 0
 
 
-async def record(venue: Binance, store: UniverseStore, source: str) -> list[str]:
+async def record(venue: Records, store: UniverseStore, source: str) -> list[str]:
     """Ask for every document and keep each as it comes; what became of them, a line each.
 
     The margin tables come last: asking for them needs a key, and one without the right fails.

@@ -23,6 +23,7 @@ from ops.books_of_the_day import LedgerOfTheDay, NoMemory, StreamOfTheDay, Vault
 from ops.environment import read_environment
 from ops.known_rules import rules_for
 from ops.learning import open_learning_db
+from ops.market_view import shelf
 from ops.settings import read_settings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, SpecError
@@ -104,7 +105,9 @@ def pinned_tapes(home: Home, spec: StrategySpec, published: Evidence) -> tuple[T
     conditions, differences, found = conditions_of(published, spec), list[Difference](), dict[str, Tape]()
     for used in published.data:
         tape = as_judged(
-            TapeStore(home.tapes).load(Market(used.market), used.symbol, used.interval, used.start_ms, used.end_ms),
+            TapeStore(shelf(home, spec.market.exchange)).load(
+                Market(used.market), used.symbol, used.interval, used.start_ms, used.end_ms
+            ),
             used,
         )
         if tape.content_hash != used.content_hash:

@@ -15,16 +15,28 @@ from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
-from ops.environment import Environment
+from ops.environment import Environment, find_home
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
 from ops.learning import open_learning_db
+from ops.market_view import shelf
 from ops.messages import Messenger
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
+from trading.domain.errors import SettingsError
 from trading.domain.events import Event
-from trading.domain.instrument import Market
-from trading.exchange.binance import Binance
+from trading.domain.venue import MarketData, Venue
+from trading.exchange.access import Access
+from trading.exchange.open_venue import (
+    MARKETS,
+    TAKER_PCT,
+    TRADES_AT,
+    Records,
+    open_account,
+    open_market_data,
+    open_records,
+)
+from trading.exchange.rate_plan import RatePlan
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.journal.audit import AuditLog
 from trading.journal.bus import Bus
@@ -33,6 +45,7 @@ from trading.market.store import TapeStore
 from trading.notify.console import Console
 from trading.notify.message import Notifier
 from trading.notify.outbox import Outbox
+from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 
 log = structlog.get_logger(__name__)
@@ -58,12 +71,18 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
-        venue = make_venue(settings, environment, clock)
-        stack.push_async_callback(venue.close)
+        account = make_venue(settings, environment, clock, setting.home) if environment.binance_api_key else None
+        if account is not None:
+            stack.push_async_callback(account.close)
+        venue: MarketData | None = account if settings.venue.exchange == TRADES_AT else None
+        if venue is None:
+            venue = make_market_data(settings, environment, clock, setting.home)
+            stack.push_async_callback(venue.close)
         database = open_learning_db(setting.home, environment)
         stack.callback(database.close)
         market = make_market(settings, venue, clock, publish=bus.publish)
-        instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in Market}
+        sides = MARKETS[settings.venue.exchange]
+        instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in sides}
         loop = asyncio.get_running_loop()
 
         def publish_from_thread(event: Event) -> None:
@@ -79,11 +98,12 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             outbox=outbox,
             messenger=messenger,
             venue=venue,
+            account=account,
             market=market,
             instruments=instruments,
             history=History(
                 venue,
-                TapeStore(setting.home.tapes),
+                TapeStore(shelf(setting.home, settings.venue.exchange)),
                 clock,
                 days=settings.research.history_days,
                 origin=None if setting.market == "live" else setting.market,
@@ -94,26 +114,68 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
             onchain=await stack.enter_async_context(OnChainMonitor(settings.onchain, clock)),
             generator=await make_generator(setting, clock, stack),
-            desk=make_desk(setting, venue, clock, bus),
+            desk=make_desk(setting, account, clock, bus),
         )
 
 
-def make_venue(settings: LabSettings, environment: Environment, clock: Clock) -> Binance:
-    """The exchange, with keys where there are any."""
-    return Binance(
+def check_fee(settings: LabSettings) -> None:
+    """Paper must not trade more cheaply than the exchange would let it.
+
+    Raises:
+        SettingsError: `paper.fee_pct` is below what the exchange charges a small account.
+    """
+    exchange, charged_pct = settings.venue.exchange, TAKER_PCT[settings.venue.exchange]
+    if settings.paper.fee_pct < charged_pct and exchange != TRADES_AT:
+        raise SettingsError(
+            f"paper.fee_pct={settings.paper.fee_pct:g}: {exchange} charges a small account {charged_pct:g} % a trade; "
+            f"set paper.fee_pct: {charged_pct:g} or more"
+        )
+
+
+def make_venue(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None) -> Venue:
+    """The account that trades, with keys where there are any, whatever exchange is read.
+
+    Args:
+        settings: Where it is, when not at the real address.
+        environment: The keys.
+        clock: Lab time.
+        home: Whose shared budget of requests it takes from; None: the home of this process.
+
+    Raises:
+        SettingsError: one half of a key is missing.
+    """
+    return open_account(_access(settings, environment, clock, home))
+
+
+def make_market_data(
+    settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None
+) -> MarketData:
+    """The public side of the exchange that is read; arguments as of `make_venue`."""
+    return open_market_data(settings.venue.exchange, _access(settings, environment, clock, home))
+
+
+def make_records(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None) -> Records:
+    """The past and the listings of the exchange that is traded at; arguments as of `make_venue`."""
+    return open_records(_access(settings, environment, clock, home))
+
+
+def _access(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None) -> Access:
+    return Access(
         clock,
-        base_url=settings.venue.base_url,
-        testnet=environment.binance_testnet,
-        api_key=environment.binance_api_key,
-        api_secret=environment.binance_api_secret,
+        settings.venue.base_url,
+        environment.binance_testnet,
+        environment.binance_api_key,
+        environment.binance_api_secret,
+        RatePlan((home or find_home()).rate),
     )
 
 
 def make_market(
-    settings: LabSettings, venue: Binance, clock: Clock, *, publish: Callable[[Event], None]
+    settings: LabSettings, venue: MarketData, clock: Clock, *, publish: Callable[[Event], None]
 ) -> RealtimeMarketData:
-    """The live tapes of both markets of the symbol."""
-    subscriptions = [(market, settings.venue.symbol, settings.research.timeframe) for market in Market]
+    """The live tapes of the symbol's markets."""
+    sides = MARKETS[settings.venue.exchange]
+    subscriptions = [(market, settings.venue.symbol, settings.research.timeframe) for market in sides]
     live = LiveSettings(keep_bars=settings.research.live_bars, validator=settings.validator)
     return RealtimeMarketData(venue, clock, subscriptions, publish=publish, settings=live)
 
@@ -128,14 +190,14 @@ async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) 
     return HypothesisGenerator(model, budget, setting.settings.ideas, clock)
 
 
-def make_desk(setting: Setting, venue: Binance, clock: Clock, bus: Bus) -> CarryDesk | None:
-    """The carry desk, where there are trading keys."""
-    if setting.environment.binance_api_key is None:
+def make_desk(setting: Setting, account: Venue | None, clock: Clock, bus: Bus) -> CarryDesk | None:
+    """The carry desk, where there are trading keys; also while another exchange is read: what is open must be kept."""
+    if account is None:
         return None
     mine = setting.settings
     settings = DeskSettings(mine.carry, mine.risk, mine.execution, mine.validator)
     return CarryDesk(
-        setting.home, venue, settings=settings, publish=bus.publish, clock=clock, environment=setting.switches
+        setting.home, account, settings=settings, publish=bus.publish, clock=clock, environment=setting.switches
     )
 
 

@@ -37,7 +37,7 @@ class MarketView(Protocol):
         """Why the validator does not let research use the newest bars; None: it does."""
 
     def rules(self, spec: StrategySpec) -> MarketRules:
-        """The venue's steps and minimums; of both legs for a carry."""
+        """The venue's steps and minimums; of both legs for a carry. `DataProviderError`: not a market of this lab."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,11 +192,13 @@ class Story:
 
     async def _go_live(self) -> None:
         lab = self._lab
+        if lab.account is None:
+            raise DataProviderError("demo: no trading keys; the demo's own were not given to the lab")
         desk = Desk(
             lab.home,
             lab.settings,
             lab.setting.environment,
-            lab.venue,
+            lab.account,
             self._scene.notifier,
             lab.clock,
             OPERATOR,

@@ -15,6 +15,7 @@ from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.lab import Lab
+from ops.market_view import check_market, costs_of
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -62,15 +63,21 @@ def _tapes_read(spec: StrategySpec) -> tuple[object, ...]:
 
 
 async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
-    """The recorded market a spec is judged on, and spot for a carry or rules that read the basis; with its costs."""
+    """The recorded market a spec is judged on, and spot for a carry or rules that read the basis; with its costs.
+
+    Raises:
+        DataProviderError: it is of a market that this lab does not read, or there is no history.
+    """
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
-    fees = lab.setting.settings.fees
+    settings = lab.setting.settings
+    check_market(spec, settings.venue.exchange, lab.instruments)
     if isinstance(spec.parameters, CarryParameters):
         rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(perp, Conditions(rules=rules, carry_costs=fees.carry_costs()), spot)
+        return Tapes(perp, Conditions(rules=rules, carry_costs=settings.fees.carry_costs()), spot)
     market = spec.market.market
-    conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=fees.costs(market))
+    costs = costs_of(settings, settings.venue.exchange, market)
+    conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=costs)
     tape = await lab.history.tape(market, symbol, interval)
     if not spec.reads_basis:
         return Tapes(tape, conditions)

@@ -12,7 +12,7 @@ from ai_brain.paper.account import account_path, load_account
 from ai_brain.paper.market_view import markets_of, paper_tapes
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ops.lab import Lab
-from ops.market_view import paper_rules
+from ops.market_view import check_market, paper_rules
 from ops.thinking import think
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Severity
@@ -64,6 +64,7 @@ async def _check(lab: Lab, spec: StrategySpec) -> Parity:
         account = load_account(lab.home, spec.id)
         if account is None:
             return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account")
+        check_market(spec, lab.settings.venue.exchange, lab.instruments)
         symbol, interval = spec.market.native_symbol, spec.market.timeframe
         found = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
         tapes = paper_tapes(spec, found)

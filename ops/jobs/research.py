@@ -36,8 +36,11 @@ async def crazy_idea(lab: Lab) -> None:
 
 
 def seed_library(lab: Lab) -> None:
-    """Write the published effects for this market into the repository, once, those that are not known yet."""
-    if lab.memory.has_library:
+    """Write the published effects for this market into the repository, once, those that are not known yet.
+
+    They are about perpetuals: an exchange without them gets none.
+    """
+    if lab.memory.has_library or lab.main_side is not Market.PERP:
         return
     lab.memory.has_library = True
     known = _known(lab)
@@ -55,6 +58,7 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         return
     question = Question(
         tape=live_tape(lab),
+        exchange=lab.settings.venue.exchange,
         headlines=lab.memory.headlines,
         onchain=lab.onchain.fresh(),
         refused=[
@@ -88,9 +92,14 @@ def provable(lab: Lab) -> str:
 
 
 def live_tape(lab: Lab) -> Tape:
-    """The perpetual as it is now, not history; with the spot market beside it where that is at hand."""
+    """The perpetual as it is now, not history; with the spot market beside it where that is at hand.
+
+    Of an exchange without perpetuals, the spot market.
+    """
     symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
-    tape = lab.market.tape(Market.PERP, symbol, interval)
+    tape = lab.market.tape(lab.main_side, symbol, interval)
+    if tape.market is Market.SPOT:
+        return tape
     try:
         beside = lab.market.tape(Market.SPOT, symbol, interval)
     except DataProviderError:

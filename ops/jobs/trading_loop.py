@@ -18,7 +18,6 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
-from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -74,7 +73,7 @@ async def _due_bars(lab: Lab) -> None:
     due_ms = lab.clock.now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
     deadline_ms = lab.clock.now_ms() + lab.settings.service.bar_patience_s * 1000
     while lab.clock.now_ms() < deadline_ms:
-        held = [lab.market.last_closed_ms(market, symbol, interval) for market in Market]
+        held = [lab.market.last_closed_ms(market, symbol, interval) for market in lab.instruments]
         if all(closed_ms is not None and closed_ms >= due_ms for closed_ms in held):
             break
         await lab.clock.sleep_s(BAR_POLL_S)
@@ -82,7 +81,7 @@ async def _due_bars(lab: Lab) -> None:
         # The candle that is due is not here: what is here is old, however well it looked when it came.
         lab.memory.quality = 0.0
         return
-    verdicts = [lab.market.verdict(market, symbol, interval) for market in Market]
+    verdicts = [lab.market.verdict(market, symbol, interval) for market in lab.instruments]
     lab.memory.quality = min(verdict.quality for verdict in verdicts)
     if all(verdict.ok_for_orders for verdict in verdicts):
         lab.messenger.resolve("data.failing")
@@ -114,7 +113,13 @@ async def _step_paper(lab: Lab) -> bool:
     """Every account over the bars it has not seen; False: that failed, and was told."""
     try:
         settings = lab.settings
-        snapshot = take_snapshot(lab.market, lab.instruments, settings.venue.symbol, settings.research.timeframe)
+        snapshot = take_snapshot(
+            lab.market,
+            lab.instruments,
+            settings.venue.symbol,
+            settings.research.timeframe,
+            exchange=settings.venue.exchange,
+        )
         await asyncio.to_thread(lab.paper.on_closed_bar, snapshot)
     except TradingEngineError as error:
         lab.failed("paper", error)
@@ -202,7 +207,7 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
         lab.memory.executed += 1
     else:
         lab.memory.reasons.append((now_ms, decision.reason))
-    tape = lab.market.tape(Market.PERP, lab.settings.venue.symbol, lab.settings.research.timeframe)
+    tape = lab.market.tape(lab.main_side, lab.settings.venue.symbol, lab.settings.research.timeframe)
     lab.memory.regime = regime_of(tape)
     lab.audit.append(
         AuditLine(

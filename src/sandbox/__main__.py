@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gemini-script", type=Path, help="answers of the language model")
     parser.add_argument("--feed", type=Path, help="news items")
     parser.add_argument("--faults", type=Path, help="schedule of faults, see sandbox/faults.py")
+    parser.add_argument("--limits", action="store_true", help="limit requests by weight as Binance does: 429, then 418")
     parser.add_argument("--api-key", default=os.environ.get("SANDBOX_API_KEY", "sandbox-key"))
     parser.add_argument("--api-secret", default=os.environ.get("SANDBOX_API_SECRET", "sandbox-secret"))
     parser.add_argument("--key-withdrawals", action="store_true", help="the key may withdraw")
@@ -66,7 +67,7 @@ def _town(chosen: argparse.Namespace) -> tuple[Town, int]:
     start = Start(chosen.tape, symbols, chosen.start, chosen.scale, chosen.seed, _usdt("--spot-usdt", chosen.spot_usdt),
                   _usdt("--futures-usdt", chosen.futures_usdt))  # fmt: skip
     key = Key(chosen.api_key, chosen.api_secret, chosen.key_withdrawals, not chosen.key_any_address)
-    return Town(start, key, chosen.gemini_script, chosen.feed, chosen.faults), chosen.port
+    return Town(start, key, chosen.gemini_script, chosen.feed, chosen.faults, chosen.limits), chosen.port
 
 
 def _usdt(flag: str, text: str) -> Decimal:

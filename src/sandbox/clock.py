@@ -73,6 +73,10 @@ class SandboxClock:
         """CLOCK_MONOTONIC, seconds."""
         return time.monotonic()
 
+    def system_s(self) -> float:
+        """The system's time, seconds since 1970: what is counted by real minutes."""
+        return time.time()
+
     def fastest(self, within_s: float) -> float:
         """The greatest speed of the last real seconds; what a millisecond of the wire may have cost.
 

@@ -1,4 +1,4 @@
-"""Everything on one port: the exchange with its sockets and archive, Telegram, a model, news, a chain, faults, seen."""
+"""Everything on one port: two exchanges and an archive, Telegram, a model, news, a chain, faults, what was seen."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from sandbox.chain import ChainDesk
 from sandbox.exchange import rest_futures, rest_info, rest_market, rest_spot
 from sandbox.exchange.errors import SandboxError
 from sandbox.exchange.exchange import Exchange, Key, Start, open_exchange
+from sandbox.exchange.limits import Limits
 from sandbox.exchange.streams import Hub
 from sandbox.exchange.wire import answer, hang
 from sandbox.exchange.witness import Seen, Witness
 from sandbox.faults import Faults, read_faults
 from sandbox.gemini import GeminiDesk
+from sandbox.kraken import KrakenDesk
 from sandbox.news import NewsDesk
 from sandbox.telegram import TelegramDesk
 
@@ -40,6 +42,8 @@ class Town:
     gemini_script: Path | None = None
     feed: Path | None = None
     faults: Path | None = None
+    limits: bool = False
+    """Requests are weighed and limited as Binance does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,17 @@ def build(town: Town) -> Built:
     faults = Faults(clock)
     if town.faults is not None:
         faults.add(read_faults(_text(town.faults), str(town.faults)))
-    seen, hub = Seen(), Hub(exchange, faults)
-    app = web.Application(middlewares=[_counted(seen), _struck(faults)])
-    hang(app, exchange, [*rest_info.routes(), *rest_market.routes(), *rest_spot.routes(), *rest_futures.routes()])
+    seen, hub, limits = Seen(), Hub(exchange, faults), Limits(clock)
+    if town.limits:
+        limits.switch_on()
+    app = web.Application(middlewares=[_counted(seen), _through(limits.middleware), _through(faults.middleware)])
+    hang(app, exchange, [*rest_info.routes(limits), *rest_market.routes(), *rest_spot.routes(), *rest_futures.routes()])
     hub.add_routes(app)
     Witness(exchange, seen).add_routes(app)
     _fault_routes(app, faults)
     ArchiveDesk(exchange).add_routes(app)
+    limits.add_routes(app)
+    KrakenDesk(exchange).add_routes(app)
     TelegramDesk(clock).add_routes(app)
     GeminiDesk(clock, town.gemini_script).add_routes(app)
     NewsDesk(clock, town.feed).add_routes(app)
@@ -148,12 +156,12 @@ def _counted(seen: Seen) -> Middleware:
     return count
 
 
-def _struck(faults: Faults) -> Middleware:
+def _through(keeper: Callable[[web.Request, Respond], Awaitable[web.StreamResponse]]) -> Middleware:
     @web.middleware
-    async def strike(request: web.Request, handler: Respond) -> web.StreamResponse:
-        return await faults.middleware(request, handler)
+    async def pass_by(request: web.Request, handler: Respond) -> web.StreamResponse:
+        return await keeper(request, handler)
 
-    return strike
+    return pass_by
 
 
 def _fault_routes(app: web.Application, faults: Faults) -> None:

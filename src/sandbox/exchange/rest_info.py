@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.instruments import Instrument, Market
+from sandbox.exchange.limits import Limits
 from sandbox.exchange.views import Json, number
 from sandbox.exchange.wire import Call, Route
 
 
-def routes() -> list[Route]:
+def routes(limits: Limits) -> list[Route]:
     """One endpoint a venue."""
+    spot, perp = partial(limits.rules, "spot"), partial(limits.rules, "perp")
     return [
-        Route("GET", "/api/v3/exchangeInfo", _spot_info),
-        Route("GET", "/fapi/v1/exchangeInfo", _perp_info),
-        Route("GET", "/dapi/v1/exchangeInfo", lambda _exchange, call: _info(call.now_ms, [])),
-        Route("GET", "/eapi/v1/exchangeInfo", lambda _e, call: {**_info(call.now_ms, []), "optionSymbols": []}),
+        Route("GET", "/api/v3/exchangeInfo", lambda exchange, call: _spot_info(exchange, call, spot())),
+        Route("GET", "/fapi/v1/exchangeInfo", lambda exchange, call: _perp_info(exchange, call, perp())),
+        Route("GET", "/dapi/v1/exchangeInfo", lambda _exchange, call: _info(call.now_ms, perp(), [])),
+        Route("GET", "/eapi/v1/exchangeInfo", lambda _e, call: {**_info(call.now_ms, perp(), []), "optionSymbols": []}),
     ]
 
 
-def _spot_info(exchange: Exchange, call: Call) -> object:
+def _spot_info(exchange: Exchange, call: Call, limits: list[Json]) -> object:
     wanted = call.text("symbol")
     symbols = [exchange.listing(Market.SPOT, wanted)] if wanted else [
         exchange.listing(Market.SPOT, s) for s in exchange.symbols(Market.SPOT)
     ]  # fmt: skip
-    return _info(call.now_ms, [_spot_symbol(x.instrument) for x in symbols])
+    return _info(call.now_ms, limits, [_spot_symbol(x.instrument) for x in symbols])
 
 
-def _perp_info(exchange: Exchange, call: Call) -> object:
+def _perp_info(exchange: Exchange, call: Call, limits: list[Json]) -> object:
     symbols = [_perp_symbol(exchange.listing(Market.PERP, s).instrument) for s in exchange.symbols(Market.PERP)]
     assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
-    return {**_info(call.now_ms, symbols), "futuresType": "U_MARGINED", "assets": assets}
+    return {**_info(call.now_ms, limits, symbols), "futuresType": "U_MARGINED", "assets": assets}
 
 
-def _info(ms: int, symbols: list[Json]) -> Json:
-    limits: list[Json] = [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
-    ]
+def _info(ms: int, limits: list[Json], symbols: list[Json]) -> Json:
     return {"timezone": "UTC", "serverTime": ms, "rateLimits": limits, "exchangeFilters": [], "symbols": symbols}
 
 

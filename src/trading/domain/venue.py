@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
@@ -23,6 +23,9 @@ from trading.domain.orders import (
     OrderState,
     PerpPosition,
 )
+
+ExchangeName = Literal["binance", "kraken"]
+"""Exchanges the lab can read; `trading.exchange.open_venue` opens them by these names."""
 
 
 class MarketData(Protocol):

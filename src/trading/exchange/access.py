@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from trading.domain.clock import Clock
+from trading.exchange.rate_plan import RatePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,5 @@ class Access:
     """Binance's demo trading venue, with keys of its own."""
     api_key: SecretStr | None = None
     api_secret: SecretStr | None = None
+    rate: RatePlan | None = None
+    """Where the budgets of requests lie that all processes of the lab share; None: this line minds only itself."""

@@ -8,6 +8,7 @@ decimal texts into floats.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -18,7 +19,10 @@ from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
+from trading.exchange.budgeted import Budgeted
 from trading.exchange.errors import is_clock_error, translate
+from trading.exchange.rate_plan import BINANCE, budget_of
+from trading.exchange.request_weights import request_of
 
 Kline = Mapping[str, object]
 """The `k` of a kline event, as the venue wrote it."""
@@ -27,7 +31,7 @@ _TIMEOUT_MS = 10_000
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
 
 
-class _OurBinance:
+class _OurBinance(Budgeted):
     """What we change in ccxt's clients: time, error noting, and candles as the venue writes them."""
 
     lab_clock: Clock
@@ -102,6 +106,11 @@ class Line:
         self._market = market
         self._client = (_OurSpot if market is Market.SPOT else _OurFutures)(_config(access))
         self._client.lab_clock = access.clock
+        self._client.lab_name, self._client.lab_request = str(market), partial(request_of, market)
+        name = "binance-demo" if access.testnet else "binance"
+        limits, base_url = BINANCE[market], access.base_url
+        self._budget = budget_of(access.rate, name, market, limits, base_url=base_url, clock=access.clock)
+        self._client.lab_budget = self._budget
         if access.testnet:
             self._client.enable_demo_trading(True)
         if access.base_url is not None:
@@ -181,6 +190,8 @@ class Line:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+        if self._budget is not None:
+            self._budget.close()
 
     async def _time_first(self, *, writes: bool, where: str) -> None:
         """Learn the venue's time before the first stamp; without it nothing that changes something is sent."""
@@ -192,7 +203,10 @@ class Line:
             raise
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
-        return await getattr(self._client, endpoint)(dict(params))
+        answer: object = await getattr(self._client, endpoint)(dict(params))
+        if self._budget is not None and endpoint.endswith("GetExchangeInfo"):
+            self._budget.learn(answer)
+        return answer
 
     async def _again(self, endpoint: str, params: Mapping[str, object], where: str) -> object:
         try:

@@ -98,6 +98,11 @@ class Home:
         return self.state / "lab.lock"
 
     @property
+    def rate(self) -> Path:
+        """Budgets of requests that every process of this home shares, one file an exchange's market."""
+        return self.state / "rate"
+
+    @property
     def log_file(self) -> Path:
         """The service's log."""
         return self.logs / "ai_lab.log"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from trading.domain.clock import parse_iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.domain.venue import ExchangeName
 
 
 class StrategyType(StrEnum):
@@ -107,7 +108,7 @@ class SpecMarket(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    exchange: Literal["binance"]
+    exchange: ExchangeName
     symbol: Annotated[str, AfterValidator(unified_symbol)]
     """Unified: `BTC/USDT` is spot, `BTC/USDT:USDT` the perpetual settled in USDT."""
     timeframe: Annotated[str, AfterValidator(known_interval)]

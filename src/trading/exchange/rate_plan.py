@@ -1,0 +1,58 @@
+"""Which budget a line takes its requests from: one for each host and market, in the lab's own folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from trading.domain.clock import Clock
+from trading.domain.instrument import Market
+from trading.exchange.rate_budget import RateBudget
+from trading.exchange.rate_file import Limits, RateFile
+
+BINANCE: Mapping[Market, Limits] = {Market.SPOT: Limits(6000, 100, 10), Market.PERP: Limits(2400, 300, 10)}
+"""Until `exchangeInfo.rateLimits` was read. Source: Binance's documentation, spot and USD-M futures, "Limits"."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatePlan:
+    """Where the budgets lie that the processes of a lab share."""
+
+    folder: Path
+    """`state/rate` of the lab's home."""
+    on_loopback: bool = False
+    """A venue on this machine has a budget too. Else it has none, so that a rehearsal at a thousand times life runs."""
+
+
+def budget_of(
+    plan: RatePlan | None, name: str, market: Market, limits: Limits, *, base_url: str | None, clock: Clock
+) -> RateBudget | None:
+    """The budget of a host's market; None: the plan has none for it.
+
+    Args:
+        plan: None: no budgets at all.
+        name: Of the venue, where it is the real one: `binance`, `binance-demo`.
+        market: Spot and perpetuals are counted apart.
+        limits: Until the venue has told its own.
+        base_url: Of another host; None: the venue's own.
+        clock: For the system's time.
+    """
+    if plan is None or (is_loopback(base_url) and not plan.on_loopback):
+        return None
+    host = name if base_url is None else re.sub(r"[^a-z0-9.]+", "_", urlsplit(base_url).netloc.lower())
+    return RateBudget(RateFile(plan.folder / f"{host}-{market}", limits), clock)
+
+
+def is_loopback(base_url: str | None) -> bool:
+    """A venue on this machine."""
+    host = urlsplit(base_url).hostname if base_url else None
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
