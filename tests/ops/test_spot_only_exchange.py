@@ -14,10 +14,11 @@ from ops import doctor
 from ops.environment import Environment
 from ops.jobs import evaluation, research, trading_loop
 from ops.lab import Lab, Setting
+from ops.lab_clock import lab_clock
 from ops.run import read_all
 from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings, config_hash
-from ops.wiring import lab_clock, make_market_data, make_venue, open_lab
+from ops.wiring import make_market_data, make_venue, open_lab
 from tests.ops.world import CARRY, NOW_MS, World, open_world
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError
