@@ -18,7 +18,7 @@ from ai_brain.llm.idea_settings import GeneratorSettings
 from ai_brain.llm.provider import Failure, LanguageModel, ModelFailed, Prompt
 from ai_brain.research_library import perpetual
 from ai_brain.senses.news_fetcher import Headline
-from ai_brain.senses.onchain_monitor import Reading
+from ai_brain.senses.onchain_pages import Reading
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -44,6 +44,7 @@ class Question:
     """Where it is; an idea is of that exchange."""
     headlines: Sequence[Headline] = ()
     onchain: Sequence[Reading] = ()
+    senses: Sequence[str] = ()
     """Fresh ones only; none is told as none."""
     refused: Sequence[Refused] = ()
     """Latest first."""
@@ -131,6 +132,7 @@ class HypothesisGenerator:
             measure(tape),
             headlines=question.headlines,
             onchain=question.onchain,
+            senses=question.senses,
             now_ms=self._clock.now_ms(),
             refused=question.refused,
             mood=question.mood,

@@ -14,7 +14,19 @@ from dataclasses import replace
 
 import structlog
 
-from ops.jobs import backup, evaluation, news, onchain, parity, reports, research, trading_loop, tuner, universe
+from ops.jobs import (
+    backup,
+    evaluation,
+    news,
+    onchain,
+    parity,
+    reports,
+    research,
+    sentiment,
+    trading_loop,
+    tuner,
+    universe,
+)
 from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
@@ -47,6 +59,7 @@ JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
     "onchain": onchain.run,
+    "sentiment": sentiment.run,
     "hypothesis": research.hypothesis,
     "crazy_idea": research.crazy_idea,
     "evaluation": evaluation.run,

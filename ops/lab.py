@@ -13,9 +13,11 @@ from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.paper.parity import Parity
 from ai_brain.paper_trading_engine import PaperEngine
-from ai_brain.senses.news_fetcher import Headline, NewsFetcher
+from ai_brain.senses.fear_greed import FearGreedIndex
+from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.regime.label import UNKNOWN, Regime
+from ai_brain.senses.sense_record import SenseRecord
 from ops.environment import Environment
 from ops.history import History
 from ops.messages import Messenger
@@ -61,9 +63,10 @@ class Memory:
     """What the service knows since its start; nothing here is needed to be right after a restart."""
 
     started_ms: int
-    headlines: tuple[Headline, ...] = ()
     has_library: bool = False
     """The published effects have been written into the repository."""
+    news_known_ms: int = 0
+    """Headlines known before this are on the senses' record."""
     last: LastDecision | None = None
     live: CycleReport | None = None
     live_start_quote: float = 0.0
@@ -126,6 +129,9 @@ class Lab:
     paper: PaperEngine
     news: NewsFetcher
     onchain: OnChainMonitor
+    fear_greed: FearGreedIndex
+    senses: SenseRecord
+    """What each sense said and when the lab knew it, on disk."""
     generator: HypothesisGenerator | None
     """None: no language model is configured; the library of published effects is all there is."""
     desk: CarryDesk | None

@@ -63,6 +63,7 @@ SCHEDULE = (
     Row("loop", 60, touches_money=True, at_start=True),
     Row("news", 15 * 60, at_start=True),
     Row("onchain", 30 * 60, at_start=True),
+    Row("sentiment", 3600, at_start=True),
     Row("hypothesis", 30 * 60, at_start=True),
     Row("crazy_idea", 4 * 3600),
     Row("evaluation", 3600, at_start=True),

@@ -24,6 +24,7 @@ from ai_brain.llm.idea_settings import GeneratorSettings
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.senses.news_settings import NewsSettings
 from ai_brain.senses.onchain_settings import OnChainSettings
+from ai_brain.senses.sentiment_settings import SentimentSettings
 from trading.domain.errors import SettingsError
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
@@ -96,6 +97,7 @@ class LabSettings(_Section):
     ideas: GeneratorSettings = GeneratorSettings()
     news: NewsSettings = NewsSettings()
     onchain: OnChainSettings = OnChainSettings()
+    sentiment: SentimentSettings = SentimentSettings()
     validator: ValidatorSettings = ValidatorSettings()
     paper: PaperSettings = PaperSettings()
     risk: RiskLimits = RiskLimits()

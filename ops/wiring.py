@@ -13,8 +13,10 @@ from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.llm.budget import Budget
 from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
+from ai_brain.senses.fear_greed import FearGreedIndex
 from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
+from ai_brain.senses.sense_record import SenseRecord
 from ops.environment import Environment, find_home
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
@@ -113,6 +115,8 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             paper=PaperEngine(setting.home, repository, settings.paper, clock=clock, publish=publish_from_thread),
             news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
             onchain=await stack.enter_async_context(OnChainMonitor(settings.onchain, clock)),
+            fear_greed=await stack.enter_async_context(FearGreedIndex(settings.sentiment, clock)),
+            senses=SenseRecord(setting.home.state / "senses.jsonl"),
             generator=await make_generator(setting, clock, stack),
             desk=make_desk(setting, account, clock, bus),
         )

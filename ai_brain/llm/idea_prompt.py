@@ -16,7 +16,7 @@ from ai_brain.llm.grounding import MarketFacts
 from ai_brain.llm.idea_settings import PromptSettings
 from ai_brain.llm.provider import Prompt
 from ai_brain.senses.news_fetcher import Headline
-from ai_brain.senses.onchain_monitor import Reading
+from ai_brain.senses.onchain_pages import Reading
 from trading.domain.clock import iso
 from trading.strategy.indicator_catalogue import COLUMNS, INDICATORS
 from trading.strategy.parameters import MAX_CONDITIONS
@@ -68,6 +68,7 @@ def idea_prompt(
     *,
     headlines: Sequence[Headline] = (),
     onchain: Sequence[Reading] = (),
+    senses: Sequence[str] = (),
     refused: Sequence[Refused] = (),
     mood: Mood = Mood.USUAL,
     settings: PromptSettings,
@@ -81,6 +82,7 @@ def idea_prompt(
         facts: Measured; there is no other way to get one.
         headlines: Newest first; the first of them are told.
         onchain: Fresh readings of the chain; told with their age.
+        senses: How the news sounds and the like, as of now, a line each, in our own words.
         refused: Latest first; the first of them are told.
         mood: Temperature and task.
         settings: How many, how long.
@@ -93,6 +95,7 @@ def idea_prompt(
         _facts_text(facts, cost_round_trip_pct),
         provable and f"# What can be proven\n{provable} What moves less than that is noise here.",
         _onchain_text(onchain, now_ms),
+        _senses_text(senses),
         _language(facts),
         _notes(),
         _headlines_text(headlines[: settings.max_headlines]),
@@ -156,6 +159,12 @@ def _onchain_text(readings: Sequence[Reading], now_ms: int) -> str:
         return ""
     lines = [f"- {r.name}: {r.value:,.6g} {r.unit}, {_age(now_ms - r.at_ms)} old" for r in readings]
     return "\n".join(["# Bitcoin's chain; context only, rules cannot name it", *lines])
+
+
+def _senses_text(senses: Sequence[str]) -> str:
+    if not senses:
+        return ""
+    return "\n".join(["# How it sounds; context only, rules cannot name it", *(f"- {line}" for line in senses)])
 
 
 def _age(age_ms: int) -> str:

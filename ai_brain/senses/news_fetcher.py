@@ -1,20 +1,25 @@
 """Headlines from RSS and Atom feeds. Text from strangers: it is shown to a model as data, and decides nothing.
 
-A feed that fails is a reason beside the headlines of the others, never an invention.
+Feeds are asked side by side, each within bounds (`bounded_page.py`); one that fails, stalls or is poisoned is a reason
+beside the headlines of the others, never an invention. A document that declares entities is refused unread. An item
+without a date, or dated ahead, is refused and counted: it is never shown as of now.
 """
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import html
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import struct_time
 
 import feedparser
 import httpx
 import structlog
 
+from ai_brain.senses.bounded_page import read_page
+from ai_brain.senses.near_duplicates import without_near_duplicates
 from ai_brain.senses.news_settings import NewsSettings
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
@@ -24,9 +29,16 @@ log = structlog.get_logger(__name__)
 __all__ = ["Headline", "News", "NewsFetcher", "NewsSettings", "read_feed"]
 
 MAX_BYTES = 2_000_000
-"""Of one feed; more is not read."""
+"""Of one feed, unpacked; more is not read."""
 MAX_TITLE = 300
 """Letters of a headline kept."""
+MAX_ITEMS = 500
+"""Newest items of one feed that are kept."""
+AT_ONCE = 6
+"""Feeds asked at the same time."""
+AHEAD_MAX_MS = 24 * 3_600_000
+"""An item dated further ahead than this is not kept until its time comes: the feed's clock is wrong."""
+_REMEMBERED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class Headline:
     """The feed's own name, else its host."""
     published_ms: int
     url: str
+    known_ms: int
+    """When the lab first read it. **Look-ahead**: before that it could not be known, whatever its date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,17 @@ class News:
     """Newest first, without doubles."""
     failures: dict[str, str] = field(default_factory=dict)
     """Feed address -> why it gave nothing."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Feed address -> items without a title or a date, or dated ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a feed's bytes hold."""
+
+    headlines: tuple[Headline, ...]
+    refused: int
+    """Items without a title or a date."""
 
 
 class NewsFetcher:
@@ -62,10 +87,12 @@ class NewsFetcher:
         self._settings = settings
         self._clock = clock
         self._http = httpx.AsyncClient(
-            timeout=settings.timeout_s, follow_redirects=True, headers={"User-Agent": "ai-trading-lab"}
+            timeout=settings.timeout_s, follow_redirects=False, headers={"User-Agent": "ai-trading-lab"}
         )
         self._tags: dict[str, dict[str, str]] = {}
-        self._kept: dict[str, tuple[Headline, ...]] = {}
+        self._kept: dict[str, Feed] = {}
+        self._first_read_ms: dict[tuple[str, int], int] = {}
+        """(title without case, its date) -> when the lab first read it."""
 
     async def __aenter__(self) -> NewsFetcher:
         return self
@@ -75,62 +102,115 @@ class NewsFetcher:
 
     async def fetch(self) -> News:
         """One round. Never raises for a feed that fails: it is listed."""
-        failures: dict[str, str] = {}
-        for feed in self._settings.feeds:
-            try:
-                await self._renew(feed)
-            except DataProviderError as error:
-                failures[feed] = str(error)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                failures[feed] = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        headlines = self._recent()
-        log.info("news.fetched", headlines=len(headlines), feeds=len(self._settings.feeds), failures=failures)
-        return News(headlines, failures)
+        if not self._settings.enabled:
+            return News(())
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(feed: str) -> str | None:
+            async with places:
+                try:
+                    await self._renew(feed)
+                except DataProviderError as error:
+                    return str(error)
+                except (httpx.HTTPError, httpx.InvalidURL) as error:
+                    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                return None
+
+        reasons = await asyncio.gather(*(one(feed) for feed in self._settings.feeds))
+        failures = {feed: why for feed, why in zip(self._settings.feeds, reasons, strict=True) if why is not None}
+        now_ms = self._clock.now_ms()
+        headlines, refused = self.as_of(now_ms), self._refused(now_ms)
+        log.info(
+            "news.fetched",
+            headlines=len(headlines),
+            feeds=len(self._settings.feeds),
+            failures=failures,
+            refused=refused,
+        )
+        return News(headlines, failures, refused)
+
+    def as_of(self, now_ms: int) -> tuple[Headline, ...]:
+        """What could be known at a time: read by then, dated by then, and not too old; newest first, without doubles.
+
+        **Look-ahead**: a headline the lab reads later is not in it, however early it is dated.
+        """
+        if not self._settings.enabled:
+            return ()
+        oldest_ms = now_ms - int(self._settings.max_age_h * 3_600_000)
+        known = [
+            headline
+            for kept in self._kept.values()
+            for headline in kept.headlines
+            if oldest_ms <= headline.published_ms <= now_ms and headline.known_ms <= now_ms
+        ]
+        # of several that say the same the first published stays: it is the one that told something
+        told = without_near_duplicates(
+            sorted(known, key=lambda h: (h.published_ms, h.title)), title=lambda headline: headline.title
+        )
+        newest = sorted(told, key=lambda h: (-h.published_ms, h.title))
+        return tuple(newest[: self._settings.max_headlines])
 
     async def _renew(self, feed: str) -> None:
         """Read a feed, unless it has not changed. Its tags are kept only once it could be read."""
-        async with self._http.stream("GET", feed, headers=self._tags.get(feed, {})) as answer:
-            if answer.status_code == httpx.codes.NOT_MODIFIED:
-                return
-            if answer.status_code != httpx.codes.OK:
-                raise DataProviderError(f"status {answer.status_code}")
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise DataProviderError(f"larger than {MAX_BYTES} bytes")
-        self._kept[feed] = read_feed(bytes(body), feed=feed)
-        asked_by = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
-        self._tags[feed] = {ask: answer.headers[tag] for tag, ask in asked_by.items() if tag in answer.headers}
+        within_s = self._settings.timeout_s
+        page = await read_page(
+            self._http, feed, max_bytes=MAX_BYTES, within_s=within_s, headers=self._tags.get(feed, {})
+        )
+        if page.status == httpx.codes.NOT_MODIFIED:
+            return
+        if page.status != httpx.codes.OK:
+            raise DataProviderError(f"status {page.status}")
+        # thousands of items take seconds to parse: not on the loop
+        found = await asyncio.to_thread(read_feed, page.body, feed=feed, known_ms=self._clock.now_ms())
+        self._kept[feed] = replace(found, headlines=tuple(self._first(headline) for headline in found.headlines))
+        asked_by = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+        self._tags[feed] = {ask: page.headers[tag] for tag, ask in asked_by.items() if tag in page.headers}
 
-    def _recent(self) -> tuple[Headline, ...]:
-        now_ms = self._clock.now_ms()
-        oldest_ms = now_ms - int(self._settings.max_age_h * 3_600_000)
-        by_title: dict[str, Headline] = {}
-        for headline in sorted((h for kept in self._kept.values() for h in kept), key=lambda h: h.published_ms):
-            if oldest_ms <= headline.published_ms <= now_ms:
-                by_title.setdefault(headline.title.casefold(), headline)
-        newest = sorted(by_title.values(), key=lambda h: (-h.published_ms, h.title))
-        return tuple(newest[: self._settings.max_headlines])
+    def _first(self, headline: Headline) -> Headline:
+        """The headline with the time it was first read, which reading it again does not change."""
+        key = (headline.title.casefold(), headline.published_ms)
+        first_ms = self._first_read_ms.setdefault(key, headline.known_ms)
+        while len(self._first_read_ms) > _REMEMBERED:
+            self._first_read_ms.pop(next(iter(self._first_read_ms)))
+        return replace(headline, known_ms=first_ms)
+
+    def _refused(self, now_ms: int) -> dict[str, int]:
+        """Items by feed that are not told: no title, no date, or dated ahead."""
+        found = {}
+        for feed, kept in self._kept.items():
+            ahead = sum(headline.published_ms > now_ms for headline in kept.headlines)
+            if kept.refused + ahead:
+                found[feed] = kept.refused + ahead
+        return found
 
 
-def read_feed(body: bytes, *, feed: str) -> tuple[Headline, ...]:
-    """The dated headlines of a feed's bytes; an item without a title or a date is left out.
+def read_feed(body: bytes, *, feed: str, known_ms: int) -> Feed:
+    """The dated headlines of a feed's bytes, newest first.
+
+    Args:
+        body: Unpacked.
+        feed: Its address; its host is the source where the feed has no name.
+        known_ms: When it was read, UTC milliseconds; an item dated more than `AHEAD_MAX_MS` later is refused.
 
     Raises:
-        DataProviderError: not a feed.
+        DataProviderError: not a feed, or one that declares entities.
     """
+    if re.search(rb"<!ENTITY", body.replace(b"\0", b""), re.IGNORECASE):
+        raise DataProviderError("declares entities, which a feed has no use for and a bomb has: not read")
     parsed = feedparser.parse(body)
     if not parsed.entries and (parsed.bozo or not parsed.get("version")):
         raise DataProviderError(f"not a feed: {parsed.get('bozo_exception', 'no feed format recognised')}")
     source = _clean(str(parsed.feed.get("title", ""))) or httpx.URL(feed).host
-    found = []
+    found = list[Headline]()
     for entry in parsed.entries:
         title = _clean(str(entry.get("title", "")))
         stamp = entry.get("published_parsed" if "published_parsed" in entry else "updated_parsed")
         if title and isinstance(stamp, struct_time):
-            found.append(Headline(title, source, calendar.timegm(stamp) * 1000, str(entry.get("link", ""))))
-    return tuple(found)
+            published_ms = calendar.timegm(stamp) * 1000
+            if 0 < published_ms <= known_ms + AHEAD_MAX_MS:
+                found.append(Headline(title, source, published_ms, str(entry.get("link", "")), known_ms))
+    newest = sorted(found, key=lambda headline: -headline.published_ms)[:MAX_ITEMS]
+    return Feed(tuple(newest), len(parsed.entries) - len(found))
 
 
 def _clean(text: str) -> str:

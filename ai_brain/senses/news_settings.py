@@ -12,6 +12,8 @@ class NewsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool = True
+    """False: no feed is asked, and nothing is said of news."""
     feeds: tuple[str, ...] = (
         "https://www.coindesk.com/arc/outboundfeeds/rss/",
         "https://cointelegraph.com/rss",
@@ -20,6 +22,7 @@ class NewsSettings(BaseModel):
         "https://bitcoinmagazine.com/feed",
     )
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """For one feed, from the first byte asked to the last one read, real seconds."""
     max_age_h: Annotated[float, Field(gt=0, le=24 * 30)] = 48.0
     """Older headlines are left out."""
     max_headlines: Annotated[int, Field(ge=1, le=500)] = 40

@@ -22,12 +22,20 @@ class OnChainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool = True
+    """False: no page is asked, and nothing is said of the chain."""
     mempool_url: BaseUrl = "https://mempool.space"
     """Fees, difficulty and height, without a slash at the end."""
     charts_url: BaseUrl = "https://api.blockchain.info"
     """Daily series, without a slash at the end."""
     charts: tuple[ChartName, ...] = ("hash-rate", "n-transactions", "transaction-fees")
     """Names of daily series; a day's value counts only once a whole day has passed after it."""
+    blocks_url: BaseUrl | None = "https://blockchain.info"
+    """The newest block and its transactions, without a slash at the end; None: large transfers are not looked for."""
+    large_transfer_btc: Annotated[float, Field(gt=0, le=100_000)] = 500.0
+    """A transaction whose outputs are worth as much counts as large; change given back is in it."""
+    gap_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Between two requests to one site, real seconds."""
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     """Of each answer, real seconds."""
     max_age_h: Annotated[float, Field(gt=0, le=48)] = 2.0

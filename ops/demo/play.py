@@ -153,7 +153,10 @@ def demo_setting(market: DemoMarket, url: str, root: Path) -> Setting:
             "telegram": TelegramSettings(base_url=url),
             "gemini": base.gemini.model_copy(update={"base_url": url}),
             "news": base.news.model_copy(update={"feeds": (f"{url}/feed.xml",)}),
-            "onchain": base.onchain.model_copy(update={"mempool_url": url, "charts_url": url}),
+            "onchain": base.onchain.model_copy(
+                update={"mempool_url": url, "charts_url": url, "blocks_url": url, "gap_s": 0.0}
+            ),
+            "sentiment": base.sentiment.model_copy(update={"fear_greed_url": f"{url}/fng/"}),
             "service": ServiceSettings().model_copy(update={"loop_s": LOOP_S}),
             "research": ResearchSettings(history_days=market.research_days),
         }

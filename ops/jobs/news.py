@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ai_brain.senses.sentiment_analyzer import Tone, tone
 from ops.lab import Lab
 from trading.domain.errors import DataProviderError
 
@@ -12,9 +13,28 @@ async def run(lab: Lab) -> None:
     Raises:
         DataProviderError: no feed could be read; names the first.
     """
+    if not lab.settings.news.enabled:
+        return
     news = await lab.news.fetch()
-    lab.memory.headlines = news.headlines
-    lab.tell("news.fetched", {"headlines": len(news.headlines), "failures": dict(news.failures)})
+    now_ms = lab.clock.now_ms()
+    facts = {"headlines": len(news.headlines), "failures": dict(news.failures), "refused": dict(news.refused)}
+    lab.tell("news.fetched", facts)
+    for headline in (headline for headline in news.headlines if headline.known_ms >= lab.memory.news_known_ms):
+        told = {"title": headline.title, "source": headline.source}
+        lab.senses.note("news", at_ms=headline.published_ms, known_ms=headline.known_ms, facts=told)
+    lab.memory.news_known_ms = max([lab.memory.news_known_ms, *(h.known_ms + 1 for h in news.headlines)])
+    if (found := tone_now(lab)) is not None:
+        numbers = {"mean": found.mean, "standard_error": found.standard_error, "n": found.headlines}
+        lab.senses.note("sentiment", at_ms=found.at_ms, known_ms=now_ms, facts={**numbers, "source": found.source})
     if news.failures and len(news.failures) == len(lab.settings.news.feeds):
         feed, why = next(iter(news.failures.items()))
         raise DataProviderError(f"none of {len(news.failures)} feeds could be read; {feed}: {why}")
+
+
+def tone_now(lab: Lab) -> Tone | None:
+    """How the headlines known now sound together; None: news or sentiment is off."""
+    if not (lab.settings.news.enabled and lab.settings.sentiment.enabled):
+        return None
+    now_ms = lab.clock.now_ms()
+    coin = lab.settings.venue.symbol.removesuffix("USDT")
+    return tone(lab.news.as_of(now_ms), coin, lab.settings.sentiment, now_ms=now_ms)

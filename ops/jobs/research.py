@@ -8,7 +8,9 @@ from ai_brain.hypothesis_generator import Question
 from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import library_specs
+from ops.jobs.news import tone_now
 from ops.lab import DAY_MS, Lab
+from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, YEAR_MS
@@ -59,8 +61,9 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     question = Question(
         tape=live_tape(lab),
         exchange=lab.settings.venue.exchange,
-        headlines=lab.memory.headlines,
+        headlines=lab.news.as_of(lab.clock.now_ms()),
         onchain=lab.onchain.fresh(),
+        senses=senses_told(lab),
         refused=[
             Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
         ],
@@ -72,6 +75,22 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
     for spec in ideas.specs:
         _keep(lab, spec)
     _tell_refused(lab, ideas)
+
+
+def senses_told(lab: Lab) -> list[str]:
+    """How the news sounds and what Fear & Greed says, as of now, a line each; a sense that is off or silent says so."""
+    settings, now_ms = lab.settings, lab.clock.now_ms()
+    found = tone_now(lab)
+    index = lab.fear_greed.as_of(now_ms)
+    is_asked = settings.sentiment.enabled and settings.sentiment.fear_greed_url is not None
+    silent = "not known today" if is_asked else "off"
+    return [
+        f"headlines: {found.in_words} ({found.source})" if found is not None else "headlines: off",
+        f"Fear & Greed: {index.value} of 100, {index.words}, of {iso(index.at_ms)[:10]} ({index.source})"
+        if index is not None
+        else f"Fear & Greed: {silent}",
+        *([] if settings.onchain.enabled else ["the chain: off"]),
+    ]
 
 
 def provable(lab: Lab) -> str:

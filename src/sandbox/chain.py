@@ -1,5 +1,6 @@
-"""A block explorer on loopback: fees, difficulty and height as mempool.space tells them, daily charts as
-blockchain.info does. Every number follows from the sandbox's time alone, and is made up.
+"""A block explorer on loopback: fees, mempool, difficulty and height as mempool.space tells them, daily charts and
+whole blocks as blockchain.info does, and Fear & Greed as alternative.me does. Every number follows from the sandbox's
+time alone, and is made up.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class ChainDesk:
     def add_routes(self, app: web.Application) -> None:
         """Hang the desk into a server."""
         app.router.add_get("/api/v1/fees/recommended", self._fees)
+        app.router.add_get("/api/mempool", self._mempool)
+        app.router.add_get("/latestblock", self._latest)
+        app.router.add_get("/rawblock/{hash}", self._block)
+        app.router.add_get("/fng/", self._fear_greed)
         app.router.add_get("/api/v1/difficulty-adjustment", self._difficulty)
         app.router.add_get("/api/blocks/tip/height", self._height)
         app.router.add_get("/charts/{name}", self._chart)
@@ -43,6 +48,60 @@ class ChainDesk:
         half_hour, hour = max(2, fastest - 1), max(2, fastest // 2)
         fees = {"fastestFee": fastest, "halfHourFee": half_hour, "hourFee": hour, "economyFee": 2, "minimumFee": 1}
         return web.json_response(fees)
+
+    async def _mempool(self, _: web.Request) -> web.Response:
+        count = 20_000 + wobble(self._clock.now_ms() // 600_000, 60_000)
+        found = {
+            "count": count,
+            "vsize": count * 400,
+            "total_fee": count * 3_000,
+            "fee_histogram": [[4.0, count * 400]],
+        }
+        return web.json_response(found)
+
+    async def _latest(self, _: web.Request) -> web.Response:
+        height = self._blocks()
+        found = {
+            "hash": _hash(height),
+            "time": _mined_s(height),
+            "block_index": height,
+            "height": height,
+            "txIndexes": [],
+        }
+        return web.json_response(found)
+
+    async def _block(self, request: web.Request) -> web.Response:
+        """A block of twenty transactions, of which some move much."""
+        height = self._blocks()
+        if request.match_info["hash"] != _hash(height):
+            return web.json_response({"error": "not-found-or-invalid-arg"}, status=404)
+        reward = {"hash": _hash(height * 100), "out": [{"value": 312_500_000}], "inputs": [{}]}
+        moved = [
+            {
+                "hash": _hash(height * 100 + i),
+                "inputs": [{}],
+                "out": [{"value": (1 + wobble(height * 31 + i, 900)) * 10**8}, {"value": 5_000}],
+            }
+            for i in range(1, 20)
+        ]
+        found = {"hash": _hash(height), "height": height, "time": _mined_s(height), "n_tx": 20, "tx": [reward, *moved]}
+        return web.json_response(found)
+
+    async def _fear_greed(self, request: web.Request) -> web.Response:
+        """Numbers are texts there; the newest day comes first."""
+        today = self._clock.now_ms() // DAY_MS
+        limit = request.query.get("limit", "1")
+        days = min(int(limit), MAX_DAYS) if limit.isdigit() else 1
+        rows = [
+            {
+                "value": str(20 + wobble(day, 60)),
+                "value_classification": "Fear" if wobble(day, 60) < 27 else "Greed",
+                "timestamp": str(day * DAY_MS // 1000),
+            }
+            for day in range(today, today - days, -1)
+        ]
+        found = {"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}}
+        return web.json_response(found)
 
     async def _difficulty(self, _: web.Request) -> web.Response:
         now_ms, height = self._clock.now_ms(), self._blocks()
@@ -81,6 +140,14 @@ class ChainDesk:
 
     def _blocks(self) -> int:
         return (self._clock.now_ms() - GENESIS_MS) // BLOCK_MS
+
+
+def _hash(number: int) -> str:
+    return f"{number:064x}"
+
+
+def _mined_s(height: int) -> int:
+    return (GENESIS_MS + height * BLOCK_MS) // 1000
 
 
 def wobble(step: int, width: int) -> int:

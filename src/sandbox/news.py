@@ -1,12 +1,16 @@
-"""A news site on loopback: an RSS 2.0 feed in which an item appears when its hour has come.
+"""A news site on loopback: an RSS 2.0 feed in which an item appears when its hour has come, and feeds of poison.
 
-An item of the feed file has `title`, `link`, `description`, and either `published` (ISO 8601, UTC) or `after_s`: lab
-seconds after the desk opened.
+`/poison/KIND.xml`: `entities` (a billion laughs), `huge` (a hundred megabytes), `zipped` (some hundred thousand bytes
+that unpack to a hundred megabytes), `drip` (a byte now and then, for ever), `charset` (says one, is another), `future`
+(dated next year), `many` (two thousand items), `away` (redirects to a file of the reader's own machine).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -16,6 +20,8 @@ from xml.sax.saxutils import escape
 from aiohttp import web
 
 from sandbox.desk import SCRIPTS, Now, ScriptError, read_list
+
+HUGE_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class NewsDesk:
     def add_routes(self, app: web.Application) -> None:
         """Hang the desk into a server."""
         app.router.add_get("/feed.xml", self._feed)
+        app.router.add_get("/poison/{kind}.xml", self._poison)
 
     async def _feed(self, request: web.Request) -> web.Response:
         now_ms = self._clock.now_ms()
@@ -54,6 +61,29 @@ class NewsDesk:
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={"ETag": tag})
         return web.Response(body=body, headers={"ETag": tag, "Content-Type": "application/rss+xml; charset=utf-8"})
+
+    async def _poison(self, request: web.Request) -> web.StreamResponse:
+        kind, now_ms = request.match_info["kind"], self._clock.now_ms()
+        if kind == "huge":
+            return await _endless(request, b"<item>" + b"x" * 65_530, times=1_600, pause_s=0.0)
+        if kind == "drip":
+            return await _endless(request, b" ", times=10_000, pause_s=0.05)
+        if kind == "zipped":
+            packed = zlib.compress(b"\0" * HUGE_BYTES, 9)
+            return web.Response(body=packed, headers={"Content-Encoding": "deflate"}, content_type="text/xml")
+        if kind == "away":
+            return web.Response(status=302, headers={"Location": "file:///etc/hostname"})
+        text = {
+            "entities": _laughs(),
+            "charset": _rss([Item(now_ms, "Naïve traders sell – Zürich", "https://sandbox.invalid/c", "")]),
+            "future": _rss([Item(now_ms + 365 * 86_400_000, "Of next year", "https://sandbox.invalid/f", "")]),
+            "many": _rss([Item(now_ms - i * 1_000, f"Bitcoin item {i} of many", f"https://sandbox.invalid/{i}", "")
+                          for i in range(2_000)]),
+        }.get(kind)  # fmt: skip
+        if text is None:
+            return web.Response(status=404)
+        body = text.encode("latin-1", errors="replace") if kind == "charset" else text.encode()
+        return web.Response(body=body, content_type="application/rss+xml", charset="utf-8")
 
 
 def read_feed(path: Path, *, opened_ms: int) -> list[Item]:
@@ -82,6 +112,28 @@ def _published_ms(entry: dict[str, object], *, where: str, opened_ms: int) -> in
     except ValueError as error:
         raise ScriptError(f"{where}: published={published!r}: give ISO 8601 in UTC, or after_s") from error
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+async def _endless(request: web.Request, part: bytes, *, times: int, pause_s: float) -> web.StreamResponse:
+    """So many parts, until the reader has had enough."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/rss+xml"})
+    await answer.prepare(request)
+    with suppress(ConnectionError):
+        for _ in range(times):
+            await answer.write(part)
+            if pause_s:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.Event().wait(), pause_s)
+    return answer
+
+
+def _laughs() -> str:
+    """The billion laughs: entities of entities."""
+    lines = [f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10)]
+    return (
+        f'<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY e0 "ha">{"".join(lines)}]><rss version="2.0"><channel>'
+        "<title>&e9;</title><item><title>&e9;</title></item></channel></rss>"
+    )
 
 
 def _rss(items: list[Item]) -> str:

@@ -97,7 +97,8 @@ def furnish(home: Home, url: str) -> None:
         f"venue: {{base_url: '{url}', follow_sandbox_clock: true}}\n"
         f"telegram: {{base_url: '{url}'}}\n"
         f"news: {{feeds: ['{url}/feed.xml']}}\n"
-        f"onchain: {{mempool_url: '{url}', charts_url: '{url}'}}\n"
+        f"onchain: {{mempool_url: '{url}', charts_url: '{url}', blocks_url: '{url}', gap_s: 0}}\n"
+        f"sentiment: {{fear_greed_url: '{url}/fng/'}}\n"
         "research: {history_days: 150, live_bars: 800}\n"
         "execution: {maker_budget_s: 20}\n"
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_brain.senses.news_fetcher import MAX_BYTES, NewsFetcher, NewsSettings, read_feed
+from ai_brain.senses.bounded_page import read_page
+from ai_brain.senses.near_duplicates import is_near, without_near_duplicates, words_of
+from ai_brain.senses.news_fetcher import MAX_BYTES, MAX_ITEMS, News, NewsFetcher, NewsSettings, read_feed
 from sandbox.news import NewsDesk
 from tests.loopback import serving
 from trading.domain.clock import Clock, Timeline
@@ -131,13 +134,120 @@ def test_an_item_without_title_or_date_is_left_out():
     body = b"""<rss version="2.0"><channel><title>T</title>
     <item><title>no date</title></item><item><pubDate>Tue, 14 Nov 2023 22:13:20 GMT</pubDate></item>
     <item><title>whole\x07 one</title><pubDate>Tue, 14 Nov 2023 22:13:20 GMT</pubDate></item></channel></rss>"""
-    assert [h.title for h in read_feed(body.replace(b"\x07", b""), feed="https://x.invalid/")] == ["whole one"]
+    found = read_feed(body.replace(b"\x07", b""), feed="https://x.invalid/", known_ms=START_MS)
+    assert [h.title for h in found.headlines] == ["whole one"]
+    assert found.refused == 2
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(body):
     try:
-        headlines = read_feed(body, feed="https://x.invalid/")
+        headlines = read_feed(body, feed="https://x.invalid/", known_ms=START_MS).headlines
     except DataProviderError:
         return
     assert all(h.title for h in headlines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("entities", "declares entities"),
+        ("huge", "larger than"),
+        ("zipped", "larger than"),
+        ("drip", "slower than 0.4 s"),
+        ("away", "only http and https are read"),
+    ],
+)
+async def test_a_poisoned_feed_is_a_reason_within_its_time_and_the_other_feed_is_told(clock, feed_file, kind, why):
+    async with serving(NewsDesk(clock, feed_file)) as url:
+        feeds = (f"{url}/poison/{kind}.xml", f"{url}/feed.xml")
+        async with NewsFetcher(NewsSettings(feeds=feeds, timeout_s=0.4 if kind == "drip" else 10), clock) as fetcher:
+            began_s = clock.real_s()
+            news = await fetcher.fetch()
+            assert clock.real_s() - began_s < 5.0
+    assert why in news.failures[feeds[0]]
+    assert [h.title for h in news.headlines] == ["An hour old & true"]
+
+
+async def test_strange_feeds_are_read_for_what_they_are(clock, feed_file):
+    async with serving(NewsDesk(clock, feed_file)) as url:
+        for kind in ("charset", "future", "many"):
+            feed = f"{url}/poison/{kind}.xml"
+            async with NewsFetcher(NewsSettings(feeds=(feed,), max_headlines=500), clock) as fetcher:
+                news = await fetcher.fetch()
+            assert news.failures == {}
+            if kind == "charset":
+                assert news.headlines[0].title.startswith("Na")
+            if kind == "future":
+                assert (news.headlines, news.refused) == ((), {feed: 1})
+            if kind == "many":
+                assert 1 <= len(news.headlines) <= MAX_ITEMS
+
+
+async def test_what_two_feeds_say_in_nearly_the_same_words_is_told_once(clock):
+    def feed(*titles: str) -> bytes:
+        items = "".join(
+            f"<item><title>{t}</title><pubDate>Tue, 14 Nov 2023 22:0{i}:00 GMT</pubDate></item>"
+            for i, t in enumerate(titles)
+        )
+        return f'<rss version="2.0"><channel><title>T</title>{items}</channel></rss>'.encode()
+
+    body = feed(
+        "SEC sues Binance and its founder over securities",
+        "SEC sues Binance, its founder over the securities",
+        "Bitcoin rises above 60,000 dollars",
+        "Bitcoin rises above 70,000 dollars",
+    )
+    async with serving(Site(body)) as url, NewsFetcher(NewsSettings(feeds=(f"{url}/site.xml",)), clock) as fetcher:
+        told = [h.title for h in (await fetcher.fetch()).headlines]
+    assert told == [
+        "Bitcoin rises above 70,000 dollars",
+        "Bitcoin rises above 60,000 dollars",
+        "SEC sues Binance and its founder over securities",
+    ]
+
+
+async def test_a_headline_is_known_from_when_the_lab_read_it_and_in_no_earlier_view(clock, feed_file):
+    async with serving(NewsDesk(clock, feed_file)) as url:
+        async with NewsFetcher(NewsSettings(feeds=(f"{url}/feed.xml",)), clock) as fetcher:
+            before_ms = clock.now_ms() - 1
+            (first,) = (await fetcher.fetch()).headlines
+            assert first.published_ms < before_ms < first.known_ms
+            assert fetcher.as_of(before_ms) == ()
+            jump(clock, 3700)
+            later = {h.title: h.known_ms for h in (await fetcher.fetch()).headlines}
+            assert later[first.title] == first.known_ms
+            assert later["Of tomorrow"] > first.known_ms + 3600_000
+        async with NewsFetcher(NewsSettings(feeds=(f"{url}/feed.xml",), enabled=False), clock) as off:
+            assert await off.fetch() == News(())
+
+
+@pytest.mark.parametrize(
+    ("hops", "why"),
+    [
+        (["http://10.0.0.5/feed"], "not followed"),
+        (["http://localhost/feed"], "not followed"),
+        (["https://[::1]/feed"], "not followed"),
+        (["ftp://feeds.example/feed"], "only http and https"),
+        (["https://b.example/"] * 6, "redirected more than"),
+    ],
+)
+async def test_a_redirect_leads_nowhere_it_may_not(hops, why):
+    left = list(hops)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": left.pop(0)})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        with pytest.raises(DataProviderError, match=why):
+            await read_page(http, "https://feeds.example/feed", max_bytes=1000, within_s=5.0)
+
+
+@given(st.lists(st.text(max_size=40), max_size=12))
+def test_of_near_duplicates_the_first_stays_and_what_stays_is_near_nothing_that_stays(titles):
+    kept = without_near_duplicates(titles, title=lambda t: t)
+    assert kept == [t for t in titles if t in kept][: len(kept)] or set(kept) <= set(titles)
+    words = [words_of(t) for t in kept]
+    assert not any(is_near(a, b) for i, a in enumerate(words) for b in words[:i])
+    dropped = [t for t in titles if t not in kept]
+    assert all(any(is_near(words_of(t), w) for w in words) or not words_of(t) for t in dropped)
