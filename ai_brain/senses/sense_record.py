@@ -25,6 +25,7 @@ class SenseRecord:
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self._path, self._max_bytes = path, max_bytes
+        self._last: dict[tuple[str, object], Mapping[str, object]] = {}
 
     @property
     def older(self) -> Path:
@@ -32,7 +33,7 @@ class SenseRecord:
         return self._path.with_name(f"{self._path.stem}.1{self._path.suffix}")
 
     def note(self, sense: str, *, at_ms: int, known_ms: int, facts: Mapping[str, object]) -> None:
-        """Append a line.
+        """Append a line, unless the sense said the same of the same thing the last time.
 
         Args:
             sense: `news`, `onchain`, `sentiment` or `fear_greed`.
@@ -43,6 +44,10 @@ class SenseRecord:
         Raises:
             StateFileError: the file cannot be written to.
         """
+        key = (sense, facts.get("name"))
+        if self._last.get(key) == facts:
+            return
+        self._last[key] = dict(facts)
         if self._path.exists() and self._path.stat().st_size > self._max_bytes:
             self._path.replace(self.older)
         line = {"sense": sense, "at": iso(at_ms), "known": iso(known_ms), "known_ms": known_ms, **facts}
