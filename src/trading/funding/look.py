@@ -21,10 +21,14 @@ from trading.market.data_integrity_validator import (
     validate_settlements,
 )
 from trading.market.rolling import RecentPrices
-from trading.market.validator_rules import merge
+from trading.market.validator_rules import RuleId, demand, merge
 
 if TYPE_CHECKING:
     from trading.funding.cycle_base import Room
+
+
+WANTED = frozenset({RuleId.SECOND_SOURCE, RuleId.TICK, RuleId.SYMBOL_STATUS, RuleId.FUNDING_MISSING})
+"""What must have been looked at before an order: not to know is to be refused. The rest needs an earlier look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
         {Market.SPOT: pair.spot, Market.PERP: pair.perp},
         now_ms,
     )
-    market = replace(market, data=judge_market(market, room.last_quotes, room.validator, known=known))
+    verdict = judge_market(market, room.last_quotes, room.validator, known=known)
+    market = replace(market, data=demand(verdict, WANTED, room.validator))
     _remember(room, market)
     return market
 

@@ -18,7 +18,7 @@ from trading.market.data_integrity_validator import (
     validate_settlements,
 )
 from trading.market.rolling import RollingBars
-from trading.market.validator_rules import FLAWLESS, ValidatorSettings, Verdict, merge
+from trading.market.validator_rules import FLAWLESS, RuleId, ValidatorSettings, Verdict, demand, merge
 
 log = structlog.get_logger()
 
@@ -78,7 +78,8 @@ class LiveVerdicts:
         if market is Market.PERP and tell:
             # Up to the bar's opening: what fell due at its close is asked for after the bar is filed.
             times_ms, due_ms = rolling.funding_times_ms, bar.open_time_ms
-            parts.append(validate_settlements(symbol, times_ms, interval_ms, self._settings, now_ms=due_ms))
+            late = validate_settlements(symbol, times_ms, interval_ms, self._settings, now_ms=due_ms)
+            parts.append(demand(late, {RuleId.FUNDING_MISSING}, self._settings))
         verdict = self._verdicts[key] = merge(*parts, settings=self._settings)
         if tell:
             self._tell(key, bar, verdict)
