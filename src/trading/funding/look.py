@@ -12,9 +12,11 @@ from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair
 from trading.market.data_integrity_validator import (
     Beside,
+    ClockReading,
     Recent,
     ValidatorSettings,
     Verdict,
+    validate_clock,
     validate_funding,
     validate_instrument,
     validate_quote,
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from trading.funding.cycle_base import Room
 
 
-WANTED = frozenset({RuleId.SECOND_SOURCE, RuleId.TICK, RuleId.SYMBOL_STATUS, RuleId.FUNDING_MISSING})
+WANTED = frozenset(
+    {RuleId.CLOCK_DRIFT, RuleId.SECOND_SOURCE, RuleId.TICK, RuleId.SYMBOL_STATUS, RuleId.FUNDING_MISSING}
+)
 """What must have been looked at before an order: not to know is to be refused. The rest needs an earlier look."""
 
 
@@ -43,6 +47,8 @@ class Known:
     """The venue's filters and status."""
     settled_until_ms: int | None = None
     """Settlements up to this time were asked for, UTC milliseconds."""
+    reading: ClockReading | None = None
+    """The venue's clock at the beginning of the look."""
 
 
 async def read_market(room: Room, pair: Pair) -> CarryMarket:
@@ -53,6 +59,8 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
         ExecutionError: it refuses to.
     """
     venue, symbol, now_ms = room.tools.venue, pair.symbol, room.tools.clock.now_ms()
+    venue_ms = await venue.time_ms()
+    reading = ClockReading(now_ms, room.tools.clock.now_ms(), venue_ms)
     funding = await venue.funding_now(symbol)
     limit = room.carry.lookback_settlements
     settled = await venue.funding_history(symbol, start_ms=now_ms - (limit + 1) * funding.interval_ms, limit=1000)
@@ -71,6 +79,7 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
         {m: prices.view() for m in Market if (prices := room.recent_mids.get((m, symbol))) is not None},
         {Market.SPOT: pair.spot, Market.PERP: pair.perp},
         now_ms,
+        reading,
     )
     verdict = judge_market(market, room.last_quotes, room.validator, known=known)
     market = replace(market, data=demand(verdict, WANTED, room.validator))
@@ -108,6 +117,7 @@ def judge_market(
     beside = {m: Beside(known.recent.get(m), known.instruments.get(m)) for m in Market}
     previous = {m: quote for m, quote in last.items() if quote.symbol == market.perp.symbol and quote.mid > 0}
     return merge(
+        validate_clock(known.reading, settings),
         validate_quote(
             market.spot,
             settings,

@@ -27,6 +27,10 @@ class OddVenue(FakeVenue):
     interval_ms: int | None = None
     is_trading: bool = True
     tick: Decimal = D("0.1")
+    ahead_ms: int = 0
+
+    async def time_ms(self) -> int:
+        return self.clock.now_ms() + self.ahead_ms
 
     async def position(self, symbol: str) -> PerpPosition:
         return replace(await super().position(symbol), liquidation_price=self.liquidation_price)
@@ -55,6 +59,8 @@ def rig(home: Home, venue: OddVenue) -> DeskRig:
     [
         ({"is_trading": False}, "SYMBOL_STATUS"),
         ({"tick": D(7)}, "TICK"),
+        ({"ahead_ms": 1_500}, "CLOCK_DRIFT"),
+        ({"ahead_ms": -1_500}, "CLOCK_DRIFT"),
         ({"history": settled()[:40] + settled()[41:]}, "FUNDING_MISSING"),
         ({"history": settled()[:-1]}, "FUNDING_MISSING"),
     ],
