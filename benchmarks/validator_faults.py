@@ -13,9 +13,9 @@ from benchmarks.validator_stretches import Clean, Look
 from trading.domain.market import Bar, FundingNow
 from trading.market.checks.rules import RuleId
 from trading.market.data_integrity_validator import ClockReading, Verdict
-from trading.market.tape import Funding, make_tape
+from trading.market.tape import PRICES, Funding, make_tape
 
-BAR_AT, LOOK_AT, FUNDING_AT = 200, 45, 40
+BAR_AT, LOOK_AT, FUNDING_AT = 125, 45, 40
 """Where the damage begins."""
 Bars = tuple[Bar, ...]
 
@@ -103,10 +103,7 @@ def _from(things: tuple, at: int, change: Callable) -> tuple:  # type: ignore[ty
 
 
 def _on_tick(bar: Bar, factor: float) -> Bar:
-    return replace(
-        bar,
-        **{name: round(getattr(bar, name) * factor, 1) for name in ("open", "high", "low", "close")},
-    )
+    return replace(bar, **{name: round(getattr(bar, name) * factor, 1) for name in PRICES})
 
 
 def _frozen(bars: Bars, *, volume: float | None) -> Bars:

@@ -40,9 +40,9 @@ from trading.market.validator_rules import ValidatorSettings, demand
 HOUR_MS = 3_600_000
 SETTINGS = ValidatorSettings()
 SYMBOL = "BTCUSDT"
-FIVE_MINUTES = (1_709_510_400_000, 300)
+FIVE_MINUTES = (1_709_510_400_000, 140)
 """2024-03-04, a day on which the price rose by 8 %; so many bars."""
-HOURS = (1_727_740_800_000, 300)
+HOURS = (1_727_740_800_000, 140)
 """2024-10-01."""
 SETTLEMENTS = 90
 DEPTH, SIGHTINGS = 20, 80

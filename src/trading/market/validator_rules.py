@@ -81,8 +81,9 @@ class Finding:
         """One line for a person: `perp BTCUSDT quote: the quote is old: 75 s, limit 60 s (QUOTE_AGE, block_orders)`."""
         rule = RULES[self.rule]
         unit = f" {rule.unit}" if rule.unit else ""
+        digits = 13 if rule.unit in ("quote", "base", "ms") else 6  # half a tick is the last of many digits
         return (
-            f"{self.where}: {rule.what}: {self.value:.6g}{unit}, limit {self.limit:.6g}{unit} "
+            f"{self.where}: {rule.what}: {self.value:.{digits}g}{unit}, limit {self.limit:.{digits}g}{unit} "
             f"({self.rule}, {rule.action})"
         )
 

@@ -63,6 +63,7 @@ async def test_a_price_off_the_venues_tick_blocks_orders(rig: Rig):
     rig.data.know(STEPS)
     await rig.data.accept(replace(rig.bar(50), high=rig.bar(50).high + 0.25))
     assert rules(rig) == ["TICK"]
+    assert "105.25 quote, limit 0.5 quote" in rig.data.verdict(*SPOT).reasons[0]
     assert not rig.data.verdict(*SPOT).ok_for_orders
 
 

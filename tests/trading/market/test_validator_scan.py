@@ -47,7 +47,8 @@ def wild_tape(seed: int, *, bars: int = 260, interval: str = "5m") -> Tape:
     columns = {"open": opened, "high": high, "low": low, "close": close, "volume_base": volume}
     start = int(random.integers(0, bars - 20))
     for column in columns.values():
-        column[start : start + 9] = column[start]  # the feed repeats itself
+        column[start : start + 12] = column[start]  # the feed repeats itself
+    columns["volume_base"][start : start + 4] = [3.0, 4.0, 3.5, 5.0]  # after a quiet moment that is none
     halt = int(random.integers(0, bars - 20))
     columns["volume_base"][halt : halt + int(random.integers(1, 12))] = 0.0
     span_ms = INTERVAL_MS[interval]
@@ -100,6 +101,8 @@ def test_however_far_apart_prices_are_and_however_wild_the_market_some_move_is_s
     blocking = {RuleId.JUMP, RuleId.SPIKE}
     told = list(judge_move(LIMITS.jump_cap_pct / 100.0 + 0.001, apart_minutes, recent, LIMITS, "x"))
     assert {finding.rule for finding in told} & blocking, "a move beyond the cap is stopped at any distance"
+    alone = list(judge_move(LIMITS.jump_cap_pct / 100.0 + 0.001, apart_minutes, None, LIMITS, "x"))
+    assert RuleId.JUMP in {told.rule for told in alone}, "also with nothing known of the moves before"
     still = list(judge_move(LIMITS.spike_min_pct / 100.0, apart_minutes, recent, LIMITS, "x"))
     assert not {finding.rule for finding in still} & blocking, "and a small one never"
 
