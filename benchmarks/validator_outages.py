@@ -54,7 +54,6 @@ _FLAT = "BTCUSDT and SOLUSDT contracts both have bars of volume 0 while spot tra
 _LISTED = (
     ("BTCUSDT", "2019-09-08T17:00"),
     ("ETHUSDT", "2019-11-27T07:00"),
-    ("XRPUSDT", "2020-01-06T08:00"),
 )
 _FIRST_DAY = "the contract's first day: hours without a trade, hundreds of basis points from spot"
 
