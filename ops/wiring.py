@@ -85,6 +85,8 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         market = make_market(settings, venue, clock, publish=bus.publish)
         sides = MARKETS[settings.venue.exchange]
         instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in sides}
+        for instrument in instruments.values():
+            market.know(instrument)
         loop = asyncio.get_running_loop()
 
         def publish_from_thread(event: Event) -> None:

@@ -173,9 +173,9 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
     Raises:
         DataProviderError: too little settled history.
     """
-    distance, floor = held.liquidation_distance_fraction, settings.min_liquidation_pct / 100
-    if distance is not None and distance < floor:
-        return Decision(True, Reason.LEVERAGE, distance, floor, "the contract's liquidation price is too near")
+    danger = margin_danger(held, settings)
+    if danger is not None:
+        return danger
     stress = settings.basis_stress * parameters.max_basis_rate
     if market.basis_rate > stress:
         return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
@@ -187,6 +187,18 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
     leaves = view.expected_apr < parameters.exit_apr_fraction
     reason = Reason.EXPECTATION_NEGATIVE if leaves else Reason.HOLDING
     return Decision(leaves, reason, view.expected_apr, parameters.exit_apr_fraction, note)
+
+
+def margin_danger(held: Held, settings: CarrySettings) -> Decision | None:
+    """Leave, because the short is near its liquidation by the venue's own numbers; None: it is not.
+
+    It needs no quote, so it holds while the validator blocks orders: data that is doubted must not hold a position in
+    danger.
+    """
+    distance, floor = held.liquidation_distance_fraction, settings.min_liquidation_pct / 100
+    if distance is None or distance >= floor:
+        return None
+    return Decision(True, Reason.LEVERAGE, distance, floor, "the contract's liquidation price is too near")
 
 
 def present_apr(market: CarryMarket) -> float:

@@ -18,6 +18,7 @@ from trading.funding.carry import (
     check_market,
     decide_entry,
     decide_exit,
+    margin_danger,
     outlook,
     present_apr,
 )
@@ -188,16 +189,20 @@ class Cycle(CycleBooks):
         if position.status is PositionStatus.CLOSING:
             await self._close(pair, Reason.OK)
             return
+        venue_position = await self._tools.venue.position(pair.symbol)
+        liquidation, mark = venue_position.liquidation_price, venue_position.mark_price
+        distance = float(liquidation / mark - 1) if liquidation and mark else None
+        held = HeldCarry(position.opened_ms, view.settlements, distance)
+        danger = margin_danger(held, self._room.carry)
+        if danger is not None:
+            await self._close(pair, danger.reason, danger)
+            return
         if not data.allowed:
             self.end(CycleStatus.DEGRADED, data)
             return
         if leave is not None:
             await self._close(pair, leave.reason, leave)
             return
-        venue_position = await self._tools.venue.position(pair.symbol)
-        liquidation, mark = venue_position.liquidation_price, venue_position.mark_price
-        distance = float(liquidation / mark - 1) if liquidation and mark else None
-        held = HeldCarry(position.opened_ms, view.settlements, distance)
         verdict = decide_exit(market, position.parameters, held, self._room.carry)
         if verdict.allowed:
             await self._close(pair, verdict.reason, verdict)

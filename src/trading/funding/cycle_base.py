@@ -11,7 +11,7 @@ from typing import Protocol
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
-from trading.domain.market import Quote
+from trading.domain.market import FundingNow, Quote
 from trading.execution.saga_steps import Tools
 from trading.funding import moves
 from trading.funding.books import Performance, VenueAccount, performance
@@ -23,6 +23,7 @@ from trading.funding.ledger import Pair, book, read_account
 from trading.funding.position import CarryPosition, PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
+from trading.market.rolling import RecentPrices
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import RiskCounters
 from trading.risk.limits import RiskLimits
@@ -48,6 +49,10 @@ class Room:
     tell: Tell
     last_quotes: dict[Market, Quote] = field(default_factory=dict)
     """Of the last look at the market; a jump since then is told by the validator."""
+    last_funding: dict[str, FundingNow] = field(default_factory=dict)
+    """By symbol, of the last look; a changed settlement interval is told by the validator."""
+    recent_mids: dict[tuple[Market, str], RecentPrices] = field(default_factory=dict)
+    """By market and symbol, of the looks before; what the validator holds a move against."""
 
 
 class CycleBase:

@@ -18,20 +18,19 @@ import structlog
 
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, ExecutionError, TradingEngineError
-from trading.domain.events import Event, Publish, Severity
-from trading.domain.instrument import Market
+from trading.domain.events import Event, Publish
+from trading.domain.instrument import Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar
 from trading.domain.venue import MarketData
 from trading.market.bar_sequence import BarSequence, Place
-from trading.market.data_integrity_validator import FailureRow, Seen, validate_bar
+from trading.market.live_verdicts import LiveVerdicts, Subscription
+from trading.market.patience import Patience
 from trading.market.rolling import RollingBars
 from trading.market.tape import Tape
-from trading.market.validator_rules import FLAWLESS, ValidatorSettings, Verdict
+from trading.market.validator_rules import ValidatorSettings, Verdict
 
 log = structlog.get_logger()
 
-Subscription = tuple[Market, str, str]
-"""Market, symbol (`BTCUSDT`), interval."""
 OnClosedBar = Callable[[Bar], Awaitable[None] | None]
 """A listener; an awaitable is awaited before the next bar is told."""
 
@@ -57,7 +56,7 @@ class RealtimeMarketData:
         data: The venue's public side.
         clock: Lab time.
         subscriptions: What to keep.
-        publish: Told of `data.blocked`, `data.failing` and `data.repaired`.
+        publish: Told of `data.blocked`, `data.failing`, `data.revised` and `data.repaired`.
         settings: How much is kept, and the validator's thresholds.
     """
 
@@ -75,8 +74,8 @@ class RealtimeMarketData:
         self._keys = tuple(dict.fromkeys(subscriptions))
         self._rolling = {key: RollingBars(*key, keep_bars=self._settings.keep_bars) for key in self._keys}
         self._sequences = {key: BarSequence(INTERVAL_MS[key[2]]) for key in self._keys}
-        self._verdicts: dict[Subscription, Verdict] = dict.fromkeys(self._keys, FLAWLESS)
-        self._failures = {key: FailureRow(self._settings.validator) for key in self._keys}
+        self._verdicts = LiveVerdicts(self._keys, clock, self._settings.validator, publish)
+        self._patience = {key: Patience() for key in self._keys}
         self._running: dict[Subscription, Bar] = {}
         self._heard_ms: dict[Subscription, int] = {}
         self._funding_interval_ms: dict[str, int] = {}
@@ -110,7 +109,11 @@ class RealtimeMarketData:
     def verdict(self, market: Market, symbol: str, interval: str) -> Verdict:
         """What the validator said of the newest closed bar."""
         self._at((market, symbol, interval))
-        return self._verdicts[market, symbol, interval]
+        return self._verdicts.of((market, symbol, interval))
+
+    def know(self, instrument: Instrument) -> None:
+        """The venue's filters and status, as last read: bars are held to the tick and lot, orders to the status."""
+        self._verdicts.instruments[instrument.market, instrument.symbol] = instrument
 
     async def open(self) -> None:
         """Fetch the history of every subscription.
@@ -156,6 +159,8 @@ class RealtimeMarketData:
         self._at(key)
         self._heard_ms[key] = max(bar.received_ms, self._heard_ms.get(key, 0))
         place = self._sequences[key].place(bar)
+        if place is Place.OLD:
+            self._verdicts.told_again(key, self._rolling[key].at(bar.open_time_ms), bar)
         if place is Place.OLD or (place is Place.AFTER_GAP and not await self._repair(key, bar.open_time_ms)):
             return
         if not bar.is_closed:
@@ -168,10 +173,12 @@ class RealtimeMarketData:
         """Fetch what closed before a time and was never told. What the venue does not have stays a gap.
 
         Returns:
-            False: the venue did not answer; the sequence wants the same candle still, and the next that comes tries
-            again.
+            False: the venue did not answer, or the wait after that is not over; the sequence wants the same candle
+            still, and the next that comes tries again.
         """
-        sequence = self._sequences[key]
+        sequence, patience = self._sequences[key], self._patience[key]
+        if not patience.may_ask(self._clock.now_ms()):
+            return False
         missing_ms = cast(int, sequence.wanted_ms)
         repaired = 0
         try:
@@ -179,8 +186,10 @@ class RealtimeMarketData:
                 await self._close(key, bar)
                 repaired += 1
         except TradingEngineError as error:
+            patience.failed(self._clock.now_ms())
             log.warning("candles.repair_failed", market=key[0], symbol=key[1], interval=key[2], error=str(error))
             return False
+        patience.answered()
         sequence.skip_to(before_ms)
         self._publish(
             Event(
@@ -207,10 +216,8 @@ class RealtimeMarketData:
     def _take(self, key: Subscription, bar: Bar, *, tell: bool = True) -> bool:
         """Judge a closed bar and file it; False: it must not even be researched on."""
         rolling = self._rolling[key]
-        seen = Seen(rolling.last, rolling.zero_volume_bars, self._elsewhere(key, bar))
-        verdict = self._verdicts[key] = validate_bar(bar, self._settings.validator, seen)
-        if tell:
-            self._tell(key, bar, verdict)
+        interval_ms = self._funding_interval_ms.get(key[1])
+        verdict = self._verdicts.judge(key, bar, rolling, self._elsewhere(key, bar), interval_ms, tell=tell)
         if not verdict.ok_for_research:
             return False
         self._sequences[key].passed(bar)
@@ -234,18 +241,6 @@ class RealtimeMarketData:
         other = self._rolling.get((Market.SPOT if market is Market.PERP else Market.PERP, symbol, interval))
         last = other.last if other is not None else None
         return last.close if last is not None and last.open_time_ms == bar.open_time_ms else None
-
-    def _tell(self, key: Subscription, bar: Bar, verdict: Verdict) -> None:
-        alarm = self._failures[key].note(failed=not verdict.ok_for_orders)
-        if verdict.ok_for_orders:
-            return
-        facts = {"market": key[0], "symbol": key[1], "interval": key[2], "open_time_ms": bar.open_time_ms}
-        facts |= {"quality": verdict.quality, "reasons": list(verdict.reasons)}
-        log.warning("data.blocked", **facts)
-        self._publish(Event(self._clock.now_ms(), "data.blocked", facts))
-        if alarm:
-            facts["failures_in_row"] = self._failures[key].count
-            self._publish(Event(self._clock.now_ms(), "data.failing", facts, Severity.ALERT))
 
     async def _pages(self, key: Subscription, start_ms: int, *, before_ms: int | None) -> AsyncIterator[Bar]:
         """Closed candles from a start on, by REST, as many pages as it takes; each once."""

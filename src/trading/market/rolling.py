@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trading.domain.instrument import Market
+from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, FundingRate
+from trading.market.checks.bar import Seen, repeats_bar
+from trading.market.checks.moves import RECENT, Recent
 from trading.market.tape import Funding, Tape, make_tape
 
 SECOND_MS = 1000
@@ -31,6 +33,9 @@ class RollingBars:
         self._tape: Tape | None = None
         self.zero_volume_bars = 0
         """Bars without a trade at the end of the history."""
+        self.repeats = 0
+        """Bars at the end of the history that repeat the one before them."""
+        self._recent = RecentPrices()
 
     def __len__(self) -> int:
         return len(self._bars)
@@ -50,8 +55,27 @@ class RollingBars:
         """The newest settlement held, UTC milliseconds rounded to the second."""
         return max(self._funding) if self._funding else None
 
+    @property
+    def funding_times_ms(self) -> list[int]:
+        """The settlements held, oldest first, UTC milliseconds rounded to the second."""
+        return sorted(self._funding)
+
+    def at(self, open_time_ms: int) -> Bar | None:
+        """The bar held of this time, looked for from the newest on; None: none is."""
+        for bar in reversed(self._bars):
+            if bar.open_time_ms <= open_time_ms:
+                return bar if bar.open_time_ms == open_time_ms else None
+        return None
+
+    def seen(self, *, second_price: float | None, instrument: Instrument | None = None) -> Seen:
+        """What the validator needs to know beside the next bar."""
+        recent = self._recent.view()
+        return Seen(self.last, self.zero_volume_bars, second_price, self.repeats, recent, instrument)
+
     def append(self, bar: Bar) -> None:
         """Add a closed bar; it opens after all others."""
+        self.repeats = self.repeats + 1 if repeats_bar(bar, self.last) else 0
+        self._recent.append(bar.open_time_ms, bar.close)
         self._bars.append(bar)
         self.zero_volume_bars = self.zero_volume_bars + 1 if bar.volume_base == 0.0 else 0
         self._tape = None
@@ -96,6 +120,33 @@ class RollingBars:
             gaps=(),
             content_hash="",
         )
+
+
+class RecentPrices:
+    """The newest prices of a market, as many as the validator's robust scale looks at; no copy is made to read them."""
+
+    _ROOM = 8 * RECENT
+
+    def __init__(self) -> None:
+        self._at_ms = np.empty(self._ROOM, dtype=np.int64)
+        self._price = np.empty(self._ROOM, dtype=np.float64)
+        self._count = 0
+
+    def append(self, at_ms: int, price: float) -> None:
+        """Add a positive price; one that is not later than the last is left out."""
+        if self._count and at_ms <= self._at_ms[self._count - 1]:
+            return
+        if self._count == self._ROOM:
+            for column in (self._at_ms, self._price):
+                column[:RECENT] = column[-RECENT:]
+            self._count = RECENT
+        self._at_ms[self._count], self._price[self._count] = at_ms, price
+        self._count += 1
+
+    def view(self) -> Recent:
+        """The newest of them, oldest first; good until the next is added."""
+        kept = slice(max(0, self._count - RECENT), self._count)
+        return Recent(self._at_ms[kept], self._price[kept])
 
 
 def rounded_ms(time_ms: int) -> int:

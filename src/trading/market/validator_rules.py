@@ -1,12 +1,28 @@
-"""What the validator holds data to: one table of rules, and the verdict they add up to."""
+"""The validator's thresholds, and the verdict that findings add up to. The rules themselves are `checks/rules.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from trading.market.checks.rules import RULES, Action, Rule, RuleId
+
+__all__ = [
+    "FLAWLESS",
+    "RULES",
+    "Action",
+    "Finding",
+    "Rule",
+    "RuleId",
+    "Unchecked",
+    "ValidatorSettings",
+    "Verdict",
+    "demand",
+    "judge",
+    "merge",
+]
 
 
 class ValidatorSettings(BaseModel):
@@ -22,88 +38,28 @@ class ValidatorSettings(BaseModel):
     """Largest plausible move in one minute; over n minutes times sqrt(n)..."""
     jump_cap_pct: float = Field(35.0, gt=0)
     """...but never more than this, however far apart the two prices are."""
+    spike_scales_max: float = Field(25.0, gt=0)
+    """Largest plausible move, in robust standard deviations (median/MAD) of the moves before it..."""
+    spike_min_pct: float = Field(3.0, gt=0)
+    """...but a smaller move than this is never a spike."""
     second_source_max_pct: float = Field(3.0, gt=0)
     """Largest plausible distance between spot, perpetual and index."""
+    basis_warn_bps: float = Field(100.0, gt=0)
+    """A distance between them above this is noted."""
+    spread_max_bps: float = Field(50.0, gt=0)
+    """Between bid and ask, of the mid; more than this is not traded on."""
+    book_max_age_s: float = Field(10.0, gt=0)
+    """A depth book older than this is not traded on."""
+    clock_drift_max_s: float = Field(1.0, gt=0)
+    """Largest distance between the lab's clock and the venue's, beyond what the reading itself leaves open."""
     flat_bars_max: int = Field(5, ge=1)
-    """As many bars in a row without a trade are a market that stands still."""
+    """As many bars in a row without a trade are a market that stands still; so are as many repeats of one bar."""
     gap_bars_max: int = Field(3, ge=0)
     """More missing bars in a row than this block orders until the history is whole again."""
     quality_min: int = Field(50, ge=0, le=100)
     """Below this nothing may use the data."""
     failures_in_row_max: int = Field(5, ge=1)
     """More failures in a row than this are an alert of their own."""
-
-
-class RuleId(StrEnum):
-    """Names of the rules; they go to the journal, so they are never reworded."""
-
-    QUOTE_AGE = "QUOTE_AGE"
-    QUOTE_DEAD = "QUOTE_DEAD"
-    QUOTE_NOT_POSITIVE = "QUOTE_NOT_POSITIVE"
-    QUOTE_CROSSED = "QUOTE_CROSSED"
-    QUOTE_FUTURE = "QUOTE_FUTURE"
-    JUMP = "JUMP"
-    SECOND_SOURCE = "SECOND_SOURCE"
-    NOT_A_PRICE = "NOT_A_PRICE"
-    OHLC_ORDER = "OHLC_ORDER"
-    NEGATIVE_VOLUME = "NEGATIVE_VOLUME"
-    TIME_OFF_GRID = "TIME_OFF_GRID"
-    TIME_BACKWARDS = "TIME_BACKWARDS"
-    DUPLICATE = "DUPLICATE"
-    GAP = "GAP"
-    LONG_GAP = "LONG_GAP"
-    FLATLINE = "FLATLINE"
-    FUNDING_CAP = "FUNDING_CAP"
-    FUNDING_TIME = "FUNDING_TIME"
-    FUNDING_INTERVAL = "FUNDING_INTERVAL"
-
-
-class Action(StrEnum):
-    """What a broken rule stops."""
-
-    WARN = "warn"
-    BLOCK_ORDERS = "block_orders"
-    BLOCK_RESEARCH = "block_research"
-    """And orders."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing data is held to."""
-
-    what: str
-    """In words, for the message."""
-    unit: str
-    """Of value and limit."""
-    penalty: int
-    """Taken off the quality, of 100."""
-    action: Action
-
-
-RULES: Mapping[RuleId, Rule] = {
-    RuleId.QUOTE_AGE: Rule("the quote is old", "s", 30, Action.BLOCK_ORDERS),
-    RuleId.QUOTE_DEAD: Rule("the quote is too old for anything", "s", 60, Action.BLOCK_RESEARCH),
-    RuleId.QUOTE_NOT_POSITIVE: Rule("bid, ask or size is not a positive number", "", 100, Action.BLOCK_RESEARCH),
-    RuleId.QUOTE_CROSSED: Rule("the bid is not below the ask", "quote", 60, Action.BLOCK_RESEARCH),
-    RuleId.QUOTE_FUTURE: Rule("the quote is stamped in the future; check the clock", "s", 40, Action.BLOCK_ORDERS),
-    RuleId.JUMP: Rule("the price jumped", "%", 40, Action.BLOCK_ORDERS),
-    RuleId.SECOND_SOURCE: Rule("a second source disagrees", "%", 40, Action.BLOCK_ORDERS),
-    RuleId.NOT_A_PRICE: Rule("a price is not a positive number", "quote", 100, Action.BLOCK_RESEARCH),
-    RuleId.OHLC_ORDER: Rule("high and low do not enclose open and close", "quote", 100, Action.BLOCK_RESEARCH),
-    RuleId.NEGATIVE_VOLUME: Rule("the volume is not a number >= 0", "base", 100, Action.BLOCK_RESEARCH),
-    RuleId.TIME_OFF_GRID: Rule("the open time is off the grid", "ms", 100, Action.BLOCK_RESEARCH),
-    RuleId.TIME_BACKWARDS: Rule("the bar comes before the last one", "ms", 100, Action.BLOCK_RESEARCH),
-    RuleId.DUPLICATE: Rule("the bar was told before", "ms", 60, Action.BLOCK_RESEARCH),
-    RuleId.GAP: Rule("bars are missing before this one", "bars", 10, Action.WARN),
-    RuleId.LONG_GAP: Rule("too many bars are missing before this one", "bars", 40, Action.BLOCK_ORDERS),
-    RuleId.FLATLINE: Rule("the market stands still: bars without a trade", "bars", 40, Action.BLOCK_ORDERS),
-    RuleId.FUNDING_CAP: Rule(
-        "the funding rate is beyond the contract's own cap", "fraction", 60, Action.BLOCK_RESEARCH
-    ),
-    RuleId.FUNDING_TIME: Rule("the next settlement is not within one interval from now", "s", 40, Action.BLOCK_ORDERS),
-    RuleId.FUNDING_INTERVAL: Rule("the settlement interval is none of 1, 2, 4, 8 h", "h", 60, Action.BLOCK_RESEARCH),
-}
-"""Every rule; the functions of `data_integrity_validator` find where one is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +81,19 @@ class Finding:
         """One line for a person: `perp BTCUSDT quote: the quote is old: 75 s, limit 60 s (QUOTE_AGE, block_orders)`."""
         rule = RULES[self.rule]
         unit = f" {rule.unit}" if rule.unit else ""
+        digits = 13 if rule.unit in ("quote", "base", "ms") else 6  # half a tick is the last of many digits
         return (
-            f"{self.where}: {rule.what}: {self.value:.6g}{unit}, limit {self.limit:.6g}{unit} "
+            f"{self.where}: {rule.what}: {self.value:.{digits}g}{unit}, limit {self.limit:.{digits}g}{unit} "
             f"({self.rule}, {rule.action})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A rule that could not be looked at, because what it needs was not given."""
+
+    rule: RuleId
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +105,74 @@ class Verdict:
     ok_for_orders: bool
     ok_for_research: bool
     findings: tuple[Finding, ...] = ()
+    not_looked_at: tuple[Unchecked, ...] = ()
+    """What was not judged: no pass and no failure. Whoever needs one of them judged asks with `demand`."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What is wrong, a line each."""
         return tuple(finding.message for finding in self.findings)
 
+    @property
+    def parts(self) -> tuple[tuple[RuleId, int], ...]:
+        """What each finding took of the quality, worst first; nothing is taken of what is used up."""
+        left, taken = 100, []
+        for finding in sorted(self.findings, key=lambda finding: -RULES[finding.rule].penalty):
+            points = min(left, RULES[finding.rule].penalty)
+            taken.append((finding.rule, points))
+            left -= points
+        return tuple(taken)
+
+    @property
+    def top_reason(self) -> str:
+        """The worst finding's message; empty when there is none."""
+        worst = max(self.findings, key=lambda finding: RULES[finding.rule].penalty, default=None)
+        return "" if worst is None else worst.message
+
+    @property
+    def line(self) -> str:
+        """One line: `quality 60 of 100 (JUMP -40), no orders; not looked at: TICK, LOT`."""
+        parts = ", ".join(f"{rule} -{points}" for rule, points in self.parts)
+        use = "orders" if self.ok_for_orders else "no orders" if self.ok_for_research else "no orders, no research"
+        unseen = ", ".join(dict.fromkeys(unchecked.rule for unchecked in self.not_looked_at))
+        return (
+            f"quality {self.quality} of 100{f' ({parts})' if parts else ''}, {use}"
+            f"{f'; not looked at: {unseen}' if unseen else ''}"
+        )
+
 
 FLAWLESS = Verdict(100, ok_for_orders=True, ok_for_research=True)
 
 
-def judge(findings: Iterable[Finding], settings: ValidatorSettings) -> Verdict:
+def judge(findings: Iterable[Finding], settings: ValidatorSettings, not_looked_at: Iterable[Unchecked] = ()) -> Verdict:
     """Add findings up: quality loses each rule's penalty; any block, or too low a quality, blocks."""
     found = tuple(findings)
     quality = max(0, 100 - sum(RULES[finding.rule].penalty for finding in found))
     actions = {finding.action for finding in found}
     research = Action.BLOCK_RESEARCH not in actions and quality >= settings.quality_min
-    return Verdict(quality, research and Action.BLOCK_ORDERS not in actions, research, found)
+    return Verdict(quality, research and Action.BLOCK_ORDERS not in actions, research, found, tuple(not_looked_at))
 
 
 def merge(*verdicts: Verdict, settings: ValidatorSettings) -> Verdict:
     """One verdict over several looks at the same market."""
-    return judge((finding for verdict in verdicts for finding in verdict.findings), settings)
+    return judge(
+        (finding for verdict in verdicts for finding in verdict.findings),
+        settings,
+        (unchecked for verdict in verdicts for unchecked in verdict.not_looked_at),
+    )
+
+
+def demand(verdict: Verdict, wanted: Collection[RuleId], settings: ValidatorSettings) -> Verdict:
+    """Unknown is bad: a wanted rule that could not be looked at becomes a finding, which blocks orders.
+
+    Args:
+        verdict: As given.
+        wanted: What must have been judged before money is put on the data.
+        settings: The validator's thresholds.
+    """
+    missing = [unchecked for unchecked in verdict.not_looked_at if unchecked.rule in wanted]
+    if not missing:
+        return verdict
+    named = (Finding(RuleId.NOT_LOOKED_AT, f"{gone.where}, {gone.rule}", 0.0, 1.0) for gone in missing)
+    left = (unchecked for unchecked in verdict.not_looked_at if unchecked.rule not in wanted)
+    return judge((*verdict.findings, *named), settings, left)
