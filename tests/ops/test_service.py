@@ -207,7 +207,7 @@ async def test_the_chains_pages_are_read_for_the_next_prompt_and_their_faults_ar
         await until(lambda: service.schedule.has_run("onchain"), task)
         readings = service.lab.onchain.fresh()
     (told,) = [event.facts for event in heard if event.name == "onchain.fetched"][:1]
-    assert len(readings) == 5
+    assert len(readings) == 8
     assert {reading.name for reading in readings} == set(cast("dict[str, float]", told["readings"]))
     ((address, why),) = cast("dict[str, str]", told["failures"]).items()
     assert address.endswith("/fees/recommended")
