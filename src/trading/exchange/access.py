@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from trading.domain.clock import Clock
+from trading.domain.instrument import Market
+from trading.exchange.sockets import Record, VenueLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,7 @@ class Access:
     """Binance's demo trading venue, with keys of its own."""
     api_key: SecretStr | None = None
     api_secret: SecretStr | None = None
+    record: Record | None = None
+    """Where everything public is written down as it came; None: nowhere."""
+    open_line: Callable[[Market], VenueLine] | None = None
+    """Lines in place of ccxt's, such as a recording's; None: ccxt."""

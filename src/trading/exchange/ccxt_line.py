@@ -1,38 +1,45 @@
-"""The only file that knows ccxt: one line to one market of Binance.
+"""With `ccxt_sockets` the only file that knows ccxt: one line to one market of Binance.
 
 Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread. ccxt signs, spaces,
 sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt turns
-decimal texts into floats.
+decimal texts into floats. What was received on the public side is recorded as it came, where somebody records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import cast
 from urllib.parse import urlsplit
 
 import ccxt.pro
-from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
+import structlog
+from ccxt.base.errors import BaseError
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError
+from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
+from trading.exchange.ccxt_sockets import Sockets
 from trading.exchange.errors import is_clock_error, translate
+from trading.exchange.sockets import OnMessage, Reply, SocketPlan
 
-Kline = Mapping[str, object]
-"""The `k` of a kline event, as the venue wrote it."""
+log = structlog.get_logger()
 
 _TIMEOUT_MS = 10_000
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
+_TIMED_FOR_S = 1_800.0
+"""The venue's time is asked for again after this long: a machine's clock drifts, or is set."""
+_PUBLIC = ("public", "fapiPublic")
+_BODY: ContextVar[str] = ContextVar("body", default="")
+"""Text of the answer that the running task has just received."""
 
 
 class _OurBinance:
-    """What we change in ccxt's clients: time, error noting, and candles as the venue writes them."""
+    """What we change in ccxt's clients: time, error noting, and the text of answers."""
 
     lab_clock: Clock
     lab_offset_ms: int = 0
-    lab_on_kline: Callable[[Kline], None]
 
     def nonce(self) -> int:
         """Our clock as the venue reads its own, UTC milliseconds."""
@@ -64,11 +71,11 @@ class _OurBinance:
             _note(error, args[0], None, None)
             raise
 
-    def handle_ohlcv(self, _client: object, message: Mapping[str, object]) -> None:
-        """Hand over the raw candle: its `x` says whether it is closed, which ccxt's own candle does not carry."""
-        kline = message.get("k")
-        if isinstance(kline, dict):
-            self.lab_on_kline(kline)
+    def on_rest_response(self, *args: object) -> object:
+        """As ccxt, keeping the text for the task that asked."""
+        text = super().on_rest_response(*args)  # type: ignore[misc]
+        _BODY.set(str(text))
+        return text
 
 
 class _OurSpot(_OurBinance, ccxt.pro.binance):  # type: ignore[misc]
@@ -88,7 +95,7 @@ def _note(error: BaseError, status: object, headers: object, response: object) -
 
 
 class Line:
-    """One market of the venue: requests, and a stream of candles.
+    """One market of the venue: requests, and connections with streams; implements `sockets.VenueLine`.
 
     Args:
         market: Spot or perpetual.
@@ -106,6 +113,9 @@ class Line:
             self._client.enable_demo_trading(True)
         if access.base_url is not None:
             _redirect(self._client.urls["api"], access.base_url)
+        self._record = access.record
+        self._timed_s = float("inf") if self._is_timed else float("-inf")
+        self._sockets = Sockets(self._client, market, access.clock, access.record)
 
     async def ask(self, endpoint: str, params: Mapping[str, object], *, writes: bool = False, where: str) -> object:
         """Send one request and return the venue's JSON.
@@ -122,6 +132,8 @@ class Line:
         self._refuse_while_quiet(where)
         if not self._is_timed:
             await self._time_first(writes=writes, where=where)
+        elif self._clock.real_s() - self._timed_s > _TIMED_FOR_S:
+            await self._time_again()
         try:
             return await self._send(endpoint, params)
         except BaseError as error:
@@ -130,6 +142,19 @@ class Line:
                 return await self._again(endpoint, params, where)
             self._is_timed = self._is_timed and not is_clock_error(error)
             raise self._told(error, writes=writes, where=where) from error
+
+    async def ask_stamped(self, endpoint: str, params: Mapping[str, object], *, where: str) -> Reply:
+        """Send one request that changes nothing; the answer with its times, recorded where it is public.
+
+        Raises:
+            TradingEngineError: see `errors.translate`.
+        """
+        asked_ms = self.venue_now_ms()
+        document = await self.ask(endpoint, params, where=where)
+        reply = Reply(document, asked_ms, self._clock.now_ms())
+        if self._record is not None and endpoint.startswith(_PUBLIC):
+            self._record.answer(self._market, endpoint, params, reply, _BODY.get())
+        return reply
 
     async def read_time(self) -> int:
         """The venue's clock, UTC milliseconds; from now on our stamps follow it."""
@@ -144,39 +169,20 @@ class Line:
             raise DataProviderError(f"{where}: no serverTime in the answer {str(answer)[:80]}")
         venue_ms = int(answer["serverTime"])
         self._client.lab_offset_ms = (before_ms + self._clock.now_ms()) // 2 - venue_ms
-        self._is_timed = True
+        self._is_timed, self._timed_s = True, self._clock.real_s()
         return venue_ms
 
     def venue_now_ms(self) -> int:
         """What the venue's clock shows now by our reckoning, UTC milliseconds."""
         return self._client.nonce()
 
-    def know(self, raw_symbol: Mapping[str, object]) -> str:
-        """Teach ccxt one symbol of `exchangeInfo`; its own loading reads them all. Returns ccxt's name of it."""
-        found = self._client.parse_market(raw_symbol)
-        known = list((self._client.markets or {}).values())
-        self._client.set_markets([*known, found])
-        return cast(str, found["symbol"])
+    async def listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
+        """Keep one connection with its streams until it breaks or is dropped; see `Sockets.listen`."""
+        await self._sockets.listen(plan, on_message)
 
-    async def watch(self, streams: Sequence[tuple[str, str]], on_kline: Callable[[Kline], None]) -> None:
-        """Stream candles of (ccxt symbol, interval) into `on_kline` until the connection breaks or is dropped.
-
-        Raises:
-            TradingEngineError: the connection broke, or could not be made.
-        """
-        self._client.lab_on_kline = on_kline
-        where = f"{self._market} candles"
-        try:
-            await self._client.watch_ohlcv_for_symbols([list(stream) for stream in streams])
-        except ExchangeClosedByUser:
-            return
-        except BaseError as error:
-            raise translate(error, writes=False, where=where) from error
-
-    def drop_streams(self) -> None:
-        """Tear the stream's connections down; `watch` raises. (ccxt's own closing would cancel the task that waits.)"""
-        for client in list(self._client.clients.values()):
-            client.on_error(NetworkError("dropped by us: it fell silent"))
+    def drop(self, plan: SocketPlan) -> None:
+        """Tear one connection down; its `listen` raises."""
+        self._sockets.drop(plan)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -190,6 +196,13 @@ class Line:
             if writes:
                 raise OrderRejectedError(f"{where}: not sent, the venue's clock cannot be read: {error}") from error
             raise
+
+    async def _time_again(self) -> None:
+        """The venue's time once more; without an answer the last offset stays, and the next request asks again."""
+        try:
+            await self.read_time()
+        except TradingEngineError as error:
+            log.warning("venue.time_not_read", market=self._market, error=str(error))
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
         return await getattr(self._client, endpoint)(dict(params))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trading.domain.errors import DataProviderError
@@ -107,24 +106,6 @@ def _kline_row(row: object, of: Candles, where: str) -> Bar:
         cells.number("volume"),
         is_closed=opened_ms + INTERVAL_MS[of.interval] <= of.asked_ms,
         received_ms=of.received_ms,
-    )
-
-
-def stream_kline(market: Market, kline: Mapping[str, object], *, received_ms: int) -> Bar:
-    """A candle of the stream; the venue's own `x` says whether it is closed."""
-    cells = Answer(kline, f"{market} candle stream")
-    return Bar(
-        market,
-        cells.text("s"),
-        cells.text("i"),
-        cells.whole("t"),
-        cells.number("o"),
-        cells.number("h"),
-        cells.number("l"),
-        cells.number("c"),
-        cells.number("v"),
-        is_closed=cells.flag("x"),
-        received_ms=received_ms,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.domain.market import BookDiff, BookSnapshot, Level, Liquidation, MarketEvent, MarkNow, Quote
+from trading.domain.market import Bar, BookDiff, BookSnapshot, Level, Liquidation, MarketEvent, MarkNow, Quote
 from trading.exchange.answer import LARGEST_EXPONENT, SHOWN, Answer
 
 _LARGEST = 10.0**LARGEST_EXPONENT
@@ -34,6 +34,30 @@ def stream_event(market: Market, data: Fields, *, received_ms: int) -> MarketEve
     if kind == "forceOrder":
         return liquidation(data)
     return None
+
+
+def streamed_bar(market: Market, data: object, *, received_ms: int) -> Bar:
+    """A candle (`kline`); the venue's own `x` says whether it is closed."""
+    where = f"{market} candle stream"
+    kline = data.get("k") if isinstance(data, Mapping) else None
+    if not isinstance(kline, Mapping):
+        raise DataProviderError(f"{where}: {str(data)[:SHOWN]!r}: expected a candle in k")
+    is_closed = kline.get("x")
+    if not isinstance(is_closed, bool):
+        raise DataProviderError(f"{where}: x={is_closed!r}: not true or false")
+    return Bar(
+        market,
+        _text(kline, "s", where),
+        _text(kline, "i", where),
+        _whole(kline, "t", where),
+        _number(kline, "o", where),
+        _number(kline, "h", where),
+        _number(kline, "l", where),
+        _number(kline, "c", where),
+        _number(kline, "v", where),
+        is_closed=is_closed,
+        received_ms=received_ms,
+    )
 
 
 def streamed_quote(market: Market, data: Fields, *, received_ms: int) -> Quote:
