@@ -212,6 +212,16 @@ def history_import(
     told(lambda: run_import(folder, symbol.upper(), interval))
 
 
+@history_app.command("replay")
+def history_replay(
+    folder: Annotated[Path, typer.Argument(help="Folder of a recording, such as recordings.")],
+) -> None:
+    """Build the live tapes and order books anew from what was recorded raw, by the code that built them live."""
+    from ops.replay import run_replay
+
+    told(lambda: run_replay(folder))
+
+
 @trace_app.command("bars")
 def trace_bars(
     at: Annotated[str, typer.Argument(help="Time of the bar, such as 2024-12-20T08:00Z.")],

@@ -28,6 +28,7 @@ from trading.domain.errors import NetworkDownError
 from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.exchange.binance import Binance
+from trading.exchange.recording import Recorder
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.journal.audit import AuditLog
 from trading.journal.bus import Bus
@@ -36,6 +37,7 @@ from trading.market.store import TapeStore
 from trading.notify.console import Console
 from trading.notify.message import Notifier
 from trading.notify.outbox import Outbox
+from trading.storage.raw_log import RawLog
 from trading.strategy.repository import StrategyRepository
 
 log = structlog.get_logger(__name__)
@@ -61,10 +63,13 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
-        venue = make_venue(settings, environment, clock)
+        recorder = make_recorder(setting, clock, stack)
+        venue = make_venue(settings, environment, clock, record=recorder)
         stack.push_async_callback(venue.close)
         database = open_learning_db(setting.home, environment)
         stack.callback(database.close)
+        if recorder is not None:
+            recorder.begin(subscriptions_of(settings), settings.research.live_bars)
         market = make_market(settings, venue, clock, publish=bus.publish)
         instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in Market}
         loop = asyncio.get_running_loop()
@@ -121,7 +126,23 @@ def lab_clock(settings: LabSettings) -> Clock:
     return clock
 
 
-def make_venue(settings: LabSettings, environment: Environment, clock: Clock) -> Binance:
+def make_recorder(setting: Setting, clock: Clock, stack: AsyncExitStack) -> Recorder | None:
+    """The raw record of what the exchange sends, where the settings want one; its folder must not stop the lab."""
+    settings = setting.settings.recording
+    if not settings.enabled:
+        return None
+    try:
+        out = RawLog(setting.home.recordings, clock, max_bytes=int(settings.max_gb * 1e9), keep_days=settings.keep_days)
+    except OSError as error:
+        log.exception("recording.off", folder=str(setting.home.recordings), error=str(error))
+        return None
+    stack.callback(out.close)
+    return Recorder(out, clock)
+
+
+def make_venue(
+    settings: LabSettings, environment: Environment, clock: Clock, *, record: Recorder | None = None
+) -> Binance:
     """The exchange, with keys where there are any."""
     return Binance(
         clock,
@@ -129,16 +150,21 @@ def make_venue(settings: LabSettings, environment: Environment, clock: Clock) ->
         testnet=environment.binance_testnet,
         api_key=environment.binance_api_key,
         api_secret=environment.binance_api_secret,
+        record=record,
     )
+
+
+def subscriptions_of(settings: LabSettings) -> list[tuple[Market, str, str]]:
+    """The live candles that the lab keeps: both markets of the symbol."""
+    return [(market, settings.venue.symbol, settings.research.timeframe) for market in Market]
 
 
 def make_market(
     settings: LabSettings, venue: Binance, clock: Clock, *, publish: Callable[[Event], None]
 ) -> RealtimeMarketData:
     """The live tapes of both markets of the symbol."""
-    subscriptions = [(market, settings.venue.symbol, settings.research.timeframe) for market in Market]
     live = LiveSettings(keep_bars=settings.research.live_bars, validator=settings.validator)
-    return RealtimeMarketData(venue, clock, subscriptions, publish=publish, settings=live)
+    return RealtimeMarketData(venue, clock, subscriptions_of(settings), publish=publish, settings=live)
 
 
 async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) -> HypothesisGenerator | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,7 +63,8 @@ class BarStream:
         self._running: dict[Subscription, Bar] = {}
         self._arrived = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._plans = plan_sockets(Want(key[0], key[1], StreamKind.CANDLE, key[2]) for key in self._keys)
+        wants = [Want(market, symbol, StreamKind.CANDLE, interval) for market, symbol, interval in self._keys]
+        self._plans = plan_sockets(wants, wire.dial.numbers)
         self._moved_s = {key: wire.dial.clock.real_s() for key in self._keys}
         self._looked_s = float("-inf")
         self._loops: list[asyncio.Task[None]] = []
@@ -79,7 +79,6 @@ class BarStream:
 
     async def bars(self) -> AsyncIterator[Bar]:
         """Candles until `stop`; a bug in a connection's loop is raised here."""
-        self._clock.on_change(self._arrived.set)  # a close may be overdue at once
         sockets = [
             KeptSocket(self._wire.dial, plan, on_message=partial(self._hear, plan.market)) for plan in self._plans
         ]
@@ -108,8 +107,7 @@ class BarStream:
 
     async def _next_arrival(self) -> None:
         if not self._closed and not self._running:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), timeout=_TICK_S)
+            await self._clock.real_wait_s(self._arrived, _TICK_S)
         if not self._stopped.is_set():
             self._arrived.clear()
 
@@ -186,6 +184,5 @@ class BarStream:
     async def _back_off(self, wait_s: float, error: TradingEngineError) -> float:
         """Wait real seconds, or until stopped; returns the next, longer wait."""
         due_s = max(wait_s, error.retry_after_s) if isinstance(error, RateLimitError) else wait_s
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), timeout=due_s)
+        await self._clock.real_wait_s(self._stopped, due_s)
         return min(wait_s * 2.0, _LONGEST_WAIT_S)

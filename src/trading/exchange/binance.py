@@ -36,6 +36,7 @@ from trading.exchange import parse_account
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.binance_market import BinanceMarket
+from trading.exchange.sockets import Record
 
 NOT_THERE = frozenset({-2011, -2013})
 """The venue knows no such order, or none that rests."""
@@ -53,6 +54,7 @@ class Binance(BinanceMarket):
         testnet: Binance's demo trading, with keys of its own.
         api_key: None: public data only.
         api_secret: None: public data only.
+        record: Where everything public is written down as it came; None: nowhere.
     """
 
     def __init__(
@@ -63,10 +65,11 @@ class Binance(BinanceMarket):
         testnet: bool = False,
         api_key: SecretStr | None = None,
         api_secret: SecretStr | None = None,
+        record: Record | None = None,
     ) -> None:
         if (api_key is None) != (api_secret is None):
             raise SettingsError("BINANCE_API_KEY and BINANCE_API_SECRET: one is set without the other; set both")
-        super().__init__(Access(clock, base_url, testnet, api_key, api_secret))
+        super().__init__(Access(clock, base_url, testnet, api_key, api_secret, record))
 
     async def permissions(self) -> KeyPermissions:
         """What the key may do. The demo venue cannot say; its money cannot be withdrawn."""

@@ -39,6 +39,7 @@ class BinanceMarket:
         self._instruments: dict[tuple[Market, str], Instrument] = {}
         self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
         self._streams: list[BarStream | EventStream] = []
+        self._dial = Dial(self._clock, self._listen, self._drop)
         self._opening = asyncio.Lock()
 
     async def time_ms(self) -> int:
@@ -125,7 +126,7 @@ class BinanceMarket:
                     f"{market} {symbol}: interval={interval!r}: use one of {', '.join(INTERVAL_MS)}"
                 )
             await self.instrument(market, symbol)
-        stream = BarStream(Wire(self._dial(), self._page), subscriptions)
+        stream = BarStream(Wire(self._dial, self._page), subscriptions)
         self._streams.append(stream)
         try:
             async for bar in stream.bars():
@@ -138,7 +139,7 @@ class BinanceMarket:
 
         Candles are streamed by `stream_bars`, which fills their holes. Ends when closed.
         """
-        stream = EventStream(self._dial(), wants)
+        stream = EventStream(self._dial, wants)
         self._streams.append(stream)
         try:
             async for event in stream.events():
@@ -194,9 +195,6 @@ class BinanceMarket:
             answer = (await line.ask_stamped("fapiPublicGetFundingInfo", {}, where=where)).document
             kept = self._terms[symbol] = now_ms, parse_market.funding_terms(answer, symbol, where)
         return kept[1]
-
-    def _dial(self) -> Dial:
-        return Dial(self._clock, self._listen, self._drop)
 
     async def _listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         await (await self._line(plan.market)).listen(plan, on_message)

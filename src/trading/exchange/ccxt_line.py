@@ -22,7 +22,7 @@ from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.ccxt_sockets import Sockets
 from trading.exchange.errors import is_clock_error, translate
-from trading.exchange.sockets import OnMessage, Reply, SocketPlan
+from trading.exchange.sockets import Asked, OnMessage, Reply, SocketPlan
 
 log = structlog.get_logger()
 
@@ -150,10 +150,17 @@ class Line:
             TradingEngineError: see `errors.translate`.
         """
         asked_ms = self.venue_now_ms()
-        document = await self.ask(endpoint, params, where=where)
+        asked = Asked(self._market, endpoint, params, self._clock.now_ms(), self._clock.real_s())
+        record = self._record if endpoint.startswith(_PUBLIC) else None
+        try:
+            document = await self.ask(endpoint, params, where=where)
+        except TradingEngineError as error:
+            if record is not None:
+                record.failed(asked, self._clock.now_ms(), str(error))
+            raise
         reply = Reply(document, asked_ms, self._clock.now_ms())
-        if self._record is not None and endpoint.startswith(_PUBLIC):
-            self._record.answer(self._market, endpoint, params, reply, _BODY.get())
+        if record is not None:
+            record.answer(asked, reply, _BODY.get())
         return reply
 
     async def read_time(self) -> int:

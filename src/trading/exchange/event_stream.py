@@ -41,7 +41,7 @@ class EventStream:
     def __init__(self, dial: Dial, wants: Sequence[Want]) -> None:
         if candles := [want.name for want in wants if want.kind is StreamKind.CANDLE]:
             raise ValueError(f"{candles[0]}: candles come by BarStream, which fills their holes")
-        self._plans = plan_sockets(wants)
+        self._plans = plan_sockets(wants, dial.numbers)
         self.sockets = [
             KeptSocket(dial, plan, on_message=partial(self._hear, plan), on_break=partial(self._broken, plan))
             for plan in self._plans

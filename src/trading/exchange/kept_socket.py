@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 import numpy as np
 import structlog
@@ -89,8 +88,7 @@ class KeptSocket:
                 log.warning("stream.silent", connection=self.plan.name, silent_s=round(patience_s, 1))
                 self._dial.drop(self.plan)
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), timeout=left_s)
+            if await self._dial.clock.real_wait_s(stopped, left_s):
                 return
 
     async def _back_off(self, stopped: asyncio.Event, wait_s: float, error: TradingEngineError) -> float:
@@ -98,6 +96,5 @@ class KeptSocket:
         due_s = wait_s * (0.5 + float(self._chance.random()))
         if isinstance(error, RateLimitError):
             due_s = max(due_s, error.retry_after_s)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), timeout=due_s)
+        await self._dial.clock.real_wait_s(stopped, due_s)
         return min(wait_s * 2.0, _LONGEST_WAIT_S)

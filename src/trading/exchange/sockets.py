@@ -10,9 +10,10 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from typing import Protocol
 
 from trading.domain.clock import Clock
@@ -103,12 +104,12 @@ class SocketPlan:
         return any(want.kind is not StreamKind.LIQUIDATION for want in self.wants)
 
 
-def plan_sockets(wants: Iterable[Want], *, first_number: int = 0) -> tuple[SocketPlan, ...]:
+def plan_sockets(wants: Iterable[Want], numbers: Iterator[int]) -> tuple[SocketPlan, ...]:
     """Share streams out over as few connections as the venue allows; each stream once.
 
     Args:
         wants: Streams, in any order.
-        first_number: Number of the first connection; connections of other streams to the same venue have lower ones.
+        numbers: Of the connections; two to one venue at a time never have the same.
     """
     by_path: dict[tuple[Market, str], list[Want]] = {}
     for want in dict.fromkeys(wants):
@@ -116,9 +117,10 @@ def plan_sockets(wants: Iterable[Want], *, first_number: int = 0) -> tuple[Socke
     plans: list[SocketPlan] = []
     for (market, path), of_path in by_path.items():
         size = STREAMS_OF_SOCKET[market]
-        for start in range(0, len(of_path), size):
-            number = first_number + len(plans)
-            plans.append(SocketPlan(market, path, number, tuple(of_path[start : start + size])))
+        plans += [
+            SocketPlan(market, path, next(numbers), tuple(of_path[start : start + size]))
+            for start in range(0, len(of_path), size)
+        ]
     return tuple(plans)
 
 
@@ -131,6 +133,22 @@ class Dial:
     """Opens a connection, subscribes, and tells every message until the connection breaks, which raises."""
     drop: Callable[[SocketPlan], None]
     """Tears a connection down; its `listen` raises."""
+    numbers: Iterator[int] = field(default_factory=count)
+    """Of this venue's connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A public request."""
+
+    market: Market
+    endpoint: str
+    """ccxt's name of the venue's method."""
+    params: Mapping[str, object]
+    sent_ms: int
+    """Lab time when it left, UTC milliseconds."""
+    sent_s: float
+    """Real time when it left, seconds from an arbitrary start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +158,7 @@ class Reply:
     document: object
     """Its JSON."""
     asked_ms: int
-    """The venue's time when the request left, by our reckoning, UTC milliseconds."""
+    """The venue's time when the request left, as we reckon it, UTC milliseconds."""
     received_ms: int
     """Lab time when the answer was there, UTC milliseconds."""
 
@@ -173,8 +191,11 @@ class Record(Protocol):
     def message(self, connection: str, at_ms: int, text: str) -> None:
         """A message of a socket."""
 
-    def answer(self, market: Market, endpoint: str, params: Mapping[str, object], reply: Reply, text: str) -> None:
+    def answer(self, asked: Asked, reply: Reply, text: str) -> None:
         """An answer to a public request."""
+
+    def failed(self, asked: Asked, at_ms: int, error: str) -> None:
+        """A public request without a usable answer."""
 
     def opened(self, connection: str, at_ms: int, names: list[str]) -> None:
         """A socket is open and subscribed."""

@@ -17,12 +17,16 @@ from sandbox.faults import Fault
 from sandbox.server import Built, Town, build, serving
 from trading.domain.clock import Clock, Timeline
 from trading.domain.instrument import Market
-from trading.domain.market import BookDiff, Liquidation, MarketEvent, MarkNow, Quote, StreamBroken
+from trading.domain.market import Bar, BookDiff, Liquidation, MarketEvent, MarkNow, Quote, StreamBroken
 from trading.exchange import ccxt_sockets, kept_socket
 from trading.exchange.binance import Binance
 from trading.exchange.book_keeper import BookKeeper
+from trading.exchange.recording import Recorder
+from trading.exchange.replayed_day import replay
 from trading.exchange.sockets import StreamKind, Want
+from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
 from trading.market.synthetic import Plan, synthetic_market, write_layout
+from trading.storage.raw_log import RawLog
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,12 +69,16 @@ async def sandbox(tape: Path) -> AsyncIterator[Sandbox]:
         yield Sandbox(built, f"http://127.0.0.1:{port.port}")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def there(sandbox: Sandbox) -> AsyncIterator[Open]:
+def lab_clock(sandbox: Sandbox) -> Clock:
     segment, clock = sandbox.built.exchange.clock.segment, Clock()
     clock.follow(Timeline(segment.anchor_s, segment.origin_ms, segment.scale))
+    return clock
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def there(sandbox: Sandbox) -> AsyncIterator[Open]:
     sandbox.built.faults.clear()
-    venue = Binance(clock, base_url=sandbox.url)
+    venue = Binance(lab_clock(sandbox), base_url=sandbox.url)
     yield Open(sandbox.built, venue)
     await venue.close()
 
@@ -207,3 +215,55 @@ async def test_everybody_sees_a_liquidation(there: Open) -> None:
     assert (event.symbol, event.is_buy, event.quantity_base, event.filled_base) == (SYMBOL, False, 0.5, 0.5)
     assert event.average_price > 0.0
     await listener.close()
+
+
+async def test_what_was_recorded_gives_the_same_tapes_bit_for_bit_through_breaks_and_repairs(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.built.faults.clear()
+    clock, keys = lab_clock(sandbox), [(market, SYMBOL, "1h") for market in Market]
+    out = RawLog(tmp_path, clock, max_bytes=10**9, keep_days=1)
+    recorder = Recorder(out, clock)
+    recorder.begin(keys, 50)
+    venue = Binance(clock, base_url=sandbox.url, record=recorder)
+    market = RealtimeMarketData(venue, clock, keys, settings=LiveSettings(keep_bars=50))
+    stop, closes = asyncio.Event(), 0
+    keeper = BookKeeper(venue.book_snapshot, [(Market.SPOT, SYMBOL)], real_sleep=clock.real_sleep_s)
+
+    def count(_bar: Bar) -> None:
+        nonlocal closes
+        closes += 1
+        if closes in (6, 14):
+            sandbox.built.faults.add([Fault("WS /*/stream", "drop_socket", None, 3, 0)])
+            sandbox.built.faults.add([Fault("GET /api/v3/klines", "503", None, 1, 0)])
+        if closes == 24:
+            stop.set()
+
+    async def books() -> None:
+        async for event in venue.stream_events([Want(Market.SPOT, SYMBOL, StreamKind.DEPTH)]):
+            keeper.hear(event)
+
+    try:
+        async with asyncio.timeout(20):
+            await market.open()
+            sandbox.built.exchange.clock.turn(scale=20_000.0)
+            clock.follow(lab_clock(sandbox).timeline)  # type: ignore[arg-type]  # it has one
+            market.on_closed_bar(count)
+            others = [asyncio.create_task(books()), asyncio.create_task(keeper.run(stop))]
+            await market.run(stop)
+            await venue.close()
+            await asyncio.gather(*others)
+    finally:
+        await venue.close()
+        out.close()
+        sandbox.built.exchange.clock.turn(scale=60.0)
+    (session,) = await replay(tmp_path)
+    assert session.met.breaks >= 4
+    assert session.met.failures >= 1
+    for key in keys:
+        live, played = market.tape(*key), session.market.tape(*key)
+        both = played.start_ms, live.end_ms
+        assert played.window(*both).content_hash == live.window(*both).content_hash
+        assert played.end_ms - live.end_ms <= 4 * HOUR_MS  # what came after the last candle that was taken live
+    kept = session.books[Market.SPOT, SYMBOL]
+    assert (kept.book.breaks, kept.whole > kept.changes * 0.5) == (0, True)

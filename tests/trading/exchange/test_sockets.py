@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_two_hundred_symbols_fit_the_venues_connections() -> None:
     wants = [Want(Market.PERP, symbol, kind) for symbol in symbols for kind in kinds]
     wants += [Want(Market.SPOT, symbol, StreamKind.CANDLE, "1m") for symbol in symbols]
     wants += [Want(Market.SPOT, symbol, kind) for symbol in symbols for kind in kinds[:2]]
-    plans = plan_sockets([*wants, *wants])
+    plans = plan_sockets([*wants, *wants], count())
     assert sorted(plan.name for plan in plans) == [
         "perp/market/2", "perp/market/3", "perp/public/0", "perp/public/1", "spot/spot/4",
     ]  # fmt: skip
@@ -91,7 +92,7 @@ async def test_a_text_that_is_no_json_breaks_the_connection_by_name() -> None:
             self.error = error
 
     socket = Socket()
-    plan = plan_sockets([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)])[0]
+    plan = plan_sockets([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)], count())[0]
     ccxt_sockets._Reader(socket, plan, lambda *_: None, Clock(), None).take("<html>")
     assert isinstance(socket.error, DataProviderError)
     assert "spot/spot/0" in str(socket.error)
