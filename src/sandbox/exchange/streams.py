@@ -19,7 +19,6 @@ from sandbox.exchange.errors import BinanceError, refusal
 from sandbox.exchange.exchange import Diff, Exchange
 from sandbox.exchange.feed import INTERVALS, bucket
 from sandbox.exchange.instruments import Market
-from sandbox.exchange.rest_futures import LISTEN_KEY
 from sandbox.exchange.subscriptions import EVERY_S, Connection, Stream, served_at, stream_of, subscribe, write
 from sandbox.exchange.views import Json, close_ms, kline_rows
 from sandbox.exchange.wire import check_signature, check_time
@@ -172,8 +171,9 @@ class Hub:
                 connection.send(text)
 
     async def _strike(self) -> None:
-        real_s = self._exchange.clock.real_s()
+        real_s, now_ms = self._exchange.clock.real_s(), self._exchange.clock.now_ms()
         for connection in list(self._connections):
+            self._expire(connection, now_ms)
             fault = self._faults.take(f"WS {connection.path}", sockets=True)
             if fault is not None and fault.kind != "drop_socket":
                 connection.is_silent, connection.is_deaf = True, fault.kind == "half_open"
@@ -181,6 +181,15 @@ class Hub:
                 self._connections.remove(connection)
                 why = b"a day has passed" if fault is None else b"dropped by the script"
                 await connection.socket.close(code=1001, message=why)
+
+    def _expire(self, connection: Connection, now_ms: int) -> None:
+        """A listen key that nobody kept: its socket is told, stays open, and hears no more of the account."""
+        key = self._exchange.listen_key
+        if not connection.listen_key or (connection.listen_key == key.name and now_ms < key.until_ms):
+            return
+        body = {"e": "listenKeyExpired", "E": now_ms, "listenKey": connection.listen_key}
+        connection.send(json.dumps(body, separators=(",", ":")))
+        connection.is_user, connection.listen_key = False, ""
 
     async def _spot(self, request: web.Request) -> web.WebSocketResponse:
         return await self._serve(request, Market.SPOT)
@@ -197,7 +206,11 @@ class Hub:
         connection = Connection(socket, request.path, market, is_wrapped=request.path.endswith("/stream"))
         connection.opened_s = self._exchange.clock.real_s()
         name = request.match_info.get("name", "")
-        connection.is_user = market is Market.PERP and LISTEN_KEY in (request.query.get("listenKey"), name)
+        key = self._exchange.listen_key
+        is_valid = bool(key.name) and self._exchange.clock.now_ms() < key.until_ms
+        asked_with = request.query.get("listenKey", name)
+        connection.is_user = market is Market.PERP and is_valid and asked_with == key.name
+        connection.listen_key = key.name if connection.is_user else ""
         named = [name] if "@" in name else [s for s in request.query.get("streams", "").split("/") if s]
         asked = {stream_of(market, text): text for text in named}
         connection.streams.update({s: text for s, text in asked.items() if served_at(request.path, s.kind)})

@@ -47,6 +47,8 @@ class Connection:
     """Says nothing any more: a fault."""
     is_deaf: bool = False
     """Does not answer pings either."""
+    listen_key: str = ""
+    """The futures key it was opened with; empty: none, or expired."""
     opened_s: float = 0.0
     """Real seconds."""
 

@@ -15,6 +15,7 @@ from trading.exchange.answer import Answer, answers
 from trading.exchange.bar_stream import BarStream, Subscription, Wire
 from trading.exchange.event_stream import EventStream
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Want
+from trading.exchange.user_stream import UserStream
 
 SETTLE_MS = 500
 """A REST candle counts as closed this long after its end, milliseconds: the clocks agree only so well."""
@@ -41,7 +42,7 @@ class BinanceMarket:
         self._instruments: dict[tuple[Market, str], Instrument] = {}
         self._listed: tuple[float, Answer] | None = None
         self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
-        self._streams: list[BarStream | EventStream] = []
+        self._streams: list[BarStream | EventStream | UserStream] = []
         self._dial = Dial(self._clock, self._listen, self._drop)
         self._opening = asyncio.Lock()
 

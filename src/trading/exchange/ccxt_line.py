@@ -7,7 +7,7 @@ decimal texts into floats. What was received on the public side is recorded as i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import cast
 from urllib.parse import urlsplit
@@ -186,6 +186,14 @@ class Line:
     async def listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         """Keep one connection with its streams until it breaks or is dropped; see `Sockets.listen`."""
         await self._sockets.listen(plan, on_message)
+
+    async def listen_account(
+        self, plan: SocketPlan, listen_key: str | None, on_message: OnMessage, on_open: Callable[[], None]
+    ) -> None:
+        """Keep the account's own connection; see `Sockets.listen_account`."""
+        if listen_key is None and not self._is_timed:
+            await self.read_time()
+        await self._sockets.listen_account(plan, listen_key, on_message, on_open)
 
     def drop(self, plan: SocketPlan) -> None:
         """Tear one connection down; its `listen` raises."""

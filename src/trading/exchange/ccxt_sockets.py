@@ -7,14 +7,14 @@ seconds, and a connection that leaves two of them unanswered is broken (a half-o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import orjson
 from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, NetworkDownError
+from trading.domain.errors import DataProviderError, NetworkDownError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.exchange.errors import translate
 from trading.exchange.sockets import OnMessage, Record, SocketPlan
@@ -49,31 +49,71 @@ class Sockets:
         Raises:
             TradingEngineError: it broke, could not be made, or the venue refused a stream.
         """
-        url = self._url(plan)
-        self._client.open()
-        socket = self._client.client(url)
-        reader = _Reader(socket, plan, on_message, self._clock, self._record)
-        socket.handle_text_or_binary_message = reader.take
-        gone = socket.future(_GONE)
-        gone.add_done_callback(_seen)
-        self._open[plan.name] = socket
-        why = "closed by us"
-        try:
-            await _first(socket.connect(self._client.session), gone)
+        reader = _Reader(plan, on_message, self._clock, self._record)
+
+        async def begin(gone: asyncio.Future[None]) -> None:
             await reader.subscribe(gone)
             if self._record is not None:
                 self._record.opened(plan.name, self._clock.now_ms(), plan.names)
+
+        why = "closed by us"
+        try:
+            await self._keep(self._url(plan), reader, begin)
+        except TradingEngineError as error:
+            why = str(error)
+            raise
+        finally:
+            if self._record is not None:
+                self._record.broken(plan.name, self._clock.now_ms(), why)
+
+    async def listen_account(
+        self, plan: SocketPlan, listen_key: str | None, on_message: OnMessage, on_open: Callable[[], None]
+    ) -> None:
+        """Open the account's own stream, and tell every message until the connection breaks. Nothing is recorded.
+
+        Args:
+            plan: Names the connection.
+            listen_key: Of futures; None: spot, subscribed to by a signed request.
+            on_message: Told of every event.
+            on_open: Told when events come from here on.
+
+        Raises:
+            TradingEngineError: it broke, could not be made, or the venue refused.
+        """
+        reader = _AccountReader(plan, on_message, self._clock, None)
+
+        async def begin(gone: asyncio.Future[None]) -> None:
+            if listen_key is None:
+                method, params = "userDataStream.subscribe.signature", self._client.sign_params({})
+                await reader.request({"method": method, "params": params}, gone)
+            on_open()
+
+        if listen_key is None:
+            url = f"{self._client.urls['api']['ws']['ws-api']['spot']}#{plan.number}"
+        else:
+            url = f"{self._client.get_private_ws_url('linear', listen_key)}#{plan.number}"
+        await self._keep(url, reader, begin)
+
+    async def _keep(self, url: str, reader: _Reader, begin: Callable[[asyncio.Future[None]], Awaitable[None]]) -> None:
+        """Open a connection, begin what it is for, and wait until it breaks."""
+        name = reader.plan.name
+        self._client.open()
+        socket = reader.socket = self._client.client(url)
+        socket.handle_text_or_binary_message = reader.take
+        gone = socket.future(_GONE)
+        gone.add_done_callback(_seen)
+        self._open[name] = socket
+        try:
+            await _first(socket.connect(self._client.session), gone)
+            await begin(gone)
             await gone
         except ExchangeClosedByUser:
             return
         except BaseError as error:
-            why = str(error)
-            raise translate(error, writes=False, where=f"stream {plan.name}") from error
+            raise translate(error, writes=False, where=f"stream {name}") from error
         finally:
             reader.is_open = False
-            del self._open[plan.name]
-            if self._record is not None:
-                self._record.broken(plan.name, self._clock.now_ms(), why)
+            del self._open[name]
             _abandon(socket)
             if self._client.clients.get(url) is socket:
                 del self._client.clients[url]
@@ -93,15 +133,10 @@ class Sockets:
 class _Reader:
     """What comes in over one connection."""
 
-    def __init__(
-        self,
-        socket: Any,  # ccxt ships no types
-        plan: SocketPlan,
-        on_message: OnMessage,
-        clock: Clock,
-        record: Record | None,
-    ) -> None:
-        self._socket, self._plan, self._on_message = socket, plan, on_message
+    socket: Any  # ccxt ships no types
+
+    def __init__(self, plan: SocketPlan, on_message: OnMessage, clock: Clock, record: Record | None) -> None:
+        self.plan, self._on_message = plan, on_message
         self._clock, self._record = clock, record
         self._confirmed: dict[int, asyncio.Future[None]] = {}
         self.is_open = True
@@ -113,22 +148,26 @@ class _Reader:
         try:
             self._read(data)
         except Exception as error:  # noqa: BLE001  # raised again by `listen`, which waits for this future
-            self._socket.reject(error, _GONE)
+            self.socket.reject(error, _GONE)
 
     def _read(self, data: str | bytes) -> None:
         received_ms = self._clock.now_ms()
         if self._record is not None:
-            self._record.message(self._plan.name, received_ms, data if isinstance(data, str) else data.decode())
+            self._record.message(self.plan.name, received_ms, data if isinstance(data, str) else data.decode())
         try:
             message: object = orjson.loads(data)
         except orjson.JSONDecodeError as error:
-            raise DataProviderError(f"stream {self._plan.name}: {str(data)[:80]!r}: not JSON") from error
+            raise DataProviderError(f"stream {self.plan.name}: {str(data)[:80]!r}: not JSON") from error
         if not isinstance(message, dict):
-            raise DataProviderError(f"stream {self._plan.name}: {str(data)[:80]!r}: expected a JSON object")
+            raise DataProviderError(f"stream {self.plan.name}: {str(data)[:80]!r}: expected a JSON object")
+        if (number := message.get("id")) in self._confirmed and "stream" not in message:
+            self._answered(cast(int, number), message)
+        else:
+            self._tell(message, received_ms)
+
+    def _tell(self, message: Mapping[str, object], received_ms: int) -> None:
         if "stream" in message and isinstance(message.get("data"), dict):
             self._on_message(message, received_ms)
-        elif (number := message.get("id")) in self._confirmed:
-            self._answered(cast(int, number), message)
 
     def _answered(self, number: int, message: Mapping[str, object]) -> None:
         waiting = self._confirmed[number]
@@ -136,7 +175,7 @@ class _Reader:
             return
         if message.get("error") is not None or message.get("code") is not None:
             waiting.set_exception(
-                DataProviderError(f"stream {self._plan.name}: refused: {str(message)[:200]}; check the symbols")
+                DataProviderError(f"stream {self.plan.name}: refused: {str(message)[:200]}; check the symbols")
             )
         else:
             waiting.set_result(None)
@@ -148,21 +187,36 @@ class _Reader:
             DataProviderError: the venue refused one.
             NetworkDownError: it did not answer.
         """
-        names = self._plan.names
+        names = self.plan.names
         for start in range(0, len(names), _NAMES_OF_REQUEST):
-            number = 1 + start // _NAMES_OF_REQUEST
-            confirmed = self._confirmed[number] = asyncio.get_running_loop().create_future()
-            batch = names[start : start + _NAMES_OF_REQUEST]
-            try:
-                await self._socket.send({"method": "SUBSCRIBE", "params": batch, "id": number})
-                async with asyncio.timeout(_ANSWER_WITHIN_S):
-                    await _first(confirmed, gone)
-            except (ConnectionError, TimeoutError) as error:
-                raise NetworkDownError(
-                    f"stream {self._plan.name}: a subscription was not confirmed: {error!r}"
-                ) from error
+            await self.request({"method": "SUBSCRIBE", "params": names[start : start + _NAMES_OF_REQUEST]}, gone)
             if start + _NAMES_OF_REQUEST < len(names):
                 await self._clock.real_sleep_s(_BETWEEN_REQUESTS_S)
+
+    async def request(self, asked: Mapping[str, object], gone: asyncio.Future[None]) -> None:
+        """Send one request over the socket and wait until it is confirmed.
+
+        Raises:
+            DataProviderError: the venue refused it.
+            NetworkDownError: it did not answer.
+        """
+        number = len(self._confirmed) + 1
+        confirmed = self._confirmed[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self.socket.send({**asked, "id": number})
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                await _first(confirmed, gone)
+        except (ConnectionError, TimeoutError) as error:
+            raise NetworkDownError(
+                f"stream {self.plan.name}: {asked['method']} was not confirmed: {error!r}"
+            ) from error
+
+
+class _AccountReader(_Reader):
+    """What comes in over an account's connection: events without a stream's name."""
+
+    def _tell(self, message: Mapping[str, object], received_ms: int) -> None:
+        self._on_message(message, received_ms)
 
 
 async def _first(wanted: asyncio.Future[Any], gone: asyncio.Future[Any]) -> None:

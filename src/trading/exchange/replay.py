@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -195,6 +195,12 @@ class PlayedLine:
     async def listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         """Hear what was streamed."""
         await self._player.listen(plan, on_message)
+
+    async def listen_account(
+        self, plan: SocketPlan, listen_key: str | None, on_message: OnMessage, on_open: Callable[[], None]
+    ) -> None:
+        """Nobody's account is recorded."""
+        raise DataProviderError(f"{plan.name}: a recording has no account")
 
     def drop(self, plan: SocketPlan) -> None:
         """A recording is never silent: what it says next comes at once."""

@@ -178,6 +178,11 @@ class VenueLine(Protocol):
     async def listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         """Keep one connection until it breaks, which raises."""
 
+    async def listen_account(
+        self, plan: SocketPlan, listen_key: str | None, on_message: OnMessage, on_open: Callable[[], None]
+    ) -> None:
+        """Keep the account's own connection until it breaks; with a listen key on futures, signed on spot."""
+
     def drop(self, plan: SocketPlan) -> None:
         """Tear that connection down."""
 

@@ -91,8 +91,9 @@ async def test_a_text_that_is_no_json_breaks_the_connection_by_name() -> None:
         def reject(self, error: Exception, _name: str) -> None:
             self.error = error
 
-    socket = Socket()
     plan = plan_sockets([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)], count())[0]
-    ccxt_sockets._Reader(socket, plan, lambda *_: None, Clock(), None).take("<html>")
+    reader = ccxt_sockets._Reader(plan, lambda *_: None, Clock(), None)
+    socket = reader.socket = Socket()
+    reader.take("<html>")
     assert isinstance(socket.error, DataProviderError)
     assert "spot/spot/0" in str(socket.error)
