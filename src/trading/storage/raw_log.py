@@ -1,4 +1,4 @@
-"""Lines written down by a thread as they come: gzip files by the hour, bounded in total, readable up to a torn end.
+"""Lines written down by a thread as they come: gzip files of an hour, bounded in total, readable up to a torn end.
 
 The event loop only appends to a list. Twice a second the thread compresses what is there and hands it to the operating
 system as a whole gzip block, so that a killed process loses what is younger than that. Every start and every hour
@@ -28,8 +28,9 @@ LARGEST_FILE = 256 * 1024 * 1024
 RETRY_S = 60.0
 """After a disk error, real seconds."""
 SUFFIX = ".lines.gz"
-_HOUR_MS = 3_600_000
-_DAY_MS = 24 * _HOUR_MS
+FILE_S = 3_600.0
+"""And after this long the next file begins, real seconds."""
+_DAY_MS = 86_400_000
 _LEVEL = 6
 _GZIP = 31  # zlib's number for a gzip header and checksum
 
@@ -37,7 +38,8 @@ _GZIP = 31  # zlib's number for a gzip header and checksum
 @dataclass(slots=True)
 class _File:
     path: Path
-    hour: int
+    until_s: float
+    """Real time at which the next begins."""
     stream: zlib._Compress
     size: int = 0
 
@@ -111,8 +113,8 @@ class RawLog:
             self._failed_s = None
 
     def _append(self, data: bytes) -> None:
-        now_ms = self._clock.now_ms()
-        if self._file is None or self._file.hour != now_ms // _HOUR_MS or self._file.size > LARGEST_FILE:
+        now_ms, now_s = self._clock.now_ms(), self._clock.real_s()
+        if self._file is None or now_s >= self._file.until_s or self._file.size > LARGEST_FILE:
             self._end_file()
             self._file = self._new_file(now_ms)
             self._make_room(now_ms)
@@ -131,7 +133,7 @@ class RawLog:
         while (path := self._folder / f"{stem}-{number:03d}{SUFFIX}").exists():
             number += 1
         path.touch()
-        return _File(path, now_ms // _HOUR_MS, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP))
+        return _File(path, self._clock.real_s() + FILE_S, zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP))
 
     def _end_file(self) -> None:
         if self._file is not None:

@@ -82,8 +82,7 @@ def test_a_process_that_is_killed_leaves_all_but_the_last_moment(tmp_path: Path)
         assert process.stdout.readline() == "written\n"
         process.kill()
     reading = Reading()
-    assert next(iter(read_lines(tmp_path, reading))) == "line 0"
-    assert reading.lines == 100
+    assert list(read_lines(tmp_path, reading)) == [f"line {i}" for i in range(100)]
     assert len(reading.torn) == 1
 
 
@@ -127,3 +126,20 @@ def test_lines_that_wait_too_long_are_dropped_and_counted(tmp_path: Path, monkey
     out.close()
     assert out.lost == 3
     assert len(list(read_lines(tmp_path))) == 2
+
+
+@pytest.mark.parametrize(("limit", "value"), [("FILE_S", 0.0), ("LARGEST_FILE", 0)])
+def test_the_next_file_begins_after_an_hour_or_when_one_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(raw_log, limit, value)
+    out = RawLog(tmp_path, Clock(), max_bytes=10**9, keep_days=1)
+    for line in ("one", "two"):
+        before = out.written_bytes
+        out.write(line)
+        while out.written_bytes == before:
+            pass
+    out.close()
+    reading = Reading()
+    assert list(read_lines(tmp_path, reading)) == ["one", "two"]
+    assert (reading.files, reading.torn) == (2, [])
