@@ -132,8 +132,8 @@ class Line:
         self._refuse_while_quiet(where)
         if not self._is_timed:
             await self._time_first(writes=writes, where=where)
-        elif self._clock.real_s() - self._timed_s > _TIMED_FOR_S:
-            await self._time_again()
+        elif not writes and self._clock.real_s() - self._timed_s > _TIMED_FOR_S:
+            await self._time_again()  # never in the way of an order
         try:
             return await self._send(endpoint, params)
         except BaseError as error:
@@ -149,10 +149,12 @@ class Line:
         Raises:
             TradingEngineError: see `errors.translate`.
         """
-        asked_ms = self.venue_now_ms()
-        asked = Asked(self._market, endpoint, params, self._clock.now_ms(), self._clock.real_s())
         record = self._record if endpoint.startswith(_PUBLIC) else None
+        asked = Asked(self._market, endpoint, params, self._clock.now_ms(), self._clock.real_s())
         try:
+            if not self._is_timed:
+                await self._time_first(writes=False, where=where)
+            asked_ms = self.venue_now_ms()
             document = await self.ask(endpoint, params, where=where)
         except TradingEngineError as error:
             if record is not None:
