@@ -86,7 +86,7 @@ async def read(load: Load, ready: dict[str, Any], folder: Path) -> dict[str, obj
     used_s, took_s = time.process_time() - began_cpu_s, time.monotonic() - began_s
     told = await settled(url, counted)
     # what closed while the last socket was down is fetched once it is overdue
-    await asyncio.sleep(min(load.minute_s, 6.0) + 1.0)
+    await asyncio.sleep(min(2.5 * load.minute_s, 6.0))
     holes = sum(gap.missing_bars for key in keys for gap in market.tape(*key).gaps)
     ends = {market.tape(*key).end_ms for key in keys}
     stop.set()

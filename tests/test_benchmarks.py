@@ -16,7 +16,7 @@ def test_the_verdict_that_is_timed_goes_through_the_whole_gate(tmp_path: Path) -
 
 
 def test_the_streams_that_are_measured_break_and_lose_nothing() -> None:
-    load = Load(symbols=20, messages_s=400, seconds=1.5, disconnects=2, minute_s=0.4, silent_after_share=0.99)
+    load = Load(symbols=20, messages_s=400, seconds=1.0, disconnects=2, minute_s=0.25, silent_after_share=0.99)
     found = stream_figures(load)
     assert found["stream_disconnects"] == 2
     assert (found["stream_lost"], found["stream_holes"], found["stream_minutes_missing"]) == (0, 0, 0)

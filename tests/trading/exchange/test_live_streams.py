@@ -18,7 +18,7 @@ from sandbox.server import Built, Town, build, serving
 from trading.domain.clock import Clock, Timeline
 from trading.domain.instrument import Market
 from trading.domain.market import Bar, BookDiff, Liquidation, MarketEvent, MarkNow, Quote, StreamBroken
-from trading.exchange import ccxt_sockets, kept_socket
+from trading.exchange import book_keeper, ccxt_sockets, kept_socket
 from trading.exchange.binance import Binance
 from trading.exchange.book_keeper import BookKeeper
 from trading.exchange.recording import Recorder
@@ -86,6 +86,7 @@ async def there(sandbox: Sandbox) -> AsyncIterator[Open]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_socket, "_FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(book_keeper, "BETWEEN_SNAPSHOTS_S", 0.02)
 
 
 class Listener:
@@ -172,23 +173,23 @@ async def test_a_connection_that_falls_silent_is_opened_anew(
 ) -> None:
     monkeypatch.setattr(ccxt_sockets, "PING_MS", 200 if kind == "half_open" else 3_000)
     monkeypatch.setattr(kept_socket, "SILENT_S", 0.4 if kind == "silence" else 8.0)
-    listener = Listener(there.venue, [Want(Market.PERP, SYMBOL, StreamKind.MARK)])
-    await listener.until(MarkNow)
-    there.fault("WS /fut/market/*", kind)
+    listener = Listener(there.venue, [Want(Market.PERP, SYMBOL, StreamKind.QUOTE)])
+    await listener.until(Quote)
+    there.fault("WS /fut/public/*", kind)
     broken = await listener.until(StreamBroken, within_s=4.0)
     assert isinstance(broken, StreamBroken)
     assert ("ping-pong" if kind == "half_open" else "fell silent") in broken.reason
-    await listener.until(MarkNow)
+    await listener.until(Quote)
     await listener.close()
 
 
 async def test_the_end_of_a_connections_day_is_a_break_like_any_other(there: Open) -> None:
-    listener = Listener(there.venue, [Want(Market.PERP, SYMBOL, StreamKind.MARK)])
-    await listener.until(MarkNow)
+    listener = Listener(there.venue, [Want(Market.PERP, SYMBOL, StreamKind.QUOTE)])
+    await listener.until(Quote)
     there.built.hub.socket_life_s = 0.0
     await listener.until(StreamBroken)
     there.built.hub.socket_life_s = 86_400.0
-    await listener.until(MarkNow)
+    await listener.until(Quote)
     await listener.close()
 
 
@@ -233,10 +234,10 @@ async def test_what_was_recorded_gives_the_same_tapes_bit_for_bit_through_breaks
     def count(_bar: Bar) -> None:
         nonlocal closes
         closes += 1
-        if closes in (6, 14):
+        if closes in (4, 10):
             sandbox.built.faults.add([Fault("WS /*/stream", "drop_socket", None, 3, 0)])
             sandbox.built.faults.add([Fault("GET /api/v3/klines", "503", None, 1, 0)])
-        if closes == 24:
+        if closes == 18:
             stop.set()
 
     async def books() -> None:
@@ -246,7 +247,7 @@ async def test_what_was_recorded_gives_the_same_tapes_bit_for_bit_through_breaks
     try:
         async with asyncio.timeout(20):
             await market.open()
-            sandbox.built.exchange.clock.turn(scale=20_000.0)
+            sandbox.built.exchange.clock.turn(scale=40_000.0)
             clock.follow(lab_clock(sandbox).timeline)  # type: ignore[arg-type]  # it has one
             market.on_closed_bar(count)
             others = [asyncio.create_task(books()), asyncio.create_task(keeper.run(stop))]
