@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import count
 
 import pytest
+from aiohttp import web
 
+from tests.loopback import serving
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import Quote, StreamBroken
 from trading.exchange import ccxt_sockets, event_stream, kept_socket
+from trading.exchange.binance import Binance
 from trading.exchange.event_stream import EventStream
 from trading.exchange.sockets import Dial, OnMessage, StreamKind, Want, plan_sockets
 
@@ -97,3 +101,42 @@ async def test_a_text_that_is_no_json_breaks_the_connection_by_name() -> None:
     reader.take("<html>")
     assert isinstance(socket.error, DataProviderError)
     assert "spot/spot/0" in str(socket.error)
+
+
+class Venue:
+    """Takes subscriptions; confirms the first so many."""
+
+    def __init__(self, confirms: int) -> None:
+        self.confirms, self.asked = confirms, list[list[str]]()
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/spot/stream", self.serve)
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            asked = json.loads(message.data)
+            self.asked.append(asked["params"])
+            if len(self.asked) <= self.confirms:
+                await socket.send_json({"result": None, "id": asked["id"]})
+        return socket
+
+
+async def test_subscriptions_go_out_by_the_hundred_and_one_that_is_not_confirmed_breaks_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ccxt_sockets, "_ANSWER_WITHIN_S", 0.15)
+    monkeypatch.setattr(ccxt_sockets, "_BETWEEN_REQUESTS_S", 0.01)
+    wants = [Want(Market.SPOT, f"S{i}USDT", StreamKind.QUOTE) for i in range(230)]
+    desk = Venue(confirms=2)
+    async with serving(desk) as url, asyncio.timeout(10):
+        venue = Binance(Clock(), base_url=url)
+        events = venue.stream_events(wants)
+        broken = await anext(events)
+        await events.aclose()  # type: ignore[attr-defined]
+        await venue.close()
+    assert isinstance(broken, StreamBroken)
+    assert "SUBSCRIBE was not confirmed" in broken.reason
+    assert [len(names) for names in desk.asked[:3]] == [100, 100, 30]
+    assert [name for names in desk.asked[:3] for name in names] == [want.name for want in wants]
