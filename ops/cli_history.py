@@ -72,3 +72,13 @@ def history_sync(
     from ops.history_sync import run_sync
 
     told(lambda: run_sync(url, None if symbol is None else symbol.upper()))
+
+
+@history_app.command("replay")
+def history_replay(
+    folder: Annotated[Path, typer.Argument(help="Folder of a recording, such as recordings.")],
+) -> None:
+    """Build the live tapes and order books anew from what was recorded raw, by the code that built them live."""
+    from ops.replay import run_replay
+
+    told(lambda: run_replay(folder))

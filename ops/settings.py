@@ -33,6 +33,7 @@ from trading.market.validator_rules import ValidatorSettings
 from trading.risk.limits import RiskLimits
 from trading.simulator.executors.settings import FarmSettings
 from trading.simulator.fee_tiers import FeeSettings
+from trading.storage.recording_settings import RecordingSettings
 
 
 class _Section(BaseModel):
@@ -99,6 +100,7 @@ class LabSettings(_Section):
     onchain: OnChainSettings = OnChainSettings()
     sentiment: SentimentSettings = SentimentSettings()
     validator: ValidatorSettings = ValidatorSettings()
+    recording: RecordingSettings = RecordingSettings()
     paper: PaperSettings = PaperSettings()
     risk: RiskLimits = RiskLimits()
     carry: CarrySettings = CarrySettings()

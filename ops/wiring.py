@@ -27,6 +27,7 @@ from ops.settings import LabSettings
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.domain.events import Event
+from trading.domain.instrument import Market
 from trading.domain.venue import MarketData, Venue
 from trading.exchange.access import Access
 from trading.exchange.open_venue import (
@@ -39,6 +40,7 @@ from trading.exchange.open_venue import (
     open_records,
 )
 from trading.exchange.rate_plan import RatePlan
+from trading.exchange.recording import Recorder
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.journal.audit import AuditLog
 from trading.journal.bus import Bus
@@ -48,6 +50,7 @@ from trading.notify.console import Console
 from trading.notify.message import Notifier
 from trading.notify.outbox import Outbox
 from trading.storage.home import Home
+from trading.storage.raw_log import RawLog
 from trading.strategy.repository import StrategyRepository
 
 log = structlog.get_logger(__name__)
@@ -73,15 +76,20 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
-        account = make_venue(settings, environment, clock, setting.home) if environment.binance_api_key else None
+        recorder = make_recorder(setting, clock, stack)
+        account = None
+        if environment.binance_api_key is not None:
+            account = make_venue(settings, environment, clock, setting.home, record=recorder)
         if account is not None:
             stack.push_async_callback(account.close)
         venue: MarketData | None = account if settings.venue.exchange == TRADES_AT else None
         if venue is None:
-            venue = make_market_data(settings, environment, clock, setting.home)
+            venue = make_market_data(settings, environment, clock, setting.home, record=recorder)
             stack.push_async_callback(venue.close)
         database = open_learning_db(setting.home, environment)
         stack.callback(database.close)
+        if recorder is not None:
+            recorder.begin(subscriptions_of(settings), settings.research.live_bars)
         market = make_market(settings, venue, clock, publish=bus.publish)
         sides = MARKETS[settings.venue.exchange]
         instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in sides}
@@ -138,7 +146,28 @@ def check_fee(settings: LabSettings) -> None:
         )
 
 
-def make_venue(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None) -> Venue:
+def make_recorder(setting: Setting, clock: Clock, stack: AsyncExitStack) -> Recorder | None:
+    """The raw record of what the exchange sends, where the settings want one; its folder must not stop the lab."""
+    settings = setting.settings.recording
+    if not settings.enabled:
+        return None
+    try:
+        out = RawLog(setting.home.recordings, clock, max_bytes=int(settings.max_gb * 1e9), keep_days=settings.keep_days)
+    except OSError as error:
+        log.exception("recording.off", folder=str(setting.home.recordings), error=str(error))
+        return None
+    stack.callback(out.close)
+    return Recorder(out, clock)
+
+
+def make_venue(
+    settings: LabSettings,
+    environment: Environment,
+    clock: Clock,
+    home: Home | None = None,
+    *,
+    record: Recorder | None = None,
+) -> Venue:
     """The account that trades, with keys where there are any, whatever exchange is read.
 
     Args:
@@ -146,18 +175,24 @@ def make_venue(settings: LabSettings, environment: Environment, clock: Clock, ho
         environment: The keys.
         clock: Lab time.
         home: Whose shared budget of requests it takes from; None: the home of this process.
+        record: Where everything public is written down as it came; None: nowhere.
 
     Raises:
         SettingsError: one half of a key is missing.
     """
-    return open_account(_access(settings, environment, clock, home))
+    return open_account(_access(settings, environment, clock, home, record))
 
 
 def make_market_data(
-    settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None
+    settings: LabSettings,
+    environment: Environment,
+    clock: Clock,
+    home: Home | None = None,
+    *,
+    record: Recorder | None = None,
 ) -> MarketData:
     """The public side of the exchange that is read; arguments as of `make_venue`."""
-    return open_market_data(settings.venue.exchange, _access(settings, environment, clock, home))
+    return open_market_data(settings.venue.exchange, _access(settings, environment, clock, home, record))
 
 
 def make_records(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None = None) -> Records:
@@ -165,7 +200,9 @@ def make_records(settings: LabSettings, environment: Environment, clock: Clock, 
     return open_records(_access(settings, environment, clock, home))
 
 
-def _access(settings: LabSettings, environment: Environment, clock: Clock, home: Home | None) -> Access:
+def _access(
+    settings: LabSettings, environment: Environment, clock: Clock, home: Home | None, record: Recorder | None = None
+) -> Access:
     return Access(
         clock,
         settings.venue.base_url,
@@ -173,17 +210,21 @@ def _access(settings: LabSettings, environment: Environment, clock: Clock, home:
         environment.binance_api_key,
         environment.binance_api_secret,
         RatePlan((home or find_home()).rate),
+        record,
     )
+
+
+def subscriptions_of(settings: LabSettings) -> list[tuple[Market, str, str]]:
+    """The live candles that the lab keeps: the symbol's markets."""
+    return [(market, settings.venue.symbol, settings.research.timeframe) for market in MARKETS[settings.venue.exchange]]
 
 
 def make_market(
     settings: LabSettings, venue: MarketData, clock: Clock, *, publish: Callable[[Event], None]
 ) -> RealtimeMarketData:
     """The live tapes of the symbol's markets."""
-    sides = MARKETS[settings.venue.exchange]
-    subscriptions = [(market, settings.venue.symbol, settings.research.timeframe) for market in sides]
     live = LiveSettings(keep_bars=settings.research.live_bars, validator=settings.validator)
-    return RealtimeMarketData(venue, clock, subscriptions, publish=publish, settings=live)
+    return RealtimeMarketData(venue, clock, subscriptions_of(settings), publish=publish, settings=live)
 
 
 async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) -> HypothesisGenerator | None:

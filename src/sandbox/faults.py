@@ -9,6 +9,11 @@ lost_answer     done, then the connection breaks      drop_socket    the connect
 half_fill       the order is filled by half only      reject:CODE    refused with Binance's code
 html            a page in place of JSON               delay:MS       done after so many real milliseconds
 lie_stale[:MS]  market data as they were so long ago (15 minutes of sandbox time when not said)
+
+Of sockets only ("WS /..."), besides drop_socket:
+
+silence         stays open and answers pings, but says nothing more, not even to a subscription
+half_open       stays open and answers nothing at all, as when a router between has forgotten the connection
 """
 
 from __future__ import annotations
@@ -25,7 +30,8 @@ from sandbox.exchange.errors import SandboxError, refusal
 from sandbox.exchange.wire import HALF_FILL, STALE_MS, answer
 
 PLAIN = ("timeout_before", "timeout_after", "lost_answer", "429", "418", "5xx", "500", "502", "503", "504",
-         "drop_socket", "half_fill", "html", "lie_stale")  # fmt: skip
+         "drop_socket", "half_fill", "html", "lie_stale", "silence", "half_open")  # fmt: skip
+OF_SOCKETS = ("drop_socket", "silence", "half_open")
 WITH_NUMBER = ("reject", "delay", "lie_stale")
 _LONGEST_HOLD_S = 120.0
 _STALE_MS = 900_000
@@ -74,7 +80,8 @@ class Faults:
     def take(self, what: str, *, sockets: bool = False) -> Fault | None:
         """The fault that strikes a request ("POST /path") or a socket ("WS /path"), if one does."""
         for fault in self._schedule:
-            if fault.times <= 0 or not fnmatchcase(what, fault.match) or (sockets and fault.kind != "drop_socket"):
+            is_ours = fault.kind in OF_SOCKETS if sockets else fault.kind not in OF_SOCKETS[1:]
+            if fault.times <= 0 or not fnmatchcase(what, fault.match) or not is_ours:
                 continue
             if fault.after > 0:
                 fault.after -= 1

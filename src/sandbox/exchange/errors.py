@@ -32,6 +32,7 @@ MESSAGES = {
     -1022: "Signature for this request is not valid.",
     -1111: "Precision is over the maximum defined for this asset.",
     -1120: "Invalid interval.",
+    -1125: "This listenKey does not exist.",
     -1121: "Invalid symbol.",
     -2010: "Account has insufficient balance for requested action.",
     -2011: "Unknown order sent.",

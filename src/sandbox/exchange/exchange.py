@@ -46,6 +46,35 @@ class Key:
     ip_restricted: bool = True
 
 
+LISTEN_KEY_MS = 3_600_000
+"""A listen key lives for an hour unless it is kept."""
+
+
+@dataclass(slots=True)
+class ListenKey:
+    """What the futures' account stream is asked for by; one at a time."""
+
+    name: str = ""
+    """Empty: none is valid."""
+    until_ms: int = 0
+    """When it expires, sandbox time."""
+    given: int = 0
+
+    def give(self, now_ms: int) -> str:
+        """The valid key, kept for another hour, or a new one."""
+        if not self.keep(now_ms):
+            self.given += 1
+            self.name, self.until_ms = f"sandbox0listen0key{self.given}", now_ms + LISTEN_KEY_MS
+        return self.name
+
+    def keep(self, now_ms: int) -> bool:
+        """Keep it for another hour; False: there is none to keep."""
+        if not self.name or now_ms >= self.until_ms:
+            return False
+        self.until_ms = now_ms + LISTEN_KEY_MS
+        return True
+
+
 @dataclass(slots=True)
 class Published:
     """The order book as the wire knows it."""
@@ -77,6 +106,7 @@ class Exchange:
 
     def __init__(self, clock: SandboxClock, engine: Engine, key: Key) -> None:
         self.clock, self.engine, self.key = clock, engine, key
+        self.listen_key = ListenKey()
         self.diff_listeners: list[Callable[[Market, str, Diff, int], None]] = []
         """Told of every change of a published book."""
         self.attempt_listeners: list[Callable[[Market, str], None]] = []

@@ -14,8 +14,6 @@ from sandbox.exchange.views import Json, number, perp_order, perp_trade, price_t
 from sandbox.exchange.wire import Call, Route
 
 PERP = Market.PERP
-LISTEN_KEY = "sandbox0listen0key"
-"""The only account's only listen key."""
 
 
 def routes() -> list[Route]:
@@ -46,10 +44,25 @@ def routes() -> list[Route]:
         Route("GET", "/fapi/v1/symbolConfig", _symbol_config, signed=True),
         Route("GET", "/fapi/v1/commissionRate", _commission, signed=True),
         Route("POST", "/fapi/v1/countdownCancelAll", _countdown, signed=True),
-        Route("POST", "/fapi/v1/listenKey", lambda _e, _c: {"listenKey": LISTEN_KEY}, keyed=True),
-        Route("PUT", "/fapi/v1/listenKey", lambda _e, _c: {"listenKey": LISTEN_KEY}, keyed=True),
-        Route("DELETE", "/fapi/v1/listenKey", lambda _e, _c: {}, keyed=True),
+        Route("POST", "/fapi/v1/listenKey", _listen_key, keyed=True),
+        Route("PUT", "/fapi/v1/listenKey", _keep_listen_key, keyed=True),
+        Route("DELETE", "/fapi/v1/listenKey", _close_listen_key, keyed=True),
     ]
+
+
+def _listen_key(exchange: Exchange, _call: Call) -> object:
+    return {"listenKey": exchange.listen_key.give(exchange.clock.now_ms())}
+
+
+def _keep_listen_key(exchange: Exchange, _call: Call) -> object:
+    if not exchange.listen_key.keep(exchange.clock.now_ms()):
+        raise refusal(-1125)
+    return {"listenKey": exchange.listen_key.name}
+
+
+def _close_listen_key(exchange: Exchange, _call: Call) -> object:
+    exchange.listen_key.name = ""
+    return {}
 
 
 def _order(exchange: Exchange, order: Order) -> Json:

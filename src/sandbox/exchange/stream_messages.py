@@ -23,10 +23,10 @@ def kline(symbol: str, interval: str, row: list[object], *, event_ms: int, is_cl
 
 
 def book_ticker(spec: Instrument, exchange: Exchange, ms: int) -> Json:
-    """Best bid and ask; spot's has neither name nor time."""
-    ladder = exchange.listing(spec.market, spec.symbol).book.ladder(ms)
-    (bid, bid_size), (ask, ask_size) = ladder.bids[0], ladder.asks[0]
-    body: Json = {"u": ms, "s": spec.symbol, "b": price_text(spec, bid), "B": size_text(spec, bid_size),
+    """Best bid and ask, with the book's update id; spot's has neither name nor time."""
+    book = exchange.publish(spec.market, spec.symbol, ms)
+    (bid, bid_size), (ask, ask_size) = book.ladder.bids[0], book.ladder.asks[0]
+    body: Json = {"u": book.update_id, "s": spec.symbol, "b": price_text(spec, bid), "B": size_text(spec, bid_size),
                   "a": price_text(spec, ask), "A": size_text(spec, ask_size)}  # fmt: skip
     return body if spec.market is Market.SPOT else {"e": "bookTicker", **body, "T": ms, "E": ms}
 
@@ -79,6 +79,17 @@ def mark_price(exchange: Exchange, symbol: str, ms: int) -> Json:
     rate, next_ms = funding_now(exchange, symbol, ms)
     return {"e": "markPriceUpdate", "E": ms, "s": symbol, "p": number(mark), "i": index, "P": index, "r": number(rate),
             "T": next_ms}  # fmt: skip
+
+
+def force_order(spec: Instrument, order: Order, ms: int) -> Json:
+    """A position closed by force, for everybody to see."""
+    done = size_text(spec, order.executed)
+    return {
+        "e": "forceOrder", "E": ms,
+        "o": {"s": order.symbol, "S": order.side, "o": "LIMIT", "f": "IOC", "q": size_text(spec, order.quantity),
+              "p": price_text(spec, order.price or order.average), "ap": number(order.average, 5), "X": order.status,
+              "l": done, "z": done, "T": ms},
+    }  # fmt: skip
 
 
 def spot_events(exchange: Exchange, happening: Happening) -> list[Json]:

@@ -19,14 +19,15 @@ from sandbox.exchange.errors import BinanceError, refusal
 from sandbox.exchange.exchange import Diff, Exchange
 from sandbox.exchange.feed import INTERVALS, bucket
 from sandbox.exchange.instruments import Market
-from sandbox.exchange.rest_futures import LISTEN_KEY
-from sandbox.exchange.subscriptions import EVERY_S, Connection, Stream, stream_of, subscribe, write
+from sandbox.exchange.subscriptions import EVERY_S, Connection, Stream, served_at, stream_of, subscribe, write
 from sandbox.exchange.views import Json, close_ms, kline_rows
 from sandbox.exchange.wire import check_signature, check_time
 from sandbox.faults import Faults
 
 PUMP_S = 0.1
 """Real seconds between two looks at the market."""
+SOCKET_LIFE_S = 86_400.0
+"""The venue closes every socket after a day; of real time, for that is what a wire is made of."""
 _MOST_PRINTS = 50
 
 
@@ -35,11 +36,12 @@ class Hub:
 
     Args:
         exchange: Whose markets and account.
-        faults: May drop sockets.
+        faults: May drop or silence sockets.
+        socket_life_s: How long a socket may live, real seconds.
     """
 
-    def __init__(self, exchange: Exchange, faults: Faults) -> None:
-        self._exchange, self._faults = exchange, faults
+    def __init__(self, exchange: Exchange, faults: Faults, *, socket_life_s: float = SOCKET_LIFE_S) -> None:
+        self._exchange, self._faults, self.socket_life_s = exchange, faults, socket_life_s
         self._connections: list[Connection] = []
         self._sent_s: dict[Stream, float] = {}
         self._running_ms: dict[Stream, float] = {}
@@ -68,7 +70,7 @@ class Hub:
         while True:
             if self._connections or engine.resting or any(p.quantity for p in engine.ledger.positions.values()):
                 self.pump(self._exchange.now())
-                await self._drop()
+                await self._strike()
             await self._exchange.clock.rest_s(PUMP_S)
 
     def pump(self, now_ms: int) -> None:
@@ -83,7 +85,7 @@ class Hub:
         for stream in sorted(wanted):
             if stream.kind == "depth":
                 self._exchange.publish(stream.market, stream.symbol, now_ms)
-            elif real_s - self._sent_s.get(stream, 0.0) >= EVERY_S[stream.kind]:
+            elif stream.kind in EVERY_S and real_s - self._sent_s.get(stream, 0.0) >= EVERY_S[stream.kind]:
                 self._sent_s[stream] = real_s
                 for message in self._present(stream, now_ms):
                     self._send(stream, message)
@@ -150,7 +152,11 @@ class Hub:
         self._send(Stream(market, symbol, "depth"), stream_messages.depth(spec, diff, ms))
 
     def _tell(self, happening: Happening) -> None:
-        """Tell the account's own streams."""
+        """Tell the account's own streams, and everybody of a liquidation."""
+        if happening.kind == "CALCULATED" and happening.order is not None:
+            spec = self._exchange.listing(Market.PERP, happening.order.symbol).instrument
+            self._send(Stream(Market.PERP, spec.symbol, "forceOrder"),
+                       stream_messages.force_order(spec, happening.order, happening.ms))  # fmt: skip
         listeners = [c for c in self._connections if c.is_user and c.market is happening.market]
         if not listeners:
             return
@@ -164,11 +170,26 @@ class Hub:
             for connection in listeners:
                 connection.send(text)
 
-    async def _drop(self) -> None:
+    async def _strike(self) -> None:
+        real_s, now_ms = self._exchange.clock.real_s(), self._exchange.clock.now_ms()
         for connection in list(self._connections):
-            if self._faults.take(f"WS {connection.path}", sockets=True):
+            self._expire(connection, now_ms)
+            fault = self._faults.take(f"WS {connection.path}", sockets=True)
+            if fault is not None and fault.kind != "drop_socket":
+                connection.is_silent, connection.is_deaf = True, fault.kind == "half_open"
+            elif fault is not None or real_s - connection.opened_s >= self.socket_life_s:
                 self._connections.remove(connection)
-                await connection.socket.close(code=1001, message=b"dropped by the script")
+                why = b"a day has passed" if fault is None else b"dropped by the script"
+                await connection.socket.close(code=1001, message=why)
+
+    def _expire(self, connection: Connection, now_ms: int) -> None:
+        """A listen key that nobody kept: its socket is told, stays open, and hears no more of the account."""
+        key = self._exchange.listen_key
+        if not connection.listen_key or (connection.listen_key == key.name and now_ms < key.until_ms):
+            return
+        body = {"e": "listenKeyExpired", "E": now_ms, "listenKey": connection.listen_key}
+        connection.send(json.dumps(body, separators=(",", ":")))
+        connection.is_user, connection.listen_key = False, ""
 
     async def _spot(self, request: web.Request) -> web.WebSocketResponse:
         return await self._serve(request, Market.SPOT)
@@ -180,19 +201,27 @@ class Hub:
         return await self._serve(request, Market.SPOT)
 
     async def _serve(self, request: web.Request, market: Market) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(heartbeat=180.0)
+        socket = web.WebSocketResponse(heartbeat=180.0, autoping=False)
         await socket.prepare(request)
         connection = Connection(socket, request.path, market, is_wrapped=request.path.endswith("/stream"))
+        connection.opened_s = self._exchange.clock.real_s()
         name = request.match_info.get("name", "")
-        connection.is_user = market is Market.PERP and LISTEN_KEY in (request.query.get("listenKey"), name)
+        key = self._exchange.listen_key
+        is_valid = bool(key.name) and self._exchange.clock.now_ms() < key.until_ms
+        asked_with = request.query.get("listenKey", name)
+        connection.is_user = market is Market.PERP and is_valid and asked_with == key.name
+        connection.listen_key = key.name if connection.is_user else ""
         named = [name] if "@" in name else [s for s in request.query.get("streams", "").split("/") if s]
-        connection.streams.update({stream_of(market, text): text for text in named})
+        asked = {stream_of(market, text): text for text in named}
+        connection.streams.update({s: text for s, text in asked.items() if served_at(request.path, s.kind)})
         self._connections.append(connection)
         writer = asyncio.ensure_future(write(connection))
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     connection.send(json.dumps(self._answer(connection, message.data)))
+                elif message.type is WSMsgType.PING and not connection.is_deaf:
+                    await socket.pong(message.data)
         finally:
             writer.cancel()
             if connection in self._connections:

@@ -15,7 +15,9 @@ from sandbox.exchange.instruments import Market
 EVERY_S = {"kline": 0.25, "bookTicker": 0.1, "ticker": 0.5, "miniTicker": 0.5, "markPrice": 0.5, "aggTrade": 0.25,
             "trade": 0.25}  # fmt: skip
 """Kinds of streams that repeat themselves, and real seconds between two events of one."""
-_KINDS = (*EVERY_S, "depth")
+_KINDS = (*EVERY_S, "depth", "forceOrder")
+_PUBLIC = ("bookTicker", "depth")
+"""Kinds that futures serve at `/public` only; `/market` serves the others."""
 _LONGEST_QUEUE = 50_000
 
 
@@ -41,9 +43,19 @@ class Connection:
     queue: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(_LONGEST_QUEUE))
     is_wrapped: bool = False
     is_user: bool = False
+    is_silent: bool = False
+    """Says nothing any more: a fault."""
+    is_deaf: bool = False
+    """Does not answer pings either."""
+    listen_key: str = ""
+    """The futures key it was opened with; empty: none, or expired."""
+    opened_s: float = 0.0
+    """Real seconds."""
 
     def send(self, message: str) -> None:
         """Queue a message; a reader that is too slow is cut off."""
+        if self.is_silent:
+            return
         try:
             self.queue.put_nowait(message)
         except asyncio.QueueFull:
@@ -68,8 +80,16 @@ def subscribe(exchange: Exchange, connection: Connection, method: str, parameter
         elif (stream.market, stream.symbol) in exchange.engine.listings:  # an unknown symbol stays silent
             if stream.kind == "kline":
                 exchange.listing(stream.market, stream.symbol).feed.checked(stream.interval)
-            connection.streams[stream] = str(name)
+            if served_at(connection.path, stream.kind):
+                connection.streams[stream] = str(name)
     return None
+
+
+def served_at(path: str, kind: str) -> bool:
+    """A futures endpoint serves its own kinds only; others are accepted there and stay silent."""
+    if path.startswith("/fut/public/"):
+        return kind in _PUBLIC
+    return not (path.startswith("/fut/market/") and kind in _PUBLIC)
 
 
 def stream_of(market: Market, name: str) -> Stream:

@@ -126,6 +126,14 @@ class Clock:
         """Sleep for real seconds, whatever the lab's time does; for what watches the machine, never for a decision."""
         await asyncio.sleep(real_s)
 
+    async def real_wait_s(self, event: asyncio.Event, real_s: float) -> bool:
+        """Wait for `event`, at most so many real seconds. True when it came."""
+        try:
+            await asyncio.wait_for(event.wait(), timeout=real_s)
+        except TimeoutError:
+            return event.is_set()
+        return True
+
     async def sleep_s(self, lab_s: float) -> None:
         """Sleep for lab seconds, following every change of speed."""
         await self.sleep_until_ms(self._now_ms() + lab_s * 1000.0)
@@ -152,6 +160,59 @@ class Clock:
             for task in (waiter, sleeper):
                 task.cancel()
         return event.is_set()
+
+
+class StandingClock(Clock):
+    """A clock that stands where it was last put; for playing back what was recorded.
+
+    Lab time and real time stand together, as they stood when a line was written, so that what was late then is late
+    again. A sleep by lab time lets everybody else run once and ends: what the sleeper waits for comes with the record.
+
+    Args:
+        at_ms: Where it stands, UTC milliseconds.
+        real_s: Real seconds from an arbitrary start at that moment.
+    """
+
+    def __init__(self, at_ms: int, *, real_s: float) -> None:
+        super().__init__(origin_ms=at_ms)
+        self._at_ms, self._real_s = at_ms, real_s
+
+    def put(self, at_ms: int, real_s: float) -> None:
+        """Stand somewhere else from now on, never earlier; who waits by real time looks again."""
+        self._at_ms, self._real_s = max(at_ms, self._at_ms), max(real_s, self._real_s)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def turn(self) -> None:
+        """Let every task that can go on do so once."""
+        await asyncio.sleep(0)
+
+    def monotonic_s(self) -> float:
+        """Lab seconds."""
+        return self._at_ms / 1000.0
+
+    def real_s(self) -> float:
+        """Real seconds, as they passed while it was recorded."""
+        return self._real_s
+
+    def real_delay_s(self, lab_ms: float) -> float:
+        """None: nobody sleeps by a clock that stands."""
+        return 0.0
+
+    async def real_wait_s(self, event: asyncio.Event, real_s: float) -> bool:
+        """Wait for `event`, or until the clock was put so far."""
+        due_s = self._real_s + real_s
+        while not event.is_set() and self._real_s < due_s:
+            waiters = [asyncio.ensure_future(awaited.wait()) for awaited in (event, self._changed)]
+            try:
+                await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for waiter in waiters:
+                    waiter.cancel()
+        return event.is_set()
+
+    def _now_ms(self) -> float:
+        return float(self._at_ms)
 
 
 def as_datetime(ms: float) -> datetime:

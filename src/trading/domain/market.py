@@ -69,6 +69,8 @@ class Quote:
     """Quantity at the ask, base."""
     at_ms: int
     """The venue's time of it, else the lab's time of receipt."""
+    update_id: int | None = None
+    """The book update it belongs to, streamed quotes only; None: not known."""
 
     @property
     def mid(self) -> float:
@@ -96,6 +98,83 @@ class Book:
             if left <= 0:
                 return paid / quantity_base
         return None
+
+
+Level = tuple[float, float]
+"""Price, and quantity in base."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookSnapshot:
+    """A whole order book at one update id."""
+
+    market: Market
+    symbol: str
+    last_id: int
+    """Every change up to this update id is in it."""
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookDiff:
+    """Changed levels of an order book; quantity 0: the level is gone."""
+
+    market: Market
+    symbol: str
+    first_id: int
+    last_id: int
+    """It covers the update ids from `first_id` to here."""
+    previous_id: int | None
+    """`last_id` of the change before it, which futures name; None: spot, whose ids have no holes."""
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    at_ms: int
+    """The venue's time of the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkNow:
+    """Mark, index and the running funding estimate of a perpetual, as streamed once a second."""
+
+    symbol: str
+    mark_price: float
+    index_price: float
+    rate: float
+    """Present estimate for the next settlement, fraction of notional."""
+    next_ms: int
+    """The next settlement."""
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """A position that the venue closes by force. Of each symbol at most the newest in a second is streamed."""
+
+    symbol: str
+    is_buy: bool
+    """True: a short is bought back; False: a long is sold."""
+    price: float
+    """Of the venue's order."""
+    average_price: float
+    """Of what was filled; 0 while nothing was."""
+    quantity_base: float
+    filled_base: float
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBroken:
+    """What was streamed of a symbol has a hole from here on; what was kept by it must begin anew."""
+
+    market: Market
+    symbol: str
+    reason: str
+
+
+MarketEvent = Quote | BookDiff | MarkNow | Liquidation | StreamBroken
+"""Everything streamed that is no candle."""
 
 
 @dataclass(frozen=True, slots=True)

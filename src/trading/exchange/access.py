@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from trading.domain.clock import Clock
+from trading.domain.instrument import Market
 from trading.exchange.rate_plan import RatePlan
+from trading.exchange.sockets import Record, VenueLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +26,7 @@ class Access:
     api_secret: SecretStr | None = None
     rate: RatePlan | None = None
     """Where the budgets of requests lie that all processes of the lab share; None: this line minds only itself."""
+    record: Record | None = None
+    """Where everything public is written down as it came; None: nowhere."""
+    open_line: Callable[[Market], VenueLine] | None = None
+    """Lines in place of ccxt's, such as a recording's; None: ccxt."""

@@ -1,8 +1,8 @@
 """Live candles over sockets that break: every closed candle once, in order, and running updates in between.
 
-A torn socket is opened again, what was missed is fetched by REST, and a candle whose close is overdue is fetched even
-when the socket looks healthy: a subscription can die in silence. Waits that guard the machine's network are in real
-seconds; what is due is judged by lab time.
+A torn or silent socket is opened again (`kept_socket`), what was missed is fetched by REST, and a candle whose close is
+overdue is fetched even when the socket looks healthy: one subscription of many can die in silence. Waits that guard the
+machine's network are in real seconds; what is due is judged by lab time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from trading.domain.clock import Clock
 from trading.domain.errors import RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, Bar
-from trading.exchange.parse_market import stream_kline
+from trading.exchange.kept_socket import KeptSocket
+from trading.exchange.parse_stream import streamed_bar
+from trading.exchange.sockets import Dial, StreamKind, Want, plan_sockets
 from trading.market.bar_sequence import BarSequence, Place
 
 log = structlog.get_logger()
@@ -31,8 +32,6 @@ OVERDUE_LAB_MS = 5_000
 """A close this late by lab time is asked for by REST, milliseconds..."""
 OVERDUE_REAL_S = 2.0
 """...if it is also this late by real time, seconds: in a rehearsal lab minutes pass within a network round trip."""
-SILENT_S = 60.0
-"""A market whose socket says nothing for this long is connected anew, real seconds."""
 PAGE = 1000
 _TICK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
@@ -42,11 +41,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
 class Wire:
     """What the stream needs of the venue."""
 
-    clock: Clock
-    watch: Callable[[Market, Sequence[tuple[str, str]], Callable[[Mapping[str, object]], None]], Awaitable[None]]
-    """Streams raw candles until the connection breaks, which raises."""
-    drop: Callable[[Market], None]
-    """Tears a market's connection down."""
+    dial: Dial
+    """How connections are made."""
     klines: Callable[[Subscription, int, int], Awaitable[list[Bar]]]
     """REST candles of a subscription from a start (UTC ms), at most so many."""
 
@@ -60,15 +56,17 @@ class BarStream:
     """
 
     def __init__(self, wire: Wire, subscriptions: Sequence[Subscription]) -> None:
-        self._wire = wire
+        self._wire, self._clock = wire, wire.dial.clock
         self._keys = tuple(dict.fromkeys(subscriptions))
         self._sequences = {key: BarSequence(INTERVAL_MS[key[2]]) for key in self._keys}
         self._closed: deque[Bar] = deque()
         self._running: dict[Subscription, Bar] = {}
         self._arrived = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._heard_s = {key[0]: wire.clock.real_s() for key in self._keys}
-        self._moved_s = {key: wire.clock.real_s() for key in self._keys}
+        wants = [Want(market, symbol, StreamKind.CANDLE, interval) for market, symbol, interval in self._keys]
+        self._plans = plan_sockets(wants, wire.dial.numbers)
+        self._moved_s = {key: wire.dial.clock.real_s() for key in self._keys}
+        self._looked_s = float("-inf")
         self._loops: list[asyncio.Task[None]] = []
 
     async def stop(self) -> None:
@@ -81,15 +79,18 @@ class BarStream:
 
     async def bars(self) -> AsyncIterator[Bar]:
         """Candles until `stop`; a bug in a connection's loop is raised here."""
+        sockets = [
+            KeptSocket(self._wire.dial, plan, on_message=partial(self._hear, plan.market)) for plan in self._plans
+        ]
         self._loops = [
-            asyncio.create_task(self._stay_connected(market), name=f"candles-{market}") for market in self._heard_s
+            asyncio.create_task(socket.run(self._stopped), name=f"candles-{socket.plan.name}") for socket in sockets
         ]
         try:
             while not self._stopped.is_set():
                 while self._closed and not self._stopped.is_set():
                     for bar in await self._in_order(self._closed.popleft()):
                         yield bar
-                for key in self._keys:
+                for key in list(self._running):
                     # Taken one by one: while the listener digests a candle, the next one's close may replace it.
                     if (running := self._running.pop(key, None)) is not None:
                         for bar in await self._in_order(running):
@@ -106,8 +107,7 @@ class BarStream:
 
     async def _next_arrival(self) -> None:
         if not self._closed and not self._running:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), timeout=_TICK_S)
+            await self._clock.real_wait_s(self._arrived, _TICK_S)
         if not self._stopped.is_set():
             self._arrived.clear()
 
@@ -125,7 +125,7 @@ class BarStream:
             missed = await self._repaired(key, before_ms=bar.open_time_ms)
             sequence.skip_to(bar.open_time_ms)
         sequence.passed(bar)
-        self._moved_s[key] = self._wire.clock.real_s()
+        self._moved_s[key] = self._clock.real_s()
         return [*missed, bar]
 
     async def _repaired(self, key: Subscription, *, before_ms: int | None) -> list[Bar]:
@@ -136,7 +136,7 @@ class BarStream:
                 page = await self._wire.klines(key, sequence.wanted_ms, PAGE)
             except TradingEngineError as error:
                 log.warning("candles.repair_failed", market=key[0], symbol=key[1], interval=key[2], error=str(error))
-                self._moved_s[key] = self._wire.clock.real_s()
+                self._moved_s[key] = self._clock.real_s()
                 if before_ms is None:
                     break
                 wait_s = await self._back_off(wait_s, error)
@@ -145,14 +145,17 @@ class BarStream:
             for bar in found:
                 sequence.passed(bar)
             repaired += found
-            self._moved_s[key] = self._wire.clock.real_s()
+            self._moved_s[key] = self._clock.real_s()
             if len(page) < PAGE or not found:
                 break
         return repaired
 
     def _overdue(self) -> list[Subscription]:
-        """Subscriptions whose next close is late, by lab time and by real time."""
-        now_ms, now_s = self._wire.clock.now_ms(), self._wire.clock.real_s()
+        """Subscriptions whose next close is late, by lab time and by real time; looked for once a tick."""
+        now_ms, now_s = self._clock.now_ms(), self._clock.real_s()
+        if now_s < self._looked_s + _TICK_S:
+            return []
+        self._looked_s = now_s
         return [
             key
             for key, sequence in self._sequences.items()
@@ -161,40 +164,12 @@ class BarStream:
             and now_s > self._moved_s[key] + OVERDUE_REAL_S
         ]
 
-    async def _stay_connected(self, market: Market) -> None:
-        streams = [(symbol, interval) for kept, symbol, interval in self._keys if kept is market]
-        wait_s = _FIRST_WAIT_S
-        while not self._stopped.is_set():
-            began_s = self._heard_s[market] = self._wire.clock.real_s()
-            watchman = asyncio.create_task(self._watch_silence(market), name=f"silence-{market}")
-            try:
-                await self._wire.watch(market, streams, lambda kline: self._hear(market, kline))
-            except TradingEngineError as error:
-                log.warning("candles.disconnected", market=market, error=str(error))
-                if self._heard_s[market] > began_s:
-                    wait_s = _FIRST_WAIT_S
-                wait_s = await self._back_off(wait_s, error)
-            finally:
-                watchman.cancel()
-
-    async def _watch_silence(self, market: Market) -> None:
-        while True:
-            left_s = self._heard_s[market] + SILENT_S - self._wire.clock.real_s()
-            if left_s <= 0:
-                log.warning("candles.silent", market=market, silent_s=SILENT_S)
-                self._wire.drop(market)
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), timeout=left_s)
-                return
-
-    def _hear(self, market: Market, kline: Mapping[str, object]) -> None:
+    def _hear(self, market: Market, message: Mapping[str, object], received_ms: int) -> None:
         """A raw candle came in; runs inside the socket's reader, so it only files it."""
-        self._heard_s[market] = self._wire.clock.real_s()
         try:
-            bar = stream_kline(market, kline, received_ms=self._wire.clock.now_ms())
+            bar = streamed_bar(market, message.get("data"), received_ms=received_ms)
         except TradingEngineError as error:
-            log.warning("candles.unreadable", market=market, error=str(error))
+            log.warning("candles.unreadable", stream=message.get("stream"), error=str(error))
             return
         key = (bar.market, bar.symbol, bar.interval)
         if key not in self._sequences:
@@ -209,6 +184,5 @@ class BarStream:
     async def _back_off(self, wait_s: float, error: TradingEngineError) -> float:
         """Wait real seconds, or until stopped; returns the next, longer wait."""
         due_s = max(wait_s, error.retry_after_s) if isinstance(error, RateLimitError) else wait_s
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), timeout=due_s)
+        await self._clock.real_wait_s(self._stopped, due_s)
         return min(wait_s * 2.0, _LONGEST_WAIT_S)

@@ -6,12 +6,13 @@ Binance's demo trading. ccxt is loaded at the first call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from pydantic import SecretStr
 
+from trading.domain.account_events import AccountEvent
 from trading.domain.clock import Clock
 from trading.domain.errors import (
     DataProviderError,
@@ -37,6 +38,8 @@ from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.binance_market import BinanceMarket
 from trading.exchange.rate_plan import RatePlan
+from trading.exchange.sockets import Record
+from trading.exchange.user_stream import UserStream
 
 NOT_THERE = frozenset({-2011, -2013})
 """The venue knows no such order, or none that rests."""
@@ -55,6 +58,7 @@ class Binance(BinanceMarket):
         api_key: None: public data only.
         api_secret: None: public data only.
         rate: Where the budgets of requests lie that all processes of the lab share.
+        record: Where everything public is written down as it came; None: nowhere.
     """
 
     def __init__(
@@ -66,10 +70,11 @@ class Binance(BinanceMarket):
         api_key: SecretStr | None = None,
         api_secret: SecretStr | None = None,
         rate: RatePlan | None = None,
+        record: Record | None = None,
     ) -> None:
         if (api_key is None) != (api_secret is None):
             raise SettingsError("BINANCE_API_KEY and BINANCE_API_SECRET: one is set without the other; set both")
-        super().__init__(Access(clock, base_url, testnet, api_key, api_secret, rate))
+        super().__init__(Access(clock, base_url, testnet, api_key, api_secret, rate, record))
 
     async def permissions(self) -> KeyPermissions:
         """What the key may do. The demo venue cannot say; its money cannot be withdrawn."""
@@ -233,6 +238,17 @@ class Binance(BinanceMarket):
         where = f"perp {symbol} countdown"
         params = {"symbol": symbol, "countdownTime": str(countdown_s * 1000)}
         await self._write(Market.PERP, "fapiPrivatePostCountdownCancelAll", params, where)
+
+    async def account_events(self) -> AsyncIterator[AccountEvent]:
+        """What happens to the account's orders, money and positions, both markets; holes are told. Ends when closed."""
+        self._need_key("account stream")
+        stream = UserStream(self._clock, self._line, tuple(Market))
+        self._streams.append(stream)
+        try:
+            async for event in stream.events():
+                yield event
+        finally:
+            self._streams.remove(stream)
 
     async def _symbol_config(self, symbol: str) -> _SymbolConfig:
         where = f"perp {symbol} settings"

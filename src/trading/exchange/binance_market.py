@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Sequence
 
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Bracket, Instrument, Market
-from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
-from trading.exchange import parse_market
+from trading.domain.market import INTERVAL_MS, Bar, Book, BookSnapshot, FundingNow, FundingRate, MarketEvent, Quote
+from trading.exchange import parse_market, parse_stream
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.bar_stream import BarStream, Subscription, Wire
+from trading.exchange.event_stream import EventStream
+from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Want
+from trading.exchange.user_stream import UserStream
 from trading.market.parquet import Columns
 from trading.market.series import Series
-
-if TYPE_CHECKING:
-    from trading.exchange.ccxt_line import Line
 
 SETTLE_MS = 500
 """A REST candle counts as closed this long after its end, milliseconds: the clocks agree only so well."""
 PAGE_LIMIT = {Market.SPOT: 1000, Market.PERP: 1500}
 """The venue's largest page of candles."""
+SNAPSHOT_LEVELS = 1000
+"""Levels a side of the snapshots that books begin with; weighs 50 of spot's 6000 a minute, 20 of futures' 2400."""
 _TERMS_KEPT_MS = 3_600_000
 _PAGES = {
     Series.SPOT: "publicGetKlines",
@@ -31,6 +32,8 @@ _PAGES = {
     Series.MARK: "fapiPublicGetMarkPriceKlines",
     Series.PREMIUM: "fapiPublicGetPremiumIndexKlines",
 }
+_LISTING_KEPT_S = 60.0
+"""Futures list everything or nothing, a megabyte and more: many symbols are read from one answer, real seconds."""
 
 
 class BinanceMarket:
@@ -43,11 +46,12 @@ class BinanceMarket:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._clock = access.clock
-        self._lines: dict[Market, Line] = {}
+        self._lines: dict[Market, VenueLine] = {}
         self._instruments: dict[tuple[Market, str], Instrument] = {}
-        self._names: dict[tuple[Market, str], str] = {}
+        self._listed: tuple[float, Answer] | None = None
         self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
-        self._streams: list[BarStream] = []
+        self._streams: list[BarStream | EventStream | UserStream] = []
+        self._dial = Dial(self._clock, self._listen, self._drop)
         self._opening = asyncio.Lock()
 
     async def time_ms(self) -> int:
@@ -63,8 +67,6 @@ class BinanceMarket:
         known = self._instruments.get((market, symbol))
         if known is None:
             raw = await self._listing(market, symbol)
-            line = await self._line(market)
-            self._names[market, symbol] = line.know(raw.fields)
             table = await self._brackets(symbol) if market is Market.PERP else ()
             known = self._instruments[market, symbol] = parse_market.instrument(market, raw, table)
         return known
@@ -73,16 +75,16 @@ class BinanceMarket:
         """Up to `limit` candles from `start_ms` on, oldest first; one page of the venue's size at most."""
         _check_interval(market, symbol, interval)
         line = await self._line(market)
-        asked_ms = line.venue_now_ms() - SETTLE_MS
         params = {
             "symbol": symbol,
             "interval": interval,
             "startTime": start_ms,
             "limit": min(limit, PAGE_LIMIT[market]),
         }
-        answer = await line.ask(_named(market, "GetKlines"), params, where=f"{market} {symbol} {interval} klines")
-        of = parse_market.Candles(market, symbol, interval, asked_ms, self._clock.now_ms())
-        return parse_market.klines(answer, of)
+        where = f"{market} {symbol} {interval} klines"
+        reply = await line.ask_stamped(_named(market, "GetKlines"), params, where=where)
+        of = parse_market.Candles(market, symbol, interval, reply.asked_ms - SETTLE_MS, reply.received_ms)
+        return parse_market.klines(reply.document, of)
 
     async def candle_page(self, series: Series, symbol: str, interval: str, *, start_ms: int, limit: int) -> Columns:
         """Up to `limit` closed candles of a series from `start_ms` on, oldest first, as the store keeps them."""
@@ -90,20 +92,20 @@ class BinanceMarket:
         _check_interval(market, symbol, interval)
         where = f"{series} {symbol} {interval} candles"
         line = await self._line(market)
-        asked_ms = line.venue_now_ms() - SETTLE_MS
         size = min(limit, PAGE_LIMIT[market])
         params = {"symbol": symbol, "interval": interval, "startTime": start_ms, "limit": size}
-        answer = await line.ask(_PAGES[series], params, where=where)
+        reply = await line.ask_stamped(_PAGES[series], params, where=where)
+        asked_ms, with_volume = reply.asked_ms - SETTLE_MS, series.has_trades
         return parse_market.closed_candles(
-            answer, interval, asked_ms=asked_ms, with_volume=series.has_trades, where=where
+            reply.document, interval, asked_ms=asked_ms, with_volume=with_volume, where=where
         )
 
     async def quote(self, market: Market, symbol: str) -> Quote:
         """Best bid and ask now."""
         where = f"{market} {symbol} quote"
         line = await self._line(market)
-        answer = await line.ask(_named(market, "GetTickerBookTicker"), {"symbol": symbol}, where=where)
-        return parse_market.quote(market, Answer.of(answer, where), received_ms=self._clock.now_ms())
+        reply = await line.ask_stamped(_named(market, "GetTickerBookTicker"), {"symbol": symbol}, where=where)
+        return parse_market.quote(market, Answer.of(reply.document, where), received_ms=reply.received_ms)
 
     async def book(self, market: Market, symbol: str, *, depth: int) -> Book:
         """The first `depth` levels of each side."""
@@ -111,16 +113,26 @@ class BinanceMarket:
         line = await self._line(market)
         # futures take only some sizes; the next larger one, cut
         size = next((size for size in (5, 10, 20, 50, 100, 500, 1000) if size >= depth), 1000)
-        answer = await line.ask(_named(market, "GetDepth"), {"symbol": symbol, "limit": size}, where=where)
-        full = parse_market.book(market, symbol, Answer.of(answer, where), received_ms=self._clock.now_ms())
+        reply = await line.ask_stamped(_named(market, "GetDepth"), {"symbol": symbol, "limit": size}, where=where)
+        answer = Answer.of(reply.document, where)
+        full = parse_market.book(market, symbol, answer, received_ms=reply.received_ms)
         return Book(market, symbol, full.bids[:depth], full.asks[:depth], full.at_ms)
+
+    async def book_snapshot(self, market: Market, symbol: str) -> BookSnapshot:
+        """The book with its update id, for a book that is kept by the changes after it."""
+        where = f"{market} {symbol} book snapshot"
+        line = await self._line(market)
+        params = {"symbol": symbol, "limit": SNAPSHOT_LEVELS}
+        reply = await line.ask_stamped(_named(market, "GetDepth"), params, where=where)
+        answer = Answer.of(reply.document, where)
+        return parse_stream.book_snapshot(market, symbol, answer, received_ms=reply.received_ms)
 
     async def funding_now(self, symbol: str) -> FundingNow:
         """Rate estimate, next settlement, interval, cap, mark and index of a perpetual."""
         where = f"perp {symbol} premium index"
         terms = await self._funding_terms(symbol)
         line = await self._line(Market.PERP)
-        answer = await line.ask("fapiPublicGetPremiumIndex", {"symbol": symbol}, where=where)
+        answer = (await line.ask_stamped("fapiPublicGetPremiumIndex", {"symbol": symbol}, where=where)).document
         return parse_market.funding_now(Answer.of(answer, where), terms)
 
     async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
@@ -128,7 +140,8 @@ class BinanceMarket:
         where = f"perp {symbol} funding history"
         line = await self._line(Market.PERP)
         params = {"symbol": symbol, "startTime": start_ms, "limit": min(limit, 1000)}
-        found = answers(await line.ask("fapiPublicGetFundingRate", params, where=where), where)
+        reply = await line.ask_stamped("fapiPublicGetFundingRate", params, where=where)
+        found = answers(reply.document, where)
         return sorted((parse_market.funding_rate(row) for row in found), key=lambda rate: rate.time_ms)
 
     async def exchange_info(self, market: Market) -> object:
@@ -156,11 +169,24 @@ class BinanceMarket:
                     f"{market} {symbol}: interval={interval!r}: use one of {', '.join(INTERVAL_MS)}"
                 )
             await self.instrument(market, symbol)
-        stream = BarStream(Wire(self._clock, self._watch, self._drop, self._page), subscriptions)
+        stream = BarStream(Wire(self._dial, self._page), subscriptions)
         self._streams.append(stream)
         try:
             async for bar in stream.bars():
                 yield bar
+        finally:
+            self._streams.remove(stream)
+
+    async def stream_events(self, wants: Sequence[Want]) -> AsyncIterator[MarketEvent]:
+        """Live quotes, changes of books, mark prices, liquidations; a `StreamBroken` where there is a hole.
+
+        Candles are streamed by `stream_bars`, which fills their holes. Ends when closed.
+        """
+        stream = EventStream(self._dial, wants)
+        self._streams.append(stream)
+        try:
+            async for event in stream.events():
+                yield event
         finally:
             self._streams.remove(stream)
 
@@ -172,9 +198,11 @@ class BinanceMarket:
             await line.close()
         self._lines.clear()
 
-    async def _line(self, market: Market) -> Line:
+    async def _line(self, market: Market) -> VenueLine:
         async with self._opening:
-            if market not in self._lines:
+            if market not in self._lines and self._access.open_line is not None:
+                self._lines[market] = self._access.open_line(market)
+            elif market not in self._lines:
                 # ccxt takes seconds to import: in a thread, so that the loop goes on
                 module = await asyncio.to_thread(importlib.import_module, "trading.exchange.ccxt_line")
                 self._lines[market] = module.Line(market, self._access)
@@ -185,7 +213,12 @@ class BinanceMarket:
         line = await self._line(market)
         # spot can be asked for one symbol; futures always answer with all
         params = {"symbol": symbol} if market is Market.SPOT else {}
-        answer = Answer.of(await line.ask(_named(market, "GetExchangeInfo"), params, where=where), where)
+        kept_s, answer = self._listed or (0.0, None)
+        if market is Market.SPOT or answer is None or self._clock.real_s() > kept_s + _LISTING_KEPT_S:
+            reply = await line.ask_stamped(_named(market, "GetExchangeInfo"), params, where=where)
+            answer = Answer.of(reply.document, where)
+        if market is Market.PERP:
+            self._listed = self._clock.real_s(), answer
         for entry in answers(answer.fields.get("symbols"), where):
             if entry.fields.get("symbol") == symbol and entry.fields.get("contractType", "PERPETUAL") == "PERPETUAL":
                 return entry
@@ -206,19 +239,16 @@ class BinanceMarket:
         if kept is None or now_ms > kept[0] + _TERMS_KEPT_MS:
             where = f"perp {symbol} funding info"
             line = await self._line(Market.PERP)
-            answer = await line.ask("fapiPublicGetFundingInfo", {}, where=where)
+            answer = (await line.ask_stamped("fapiPublicGetFundingInfo", {}, where=where)).document
             kept = self._terms[symbol] = now_ms, parse_market.funding_terms(answer, symbol, where)
         return kept[1]
 
-    async def _watch(
-        self, market: Market, streams: Sequence[tuple[str, str]], on_kline: Callable[[Mapping[str, object]], None]
-    ) -> None:
-        line = await self._line(market)
-        await line.watch([(self._names[market, symbol], interval) for symbol, interval in streams], on_kline)
+    async def _listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
+        await (await self._line(plan.market)).listen(plan, on_message)
 
-    def _drop(self, market: Market) -> None:
-        if market in self._lines:
-            self._lines[market].drop_streams()
+    def _drop(self, plan: SocketPlan) -> None:
+        if plan.market in self._lines:
+            self._lines[plan.market].drop(plan)
 
     async def _page(self, key: Subscription, start_ms: int, limit: int) -> list[Bar]:
         return await self.klines(*key, start_ms=start_ms, limit=limit)

@@ -1,42 +1,49 @@
-"""The only file that knows ccxt: one line to one market of Binance.
+"""With `ccxt_sockets` the only file that knows ccxt: one line to one market of Binance.
 
 Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread. ccxt signs, spaces,
 sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt turns
-decimal texts into floats.
+decimal texts into floats. What was received on the public side is recorded as it came, where somebody records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 import ccxt.pro
-from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
+import structlog
+from ccxt.base.errors import BaseError
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError
+from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.budgeted import Budgeted
+from trading.exchange.ccxt_sockets import Sockets
 from trading.exchange.errors import is_clock_error, translate
 from trading.exchange.rate_plan import BINANCE, budget_of
 from trading.exchange.request_weights import request_of
+from trading.exchange.sockets import Asked, OnMessage, Reply, SocketPlan
 
-Kline = Mapping[str, object]
-"""The `k` of a kline event, as the venue wrote it."""
+log = structlog.get_logger()
 
 _TIMEOUT_MS = 10_000
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
+_TIMED_FOR_S = 1_800.0
+"""The venue's time is asked for again after this long: a machine's clock drifts, or is set."""
+_PUBLIC = ("public", "fapiPublic")
+_BODY: ContextVar[str] = ContextVar("body", default="")
+"""Text of the answer that the running task has just received."""
 
 
 class _OurBinance(Budgeted):
-    """What we change in ccxt's clients: time, error noting, and candles as the venue writes them."""
+    """What we change in ccxt's clients: time, error noting, and the text of answers."""
 
     lab_clock: Clock
     lab_offset_ms: int = 0
-    lab_on_kline: Callable[[Kline], None]
 
     def nonce(self) -> int:
         """Our clock as the venue reads its own, UTC milliseconds."""
@@ -68,11 +75,11 @@ class _OurBinance(Budgeted):
             _note(error, args[0], None, None)
             raise
 
-    def handle_ohlcv(self, _client: object, message: Mapping[str, object]) -> None:
-        """Hand over the raw candle: its `x` says whether it is closed, which ccxt's own candle does not carry."""
-        kline = message.get("k")
-        if isinstance(kline, dict):
-            self.lab_on_kline(kline)
+    def on_rest_response(self, *args: object) -> object:
+        """As ccxt, keeping the text for the task that asked."""
+        text = super().on_rest_response(*args)
+        _BODY.set(str(text))
+        return text
 
 
 class _OurSpot(_OurBinance, ccxt.pro.binance):  # type: ignore[misc]
@@ -92,7 +99,7 @@ def _note(error: BaseError, status: object, headers: object, response: object) -
 
 
 class Line:
-    """One market of the venue: requests, and a stream of candles.
+    """One market of the venue: requests, and connections with streams; implements `sockets.VenueLine`.
 
     Args:
         market: Spot or perpetual.
@@ -115,6 +122,9 @@ class Line:
             self._client.enable_demo_trading(True)
         if access.base_url is not None:
             _redirect(self._client.urls["api"], access.base_url)
+        self._record = access.record
+        self._timed_s = float("inf") if self._is_timed else float("-inf")
+        self._sockets = Sockets(self._client, market, access.clock, access.record)
 
     async def ask(self, endpoint: str, params: Mapping[str, object], *, writes: bool = False, where: str) -> object:
         """Send one request and return the venue's JSON.
@@ -131,6 +141,8 @@ class Line:
         self._refuse_while_quiet(where)
         if not self._is_timed:
             await self._time_first(writes=writes, where=where)
+        elif not writes and self._clock.real_s() - self._timed_s > _TIMED_FOR_S:
+            await self._time_again()  # never in the way of an order
         try:
             return await self._send(endpoint, params)
         except BaseError as error:
@@ -139,6 +151,28 @@ class Line:
                 return await self._again(endpoint, params, where)
             self._is_timed = self._is_timed and not is_clock_error(error)
             raise self._told(error, writes=writes, where=where) from error
+
+    async def ask_stamped(self, endpoint: str, params: Mapping[str, object], *, where: str) -> Reply:
+        """Send one request that changes nothing; the answer with its times, recorded where it is public.
+
+        Raises:
+            TradingEngineError: see `errors.translate`.
+        """
+        record = self._record if endpoint.startswith(_PUBLIC) else None
+        asked = Asked(self._market, endpoint, params, self._clock.now_ms(), self._clock.real_s())
+        try:
+            if not self._is_timed:
+                await self._time_first(writes=False, where=where)
+            asked_ms = self.venue_now_ms()
+            document = await self.ask(endpoint, params, where=where)
+        except TradingEngineError as error:
+            if record is not None:
+                record.failed(asked, self._clock.now_ms(), str(error))
+            raise
+        reply = Reply(document, asked_ms, self._clock.now_ms())
+        if record is not None:
+            record.answer(asked, reply, _BODY.get())
+        return reply
 
     async def read_time(self) -> int:
         """The venue's clock, UTC milliseconds; from now on our stamps follow it."""
@@ -153,39 +187,28 @@ class Line:
             raise DataProviderError(f"{where}: no serverTime in the answer {str(answer)[:80]}")
         venue_ms = int(answer["serverTime"])
         self._client.lab_offset_ms = (before_ms + self._clock.now_ms()) // 2 - venue_ms
-        self._is_timed = True
+        self._is_timed, self._timed_s = True, self._clock.real_s()
         return venue_ms
 
     def venue_now_ms(self) -> int:
         """What the venue's clock shows now by our reckoning, UTC milliseconds."""
         return self._client.nonce()
 
-    def know(self, raw_symbol: Mapping[str, object]) -> str:
-        """Teach ccxt one symbol of `exchangeInfo`; its own loading reads them all. Returns ccxt's name of it."""
-        found = self._client.parse_market(raw_symbol)
-        known = list((self._client.markets or {}).values())
-        self._client.set_markets([*known, found])
-        return cast(str, found["symbol"])
+    async def listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
+        """Keep one connection with its streams until it breaks or is dropped; see `Sockets.listen`."""
+        await self._sockets.listen(plan, on_message)
 
-    async def watch(self, streams: Sequence[tuple[str, str]], on_kline: Callable[[Kline], None]) -> None:
-        """Stream candles of (ccxt symbol, interval) into `on_kline` until the connection breaks or is dropped.
+    async def listen_account(
+        self, plan: SocketPlan, listen_key: str | None, on_message: OnMessage, on_open: Callable[[], None]
+    ) -> None:
+        """Keep the account's own connection; see `Sockets.listen_account`."""
+        if listen_key is None and not self._is_timed:
+            await self.read_time()
+        await self._sockets.listen_account(plan, listen_key, on_message, on_open)
 
-        Raises:
-            TradingEngineError: the connection broke, or could not be made.
-        """
-        self._client.lab_on_kline = on_kline
-        where = f"{self._market} candles"
-        try:
-            await self._client.watch_ohlcv_for_symbols([list(stream) for stream in streams])
-        except ExchangeClosedByUser:
-            return
-        except BaseError as error:
-            raise translate(error, writes=False, where=where) from error
-
-    def drop_streams(self) -> None:
-        """Tear the stream's connections down; `watch` raises. (ccxt's own closing would cancel the task that waits.)"""
-        for client in list(self._client.clients.values()):
-            client.on_error(NetworkError("dropped by us: it fell silent"))
+    def drop(self, plan: SocketPlan) -> None:
+        """Tear one connection down; its `listen` raises."""
+        self._sockets.drop(plan)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -201,6 +224,13 @@ class Line:
             if writes:
                 raise OrderRejectedError(f"{where}: not sent, the venue's clock cannot be read: {error}") from error
             raise
+
+    async def _time_again(self) -> None:
+        """The venue's time once more; without an answer the last offset stays, and the next request asks again."""
+        try:
+            await self.read_time()
+        except TradingEngineError as error:
+            log.warning("venue.time_not_read", market=self._market, error=str(error))
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
         answer: object = await getattr(self._client, endpoint)(dict(params))

@@ -84,4 +84,5 @@ def _binance(access: Access) -> Binance:
         api_key=access.api_key,
         api_secret=access.api_secret,
         rate=access.rate,
+        record=access.record,
     )

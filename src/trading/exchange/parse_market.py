@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,24 +149,6 @@ def closed_candles(document: object, interval: str, *, asked_ms: int, with_volum
     columns: Columns = {name: np.ascontiguousarray(cells[:, i]) for i, name in enumerate(names)}
     columns["open_time"] = cells[:, 0].astype(np.int64)
     return columns
-
-
-def stream_kline(market: Market, kline: Mapping[str, object], *, received_ms: int) -> Bar:
-    """A candle of the stream; the venue's own `x` says whether it is closed."""
-    cells = Answer(kline, f"{market} candle stream")
-    return Bar(
-        market,
-        cells.text("s"),
-        cells.text("i"),
-        cells.whole("t"),
-        cells.number("o"),
-        cells.number("h"),
-        cells.number("l"),
-        cells.number("c"),
-        cells.number("v"),
-        is_closed=cells.flag("x"),
-        received_ms=received_ms,
-    )
 
 
 def quote(market: Market, answer: Answer, *, received_ms: int) -> Quote:

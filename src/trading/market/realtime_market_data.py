@@ -121,9 +121,10 @@ class RealtimeMarketData:
         Raises:
             DataProviderError: the venue has no history, or does not answer.
         """
+        now_ms = self._clock.now_ms()  # of all subscriptions, so that a replay asks what was asked live
         for key in self._keys:
             rolling, span_ms = self._rolling[key], INTERVAL_MS[key[2]]
-            start_ms = self._clock.now_ms() // span_ms * span_ms - self._settings.keep_bars * span_ms
+            start_ms = now_ms // span_ms * span_ms - self._settings.keep_bars * span_ms
             async for bar in self._pages(key, start_ms, before_ms=None):
                 self._take(key, bar, tell=False)
             if rolling.last is None:

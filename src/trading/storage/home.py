@@ -33,6 +33,11 @@ class Home:
         return self.root / "market"
 
     @property
+    def recordings(self) -> Path:
+        """Raw record of what the exchange sent; large, bounded by settings, not part of a backup."""
+        return self.root / "recordings"
+
+    @property
     def settings_file(self) -> Path:
         """`lab.yaml`."""
         return self.root / "lab.yaml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,8 +12,9 @@ from trading.domain.clock import Clock
 from trading.domain.errors import NetworkDownError, RateLimitError
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
-from trading.exchange import bar_stream
+from trading.exchange import bar_stream, kept_socket
 from trading.exchange.bar_stream import BarStream, Wire
+from trading.exchange.sockets import Dial, OnMessage, SocketPlan
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -25,6 +26,11 @@ def raw(minute: int, *, closed: bool) -> dict[str, object]:
         "t": START_MS + minute * MINUTE_MS, "s": "BTCUSDT", "i": "1m", "o": "1", "h": "2", "l": "0.5", "c": "1.5",
         "v": "7", "x": closed,
     }  # fmt: skip
+
+
+def told(kline: Mapping[str, object]) -> dict[str, object]:
+    """A candle in its message."""
+    return {"stream": "btcusdt@kline_1m", "data": {"e": "kline", "k": kline}}
 
 
 def listed(minute: int, *, closed: bool = True) -> Bar:
@@ -47,23 +53,18 @@ class Scripted:
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     dropped_twice: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def watch(
-        self,
-        _market: Market,
-        _streams: Sequence[tuple[str, str]],
-        on_kline: Callable[[Mapping[str, object]], None],
-    ) -> None:
+    async def listen(self, _plan: SocketPlan, on_message: OnMessage) -> None:
         self.connects += 1
         if not self.connections:
             self.broken.clear()
             await self.broken.wait()
             raise NetworkDownError("dropped")
         for kline in self.connections.pop(0):
-            on_kline(kline)
+            on_message(told(kline), 0)
             await asyncio.sleep(0)
         raise NetworkDownError("torn")
 
-    def drop(self, _market: Market) -> None:
+    def drop(self, _plan: SocketPlan) -> None:
         self.dropped += 1
         if self.dropped == 2:
             self.dropped_twice.set()
@@ -79,7 +80,7 @@ class Scripted:
         return [listed(minute) for minute in known[:limit]]
 
     def stream(self) -> BarStream:
-        return BarStream(Wire(self.clock, self.watch, self.drop, self.klines), [KEY])
+        return BarStream(Wire(Dial(self.clock, self.listen, self.drop), self.klines), [KEY])
 
 
 async def closes(script: Scripted, count: int) -> list[int]:
@@ -99,6 +100,7 @@ async def closes(script: Scripted, count: int) -> list[int]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bar_stream, "_FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr(kept_socket, "_FIRST_WAIT_S", 0.005)
     monkeypatch.setattr(bar_stream, "_TICK_S", 0.01)
 
 
@@ -117,24 +119,22 @@ async def test_closed_candles_pass_once_and_running_ones_in_between():
 async def test_a_close_may_overtake_the_running_candle_of_another_symbol_while_the_listener_digests():
     keys = [KEY, (Market.SPOT, "ETHUSDT", "1m")]
     connected = asyncio.Event()
-    hear: list[Callable[[Mapping[str, object]], None]] = []
+    hear: list[OnMessage] = []
 
-    async def watch(
-        _market: Market, _streams: Sequence[tuple[str, str]], on_kline: Callable[[Mapping[str, object]], None]
-    ) -> None:
-        hear.append(on_kline)
+    async def listen(_plan: SocketPlan, on_message: OnMessage) -> None:
+        hear.append(on_message)
         connected.set()
         await asyncio.Event().wait()
 
     script = Scripted([])
-    stream = BarStream(Wire(script.clock, watch, script.drop, script.klines), keys)
+    stream = BarStream(Wire(Dial(script.clock, listen, script.drop), script.klines), keys)
     bars, seen = stream.bars(), []
     first = asyncio.ensure_future(anext(bars))
     await asyncio.wait_for(connected.wait(), 5)
     for symbol in ("BTCUSDT", "ETHUSDT"):
-        hear[0](raw(0, closed=False) | {"s": symbol})
+        hear[0](told(raw(0, closed=False) | {"s": symbol}), 0)
     seen.append(await asyncio.wait_for(first, 5))
-    hear[0](raw(0, closed=True) | {"s": "ETHUSDT"})
+    hear[0](told(raw(0, closed=True) | {"s": "ETHUSDT"}), 0)
     seen.append(await asyncio.wait_for(anext(bars), 5))
     assert [(bar.symbol, bar.is_closed) for bar in seen] == [("BTCUSDT", False), ("ETHUSDT", True)]
     await bars.aclose()
@@ -176,7 +176,8 @@ async def test_a_close_that_never_comes_is_asked_for_when_it_is_overdue(monkeypa
 
 
 async def test_a_silent_connection_is_dropped_and_made_anew(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bar_stream, "SILENT_S", 0.03)
+    monkeypatch.setattr(kept_socket, "SILENT_S", 0.03)
+    monkeypatch.setattr(kept_socket, "LONGEST_SILENT_S", 0.1)
     script = Scripted([])
     stream = script.stream()
     bars = stream.bars()
@@ -210,7 +211,7 @@ async def test_a_bug_in_a_connections_loop_is_raised_to_the_reader():
     async def buggy(*_: object) -> None:
         raise ZeroDivisionError
 
-    stream = BarStream(Wire(script.clock, buggy, script.drop, script.klines), [KEY])
+    stream = BarStream(Wire(Dial(script.clock, buggy, script.drop), script.klines), [KEY])
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(5):
             await anext(stream.bars())

@@ -6,7 +6,13 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-DOORS = {"trading.exchange.open_venue", "trading.exchange.access", "trading.exchange.rate_plan"}
+DOORS = {
+    "trading.exchange.open_venue",
+    "trading.exchange.access",
+    "trading.exchange.rate_plan",
+    "trading.exchange.recording",
+    "trading.exchange.replayed_day",
+}
 """What the floors above may import of the room."""
 
 

@@ -14,7 +14,7 @@ from tests.conftest import DATA, needs_data
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.orders import IncomeKind, OrderStatus, OrderType, Side
-from trading.exchange import parse_account, parse_market
+from trading.exchange import parse_account, parse_market, parse_stream
 from trading.exchange.answer import Answer, answers
 
 REST = DATA / "payloads" / "binance_rest"
@@ -186,7 +186,7 @@ def test_no_document_however_odd_gets_past_the_parsers_as_anything_but_our_error
         lambda: parse_market.klines(document, of),
         lambda: [parse_account.income(row) for row in answers(document, "x")],
         lambda: parse_account.order_state(Market.PERP, Answer.of(document, "x")),
-        lambda: parse_market.stream_kline(Market.SPOT, document if isinstance(document, dict) else {}, received_ms=0),
+        lambda: parse_stream.streamed_bar(Market.SPOT, document, received_ms=0),
         lambda: parse_account.futures_balances(document, "x"),
         lambda: parse_market.brackets(document, "B", "x"),
     ):
