@@ -1,4 +1,4 @@
-"""Exchanges are opened by name: nothing outside their room names their classes, and two files know ccxt."""
+"""Exchanges are opened by name: nothing outside their room names their classes, and three files know ccxt."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_the_floors_above_know_the_door_and_no_exchange():
         assert through <= DOORS, f"{path.relative_to(ROOT)} imports {sorted(through - DOORS)}"
 
 
-def test_two_files_know_ccxt():
+def test_three_files_know_ccxt():
     knowing = {
         path.name for path in files("src", "ops", "ai_brain") if any(n.split(".")[0] == "ccxt" for n in imported(path))
     }
-    assert knowing == {"ccxt_line.py", "unified_line.py"}
+    assert knowing == {"ccxt_line.py", "ccxt_sockets.py", "unified_line.py"}
