@@ -14,7 +14,7 @@ import orjson
 from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, NetworkDownError, TradingEngineError
+from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.exchange.errors import translate
 from trading.exchange.sockets import OnMessage, Record, SocketPlan
@@ -110,7 +110,10 @@ class Sockets:
         except ExchangeClosedByUser:
             return
         except BaseError as error:
-            raise translate(error, writes=False, where=f"stream {name}") from error
+            told = translate(error, writes=False, where=f"stream {name}")
+            if (wait_s := socket.last_retry_after) is not None:  # the handshake was refused, with a time to stay away
+                raise RateLimitError(f"{told}; told to stay away for {wait_s:g} s", retry_after_s=wait_s) from error
+            raise told from error
         finally:
             reader.is_open = False
             del self._open[name]

@@ -140,3 +140,24 @@ async def test_subscriptions_go_out_by_the_hundred_and_one_that_is_not_confirmed
     assert "SUBSCRIBE was not confirmed" in broken.reason
     assert [len(names) for names in desk.asked[:3]] == [100, 100, 30]
     assert [name for names in desk.asked[:3] for name in names] == [want.name for want in wants]
+
+
+async def test_a_handshake_that_is_refused_is_tried_again_after_the_time_the_venue_asked_for() -> None:
+    knocked_s: list[float] = []
+
+    class Closed:
+        def add_routes(self, app: web.Application) -> None:
+            app.router.add_get("/spot/stream", self.refuse)
+
+        async def refuse(self, _: web.Request) -> web.Response:
+            knocked_s.append(asyncio.get_running_loop().time())
+            return web.Response(status=429, headers={"Retry-After": "0.7"})
+
+    async with serving(Closed()) as url, asyncio.timeout(10):
+        venue = Binance(Clock(), base_url=url)
+        events = venue.stream_events([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)])
+        told = [await anext(events), await anext(events)]
+        await events.aclose()  # type: ignore[attr-defined]
+        await venue.close()
+    assert all(isinstance(event, StreamBroken) and "stay away for 0.7 s" in event.reason for event in told)
+    assert knocked_s[1] - knocked_s[0] >= 0.69
