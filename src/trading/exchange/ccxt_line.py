@@ -1,4 +1,4 @@
-"""With `ccxt_sockets` the only file that knows ccxt: one line to one market of Binance.
+"""One line to one market of Binance, through ccxt; `ccxt_sockets` and `unified_line` know it too.
 
 Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread. ccxt signs, spaces,
 sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt turns

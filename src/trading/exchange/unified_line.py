@@ -1,4 +1,4 @@
-"""A line to a venue through ccxt's unified API; beside `ccxt_line` the only file that knows ccxt.
+"""A line to a venue through ccxt's unified API.
 
 Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread.
 """
