@@ -1,8 +1,9 @@
-"""History, the store and the streams: `python -m benchmarks.market_data [--tape DIR] [--quick]`; JSON on the last line.
+"""History, store and streams: `python -m benchmarks.market_data [--tape DIR] [--quick]`; JSON on the last line.
 
 A year of recorded minutes is loaded in a process of its own, imported from zips as the archive has them, and fetched
 from the sandbox's archive and pages: once in peace, and once with the process killed (-9) again and again until it is
-through; both shelves must be the same, file by file. `--quick` fetches a month.
+through; both shelves must be the same, file by file. The streams are those of `benchmarks/streams.py`. `--quick`
+fetches a month and streams for 20 s.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import structlog
 
+from benchmarks import streams
 from trading.domain.clock import iso, parse_iso
 from trading.domain.instrument import Market
 from trading.market.archive_rows import candles_of
@@ -173,7 +176,9 @@ def main() -> None:
         folder = Path(name)
         figures = load_figures(tape, folder) | import_figures(tape, folder)
         figures |= fetch_figures(data, folder, quick=chosen.quick)
-    print(json.dumps({key: round(value, 3) for key, value in figures.items()}))
+    told: dict[str, object] = {key: round(value, 3) for key, value in figures.items()}
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    print(json.dumps(told | streams.figures(streams.QUICK if chosen.quick else streams.Load())))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.domain.venue import MarketData
+from trading.market.data_integrity_validator import ValidatorSettings, validate_provenance
 from trading.market.historical_data_fetcher import Want, fetch_history
 from trading.market.store import TapeStore
 from trading.market.tape import Origin, Tape
@@ -32,14 +33,25 @@ class History:
         clock: Says which midnight was the last.
         days: How far back research looks.
         origin: What the bars are, for every file and screen; None: `downloaded` from the real venue.
+        validator: Says what may be researched on.
     """
 
-    def __init__(self, data: MarketData, store: TapeStore, clock: Clock, *, days: int, origin: Origin | None) -> None:
+    def __init__(
+        self,
+        data: MarketData,
+        store: TapeStore,
+        clock: Clock,
+        *,
+        days: int,
+        origin: Origin | None,
+        validator: ValidatorSettings | None = None,
+    ) -> None:
         self._data = data
         self._store = store
         self._clock = clock
         self._days = days
         self._origin = origin
+        self._validator = validator or ValidatorSettings()
         self._kept: dict[tuple[Market, str, str], Tape] = {}
         self._begins: set[tuple[Market, str, str]] = set()
         """Whose oldest candles are held, however few days back they reach."""
@@ -49,7 +61,7 @@ class History:
         """Bars of the last `days` up to the last UTC midnight; the same object all day, so its hash stands.
 
         Raises:
-            DataProviderError: the venue does not list it, or does not answer.
+            DataProviderError: the venue does not list it, or does not answer; it is held, and made up.
         """
         end_ms = (self._clock.now_ms() - SETTLED_AFTER_MS) // DAY_MS * DAY_MS
         key = (market, symbol, interval)
@@ -69,7 +81,18 @@ class History:
                 await self._fetch_older(Want(*key, start_ms, held.start_ms))
             if held.end_ms < end_ms:
                 await self._fetch(Want(*key, held.end_ms, end_ms))
-        return await asyncio.to_thread(self._store.load, *key, start_ms, end_ms)
+        return await asyncio.to_thread(self._load, key, start_ms, end_ms)
+
+    def _load(self, key: tuple[Market, str, str], start_ms: int, end_ms: int) -> Tape:
+        """A stretch of the shelf, if what it is made of may be researched on: made-up bars are no real market's."""
+        tape = self._store.load(*key, start_ms, end_ms)
+        where = " ".join(key)
+        verdict = validate_provenance(
+            tape.origin, tape.content_hash, self._validator, where=where, real=self._origin is None
+        )
+        if not verdict.ok_for_research:
+            raise DataProviderError(f"{verdict.reasons[0]}; keep made-up markets in a home of their own")
+        return tape
 
     async def _fetch(self, want: Want) -> None:
         """Fetch a stretch and keep it."""

@@ -119,6 +119,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
                 clock,
                 days=settings.research.history_days,
                 origin=None if setting.market == "live" else setting.market,
+                validator=settings.validator,
             ),
             repository=repository,
             bench=Bench.of(database, clock, settings.gate),

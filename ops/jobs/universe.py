@@ -1,11 +1,17 @@
-"""Once a day: what the venue lists now, kept if anything of it changed."""
+"""Once a day: what the venue lists now, kept if anything of it changed, and whether the lab's markets still trade."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 
 from ops.lab import Lab
 from ops.universe_record import record, source_of
 from ops.wiring import make_records
+from trading.domain.instrument import Instrument
 from trading.exchange.open_venue import TRADES_AT
+from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
 
 
@@ -25,3 +31,13 @@ async def run(lab: Lab) -> None:
     finally:
         await venue.close()
     lab.tell("universe.recorded", {"documents": lines})
+    symbol, store = lab.settings.venue.symbol, UniverseStore(lab.home.tapes)
+    universe = Universe(await asyncio.to_thread(store.snapshots, symbol=symbol))
+    for instrument in as_listed(lab.instruments.values(), universe, lab.clock.now_ms()):
+        lab.market.know(instrument)
+
+
+def as_listed(instruments: Iterable[Instrument], universe: Universe, now_ms: int) -> list[Instrument]:
+    """The lab's markets with what the venue says of their trading now; of which it says nothing are left out."""
+    found = ((one, universe.of(one.market, one.symbol, now_ms).is_trading) for one in instruments)
+    return [replace(one, is_trading=is_trading) for one, is_trading in found if is_trading is not None]

@@ -14,11 +14,12 @@ from ops.settings import LabSettings, VenueSettings
 from ops.wiring import make_venue
 from tests.ops.world import START_MS, World, open_world
 from trading.domain.clock import Clock
-from trading.domain.errors import NetworkDownError
+from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.domain.venue import MarketData
 from trading.market.store import TapeStore
+from trading.market.synthetic import Plan, synthetic_market
 from trading.market.tape import Tape
 
 NOTHING = Environment(None, None, None, None, None, binance_testnet=False, live_trading=False, kill=False)
@@ -164,3 +165,14 @@ async def test_a_line_cut_while_asking_for_older_bars_is_no_beginning_of_history
             await lab.tape()
         lab.is_down = False
         assert len(await lab.tape()) == 30 * 24
+
+
+async def test_a_made_up_market_on_the_shelf_is_no_research_of_a_real_one(tmp_path: Path) -> None:
+    made = synthetic_market(Plan(start_ms=TODAY_MS - 40 * DAY_MS, bars=40 * 24))
+    store, clock = TapeStore(tmp_path), Clock(origin_ms=TODAY_MS + HOUR_MS)
+    for market in (made.spot, made.perp):
+        store.save(market)
+    nobody: MarketData = None  # type: ignore[assignment]  # what is held is enough
+    with pytest.raises(DataProviderError, match=r"SYNTHETIC.*; keep made-up markets in a home of their own"):
+        await History(nobody, store, clock, days=30, origin=None).tape(*KEY)
+    assert len(await History(nobody, store, clock, days=30, origin="synthetic").tape(*KEY)) == 30 * 24

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ops.backtest import Stretch, market_for, not_charged, run_backtest, run_verify, until_settled
+from ops.jobs.universe import as_listed
 from ops.known_rules import rules_for
 from ops.universe import run_import, run_list, run_show
 from ops.universe_record import record, source_of
@@ -17,7 +19,7 @@ from tests.conftest import DATA, needs_data
 from tests.trading.market.test_universe import FIRST_MS, day, listed, perp, spot
 from trading.domain.clock import Clock, iso, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError
-from trading.domain.instrument import Market
+from trading.domain.instrument import Instrument, Market
 from trading.exchange.binance import Binance
 from trading.market.delisting import ended, flat_tail
 from trading.market.funding_schedule import Told
@@ -311,3 +313,19 @@ def test_the_recorded_margin_tables_make_rules_that_hold(lab: Home, market: tupl
     assert (tapes.conditions.rules.tick, tapes.conditions.rules.min_notional) == (0.1, 5.0)
     universe = Universe(UniverseStore(lab.tapes).snapshots())
     assert universe.of(Market.PERP, "BTCUSDT", parse_iso("2023-11-30")).brackets is None
+
+
+def test_the_lab_is_told_that_a_market_of_its_own_no_longer_trades() -> None:
+    mine = [_instrument(Market.SPOT), _instrument(Market.PERP)]
+    trades = Universe([listed(0, spot()), listed(0, perp())])
+    assert [one.is_trading for one in as_listed(mine, trades, day(1))] == [True, True]
+    halted = Universe([listed(0, spot()), listed(0, perp()), listed(1, perp(status="SETTLING"))])
+    assert [(one.market, one.is_trading) for one in as_listed(mine, halted, day(2))] == [
+        (Market.SPOT, True), (Market.PERP, False)
+    ]  # fmt: skip
+    assert as_listed(mine, Universe([]), day(1)) == []
+
+
+def _instrument(market: Market) -> Instrument:
+    one = Decimal(1)
+    return Instrument(market, "AAAUSDT", "AAA", "USDT", one, one, one, one * 1000, one * 5)
