@@ -80,7 +80,6 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         account = None
         if environment.binance_api_key is not None:
             account = make_venue(settings, environment, clock, setting.home, record=recorder)
-        if account is not None:
             stack.push_async_callback(account.close)
         venue: MarketData | None = account if settings.venue.exchange == TRADES_AT else None
         if venue is None:
