@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from trading.domain.clock import Clock
 from trading.storage import raw_log
@@ -86,14 +87,15 @@ def test_a_process_that_is_killed_leaves_all_but_the_last_moment(tmp_path: Path)
     assert len(reading.torn) == 1
 
 
-def test_the_oldest_files_make_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for hour in range(6):
-        out = RawLog(tmp_path, Clock(origin_ms=NOW_MS + hour * 3_600_000), max_bytes=40_000, keep_days=9999)
-        out.write(os.urandom(10_000).hex())
-        out.close()
+def test_the_oldest_files_make_room(tmp_path: Path) -> None:
+    with capture_logs() as told:
+        for hour in range(6):
+            out = RawLog(tmp_path, Clock(origin_ms=NOW_MS + hour * 3_600_000), max_bytes=40_000, keep_days=9999)
+            out.write(os.urandom(10_000).hex())
+            out.close()
     assert sum(path.stat().st_size for path in raw_files(tmp_path)) <= 40_000
     assert [path.name[9:11] for path in raw_files(tmp_path)] == ["03", "04", "05"]
-    assert "recording.removed" in capsys.readouterr().out
+    assert "recording.removed" in {line["event"] for line in told}
 
 
 def test_files_that_are_too_old_are_removed(tmp_path: Path) -> None:
@@ -107,14 +109,15 @@ def test_files_that_are_too_old_are_removed(tmp_path: Path) -> None:
     assert list(read_lines(tmp_path)) == ["new"]
 
 
-def test_a_disk_that_refuses_costs_lines_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_refuses_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "raw"
-    out = RawLog(folder, Clock(), max_bytes=10**9, keep_days=1)
-    folder.rmdir()
-    out.write("nowhere to go")
-    out.close()
+    with capture_logs() as told:
+        out = RawLog(folder, Clock(), max_bytes=10**9, keep_days=1)
+        folder.rmdir()
+        out.write("nowhere to go")
+        out.close()
     assert out.lost == 1
-    assert "recording.failed" in capsys.readouterr().out
+    assert "recording.failed" in {line["event"] for line in told}
 
 
 def test_lines_that_wait_too_long_are_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
