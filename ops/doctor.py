@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.environment import Environment
 from ops.status import read_status
@@ -17,8 +18,10 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
 from trading.domain.venue import MarketData, Venue
-from trading.notify.telegram import Telegram
 from trading.storage.home import Home
+
+if TYPE_CHECKING:
+    from trading.notify.telegram import Telegram
 
 MIN_DISK_GB = 2.0
 MIN_MEMORY_GB = 1.0

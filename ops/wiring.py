@@ -11,7 +11,6 @@ import structlog
 from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.llm.budget import Budget
-from ai_brain.llm.gemini import Gemini
 from ai_brain.paper_trading_engine import PaperEngine
 from ai_brain.senses.fear_greed import FearGreedIndex
 from ai_brain.senses.news_fetcher import NewsFetcher
@@ -232,6 +231,8 @@ async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) 
     key = setting.environment.gemini_api_key
     if key is None:
         return None
+    from ai_brain.llm.gemini import Gemini  # a second and 45 MB that a lab without a model does not need
+
     model = await stack.enter_async_context(Gemini(setting.settings.gemini, api_key=key))
     budget = Budget(setting.home.state / "model_budget.json", setting.settings.budget, clock)
     return HypothesisGenerator(model, budget, setting.settings.ideas, clock)
