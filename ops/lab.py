@@ -65,8 +65,8 @@ class Memory:
     started_ms: int
     has_library: bool = False
     """The published effects have been written into the repository."""
-    news_known_ms: int = 0
-    """Headlines known before this are on the senses' record."""
+    headlines_noted: set[tuple[str, int]] = field(default_factory=set)
+    """Title and date of the headlines of the last round, which are on the senses' record."""
     last: LastDecision | None = None
     live: CycleReport | None = None
     live_start_quote: float = 0.0

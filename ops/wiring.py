@@ -148,8 +148,8 @@ def check_fee(settings: LabSettings) -> None:
 def make_recorder(setting: Setting, clock: Clock, stack: AsyncExitStack) -> Recorder | None:
     """The raw record of what the exchange sends, where the settings want one; its folder must not stop the lab."""
     settings = setting.settings.recording
-    if not settings.enabled:
-        return None
+    if not settings.enabled or setting.settings.venue.exchange != TRADES_AT:
+        return None  # another exchange's candles are asked for, not streamed: there is no day to play back
     try:
         out = RawLog(setting.home.recordings, clock, max_bytes=int(settings.max_gb * 1e9), keep_days=settings.keep_days)
     except OSError as error:

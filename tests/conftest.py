@@ -38,3 +38,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path: Path) -> Home:
     """A lab's folders, empty."""
     return Home(tmp_path).make()
+
+
+SLOW_FIRST = (
+    "ops/test_demo.py",
+    "ops/test_service_survives.py",
+    "trading/simulator/test_bad_bars.py",
+    "ops/test_demo_download.py",
+    "ops/test_bad_input.py",
+    "trading/simulator/test_farm.py",
+    "ops/test_service.py",
+    "trading/funding/test_desk_crashes.py",
+)
+"""Files that take longest: begun last, one of them would keep a core busy while the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, the rest as they come."""
+    rank = {f"tests/{name}": place for place, name in enumerate(SLOW_FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))

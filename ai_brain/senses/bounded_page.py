@@ -57,13 +57,23 @@ async def read_page(
         raise DataProviderError(f"slower than {within_s:g} s") from error
 
 
+def shown(address: str) -> str:
+    """An address as it may be told: without what a person may have put into it to get in."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return "an address that is none"
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme}://{url.host}{port}{url.path}"[:200] if url.host else address[:80]
+
+
 async def _follow(http: httpx.AsyncClient, address: str, max_bytes: int, headers: Mapping[str, str]) -> Page:
     url = httpx.URL(address)
-    is_near = _is_near(url.host)
-    for _ in range(MOST_REDIRECTS + 1):
-        if url.scheme not in ("http", "https"):
-            raise DataProviderError(f"leads to {str(url)[:80]!r}: only http and https are read")
-        if _is_near(url.host) and not is_near:
+    is_near = await _is_near(url)
+    for hop in range(MOST_REDIRECTS + 1):
+        if url.scheme not in ("http", "https") or (url.port is not None and not 0 < url.port < 65_536):
+            raise DataProviderError(f"leads to {shown(str(url))}: only http and https are read")
+        if hop and not is_near and await _is_near(url):
             raise DataProviderError(f"leads from the open network to {url.host}: not followed")
         async with http.stream("GET", url, headers=headers) as answer:
             if answer.status_code not in REDIRECTS or "location" not in answer.headers:
@@ -86,14 +96,15 @@ async def _body(answer: httpx.Response, max_bytes: int) -> bytes:
             raise DataProviderError(f"packed as {packing}, and cannot be unpacked: {error}") from error
         if len(body) > max_bytes:
             raise DataProviderError(f"larger than {max_bytes} bytes")
+    if unpack is not None and not unpack.eof:
+        raise DataProviderError(f"packed as {packing}, and its end is missing")
     return bytes(body)
 
 
-def _is_near(host: str) -> bool:
-    """This machine, or a neighbour of it, by name or number."""
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
+async def _is_near(url: httpx.URL) -> bool:
+    """This machine, or a neighbour of it, by number or by what its name resolves to; a name that does not is not."""
     try:
-        return not ipaddress.ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return False
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, None)
+    except (OSError, UnicodeError):
+        return False  # it cannot be reached either
+    return any(not ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found)

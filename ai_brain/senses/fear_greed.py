@@ -5,12 +5,12 @@ in words. Context; it decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ai_brain.senses.bounded_page import read_page
+from ai_brain.senses.bounded_page import read_page, shown
 from ai_brain.senses.sentiment_settings import SentimentSettings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError
@@ -38,14 +38,14 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     value: Annotated[str, Field(pattern=r"^\d{1,3}$")]
-    value_classification: Annotated[str, Field(max_length=40)]
+    value_classification: Literal["Extreme Fear", "Fear", "Neutral", "Greed", "Extreme Greed"]
     timestamp: Annotated[str, Field(pattern=r"^\d{9,11}$")]
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    data: tuple[_Row, ...]
+    data: Annotated[tuple[_Row, ...], Field(max_length=10)]
 
 
 class FearGreedIndex:
@@ -83,14 +83,18 @@ class FearGreedIndex:
                 self._http, f"{address}?limit=2", max_bytes=MAX_BYTES, within_s=self._settings.timeout_s
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise DataProviderError(f"{address}: {type(error).__name__}: {error}") from error
+            raise DataProviderError(f"{shown(address)}: {type(error).__name__}: {error}") from error
         if page.status != httpx.codes.OK:
-            raise DataProviderError(f"{address}: status {page.status}")
+            raise DataProviderError(f"{shown(address)}: status {page.status}")
         for found in read_fear_greed(page.body, now_ms=self._clock.now_ms()):
             self._kept.setdefault(found.at_ms, found)
+        oldest_ms = self._clock.now_ms() - int(self._settings.max_age_h * 3_600_000)
+        self._kept = {ms: one for ms, one in self._kept.items() if ms >= oldest_ms}
         newest = self.as_of(self._clock.now_ms())
         if newest is None:
-            raise DataProviderError(f"{address}: no value of the last {self._settings.max_age_h:g} h in the answer")
+            raise DataProviderError(
+                f"{shown(address)}: no value of the last {self._settings.max_age_h:g} h in the answer"
+            )
         return newest
 
     def as_of(self, now_ms: int) -> FearGreed | None:
@@ -123,6 +127,5 @@ def read_fear_greed(body: bytes, *, now_ms: int) -> tuple[FearGreed, ...]:
             raise DataProviderError(f"value={value}: the index goes from 0 to 100")
         if at_ms > now_ms:
             raise DataProviderError(f"timestamp={iso(at_ms)}: of a day that has not begun")
-        words = "".join(sign for sign in row.value_classification if sign.isalpha() or sign == " ")
-        found.append(FearGreed(value, words, at_ms, now_ms))
+        found.append(FearGreed(value, row.value_classification, at_ms, now_ms))
     return tuple(found)

@@ -16,6 +16,7 @@ SHARED_MIN = 0.75
 HELD_MIN = 0.9
 """Words of the shorter title that the longer one has."""
 SHORTEST_HELD = 5
+MOST_WORDS = 40
 _WORD = re.compile(r"[\w$%]+(?:[.,]\d+)*")
 _EMPTY = frozenset(
     re.findall(
@@ -29,8 +30,8 @@ T = TypeVar("T")
 
 
 def words_of(title: str) -> frozenset[str]:
-    """A title's words that carry meaning, without case."""
-    return frozenset(_WORD.findall(title.casefold())) - _EMPTY
+    """A title's words that carry meaning, without case; of an endless one the first."""
+    return frozenset(_WORD.findall(title.casefold())[:MOST_WORDS]) - _EMPTY
 
 
 def is_near(one: frozenset[str], other: frozenset[str]) -> bool:

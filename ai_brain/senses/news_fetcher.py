@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import codecs
 import html
+import io
 import re
 from dataclasses import dataclass, field, replace
 from time import struct_time
@@ -18,7 +20,7 @@ import feedparser
 import httpx
 import structlog
 
-from ai_brain.senses.bounded_page import read_page
+from ai_brain.senses.bounded_page import read_page, shown
 from ai_brain.senses.near_duplicates import without_near_duplicates
 from ai_brain.senses.news_settings import NewsSettings
 from trading.domain.clock import Clock
@@ -32,8 +34,10 @@ MAX_BYTES = 2_000_000
 """Of one feed, unpacked; more is not read."""
 MAX_TITLE = 300
 """Letters of a headline kept."""
-MAX_ITEMS = 500
+MAX_ITEMS = 100
 """Newest items of one feed that are kept."""
+_CODES = ("utf-8", "utf-16", "utf-32", "ascii", "iso8859", "latin", "cp125", "koi8", "gb", "big5", "shift_jis", "euc")
+"""Beginnings of the codes that feeds are written in, by Python's names."""
 AT_ONCE = 6
 """Feeds asked at the same time."""
 AHEAD_MAX_MS = 24 * 3_600_000
@@ -117,7 +121,8 @@ class NewsFetcher:
                 return None
 
         reasons = await asyncio.gather(*(one(feed) for feed in self._settings.feeds))
-        failures = {feed: why for feed, why in zip(self._settings.feeds, reasons, strict=True) if why is not None}
+        told = zip(self._settings.feeds, reasons, strict=True)
+        failures = {shown(feed): why for feed, why in told if why is not None}
         now_ms = self._clock.now_ms()
         headlines, refused = self.as_of(now_ms), self._refused(now_ms)
         log.info(
@@ -170,8 +175,9 @@ class NewsFetcher:
         """The headline with the time it was first read, which reading it again does not change."""
         key = (headline.title.casefold(), headline.published_ms)
         first_ms = self._first_read_ms.setdefault(key, headline.known_ms)
-        while len(self._first_read_ms) > _REMEMBERED:
-            self._first_read_ms.pop(next(iter(self._first_read_ms)))
+        if len(self._first_read_ms) > _REMEMBERED:
+            kept = {(h.title.casefold(), h.published_ms) for feed in self._kept.values() for h in feed.headlines}
+            self._first_read_ms = {k: ms for k, ms in self._first_read_ms.items() if k in kept or k == key}
         return replace(headline, known_ms=first_ms)
 
     def _refused(self, now_ms: int) -> dict[str, int]:
@@ -180,7 +186,7 @@ class NewsFetcher:
         for feed, kept in self._kept.items():
             ahead = sum(headline.published_ms > now_ms for headline in kept.headlines)
             if kept.refused + ahead:
-                found[feed] = kept.refused + ahead
+                found[shown(feed)] = kept.refused + ahead
         return found
 
 
@@ -193,28 +199,53 @@ def read_feed(body: bytes, *, feed: str, known_ms: int) -> Feed:
         known_ms: When it was read, UTC milliseconds; an item dated more than `AHEAD_MAX_MS` later is refused.
 
     Raises:
-        DataProviderError: not a feed, or one that declares entities.
+        DataProviderError: not a feed, one that declares entities, or one in a code that could hide them.
     """
-    if re.search(rb"<!ENTITY", body.replace(b"\0", b""), re.IGNORECASE):
-        raise DataProviderError("declares entities, which a feed has no use for and a bomb has: not read")
-    parsed = feedparser.parse(body)
+    _refuse_bombs(body)
+    try:
+        parsed = feedparser.parse(io.BytesIO(body))  # bytes alone it would take for the name of a file, too
+    except Exception as error:  # whatever a stranger's document does to the parser, it does to this feed alone
+        raise DataProviderError(f"cannot be parsed: {type(error).__name__}") from error
     if not parsed.entries and (parsed.bozo or not parsed.get("version")):
-        raise DataProviderError(f"not a feed: {parsed.get('bozo_exception', 'no feed format recognised')}")
+        raise DataProviderError(f"not a feed: {str(parsed.get('bozo_exception', 'no feed format recognised'))[:200]}")
     source = _clean(str(parsed.feed.get("title", ""))) or httpx.URL(feed).host
     found = list[Headline]()
     for entry in parsed.entries:
-        title = _clean(str(entry.get("title", "")))
-        stamp = entry.get("published_parsed" if "published_parsed" in entry else "updated_parsed")
-        if title and isinstance(stamp, struct_time):
-            published_ms = calendar.timegm(stamp) * 1000
-            if 0 < published_ms <= known_ms + AHEAD_MAX_MS:
-                found.append(Headline(title, source, published_ms, str(entry.get("link", "")), known_ms))
+        title, published_ms = _clean(str(entry.get("title", ""))), _published_ms(entry)
+        if title and published_ms is not None and 0 < published_ms <= known_ms + AHEAD_MAX_MS:
+            found.append(Headline(title, source, published_ms, str(entry.get("link", "")), known_ms))
     newest = sorted(found, key=lambda headline: -headline.published_ms)[:MAX_ITEMS]
     return Feed(tuple(newest), len(parsed.entries) - len(found))
 
 
+def _refuse_bombs(body: bytes) -> None:
+    """Entities are refused in every code they can be seen in, and the codes they can be hidden in too.
+
+    Raises:
+        DataProviderError: it declares entities, or names a code that no feed needs.
+    """
+    if re.search(rb"<!ENTITY", body.replace(b"\0", b""), re.IGNORECASE):
+        raise DataProviderError("declares entities, which a feed has no use for and a bomb has: not read")
+    named = re.search(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.\-]{1,40})""", body[:2000].replace(b"\0", b""))
+    try:
+        code = "utf-8" if named is None else codecs.lookup(named[1].decode("ascii")).name
+    except LookupError:
+        code = "utf-8"  # the parser does not know it either, and guesses
+    if body[:4] == b"\x4c\x6f\xa7\x94" or not code.startswith(_CODES):
+        raise DataProviderError(f"is written in {code}, which no feed needs: not read")
+
+
+def _published_ms(entry: feedparser.FeedParserDict) -> int | None:
+    """When an item says it was published; None: it does not, or at a time that is none."""
+    stamp = entry.get("published_parsed" if "published_parsed" in entry else "updated_parsed")
+    try:
+        return calendar.timegm(stamp) * 1000 if isinstance(stamp, struct_time) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _clean(text: str) -> str:
-    """One line, no markup, no control signs, not endless."""
-    without_tags = html.unescape(re.sub(r"<[^>]*>", " ", text))
+    """One line, no markup, no control signs, not endless; what is far too long is cut before it is looked at."""
+    without_tags = html.unescape(re.sub(r"<[^<>]*>", " ", text[: 20 * MAX_TITLE]))
     printable = "".join(sign if sign.isprintable() else " " for sign in without_tags)
     return " ".join(printable.split())[:MAX_TITLE]

@@ -16,7 +16,7 @@ from statistics import median
 import httpx
 import structlog
 
-from ai_brain.senses.bounded_page import read_page
+from ai_brain.senses.bounded_page import read_page, shown
 from ai_brain.senses.onchain_pages import (
     MEMPOOL,
     Reading,
@@ -114,9 +114,9 @@ class OnChainMonitor:
         try:
             await work()
         except DataProviderError as error:
-            failures[address] = str(error)
+            failures[shown(address)] = str(error)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            failures[address] = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            failures[shown(address)] = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
     async def _plain(self, address: str, parse: Parse) -> None:
         """One page, one set of readings."""

@@ -73,7 +73,7 @@ def read_transfers(body: bytes, newest: NewestBlock, least_btc: float) -> Transf
         if block["hash"] != newest.hash:
             raise DataProviderError(f"hash={block['hash']!r:.80}: another block was asked for")
         sums = [sum(_satoshi(out["value"]) for out in transaction["out"]) * SATOSHI for transaction in block["tx"][1:]]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DataProviderError(f"block {newest.hash[:12]}: {type(error).__name__}: {str(error)[:80]}") from error
     large = [amount for amount in sums if amount >= least_btc]
     return Transfers(len(sums), len(large), sum(large))

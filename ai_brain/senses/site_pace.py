@@ -39,5 +39,5 @@ class SitePace:
 
     def stay_away(self, host: str, retry_after: str) -> None:
         """Note that a site refused, and its `Retry-After` in seconds; a date or nothing there means a minute."""
-        asked_s = float(retry_after) if retry_after.strip().isdigit() else USUAL_AWAY_S
+        asked_s = float(retry_after) if retry_after.strip().isdecimal() else USUAL_AWAY_S
         self._away_s[host] = self._clock.real_s() + min(asked_s, LONGEST_AWAY_S)

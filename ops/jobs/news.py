@@ -19,10 +19,12 @@ async def run(lab: Lab) -> None:
     now_ms = lab.clock.now_ms()
     facts = {"headlines": len(news.headlines), "failures": dict(news.failures), "refused": dict(news.refused)}
     lab.tell("news.fetched", facts)
-    for headline in (headline for headline in news.headlines if headline.known_ms >= lab.memory.news_known_ms):
+    now_told = {(headline.title, headline.published_ms): headline for headline in news.headlines}
+    for key in sorted(now_told.keys() - lab.memory.headlines_noted):
+        headline = now_told[key]
         told = {"title": headline.title, "source": headline.source}
         lab.senses.note("news", at_ms=headline.published_ms, known_ms=headline.known_ms, facts=told)
-    lab.memory.news_known_ms = max([lab.memory.news_known_ms, *(h.known_ms + 1 for h in news.headlines)])
+    lab.memory.headlines_noted = set(now_told)
     if (found := tone_now(lab)) is not None:
         numbers = {"mean": found.mean, "standard_error": found.standard_error, "n": found.headlines}
         lab.senses.note("sentiment", at_ms=found.at_ms, known_ms=now_ms, facts={**numbers, "source": found.source})

@@ -80,17 +80,22 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
 def senses_told(lab: Lab) -> list[str]:
     """How the news sounds and what Fear & Greed says, as of now, a line each; a sense that is off or silent says so."""
     settings, now_ms = lab.settings, lab.clock.now_ms()
-    found = tone_now(lab)
-    index = lab.fear_greed.as_of(now_ms)
+    found, index = tone_now(lab), lab.fear_greed.as_of(now_ms)
     is_asked = settings.sentiment.enabled and settings.sentiment.fear_greed_url is not None
-    silent = "not known today" if is_asked else "off"
-    return [
-        f"headlines: {found.in_words} ({found.source})" if found is not None else "headlines: off",
-        f"Fear & Greed: {index.value} of 100, {index.words}, of {iso(index.at_ms)[:10]} ({index.source})"
-        if index is not None
-        else f"Fear & Greed: {silent}",
-        *([] if settings.onchain.enabled else ["the chain: off"]),
-    ]
+    lines = ["the tone of headlines: off"]
+    if found is not None:
+        lines = [f"the tone of headlines: {found.in_words}, the newest of {iso(found.at_ms)} ({found.source})"]
+    if index is not None:
+        lines.append(f"Fear & Greed: {index.value} of 100, {index.words}, of {iso(index.at_ms)[:10]} ({index.source})")
+    else:
+        lines.append(f"Fear & Greed: {'not known today' if is_asked else 'off'}")
+    if not settings.news.enabled:
+        lines.append("headlines: off")
+    if not settings.onchain.enabled:
+        lines.append("the chain: off")
+    elif not lab.onchain.fresh():
+        lines.append("the chain: not known now")
+    return lines
 
 
 def provable(lab: Lab) -> str:

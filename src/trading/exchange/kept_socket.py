@@ -87,7 +87,8 @@ class KeptSocket:
             if left_s <= 0:
                 log.warning("stream.silent", connection=self.plan.name, silent_s=round(patience_s, 1))
                 self._dial.drop(self.plan)
-                return
+                self._heard_s = self._dial.clock.real_s()  # still there then: a handshake that was under way
+                continue
             if await self._dial.clock.real_wait_s(stopped, left_s):
                 return
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import httpx
@@ -228,6 +230,9 @@ async def test_a_headline_is_known_from_when_the_lab_read_it_and_in_no_earlier_v
         (["http://10.0.0.5/feed"], "not followed"),
         (["http://localhost/feed"], "not followed"),
         (["https://[::1]/feed"], "not followed"),
+        (["http://2130706433/feed"], "not followed"),
+        (["http://0/feed"], "not followed"),
+        (["http://8.8.8.8:99999/feed"], "only http and https"),
         (["ftp://feeds.example/feed"], "only http and https"),
         (["https://b.example/"] * 6, "redirected more than"),
     ],
@@ -240,7 +245,77 @@ async def test_a_redirect_leads_nowhere_it_may_not(hops, why):
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         with pytest.raises(DataProviderError, match=why):
-            await read_page(http, "https://feeds.example/feed", max_bytes=1000, within_s=5.0)
+            await read_page(http, "https://9.9.9.9/feed", max_bytes=1000, within_s=5.0)
+
+
+async def test_a_body_that_ends_before_its_packing_does_is_no_page():
+    whole = gzip.compress(os.urandom(2000))
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=Cut(whole[:900]))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        with pytest.raises(DataProviderError, match="its end is missing"):
+            await read_page(http, "https://9.9.9.9/feed", max_bytes=5000, within_s=5.0)
+
+
+class Cut(httpx.AsyncByteStream):
+    def __init__(self, part: bytes) -> None:
+        self.part = part
+
+    async def __aiter__(self):
+        yield self.part
+
+
+def item(title: str, date: str = "Tue, 14 Nov 2023 22:13:20 GMT") -> str:
+    return f"<item><title>{title}</title><pubDate>{date}</pubDate></item>"
+
+
+def rss(*items: str, code: str = "utf-8") -> bytes:
+    text = f'<?xml version="1.0" encoding="{code}"?><rss version="2.0"><channel><title>T</title>{"".join(items)}'
+    return f"{text}</channel></rss>".encode(code)
+
+
+def test_a_body_is_never_taken_for_the_name_of_a_file(tmp_path):
+    secret = tmp_path / "secret.xml"
+    secret.write_bytes(rss(item("of this machine")))
+    with pytest.raises(DataProviderError, match="not a feed"):
+        read_feed(str(secret).encode(), feed="https://x.invalid/", known_ms=START_MS)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        item("too early", "0000-00-00T00:00:00Z"),
+        item("no year", "0001-01-01T00:00:00+01:00"),
+        item("too late", "9999-12-31T23:59:59-24:00"),
+        item("&amp;#" + "9" * 400 + ";", "never"),
+    ],
+)
+def test_an_item_that_makes_no_sense_costs_itself_alone(bad):
+    found = read_feed(rss(bad, item("good")), feed="https://x.invalid/", known_ms=START_MS)
+    assert ([h.title for h in found.headlines], found.refused) == (["good"], 1)
+
+
+def test_a_title_made_to_be_slow_is_cut_before_it_is_looked_at():
+    began = Clock().real_s()
+    found = read_feed(
+        rss(item(f"<![CDATA[{'<' * 60_000}]]>"), item("good")), feed="https://x.invalid/", known_ms=START_MS
+    )
+    assert Clock().real_s() - began < 2.0
+    assert "good" in [h.title for h in found.headlines]
+
+
+@pytest.mark.parametrize("code", ["utf-7", "cp037", "unicode_escape"])
+def test_a_code_that_can_hide_a_bomb_is_not_read(code):
+    with pytest.raises(DataProviderError, match="which no feed needs"):
+        read_feed(rss(item("good"), code=code), feed="https://x.invalid/", known_ms=START_MS)
+
+
+async def test_an_address_with_a_password_in_it_is_told_without(clock):
+    async with NewsFetcher(NewsSettings(feeds=("http://me:secretpw@127.0.0.1:9/f.xml?token=abcd",)), clock) as fetcher:
+        (address,) = (await fetcher.fetch()).failures
+    assert address == "http://127.0.0.1:9/f.xml"
 
 
 @given(st.lists(st.text(max_size=40), max_size=12))

@@ -132,6 +132,7 @@ async def test_fear_and_greed_is_known_from_when_it_was_read_and_stale_after_two
         (b'{"data": [{"value": "540", "value_classification": "Neutral", "timestamp": "1699920000"}]}', "0 to 100"),
         (b'{"data": [{"value": "54", "value_classification": "Neutral", "timestamp": "1999920000"}]}', "not begun"),
         (b'{"data": []}', "no value of the last"),
+        (b'{"data": [{"value": "5", "value_classification": "Obey", "timestamp": "1699920000"}]}', "Extreme Fear"),
     ],
 )
 async def test_an_index_that_makes_no_sense_is_a_reason_and_no_value(body: bytes, why: str) -> None:
@@ -147,11 +148,10 @@ async def test_an_index_that_makes_no_sense_is_a_reason_and_no_value(body: bytes
 
 def test_values_of_several_days_are_read_with_the_moment_they_were_read() -> None:
     rows = [
-        {"value": str(v), "value_classification": "<b>Fear", "timestamp": str(1_699_920_000 - 86_400 * v)}
-        for v in (1, 2)
+        {"value": str(v), "value_classification": "Fear", "timestamp": str(1_699_920_000 - 86_400 * v)} for v in (1, 2)
     ]
     found = read_fear_greed(json.dumps({"data": rows}).encode(), now_ms=NOW_MS)
-    assert [(one.value, one.words, one.known_ms) for one in found] == [(1, "bFear", NOW_MS), (2, "bFear", NOW_MS)]
+    assert [(one.value, one.words, one.known_ms) for one in found] == [(1, "Fear", NOW_MS), (2, "Fear", NOW_MS)]
 
 
 def test_the_record_keeps_what_was_known_when_and_stays_small(tmp_path: Path) -> None:
