@@ -20,7 +20,7 @@ from trading.market.archive_files import ArchiveFile, candle_files
 from trading.market.archive_rows import candles_of
 from trading.market.gap_ledger import NOT_KNOWN, Listing
 from trading.market.history_books import Source, SourceBook, gaps_file, source_of, sources_file
-from trading.market.history_intake import Intake, Report, Stretch, Told
+from trading.market.history_intake import Intake, Report, Stretch, Told, closed_until
 from trading.market.history_mend import mend
 from trading.market.history_pages import PageReader, Pages
 from trading.market.series import Series
@@ -124,7 +124,7 @@ class HistoryFetch:
         """What has closed since the last candle held."""
         want = intake.want
         interval_ms = INTERVAL_MS[want.interval]
-        end_ms = min(want.end_ms, self.clock.now_ms() // interval_ms * interval_ms)
+        end_ms = min(want.end_ms, closed_until(self.clock, interval_ms))
         months = self.store.months(intake.series, want.symbol, want.interval).values()
         held = [month.end_ms for month in months if want.start_ms < month.end_ms and month.start_ms < end_ms]
         start_ms = max(held, default=want.start_ms)

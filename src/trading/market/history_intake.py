@@ -17,6 +17,8 @@ from trading.market.series import Series
 from trading.market.store import Saved, TapeStore
 from trading.market.store_months import Revision
 
+CLOSED_AFTER_MS = 5_000
+"""After the end of a candle until every page has it as closed; one asked for sooner would look like a hole."""
 FLUSH_S = 1.0
 """Pages are put on the shelf together, at least so often: a kill loses no more than this much of work."""
 
@@ -122,6 +124,11 @@ class Intake:
             await self.save(joined(waiting))
         self.report.paged += total
         return total
+
+
+def closed_until(clock: Clock, interval_ms: int) -> int:
+    """The end of the newest candle that has surely closed, UTC milliseconds."""
+    return (clock.now_ms() - CLOSED_AFTER_MS) // interval_ms * interval_ms
 
 
 def joined(parts: Sequence[Columns]) -> Columns:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trading.domain.market import INTERVAL_MS
 from trading.market.gap_ledger import NOT_KNOWN, Cause, Hole, Listing, Witness, holes_in, missing
 from trading.market.history_books import GapLedger, read_ledger, write_ledger
-from trading.market.history_intake import Intake, joined
+from trading.market.history_intake import Intake, closed_until, joined
 from trading.market.history_pages import PageReader
 from trading.market.parquet import Columns
 
@@ -32,7 +32,7 @@ async def mend(intake: Intake, reader: PageReader, path: Path, *, listing: Listi
     """
     before, want = read_ledger(path), intake.want
     interval_ms = INTERVAL_MS[want.interval]
-    now_ms = intake.clock.now_ms() // interval_ms * interval_ms
+    now_ms = closed_until(intake.clock, interval_ms)
     start_ms = min(want.start_ms, before.start_ms) if before else want.start_ms
     end_ms = max(min(want.end_ms, now_ms), before.end_ms if before else 0)
     candles = await asyncio.to_thread(outline, intake)

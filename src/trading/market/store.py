@@ -260,12 +260,14 @@ class TapeStore:
         data = read_json(folder / "manifest.json", schema=SCHEMA)
         months = data.get("months") if data else {}
         try:
-            return {name: Month.model_validate(month) for name, month in dict(months or {}).items()}  # type: ignore[call-overload]
+            found = {name: Month.model_validate(month) for name, month in dict(months or {}).items()}  # type: ignore[call-overload]
         except (ValidationError, TypeError, ValueError) as error:
             kept = set_aside(folder / "manifest.json")
             raise DataProviderError(
                 f"{folder}: the manifest makes no sense; set aside as {kept.name}; {_FETCH}"
             ) from error
+        # A file is written before the manifest names it: one that is not there was damaged and set aside.
+        return {name: month for name, month in found.items() if (folder / month.file).exists()}
 
     def _funding_file(self, symbol: str) -> Path:
         return self.root / Series.PERP / symbol / "funding.parquet"

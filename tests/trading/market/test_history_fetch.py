@@ -179,6 +179,19 @@ async def test_a_shelf_that_was_cleared_is_filled_again_whatever_the_sources_say
         assert at.shelf() == calm
 
 
+async def test_a_damaged_month_is_set_aside_and_the_next_fetch_brings_it_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as at:
+        at.fill()
+        await at.fetch()
+        calm = at.shelf()
+        month = next((tmp_path / "spot").rglob("2024-01-*.parquet"))
+        month.write_bytes((tmp_path / "spot").rglob("2024-02-*.parquet").__next__().read_bytes())
+        with pytest.raises(DataProviderError, match="does not match its hash; set aside"):
+            at.held()
+        assert (await at.fetch()).files == 1
+        assert {name: held for name, held in at.shelf().items() if ".bad-" not in name} == calm
+
+
 async def test_what_the_archive_lost_comes_from_the_pages_and_what_neither_has_is_a_halt(tmp_path: Path) -> None:
     halted = tape((100.0 + np.arange(63 * 24 + 1) % 11).tolist(), drop=range(200, 206))
     async with world(tmp_path, pages=halted) as at:
