@@ -1,9 +1,10 @@
 """The store copied into a PostgreSQL or TimescaleDB database, for those who ask it in SQL. The only file that knows
 psycopg.
 
-Tables: `lab_candles`, `lab_settlements`, and `lab_candle_revisions` with what a candle was before the store had it
-otherwise; `lab_copied` says which month is there in which version. With the extension `timescaledb` in the database the
-candles are a hypertable by time. A month goes in by COPY and one transaction: it is there whole or not at all.
+Tables: `lab_candles`, `lab_settlements`, and `lab_candle_revisions`, `lab_settlement_revisions` with what was there
+before the store had it otherwise; `lab_copied` says which month is there in which version. With the extension
+`timescaledb` in the database the candles are a hypertable by time. A month goes in by COPY and one transaction: it is
+there whole or not at all.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS lab_candle_revisions (
 CREATE TABLE IF NOT EXISTS lab_settlements (
     symbol text NOT NULL, settled_at timestamptz NOT NULL, rate double precision NOT NULL,
     mark_price double precision, PRIMARY KEY (symbol, settled_at));
+CREATE TABLE IF NOT EXISTS lab_settlement_revisions (
+    symbol text NOT NULL, settled_at timestamptz NOT NULL, rate double precision NOT NULL,
+    mark_price double precision, replaced_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE IF NOT EXISTS lab_copied (
     series text NOT NULL, symbol text NOT NULL, interval text NOT NULL, month text NOT NULL, sha256 text NOT NULL,
     PRIMARY KEY (series, symbol, interval, month));
@@ -54,6 +58,19 @@ INSERT INTO lab_candles ({_NAMES}) SELECT {_NAMES} FROM new_candles
 ON CONFLICT (series, symbol, interval, open_time) DO UPDATE SET {_TAKEN}
 """  # noqa: S608 - our own names
 
+PUT_RATES_ASIDE = """
+INSERT INTO lab_settlement_revisions (symbol, settled_at, rate, mark_price)
+SELECT held.* FROM lab_settlements held JOIN new_settlements new USING (symbol, settled_at) WHERE held.rate <> new.rate
+"""
+TAKE_RATES = """
+INSERT INTO lab_settlements
+SELECT new.* FROM new_settlements new LEFT JOIN lab_settlements held USING (symbol, settled_at)
+WHERE held.symbol IS NULL OR held.rate <> new.rate
+    OR (new.mark_price IS NOT NULL AND held.mark_price IS DISTINCT FROM new.mark_price)
+ON CONFLICT (symbol, settled_at) DO UPDATE
+SET rate = excluded.rate, mark_price = coalesce(excluded.mark_price, lab_settlements.mark_price)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Copied:
@@ -64,7 +81,7 @@ class Copied:
     """That were not there, or otherwise."""
     rows: int
     revised: int
-    """Rows that were there with other numbers; these are in `lab_candle_revisions`."""
+    """Rows that were there with other numbers; these are in `lab_candle_revisions`, `lab_settlement_revisions`."""
 
 
 class DatabaseCopy:
@@ -136,21 +153,16 @@ class DatabaseCopy:
         return int(revised)
 
     def _settlements(self, store: TapeStore, symbol: str) -> Copied:
-        last = self._connection.execute(
-            "SELECT count(*), max(settled_at) FROM lab_settlements WHERE symbol = %s", (symbol,)
-        ).fetchone()
         held = store.funding(symbol, -1, 2**62)
-        if last[0] == len(held.time_ms) and len(held.time_ms) and last[1] == as_datetime(int(held.time_ms[-1])):
-            return Copied(f"{Series.PERP}/{symbol}/funding", 0, 0, 0)
         with self._connection.transaction(), self._connection.cursor() as cursor:
-            marks = (None if mark != mark else mark for mark in held.mark_price.tolist())
-            rows = zip(held.time_ms.tolist(), held.rate.tolist(), marks, strict=True)
-            cursor.executemany(
-                "INSERT INTO lab_settlements VALUES (%s, %s, %s, %s) ON CONFLICT (symbol, settled_at) DO UPDATE "
-                "SET rate = excluded.rate, mark_price = coalesce(excluded.mark_price, lab_settlements.mark_price)",
-                [(symbol, as_datetime(ms), rate, mark) for ms, rate, mark in rows],
-            )
-        return Copied(f"{Series.PERP}/{symbol}/funding", 0, len(held.time_ms) - int(last[0]), 0)
+            cursor.execute("CREATE TEMP TABLE new_settlements (LIKE lab_settlements) ON COMMIT DROP")
+            with cursor.copy("COPY new_settlements FROM STDIN") as copy:
+                columns = (held.time_ms.tolist(), held.rate.tolist(), held.mark_price.tolist())
+                for ms, rate, mark in zip(*columns, strict=True):
+                    copy.write_row((symbol, as_datetime(ms), rate, None if mark != mark else mark))
+            revised = cursor.execute(PUT_RATES_ASIDE).rowcount
+            rows = cursor.execute(TAKE_RATES).rowcount
+        return Copied(f"{Series.PERP}/{symbol}/funding", 0, int(rows), int(revised))
 
 
 @contextmanager

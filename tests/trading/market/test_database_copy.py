@@ -81,6 +81,23 @@ def test_what_comes_later_follows_and_what_the_database_had_otherwise_is_put_asi
     assert {row[0] for row in rows("SELECT close FROM lab_candle_revisions")} == {999.0}
 
 
+def test_a_settlement_that_the_store_has_otherwise_now_follows_and_the_old_rate_is_put_aside(  # type: ignore[no-untyped-def]
+    address: str, rows, store: TapeStore
+):
+    times = START_MS + 8 * HOUR_MS * np.arange(1, 3)
+    with open_database(address) as database:
+        list(database.bring_up(store))
+        store.settle_over("BTCUSDT", Funding(times, np.array([1e-4, 3e-4]), np.array([np.nan, np.nan])))
+        store.settle("BTCUSDT", Funding(times[1:], np.array([3e-4]), np.array([100.75])))
+        done = {one.name: one for one in database.bring_up(store)}["perp/BTCUSDT/funding"]
+        assert (done.rows, done.revised) == (1, 1)
+        assert sum(one.rows for one in database.bring_up(store)) == 0
+    assert rows("SELECT rate, mark_price FROM lab_settlements ORDER BY settled_at") == [
+        (1e-4, 100.5), (3e-4, 100.75), (-1e-4, 101.0)
+    ]  # fmt: skip
+    assert rows("SELECT rate, mark_price FROM lab_settlement_revisions") == [(2e-4, None)]
+
+
 def test_a_copy_that_is_cut_off_leaves_whole_months_and_is_completed(address: str, rows, store: TapeStore):  # type: ignore[no-untyped-def]
     with open_database(address) as database:
         next(database.bring_up(store))
