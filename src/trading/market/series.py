@@ -35,7 +35,7 @@ class Series(StrEnum):
 CANDLE = ("open_time", *PRICES)
 VOLUME = "volume"
 OPTIONAL = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
-"""Columns of traded candles that some sources have."""
+"""Columns of traded candles that some sources have; nan where a candle came from one that has not."""
 
 
 def check_columns(columns: Columns, series: Series, interval: str, where: str) -> None:
@@ -70,7 +70,10 @@ def check_columns(columns: Columns, series: Series, interval: str, where: str) -
     for name in (VOLUME, *OPTIONAL):
         if name in columns:
             largest = LARGEST_VOLUME_BASE * (1.0 if name == VOLUME else HIGHEST_PRICE)
-            _refuse(~((columns[name] >= 0) & (columns[name] <= largest)), columns, name, where, "not an amount")
+            bad = ~((columns[name] >= 0) & (columns[name] <= largest))
+            if name in OPTIONAL:
+                bad &= ~np.isnan(columns[name])
+            _refuse(bad, columns, name, where, "not an amount")
 
 
 def _refuse(bad: np.typing.NDArray[np.bool_], columns: Columns, name: str, where: str, why: str) -> None:

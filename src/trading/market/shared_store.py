@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trading.domain.errors import DataProviderError
+from trading.domain.market import INTERVAL_MS
 from trading.market.importers import read_funding
 from trading.market.object_storage import Bucket, ChangedBehindError, Held
 from trading.market.series import Series
@@ -92,10 +93,14 @@ class SharedStore:
         new = {name: month for name, month in mine.items() if shared.get(name, month).sha256 != month.sha256}
         new |= {name: month for name, month in mine.items() if name not in shared}
         for month in new.values():
-            content = (self._store.root.joinpath(*key) / month.file).read_bytes()
+            try:
+                content = (self._store.root.joinpath(*key) / month.file).read_bytes()
+            except FileNotFoundError as error:
+                raise ChangedBehindError(f"{folder}/{month.file}: replaced on this machine meanwhile") from error
             self._bucket.put(f"{folder}/{month.file}", content, over=None, always=True)
         if new:
-            months = {name: mine[name].model_dump() for name in sorted(mine)}
+            # A month that is shared and was damaged here since stays shared.
+            months = {name: month.model_dump() for name, month in sorted((shared | mine).items())}
             text = json.dumps({"schema": SCHEMA, "months": months}, indent=2)
             self._bucket.put(f"{folder}/{MANIFEST}", text.encode() + b"\n", over=there)
             for name in new.keys() & shared.keys():
@@ -136,7 +141,7 @@ class SharedStore:
 def _keys_in(names: list[str]) -> set[Key]:
     parts = (name.split("/") for name in names if name.endswith(f"/{MANIFEST}"))
     known = {series.value for series in Series}
-    return {(Series(p[0]), p[1], p[2]) for p in parts if len(p) == 4 and p[0] in known}
+    return {(Series(p[0]), p[1], p[2]) for p in parts if len(p) == 4 and p[0] in known and p[2] in INTERVAL_MS}
 
 
 def _months(held: Held | None, where: str) -> dict[str, Month]:

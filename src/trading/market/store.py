@@ -28,7 +28,7 @@ from trading.market.store_funding import merge_settlements, note_revisions
 from trading.market.store_months import Month, Revision, by_month, merge, read_month, write_month
 from trading.market.tape import Funding, Origin, Tape
 from trading.storage.files import read_json, set_aside, write_json
-from trading.storage.lock import waiting_lock
+from trading.storage.lock import reading_lock, waiting_lock
 
 SCHEMA = 1
 _FETCH = "run `./lab history fetch`"
@@ -131,12 +131,13 @@ class TapeStore:
                     mixed = held is not None and held.origin != origin
                     months[name] = write_month(folder, name, merged.columns, "downloaded" if mixed else origin)
                     stale += [held.file] if held and held.file != months[name].file else []
+            # Before the manifest: what it no longer names is found nowhere else afterwards.
+            note_revisions(folder / "revisions.jsonl", revised)
             write_json(
                 folder / "manifest.json", {"months": {k: months[k].model_dump() for k in sorted(months)}}, schema=SCHEMA
             )
             for file in stale:
                 (folder / file).unlink(missing_ok=True)
-            note_revisions(folder / "revisions.jsonl", revised)
         return Saved(added, len(columns["open_time"]) - added - len(revised), 0, tuple(revised))
 
     def series(
@@ -148,17 +149,20 @@ class TapeStore:
             DataProviderError: nothing is held of the stretch; a file does not match its hash.
         """
         folder = self._folder(series, symbol, interval)
-        months = [
-            month
-            for month in self._manifest(folder).values()
-            if (start_ms is None or month.end_ms > start_ms) and (end_ms is None or month.start_ms < end_ms)
-        ]
+        # A writer removes the file that it replaced: without the lock a month could be gone before it is read.
+        with reading_lock(folder / ".lock"):
+            held = self._manifest(folder)
+            months = [
+                month
+                for month in held.values()
+                if (start_ms is None or month.end_ms > start_ms) and (end_ms is None or month.start_ms < end_ms)
+            ]
+            columns = _in_one(folder, sorted(months, key=lambda month: month.start_ms)) if months else {}
         if not months:
-            have = ", ".join(f"{iso(h.start_ms)}..{iso(h.end_ms)}" for h in self._holdings_of(folder)) or "none"
+            have = ", ".join(f"{iso(h.start_ms)}..{iso(h.end_ms)}" for h in _holding(folder, held)) or "none"
             raise DataProviderError(
                 f"store {series} {symbol} {interval}: no bars in that stretch, held are {have}; {_FETCH}"
             )
-        columns = _in_one(folder, sorted(months, key=lambda month: month.start_ms))
         times = columns["open_time"]
         low = 0 if start_ms is None else int(np.searchsorted(times, start_ms))
         high = len(times) if end_ms is None else int(np.searchsorted(times, end_ms))
@@ -192,7 +196,9 @@ class TapeStore:
 
     def months(self, series: Series, symbol: str, interval: str) -> dict[str, Month]:
         """The months held of a series, by name (`2024-01`); empty: none."""
-        return self._manifest(self._folder(series, symbol, interval))
+        folder = self._folder(series, symbol, interval)
+        with reading_lock(folder / ".lock"):
+            return self._manifest(folder)
 
     def revisions(self, series: Series, symbol: str, interval: str) -> list[Revision]:
         """Candles that came again with other numbers, in the order they came."""
@@ -223,7 +229,8 @@ class TapeStore:
     def holdings(self) -> list[Holding]:
         """What the shelf has, by series, symbol and interval."""
         found = sorted(self.root.glob("*/*/*/manifest.json"))
-        return [holding for path in found for holding in self._holdings_of(path.parent)]
+        folders = (path.parent for path in found)
+        return [one for folder in folders for one in _holding(folder, self.months(*_key_of(folder)))]
 
     def _folder(self, series: Series, symbol: str, interval: str) -> Path:
         return self.root / series / symbol / interval
@@ -238,23 +245,6 @@ class TapeStore:
         if interval not in INTERVAL_MS or not shorter:
             raise DataProviderError(f"store {series} {symbol} {interval}: not held in {self.root}; {_FETCH}")
         return shorter[0]
-
-    def _holdings_of(self, folder: Path) -> list[Holding]:
-        months = list(self._manifest(folder).values())
-        if not months:
-            return []
-        series, symbol, interval = folder.parts[-3:]
-        return [
-            Holding(
-                Series(series),
-                symbol,
-                interval,
-                sum(month.bars for month in months),
-                min(month.start_ms for month in months),
-                max(month.end_ms for month in months),
-                tuple(sorted({month.origin for month in months})),
-            )
-        ]
 
     def _manifest(self, folder: Path) -> dict[str, Month]:
         data = read_json(folder / "manifest.json", schema=SCHEMA)
@@ -271,6 +261,26 @@ class TapeStore:
 
     def _funding_file(self, symbol: str) -> Path:
         return self.root / Series.PERP / symbol / "funding.parquet"
+
+
+def _key_of(folder: Path) -> tuple[Series, str, str]:
+    series, symbol, interval = folder.parts[-3:]
+    return Series(series), symbol, interval
+
+
+def _holding(folder: Path, held: dict[str, Month]) -> list[Holding]:
+    months = list(held.values())
+    if not months:
+        return []
+    return [
+        Holding(
+            *_key_of(folder),
+            sum(month.bars for month in months),
+            min(month.start_ms for month in months),
+            max(month.end_ms for month in months),
+            tuple(sorted({month.origin for month in months})),
+        )
+    ]
 
 
 def _in_one(folder: Path, months: Sequence[Month]) -> Columns:

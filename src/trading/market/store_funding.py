@@ -41,14 +41,15 @@ def merge_settlements(path: Path, offered: Funding, *, offered_counts: bool) -> 
         order = np.argsort(times)
         rates = np.concatenate([first.rate, second.rate[fresh]])[order]
         merged = Funding(times[order], rates, np.concatenate([marks, second.mark_price[fresh]])[order])
-        if not is_same(merged, held):
-            columns = (merged.time_ms, merged.rate, merged.mark_price)
-            write_parquet(path, dict(zip(SETTLEMENT, columns, strict=True)))
         revised = (
             Revision(int(both[k]), (float(first.rate[i[k]]),), (float(second.rate[j[k]]),))
             for k in np.flatnonzero(other)
         )
+        # Before the file: what is replaced is found nowhere else afterwards.
         note_revisions(path.with_name("funding.revisions.jsonl"), revised)
+        if not is_same(merged, held):
+            columns = (merged.time_ms, merged.rate, merged.mark_price)
+            write_parquet(path, dict(zip(SETTLEMENT, columns, strict=True)))
     return len(merged.time_ms) - len(held.time_ms)
 
 
@@ -62,7 +63,7 @@ def is_same(a: Funding, b: Funding) -> bool:
 
 
 def note_revisions(path: Path, revised: Iterable[Revision]) -> None:
-    """Append revisions to a list, each once.
+    """Append revisions to a list, each once, all in one write.
 
     Raises:
         StateFileError: the list cannot be appended to.
@@ -70,7 +71,9 @@ def note_revisions(path: Path, revised: Iterable[Revision]) -> None:
     lines = [
         json.dumps({"open_time_ms": one.open_time_ms, "held": one.held, "offered": one.offered}) for one in revised
     ]
-    known = set(path.read_text(encoding="utf-8").splitlines()) if lines and path.exists() else set()
-    for line in lines:
-        if line not in known:
-            append_line(path, line.encode())
+    before = path.read_text(encoding="utf-8") if lines and path.exists() else ""
+    known = set(before.splitlines())
+    new = [line for line in lines if line not in known]
+    if new:
+        torn = "\n" if before and not before.endswith("\n") else ""
+        append_line(path, (torn + "\n".join(new)).encode())

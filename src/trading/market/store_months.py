@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from trading.domain.clock import as_datetime
 from trading.domain.errors import DataProviderError
@@ -25,7 +25,8 @@ class Month(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: str = Field(pattern=r"^\d{4}-\d{2}-[0-9a-f]{12}\.parquet$")
+    """Beside the manifest; a manifest that was shared names nothing elsewhere."""
     bars: int
     start_ms: int
     """Open time of its first bar."""

@@ -42,3 +42,19 @@ def waiting_lock(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def reading_lock(path: Path) -> Iterator[None]:
+    """Keep whoever takes `waiting_lock` waiting while the block reads; readers do not wait for each other.
+
+    Without a lock file nobody has written there, and nothing is held.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield

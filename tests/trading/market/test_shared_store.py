@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.errors import DataProviderError, NetworkDownError, SettingsError
 from trading.domain.instrument import Market
 from trading.market.object_storage import Bucket, ChangedBehindError
+from trading.market.parquet import Columns
 from trading.market.series import Series
 from trading.market.shared_store import Exchanged, SharedStore
 from trading.market.store import TapeStore
+from trading.market.store_months import Month
 from trading.market.tape import Funding
 
 pytest.importorskip("obstore")
@@ -149,6 +152,53 @@ async def test_what_is_no_store_is_told_in_one_line_without_a_secret(desk: Objec
         await sync(tmp_path)
     with pytest.raises(SettingsError, match="write it like s3://bucket/prefix"):
         Bucket("folder/of/files")
+
+
+async def test_candles_of_the_archive_and_of_the_pages_in_one_month_come_to_the_other_machine(
+    desk: ObjectsDesk, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    counted: Columns = {"open_time": START_MS + HOUR_MS * np.arange(3)}
+    counted |= {name: np.full(3, 100.0) for name in ("open", "high", "low", "close", "volume", "trades")}
+    TapeStore(here).save_series(Series.SPOT, "BTCUSDT", "1h", counted, origin="downloaded")
+    TapeStore(here).save(hours(2, first=3))
+    await sync(here)
+    await sync(there)
+    ours, theirs = (TapeStore(root).months(Series.SPOT, "BTCUSDT", "1h") for root in (here, there))
+    assert theirs == ours
+
+
+async def test_a_shared_manifest_names_no_file_elsewhere_and_no_series_that_is_none(
+    desk: ObjectsDesk, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    month = {"file": str(outside), "bars": 1, "start_ms": 0, "end_ms": 1, "origin": "downloaded", "sha256": "0" * 64}
+    text = json.dumps({"schema": 1, "months": {"2024-01": month}}).encode()
+    desk.objects["markets/lab/spot/BTCUSDT/7m/manifest.json"] = (text, 0)
+    assert await sync(tmp_path / "here") == []
+    desk.objects["markets/lab/spot/BTCUSDT/1h/manifest.json"] = (text, 0)
+    with pytest.raises(DataProviderError, match="makes no sense"):
+        await sync(tmp_path / "here")
+    assert not outside.exists()
+
+
+async def test_a_month_that_this_machine_lost_meanwhile_stays_shared(
+    desk: ObjectsDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    TapeStore(here).save(hours(MONTH_H))
+    await sync(here)
+    TapeStore(here).save(hours(24, first=MONTH_H))
+    whole = TapeStore.months
+
+    def lost(store: TapeStore, *key: object) -> dict[str, Month]:
+        return {name: month for name, month in whole(store, *key).items() if name != "2024-01"}  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SharedStore, "_take", lambda *_: False)
+    monkeypatch.setattr(TapeStore, "months", lost)
+    await sync(here)
+    shared = json.loads(desk.objects["markets/lab/spot/BTCUSDT/1h/manifest.json"][0])
+    assert list(shared["months"]) == ["2024-01", "2024-02"]
 
 
 async def test_an_object_is_replaced_only_by_who_saw_its_last_version(desk: ObjectsDesk) -> None:

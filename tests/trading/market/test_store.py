@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,8 @@ from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
+from trading.market.parquet import Columns
+from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.tape import Funding
 
@@ -125,6 +131,119 @@ def test_holdings_tell_what_is_there(store: TapeStore):
     assert (held.market, held.symbol, held.interval, held.bars, held.origins) == (
         Market.SPOT, "BTCUSDT", "1h", len(CLOSES), ("recorded",),
     )  # fmt: skip
+
+
+def candles(first: int, end: int, price: float, *, trades: bool = False) -> Columns:
+    columns: Columns = {"open_time": START_MS + HOUR_MS * np.arange(first, end)}
+    names = ("open", "high", "low", "close", "volume", *(("trades",) if trades else ()))
+    return columns | {name: np.full(end - first, price) for name in names}
+
+
+def settled(rate: float) -> Funding:
+    return Funding(np.array([START_MS + 8 * HOUR_MS]), np.array([rate]), np.array([np.nan]))
+
+
+class PulledPlug(BaseException):
+    """Nothing catches it, as nothing catches kill -9."""
+
+
+@contextmanager
+def stopped_before(count: int) -> Iterator[None]:
+    """The process dies before its file operation of that number: no clearing up, what was done is done."""
+    left = [count]
+
+    def counted(work: Callable[..., object]) -> Callable[..., object]:
+        def done(*args: object, **kwargs: object) -> object:
+            if left[0] <= 0:
+                raise PulledPlug
+            left[0] -= 1
+            return work(*args, **kwargs)
+
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        yield
+
+
+@pytest.mark.parametrize("put", ["save_series", "take_over"])
+def test_stopped_at_any_file_operation_the_old_or_the_new_state_is_there_and_no_revision_is_lost(
+    tmp_path: Path, put: str
+):
+    for stop_at in range(40):
+        store = TapeStore(tmp_path / str(stop_at))
+        store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 10, 100.0), origin="downloaded")
+
+        def work(store: TapeStore = store) -> None:
+            getattr(store, put)(Series.SPOT, "BTCUSDT", "1h", candles(5, 15, 101.0), origin="downloaded")
+
+        through = False
+        with suppress(PulledPlug), stopped_before(stop_at):
+            work()
+            through = True
+        stay = [101.0 if put == "take_over" else 100.0] * 5
+        old, new = [100.0] * 10, [100.0] * 5 + stay + [101.0] * 5
+        assert store.series(Series.SPOT, "BTCUSDT", "1h")["close"].tolist() in (old, new), f"stopped at {stop_at}"
+        work()
+        assert store.series(Series.SPOT, "BTCUSDT", "1h")["close"].tolist() == new, f"stopped at {stop_at}"
+        assert len(store.revisions(Series.SPOT, "BTCUSDT", "1h")) == 5, f"stopped at {stop_at}"
+        if through:
+            return
+    pytest.fail("it never came to an end")
+
+
+def test_a_settlement_that_is_replaced_is_never_forgotten_wherever_it_stops(tmp_path: Path):
+    for stop_at in range(20):
+        store, through = TapeStore(tmp_path / str(stop_at)), False
+        store.settle("BTCUSDT", settled(1e-4))
+        with suppress(PulledPlug), stopped_before(stop_at):
+            store.settle_over("BTCUSDT", settled(2e-4))
+            through = True
+        assert store.funding("BTCUSDT", -1, 2**62).rate.tolist() in ([1e-4], [2e-4])
+        store.settle_over("BTCUSDT", settled(2e-4))
+        aside = (store.root / "perp" / "BTCUSDT" / "funding.revisions.jsonl").read_text()
+        assert json.loads(aside) == {"open_time_ms": START_MS + 8 * HOUR_MS, "held": [2e-4], "offered": [1e-4]}
+        if through:
+            return
+    pytest.fail("it never came to an end")
+
+
+def test_a_revision_whose_line_was_torn_off_costs_that_line_alone(store: TapeStore):
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 3, 100.0), origin="downloaded")
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 3, 101.0), origin="downloaded")
+    aside = store.root / "spot" / "BTCUSDT" / "1h" / "revisions.jsonl"
+    aside.write_bytes(aside.read_bytes()[:-20])
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 3, 101.0), origin="downloaded")
+    assert {one.open_time_ms for one in store.revisions(Series.SPOT, "BTCUSDT", "1h")} == {
+        START_MS + HOUR_MS * hour for hour in range(3)
+    }
+
+
+def test_who_reads_while_another_writes_has_a_whole_state(store: TapeStore):
+    def read(_: int) -> int:
+        return len(store.series(Series.SPOT, "BTCUSDT", "1h")["open_time"])
+
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 800, 100.0), origin="downloaded")
+    with ThreadPoolExecutor(2) as threads:
+        lengths = threads.map(read, range(60))
+        for end in range(801, 841):
+            store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(end - 1, end, 100.0), origin="downloaded")
+        assert all(length >= 800 for length in lengths)
+    assert read(0) == 840
+
+
+def test_candles_of_a_source_without_trades_stand_beside_those_of_one_that_has_them(store: TapeStore, tmp_path: Path):
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 3, 100.0, trades=True), origin="downloaded")
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(3, 5, 100.0), origin="downloaded")
+    held = store.series(Series.SPOT, "BTCUSDT", "1h")
+    assert np.isnan(held["trades"]).tolist() == [False, False, False, True, True]
+    other = TapeStore(tmp_path / "other")
+    other.take_over(Series.SPOT, "BTCUSDT", "1h", held, origin="downloaded")
+    same = [s.months(Series.SPOT, "BTCUSDT", "1h")["2024-01"].sha256 for s in (store, other)]
+    assert same[0] == same[1]
+    with pytest.raises(DataProviderError, match=r"volume\[0\]=nan"):
+        other.save_series(Series.SPOT, "BTCUSDT", "1h", held | {"volume": np.full(5, np.nan)}, origin="downloaded")
 
 
 @needs_data
