@@ -187,8 +187,14 @@ def open_database(url: str) -> Iterator[DatabaseCopy]:
         ) from error
     try:
         connection = library.connect(url, connect_timeout=CONNECT_S, autocommit=True)
+    except library.ProgrammingError:
+        # the driver's own words repeat parts of the address, and with them of the password
+        raise SettingsError(
+            "MARKET_DB_URL: the driver cannot read it; write signs such as @ : / % in the password as %40 %3A %2F %25"
+        ) from None
     except library.Error as error:
-        raise NetworkDownError(f"MARKET_DB_URL: {_line(error)}; check its server and your rights there") from error
+        told = f"MARKET_DB_URL: {type(error).__name__}: no connection; check address, password, server and rights"
+        raise NetworkDownError(told) from None
     try:
         yield DatabaseCopy(connection)
     except library.Error as error:

@@ -42,8 +42,12 @@ class Bucket:
     """
 
     def __init__(self, url: str) -> None:
-        if not url.startswith(SCHEMES):
-            raise SettingsError(f"{url}: not an address of object storage; write it like s3://bucket/prefix")
+        if not url.startswith(SCHEMES) or any(sign in url for sign in "@?#"):
+            # not repeated: who writes keys into an address would read them in a log
+            raise SettingsError(
+                "address of object storage: write it like s3://bucket/prefix, without keys; they are read from the "
+                "environment"
+            )
         try:
             self._library: Any = importlib.import_module("obstore")
         except ImportError as error:

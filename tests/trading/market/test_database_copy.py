@@ -117,6 +117,11 @@ def test_a_wrong_address_a_server_that_is_away_and_a_refusal_are_told_without_th
     with pytest.raises(NetworkDownError, match="MARKET_DB_URL") as told, open_database(away):
         pass
     assert PASSWORD not in str(told.value)
+    for url in ("postgresql://lab:hunter%zz2@h/lab", "postgresql://lab:pa@hunter2@127.0.0.1:1/lab"):
+        with pytest.raises((SettingsError, NetworkDownError), match="MARKET_DB_URL") as told, open_database(url):
+            pass
+        assert "hunter" not in str(told.value)
+        assert told.value.__cause__ is None
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE TABLE lab_candles (series text)")
     with pytest.raises(StateFileError, match="MARKET_DB_URL"), open_database(address) as database:

@@ -150,8 +150,10 @@ async def test_what_is_no_store_is_told_in_one_line_without_a_secret(desk: Objec
     desk.objects["markets/lab/spot/BTCUSDT/1h/manifest.json"] = (b'{"schema": 9, "months": {}}', 0)
     with pytest.raises(DataProviderError, match="schema=9, expected 1"):
         await sync(tmp_path)
-    with pytest.raises(SettingsError, match="write it like s3://bucket/prefix"):
-        Bucket("folder/of/files")
+    for wrong in ("folder/of/files", "s3://KEY:SECRET@bucket/x", "https://bucket.example/x?X-Amz-Signature=SECRET"):
+        with pytest.raises(SettingsError, match="write it like s3://bucket/prefix") as told:
+            Bucket(wrong)
+        assert "SECRET" not in str(told.value)
 
 
 async def test_candles_of_the_archive_and_of_the_pages_in_one_month_come_to_the_other_machine(
