@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -92,7 +92,8 @@ def run_fetch(
     async def go() -> None:
         from ops.wiring import make_records  # seconds of imports, after the flags were found good
 
-        venue = make_records(settings, environment, clock, home)
+        # the archive is the real exchange's: what is not in it yet is not asked of the demo venue
+        venue = make_records(settings, replace(environment, binance_testnet=False), clock, home)
         try:
             await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console()), print)
         finally:

@@ -25,12 +25,14 @@ from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series, check_columns
 from trading.market.store_funding import merge_settlements, note_revisions
-from trading.market.store_months import Month, Revision, by_month, merge, read_month, write_month
+from trading.market.store_months import Month, Revision, by_month, held_ms, merge, read_month, write_month
 from trading.market.tape import Funding, Origin, Tape
 from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import reading_lock, waiting_lock
 
 SCHEMA = 1
+DAY_MS = 86_400_000
+"""Of a stretch a longer interval may have so much less and still be taken: its edges are cut to whole candles."""
 _FETCH = "run `./lab history fetch`"
 
 
@@ -175,13 +177,14 @@ class TapeStore:
     ) -> Tape:
         """The bars that open in [start, end), with settled funding for a perpetual.
 
-        An interval that is not held is made from the longest shorter one that is.
+        It is made of the longest interval held that has as much of the stretch as any: hours of a few days do not
+        hide minutes of years.
 
         Raises:
             DataProviderError: nothing is held for the market or the stretch; a file does not match its hash.
         """
         series = Series(market.value)
-        source = self._held_interval(series, symbol, interval)
+        source = self._held_interval(series, symbol, interval, start_ms, end_ms)
         columns = self.series(series, symbol, source, start_ms, end_ms)
         origins = {
             month.origin
@@ -235,16 +238,19 @@ class TapeStore:
     def _folder(self, series: Series, symbol: str, interval: str) -> Path:
         return self.root / series / symbol / interval
 
-    def _held_interval(self, series: Series, symbol: str, interval: str) -> str:
-        shorter = [
-            held
-            for held in sorted(INTERVAL_MS, key=lambda name: -INTERVAL_MS[name])
-            if INTERVAL_MS.get(interval, 0) % INTERVAL_MS[held] == 0
-            and (self._folder(series, symbol, held) / "manifest.json").exists()
-        ]
-        if interval not in INTERVAL_MS or not shorter:
+    def _held_interval(
+        self, series: Series, symbol: str, interval: str, start_ms: int | None, end_ms: int | None
+    ) -> str:
+        span_ms = INTERVAL_MS.get(interval, 0)
+        held = {
+            name: held_ms(self.months(series, symbol, name).values(), length_ms, start_ms, end_ms)
+            for name, length_ms in sorted(INTERVAL_MS.items(), key=lambda item: -item[1])
+            if span_ms % length_ms == 0 and (self._folder(series, symbol, name) / "manifest.json").exists()
+        }
+        if not span_ms or not held:
             raise DataProviderError(f"store {series} {symbol} {interval}: not held in {self.root}; {_FETCH}")
-        return shorter[0]
+        most_ms = max(held.values())
+        return next(name for name, found_ms in held.items() if found_ms + DAY_MS >= most_ms)
 
     def _manifest(self, folder: Path) -> dict[str, Month]:
         data = read_json(folder / "manifest.json", schema=SCHEMA)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,16 @@ def merge(held: Columns | None, part: Columns, *, offered_counts: bool = False) 
         merged[name] = np.concatenate([mine, theirs[fresh]])[order]
     added = int(fresh.sum())
     return Merged(merged, added, is_changed=added > 0 or is_enriched, revised=revised)
+
+
+def held_ms(months: Iterable[Month], interval_ms: int, start_ms: int | None, end_ms: int | None) -> int:
+    """How much of a stretch candles are held of, milliseconds; None: from the first, to the last."""
+    total = 0
+    for month in months:
+        first = month.start_ms if start_ms is None else max(start_ms, month.start_ms)
+        end = month.end_ms if end_ms is None else min(end_ms, month.end_ms)
+        total += max(0, min(end - first, month.bars * interval_ms))
+    return total
 
 
 def write_month(folder: Path, name: str, columns: Columns, origin: Origin) -> Month:

@@ -109,7 +109,8 @@ class TickShelf:
         """
         sources = SourceBook(self.folder / "sources.jsonl").read().values()
         held = [source for source in sources if source.first_ms < end_ms and source.last_ms >= start_ms]
-        files = [self._file(iso(source.first_ms)[:10], source.sha256) for source in held]
+        # by the file's own day: its first tick may be stamped milliseconds before midnight
+        files = [self._file(source.name.removesuffix(".zip")[-10:], source.sha256) for source in held]
         if not files:
             raise DataProviderError(
                 f"ticks {self.market} {self.symbol} {self.kind}: no day held between {iso(start_ms)} and "

@@ -316,3 +316,16 @@ async def test_a_recorded_day_of_aggregated_trades_is_read_back_tick_by_tick(tmp
     assert (len(ticks["price"]), bool(ticks["is_buyer_maker"][-1])) == (45_342, False)
     with pytest.raises(DataProviderError, match="no day held"):
         shelf.read(day_ms + 5 * DAY_MS, day_ms + 6 * DAY_MS)
+
+
+async def test_a_day_whose_first_tick_is_stamped_before_midnight_is_read_back(tmp_path: Path) -> None:
+    day_ms, shelf = START_MS + DAY_MS, TickShelf(tmp_path, Ticks.BOOK_TICKER, Market.PERP, "BTCUSDT")
+    clock = Clock(origin_ms=day_ms + 9 * DAY_MS)
+    async with archive_with(START_MS, 0) as server, archive_at(server.url, clock) as archive:
+        rows = f"1,100.0,1.0,100.1,2.0,{day_ms - 4},{day_ms + 1}\n2,100.0,1.0,100.1,2.0,{day_ms + 50},{day_ms + 51}\n"
+        server.add(
+            "data/futures/um/daily/bookTicker/BTCUSDT/BTCUSDT-bookTicker-2024-01-02.zip", "a,b,c,d,e,f,g\n" + rows
+        )
+        await shelf.fetch(archive, day_ms, day_ms + DAY_MS, clock=clock, told=lambda *_: None)
+    assert shelf.read(day_ms - DAY_MS, day_ms + DAY_MS)["update_id"].tolist() == [1, 2]
+    assert shelf.read(day_ms, day_ms + DAY_MS)["update_id"].tolist() == [2]

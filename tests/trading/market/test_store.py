@@ -16,6 +16,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
 from trading.market.parquet import Columns
+from trading.market.resample import resample
 from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.tape import Funding
@@ -252,3 +253,14 @@ def test_a_year_of_recorded_minutes_comes_back_as_it_was(store: TapeStore):
     assert len(minutes) == 527_040
     store.save(minutes)
     assert store.load(Market.SPOT, "BTCUSDT", "1m").content_hash == minutes.content_hash
+
+
+def test_hours_of_a_few_days_do_not_hide_minutes_of_weeks(tmp_path: Path) -> None:
+    store = TapeStore(tmp_path)
+    minutes = tape((100.0 + np.arange(20 * 24 * 60) % 9).tolist(), interval="1m")
+    store.save(minutes)
+    late = resample(minutes, "1h").window(START_MS + 18 * 24 * HOUR_MS, START_MS + 20 * 24 * HOUR_MS)
+    store.save(late)
+    assert len(store.load(Market.SPOT, "BTCUSDT", "1h")) == 20 * 24
+    assert len(store.load(Market.SPOT, "BTCUSDT", "1h", START_MS)) == 20 * 24
+    assert store.load(Market.SPOT, "BTCUSDT", "1h", late.start_ms).content_hash == late.content_hash
