@@ -183,13 +183,15 @@ async def test_the_user_stream_tells_what_becomes_of_an_order(
 
 
 async def test_the_futures_stream_tells_balances_and_funding(perp: Any, town: Town) -> None:
+    settlement_ms = (town.now_ms() // (8 * HOUR_MS) + 1) * 8 * HOUR_MS
+    await town.jump(settlement_ms - HOUR_MS / 4)  # a listen key lives an hour: it must outlive the wait
     key = (await town_listen_key(town))["listenKey"]
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{town.url}/fut/private/ws?listenKey={key}") as socket:
         await perp.create_order(PERP, "market", "sell", 0.05, None, {"newClientOrderId": "ws-short"})
         events = [await asyncio.wait_for(socket.receive_json(), 5) for _ in range(3)]
         assert [e["e"] for e in events] == ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"]
         assert [e["o"]["x"] for e in events if "o" in e] == ["NEW", "TRADE"]
-        await town.jump(town.now_ms() + 9 * HOUR_MS)
+        await town.jump(settlement_ms + HOUR_MS / 4)
         while (event := json.loads(await asyncio.wait_for(socket.receive_str(), 5)))["e"] != "ACCOUNT_UPDATE":
             pass
         assert event["a"]["m"] == "FUNDING_FEE"
