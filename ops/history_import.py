@@ -45,7 +45,7 @@ def run_import(folder: Path, symbol: str, interval: str) -> int:
         holes = holes_of(tape, folder)
         ledger = gaps_file(root / "ledger", Series(market.value), symbol, interval)
         if not ledger.exists():  # one that a fetch has written knows more
-            write_ledger(ledger, GapLedger(tape.start_ms, tape.end_ms, Clock().now_ms(), tuple(holes)))
+            write_ledger(ledger, GapLedger(((tape.start_ms, tape.end_ms),), Clock().now_ms(), tuple(holes)))
         for line in lines_of_import(tape, saved, holes):
             print(line)
     for market in Market:
@@ -59,7 +59,7 @@ def holes_of(tape: Tape, folder: Path) -> list[Hole]:
     values = (tape.open_time_ms, tape.open, tape.high, tape.low, tape.close, tape.volume_base)
     columns: Columns = dict(zip((*CANDLE, VOLUME), values, strict=True))
     witnesses = list(_witnesses(tape, folder)) if tape.gaps else []
-    return holes_in(columns, tape.interval_ms, (tape.start_ms, tape.end_ms), witnesses=witnesses)
+    return holes_in(columns, tape.interval_ms, [(tape.start_ms, tape.end_ms)], witnesses=witnesses)
 
 
 def _witnesses(tape: Tape, folder: Path) -> Iterator[Witness]:

@@ -35,6 +35,8 @@ def lines_of(report: Report) -> Iterator[str]:
     )
     known = f", {report.files_known:,} imported before" if report.files_known else ""
     yield f"  from {report.files:,} files of the archive{known}; {report.paged:,} {what} by the exchange's pages"
+    if report.refused:
+        yield f"  the exchange's pages do not speak of it: {report.refused}"
     for hole in report.repaired[:TOLD]:
         yield f"  repaired: {in_words(hole, INTERVAL_MS[report.interval])}"
     if report.series != "funding":

@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.clock import iso
+from trading.market.delisting import FLAT_TAIL_MS
 from trading.market.parquet import Columns
 
 CHANCE_MAX = 0.01
 """Runs of tradeless candles of which fewer than this many are expected by chance are told as an outage."""
 SHORTEST_FLAT_BARS = 2
-TAIL_BARS = 50
-"""A flat run of at least this many candles at the end of the history looks like a contract that is no longer traded."""
 
 
 class Cause(StrEnum):
@@ -66,6 +65,10 @@ class Witness:
     """...and before this."""
     is_same_market: bool = False
     """It is another record of the very symbol: what it has was lost by the source."""
+    has_none_since: bool = False
+    """Nor has it anything later: the symbol's own record ends there."""
+    refusal: str = ""
+    """It would not speak of that stretch, and why."""
 
     def count(self, first_ms: int, end_ms: int, interval_ms: int) -> int | None:
         """Candles of an interval it has in [first, end); None: it cannot speak of that stretch.
@@ -75,7 +78,7 @@ class Witness:
         """
         if self.span_ms > interval_ms:
             first_ms, end_ms = -(-first_ms // self.span_ms) * self.span_ms, end_ms // self.span_ms * self.span_ms
-        if first_ms >= end_ms or first_ms < self.first_ms or end_ms > self.end_ms:
+        if self.refusal or first_ms >= end_ms or first_ms < self.first_ms or end_ms > self.end_ms:
             return None
         low, high = np.searchsorted(self.times, [first_ms, end_ms])
         if self.span_ms >= interval_ms:
@@ -116,23 +119,24 @@ def missing(times: NDArray[np.int64], interval_ms: int, start_ms: int, end_ms: i
 def holes_in(
     candles: Columns,
     interval_ms: int,
-    stretch: tuple[int, int],
+    stretches: Sequence[tuple[int, int]],
     *,
     witnesses: Sequence[Witness] = (),
     listing: Listing = NOT_KNOWN,
 ) -> list[Hole]:
-    """Every hole of a stretch, and every flat run without a trade that is no accident, oldest first.
+    """Every hole of some stretches, and every flat run without a trade that is no accident, oldest first.
 
     Args:
         candles: open_time and, where the series has trades, volume, high and low; ascending.
         interval_ms: Length of a candle.
-        stretch: Open times from the first to before the second are asked about.
+        stretches: Open times from the first to before the second of each are asked about.
         witnesses: Who else was there.
         listing: When the symbol was traded.
     """
     times = np.asarray(candles["open_time"], dtype=np.int64)
     found = [
         _judged(first_ms, bars, times, interval_ms, witnesses, listing)
+        for stretch in stretches
         for first_ms, bars in missing(times, interval_ms, *stretch)
     ]
     if "volume" in candles and len(times):
@@ -156,18 +160,23 @@ def _judged(
         return replace(
             hole, cause=Cause.DELISTED, evidence=(f"traded until {iso(listing.until_ms)}, {listing.source}",)
         )
-    own, others, evidence = None, list[int](), list[str]()
+    own, others, evidence, is_over = None, list[int](), list[str](), False
     for witness in witnesses:
+        if witness.refusal and witness.first_ms <= first_ms and witness.end_ms >= end_ms:
+            evidence.append(f"{witness.name} refuse: {witness.refusal}")
         count = witness.count(first_ms, end_ms, interval_ms)
         if count is None:
             continue
-        evidence.append(f"{witness.name}: {count or 'none'} of {bars}")
+        since = ", and none since" if witness.has_none_since else ""
+        evidence.append(f"{witness.name}: {count or 'none'} of {bars}{since}")
         if witness.is_same_market:
-            own = count
+            own, is_over = count, witness.has_none_since
         else:
             others.append(count)
     is_before_all = len(times) == 0 or first_ms < int(times[0])
-    return replace(hole, cause=_cause(own, others, is_before_all=is_before_all), evidence=tuple(evidence))
+    is_after_all = is_over and end_ms - first_ms >= FLAT_TAIL_MS and not is_before_all and first_ms > int(times[-1])
+    cause = Cause.DELISTED if is_after_all and own == 0 else _cause(own, others, is_before_all=is_before_all)
+    return replace(hole, cause=cause, evidence=tuple(evidence))
 
 
 def _cause(own: int | None, others: Sequence[int], *, is_before_all: bool) -> Cause:
@@ -199,7 +208,7 @@ def _flat_runs(candles: Columns, times: NDArray[np.int64], interval_ms: int, lis
             f"no trade, price {price:g} all along",
             f"{share:.2g} of the other candles are so: {expected:.1g} such runs are expected by chance",
         )
-        is_tail = stop == len(times) and bars >= TAIL_BARS
+        is_tail = stop == len(times) and bars * interval_ms >= FLAT_TAIL_MS
         is_over = listing.until_ms is not None and first_ms >= listing.until_ms - interval_ms
         cause = Cause.DELISTED if is_tail or is_over else Cause.FLAT_OUTAGE
         found.append(Hole(first_ms, bars, cause, evidence))

@@ -8,9 +8,10 @@ ledger of gaps. Both can be made anew by fetching again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
@@ -23,7 +24,8 @@ from trading.storage.files import append_line, read_json, set_aside, write_json
 
 log = structlog.get_logger()
 
-SCHEMA = 1
+SCHEMA, OLDEST_SCHEMA = 2, 1
+"""Of the ledger of gaps; the oldest had one stretch."""
 
 
 class Source(BaseModel):
@@ -98,10 +100,10 @@ class SourceBook:
 
 @dataclass(frozen=True, slots=True)
 class GapLedger:
-    """The holes of one series over a stretch."""
+    """The holes of one series over what was fetched of it."""
 
-    start_ms: int
-    end_ms: int
+    stretches: tuple[tuple[int, int], ...]
+    """[start, end) of open times that were asked for, ascending, apart from each other."""
     at_ms: int
     """When they were looked for."""
     holes: tuple[Hole, ...]
@@ -116,7 +118,7 @@ def write_ledger(path: Path, ledger: GapLedger) -> None:
         StateFileError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"start_ms": ledger.start_ms, "end_ms": ledger.end_ms, "at_ms": ledger.at_ms}
+    data = {"stretches": ledger.stretches, "at_ms": ledger.at_ms}
     write_json(path, {**data, "holes": _rows(ledger.holes), "repaired": _rows(ledger.repaired)}, schema=SCHEMA)
 
 
@@ -127,17 +129,30 @@ def read_ledger(path: Path) -> GapLedger | None:
         StateFileError: not what `write_ledger` writes; set aside.
         DataProviderError: its rows make no sense; set aside.
     """
-    data = read_json(path, schema=SCHEMA)
+    data = read_json(path, schema=SCHEMA, oldest=OLDEST_SCHEMA)
     if data is None:
         return None
     try:
-        start_ms, end_ms, at_ms = (int(str(data[name])) for name in ("start_ms", "end_ms", "at_ms"))
-        return GapLedger(start_ms, end_ms, at_ms, _holes(data["holes"]), _holes(data["repaired"]))
+        rows = json.loads(json.dumps(data))
+        stretches = rows["stretches"] if "stretches" in rows else [(rows["start_ms"], rows["end_ms"])]
+        asked = together((int(start_ms), int(end_ms)) for start_ms, end_ms in stretches)
+        return GapLedger(asked, int(rows["at_ms"]), _holes(rows["holes"]), _holes(rows["repaired"]))
     except (KeyError, TypeError, ValueError) as error:
         kept = set_aside(path)
         raise DataProviderError(
             f"{path}: makes no sense ({error}); set aside as {kept.name}; run `./lab history fetch` again"
         ) from error
+
+
+def together(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """[start, end) stretches in order, those that touch or overlap made one; empty ones left out."""
+    found: list[tuple[int, int]] = []
+    for start_ms, end_ms in sorted(one for one in stretches if one[0] < one[1]):
+        if found and start_ms <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end_ms))
+        else:
+            found.append((start_ms, end_ms))
+    return tuple(found)
 
 
 def _name(series: str, symbol: str, interval: str) -> str:
@@ -151,9 +166,8 @@ def _rows(holes: Sequence[Hole]) -> list[object]:
     ]
 
 
-def _holes(rows: object) -> tuple[Hole, ...]:
-    found = json.loads(json.dumps(rows))
+def _holes(rows: list[dict[str, Any]]) -> tuple[Hole, ...]:
     return tuple(
         Hole(int(row["first_ms"]), int(row["bars"]), Cause(row["cause"]), tuple(map(str, row["evidence"])))
-        for row in found
+        for row in rows
     )

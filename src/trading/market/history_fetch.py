@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trading.domain.clock import Clock, iso
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.market import INTERVAL_MS
 from trading.market.archive import CONNECTIONS, Archive, Fetched
 from trading.market.archive_files import ArchiveFile, candle_files
@@ -48,13 +48,15 @@ class HistoryFetch:
     told: Told
 
     async def candles(self, series: Series, want: Stretch, *, listing: Listing = NOT_KNOWN) -> Report:
-        """One series of candles.
+        """One series of candles, as far as they have closed.
 
         Raises:
             NetworkDownError: archive or exchange do not answer.
             DataProviderError: neither has any of it, or what comes makes no sense.
         """
         report = Report(series.value, want.symbol, want.interval)
+        # once: a candle that closes meanwhile is the next fetch's, not a hole
+        want = replace(want, end_ms=min(want.end_ms, closed_until(self.clock, INTERVAL_MS[want.interval])))
         intake = Intake(self.store, series, want, self.clock, self.told, report)
         reader = PageReader(self.pages, series, want.symbol, want.interval, self.clock)
         await self._from_archive(intake)
@@ -62,7 +64,8 @@ class HistoryFetch:
         if not self.store.months(series, want.symbol, want.interval):
             raise DataProviderError(
                 f"{series} {want.symbol} {want.interval} {iso(want.start_ms)}..{iso(want.end_ms)}: neither the archive "
-                "nor the exchange has a candle of it; check symbol and dates"
+                f"nor the exchange has a candle of it; check symbol and dates"
+                f"{f' ({report.refused})' if report.refused else ''}"
             )
         await mend(intake, reader, gaps_file(self.books, series, want.symbol, want.interval), listing=listing)
         return report
@@ -121,16 +124,20 @@ class HistoryFetch:
         self._book(intake).note(source_of(file.path, fetched.sha256, columns["open_time"], self.clock.now_ms()))
 
     async def _from_pages(self, intake: Intake, reader: PageReader) -> None:
-        """What has closed since the last candle held."""
-        want = intake.want
-        interval_ms = INTERVAL_MS[want.interval]
-        end_ms = min(want.end_ms, closed_until(self.clock, interval_ms))
+        """What there is since the last candle held. A symbol that is gone has the archive alone."""
+        want, end_ms = intake.want, intake.want.end_ms
         months = self.store.months(intake.series, want.symbol, want.interval).values()
         held = [month.end_ms for month in months if want.start_ms < month.end_ms and month.start_ms < end_ms]
         start_ms = max(held, default=want.start_ms)
         if start_ms >= end_ms:
             return
-        first_ms = await reader.first_ms(start_ms)
+        try:
+            first_ms = await reader.first_ms(start_ms)
+        except NetworkDownError:
+            raise
+        except DataProviderError as error:
+            intake.report.refused = str(error)
+            return
         if first_ms is not None and first_ms < end_ms:
             await intake.take_pages(reader, (first_ms, end_ms))
 

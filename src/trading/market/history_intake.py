@@ -38,7 +38,7 @@ class Stretch:
     interval: str
     start_ms: int
     end_ms: int
-    """Candles that open in [start, end), as far as they have closed."""
+    """Candles that open in [start, end)."""
     again: bool = False
     """Fetch what was imported before too, to find what the exchange has restated since."""
 
@@ -58,6 +58,8 @@ class Report:
     """Files imported before."""
     paged: int = 0
     """Rows that came from the exchange's pages."""
+    refused: str = ""
+    """What the exchange said where its pages do not speak of this symbol; empty: they do."""
     revised: list[Revision] = field(default_factory=list)
     repaired: list[Hole] = field(default_factory=list)
     holes: tuple[Hole, ...] = ()

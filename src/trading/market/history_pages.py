@@ -57,24 +57,28 @@ class PageReader:
         return int(found["open_time"][0]) if len(found["open_time"]) else None
 
     async def between(self, start_ms: int, end_ms: int) -> AsyncIterator[Columns]:
-        """Pages of candles that open in [start, end), in order; what the exchange has none of is not there.
-
-        A hole makes a page reach into the next one's stretch: candles may come twice, equal.
-        """
+        """Pages of candles that open in [start, end), in order; what the exchange has none of is not there."""
         span_ms = PAGE * INTERVAL_MS[self.interval]
         starts = range(start_ms, end_ms, span_ms)
         running: list[asyncio.Task[Columns]] = []
         try:
             for n, begin_ms in enumerate(starts):
-                running.append(asyncio.create_task(self._page(begin_ms, PAGE), name=f"page-{n}"))
+                stop_ms = min(end_ms, begin_ms + span_ms)
+                running.append(asyncio.create_task(self._up_to(begin_ms, stop_ms), name=f"page-{n}"))
                 if len(running) == AT_ONCE:
-                    yield _before(await running.pop(0), end_ms)
+                    yield await running.pop(0)
             while running:
-                yield _before(await running.pop(0), end_ms)
+                yield await running.pop(0)
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def _up_to(self, start_ms: int, end_ms: int) -> Columns:
+        """One page without what it has of the next one's stretch: after a hole it reaches further."""
+        page = await self._page(start_ms, PAGE)
+        kept = np.asarray(page["open_time"]) < end_ms
+        return {name: values[kept] for name, values in page.items()}
 
     async def _page(self, start_ms: int, limit: int) -> Columns:
         """One page; a read may happen twice, so it is tried again, within bounds."""
@@ -108,8 +112,3 @@ async def settlements_from(pages: Pages, symbol: str, start_ms: int, end_ms: int
             break
         start_ms = page[-1].time_ms + 1
     return funding_of(rates)
-
-
-def _before(columns: Columns, end_ms: int) -> Columns:
-    kept = np.asarray(columns["open_time"]) < end_ms
-    return {name: values[kept] for name, values in columns.items()}

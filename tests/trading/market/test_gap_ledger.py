@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_every_missing_minute_of_a_stretch_is_in_exactly_one_hole(gone: set[int]
 )
 def test_a_hole_is_told_by_who_else_was_there(witnesses: list[Witness], cause: Cause) -> None:
     held = candles(grid(60, without=set(range(10, 15))))
-    (hole,) = holes_in(held, MINUTE_MS, (START_MS, START_MS + 60 * MINUTE_MS), witnesses=witnesses)
+    (hole,) = holes_in(held, MINUTE_MS, [(START_MS, START_MS + 60 * MINUTE_MS)], witnesses=witnesses)
     assert (hole.first_ms, hole.bars, hole.cause) == (START_MS + 10 * MINUTE_MS, 5, cause)
     assert in_words(hole, MINUTE_MS).startswith(f"{iso(hole.first_ms)}: 5 candles, 5 min: {cause}")
 
@@ -89,27 +90,38 @@ def test_what_lies_before_the_listing_or_after_the_end_is_no_fault_of_the_source
     held = candles(grid(60, without={*range(10), *range(50, 60)}))
     stretch = (START_MS, START_MS + 60 * MINUTE_MS)
     listing = Listing(START_MS + 10 * MINUTE_MS, START_MS + 50 * MINUTE_MS)
-    before, after = holes_in(held, MINUTE_MS, stretch, listing=listing)
+    before, after = holes_in(held, MINUTE_MS, [stretch], listing=listing)
     assert (before.cause, after.cause) == (Cause.NOT_LISTED, Cause.DELISTED)
-    before, after = holes_in(held, MINUTE_MS, stretch, witnesses=[pages(0, 10), pages(50, 10)])
+    before, after = holes_in(held, MINUTE_MS, [stretch], witnesses=[pages(0, 10), pages(50, 10)])
     assert (before.cause, after.cause) == (Cause.NOT_LISTED, Cause.EXCHANGE_HALT)
-    assert [hole.cause for hole in holes_in(held, MINUTE_MS, stretch)] == [Cause.UNKNOWN, Cause.UNKNOWN]
+    assert [hole.cause for hole in holes_in(held, MINUTE_MS, [stretch])] == [Cause.UNKNOWN, Cause.UNKNOWN]
 
 
 def test_a_standstill_is_an_outage_where_the_market_never_rests_and_none_where_it_often_does() -> None:
     busy = candles(grid(2000), flat=range(500, 505))
-    (hole,) = holes_in(busy, MINUTE_MS, (START_MS, START_MS + 1))
+    (hole,) = holes_in(busy, MINUTE_MS, [(START_MS, START_MS + 1)])
     assert (hole.cause, hole.bars, hole.first_ms) == (Cause.FLAT_OUTAGE, 5, START_MS + 500 * MINUTE_MS)
     quiet = candles(grid(2000))
     rests = np.arange(2000) % 3 != 0
     rests[500:505] = True
     quiet["volume"], quiet["high"] = np.where(rests, 0.0, 3.0), np.where(rests, quiet["low"], quiet["high"])
-    assert holes_in(quiet, MINUTE_MS, (START_MS, START_MS + 1)) == []
+    assert holes_in(quiet, MINUTE_MS, [(START_MS, START_MS + 1)]) == []
 
 
-def test_a_flat_tail_is_a_contract_that_is_no_longer_traded() -> None:
-    (hole,) = holes_in(candles(grid(3000), flat=range(2800, 3000)), MINUTE_MS, (START_MS, START_MS + 1))
-    assert (hole.cause, hole.bars) == (Cause.DELISTED, 200)
+def test_a_flat_tail_of_a_day_is_a_contract_that_is_no_longer_traded_and_one_of_an_hour_is_not() -> None:
+    (hole,) = holes_in(candles(grid(6000), flat=range(4500, 6000)), MINUTE_MS, [(START_MS, START_MS + 1)])
+    assert (hole.cause, hole.bars) == (Cause.DELISTED, 1500)
+    (hole,) = holes_in(candles(grid(6000), flat=range(5935, 6000)), MINUTE_MS, [(START_MS, START_MS + 1)])
+    assert (hole.cause, hole.bars) == (Cause.FLAT_OUTAGE, 65)
+
+
+def test_candles_that_end_for_good_are_a_delisting_only_where_the_exchange_has_none_since() -> None:
+    day = 24 * 60
+    held, stretch = candles(grid(day)), (START_MS, START_MS + 3 * day * MINUTE_MS)
+    (hole,) = holes_in(held, MINUTE_MS, [stretch], witnesses=[replace(pages(day, 2 * day), has_none_since=True)])
+    assert (hole.cause, hole.evidence) == (Cause.DELISTED, ("the pages: none of 2880, and none since",))
+    (hole,) = holes_in(held, MINUTE_MS, [stretch], witnesses=[replace(pages(day, 2 * day), refusal="no such symbol")])
+    assert (hole.cause, hole.evidence) == (Cause.UNKNOWN, ("the pages refuse: no such symbol",))
 
 
 def recorded(name: str) -> Columns:
@@ -144,7 +156,7 @@ def test_the_recorded_outages_are_told_for_what_they_were(
 ) -> None:
     held, interval_ms = recorded(name), INTERVAL_MS[name.split("_")[2]]
     stretch = (int(held["open_time"][0]), int(held["open_time"][-1]) + interval_ms)
-    holes = holes_in(held, interval_ms, stretch, witnesses=beside(name, *others))
+    holes = holes_in(held, interval_ms, [stretch], witnesses=beside(name, *others))
     assert Counter(hole.cause for hole in holes) == causes
     assert sum(hole.bars for hole in holes) == bars
     worst = max(holes, key=lambda hole: hole.bars)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ops.history_words import lines_of
 from tests.conftest import DATA, needs_data
 from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from tests.trading.market.test_history import Archive as ArchiveServer
 from tests.trading.market.test_history import archive_with
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, StandingClock
 from trading.domain.errors import DataProviderError, NetworkDownError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
@@ -50,12 +52,15 @@ class MemoryPages:
     rates: Sequence[FundingRate] = ()
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     down: int = 0
+    refuses: str = ""
 
     async def candle_page(self, series: Series, symbol: str, interval: str, *, start_ms: int, limit: int) -> Columns:
         self.asked.append((series.value, start_ms, limit))
         if self.down:
             self.down -= 1
             raise NetworkDownError("pages: unplugged")
+        if self.refuses:
+            raise DataProviderError(self.refuses)
         first = int(np.searchsorted(self.tape.open_time_ms, start_ms))
         columns = columns_of(self.tape)
         return {name: values[first : first + limit] for name, values in columns.items()}
@@ -95,7 +100,9 @@ class World:
         for day in ("2024-03-01", "2024-03-02", "2024-03-03"):
             self.file("daily", day, found)
 
-    async def fetch(self, *, start_ms: int = START_MS, again: bool = False, stop_at: int = 10**9) -> Report:
+    async def fetch(
+        self, *, start_ms: int = START_MS, end_ms: int = NOW_MS, again: bool = False, stop_at: int = 10**9
+    ) -> Report:
         """One run of the fetch; it is cut off at the so-manyeth word of progress."""
         clock, heard = Clock(origin_ms=NOW_MS), 0
 
@@ -107,7 +114,7 @@ class World:
 
         async with archive_at(self.server.url, clock) as archive:
             fetcher = HistoryFetch(TapeStore(self.root), archive, self.pages, self.root / "ledger", clock, told)
-            return await fetcher.candles(Series.SPOT, Stretch("BTCUSDT", "1h", start_ms, NOW_MS, again))
+            return await fetcher.candles(Series.SPOT, Stretch("BTCUSDT", "1h", start_ms, end_ms, again))
 
     def held(self) -> Tape:
         return TapeStore(self.root).load(Market.SPOT, "BTCUSDT", "1h")
@@ -210,6 +217,68 @@ async def test_what_the_archive_lost_comes_from_the_pages_and_what_neither_has_i
         ledger = read_ledger(tmp_path / "ledger" / "spot_BTCUSDT_1h.gaps.json")
         assert ledger is not None
         assert [h.bars for h in ledger.repaired] == [40]
+
+
+async def test_two_stretches_apart_leave_what_lies_between_alone_until_it_is_asked_for(tmp_path: Path) -> None:
+    early_ms, late_ms = START_MS + 10 * DAY_MS, START_MS + 40 * DAY_MS
+    ledger_file = tmp_path / "ledger" / "spot_BTCUSDT_1h.gaps.json"
+    gapped = tape((100.0 + np.arange(63 * 24 + 1) % 11).tolist(), drop=range(48, 53))
+    async with world(tmp_path, pages=gapped) as at:
+        await at.fetch(end_ms=early_ms)
+        report = await at.fetch(start_ms=late_ms)
+        assert (report.holes, report.repaired) == ((), [])
+        assert not [ms for _, ms, _ in at.pages.asked if early_ms < ms < late_ms]
+        ledger = read_ledger(ledger_file)
+        assert ledger is not None
+        assert ledger.stretches == ((START_MS, early_ms), (late_ms, START_MS + len(WHOLE) * HOUR_MS))
+        assert [(hole.first_ms, hole.bars) for hole in ledger.holes] == [(START_MS + 48 * HOUR_MS, 5)]
+        await at.fetch()
+        ledger = read_ledger(ledger_file)
+        assert ledger is not None
+        assert len(ledger.stretches) == 1
+        assert np.array_equal(at.held().open_time_ms, gapped.open_time_ms)
+
+
+async def test_a_ledger_of_one_stretch_as_it_once_was_written_is_read(tmp_path: Path) -> None:
+    hole = {"first_ms": START_MS, "bars": 2, "cause": "source hole", "evidence": ["spot ETHUSDT 1h: 2 of 2"]}
+    old = {"schema": 1, "start_ms": START_MS, "end_ms": NOW_MS, "at_ms": NOW_MS, "holes": [hole], "repaired": []}
+    (tmp_path / "old.gaps.json").write_text(json.dumps(old), encoding="utf-8")
+    ledger = read_ledger(tmp_path / "old.gaps.json")
+    assert ledger is not None
+    assert (ledger.stretches, [one.bars for one in ledger.holes]) == (((START_MS, NOW_MS),), [2])
+
+
+async def test_a_symbol_that_the_exchange_no_longer_knows_is_told_by_the_archive_alone(tmp_path: Path) -> None:
+    async with world(tmp_path) as at:
+        at.file("monthly", "2024-01", WHOLE)
+        at.pages.refuses = "binance spot klines: BadSymbol: -1121 Invalid symbol."
+        report = await at.fetch()
+        assert (report.held, report.refused) == (31 * 24, at.pages.refuses)
+        assert [(hole.cause, hole.bars) for hole in report.holes] == [(Cause.UNKNOWN, 32 * 24 + 1)]
+        assert "  the exchange's pages do not speak of it: " + at.pages.refuses in list(lines_of(report))
+        at.pages.refuses, at.pages.tape = "", WHOLE.window(START_MS, START_MS + 31 * DAY_MS)
+        report = await at.fetch()
+        assert [hole.cause for hole in report.holes] == [Cause.DELISTED], "it was asked again, and has none since"
+        assert [hole.cause for hole in (await at.fetch()).holes] == [Cause.DELISTED]
+    async with world(tmp_path / "nothing") as at:
+        at.pages.refuses = "no such symbol"
+        with pytest.raises(DataProviderError, match=r"neither the archive nor .* \(no such symbol\)"):
+            await at.fetch()
+
+
+async def test_a_candle_that_closes_while_it_is_fetched_is_no_hole(tmp_path: Path) -> None:
+    grown = tape((100.0 + np.arange(63 * 24 + 40) % 11).tolist())
+    async with world(tmp_path, pages=grown) as at:
+        at.fill()
+        clock = StandingClock(NOW_MS, real_s=0.0)
+
+        def told(_rows: int, _what: str) -> None:
+            clock.put(clock.now_ms() + HOUR_MS, real_s=0.0)
+
+        async with archive_at(at.server.url, clock) as archive:
+            fetcher = HistoryFetch(TapeStore(at.root), archive, at.pages, at.root / "ledger", clock, told)
+            report = await fetcher.candles(Series.SPOT, Stretch("BTCUSDT", "1h", START_MS, NOW_MS + DAY_MS))
+        assert (report.repaired, report.holes) == ([], ())
 
 
 async def test_a_month_without_a_zip_is_taken_by_the_day_but_not_before_the_listing(tmp_path: Path) -> None:
