@@ -20,11 +20,11 @@ from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.market.importers import read_funding, tape_of
+from trading.market.importers import tape_of
 from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series, check_columns
-from trading.market.store_funding import merge_settlements, note_revisions
+from trading.market.store_funding import merge_settlements, note_revisions, read_settlements
 from trading.market.store_months import Month, Revision, by_month, held_ms, merge, read_month, write_month
 from trading.market.tape import Funding, Origin, Tape
 from trading.storage.files import read_json, set_aside, write_json
@@ -123,7 +123,7 @@ class TapeStore:
                     f"{folder}: origin={origin}: the store holds {held_origins} bars; "
                     "keep synthetic markets in a store of their own"
                 )
-            added, revised, stale = 0, list[Revision](), list[str]()
+            before, added, revised = set(months), 0, list[Revision]()
             for name, part in by_month(columns):
                 held = months.get(name)
                 merged = merge(read_month(folder, held) if held else None, part, offered_counts=offered_counts)
@@ -132,14 +132,16 @@ class TapeStore:
                 if merged.is_changed:
                     mixed = held is not None and held.origin != origin
                     months[name] = write_month(folder, name, merged.columns, "downloaded" if mixed else origin)
-                    stale += [held.file] if held and held.file != months[name].file else []
             # Before the manifest: what it no longer names is found nowhere else afterwards.
             note_revisions(folder / "revisions.jsonl", revised)
             write_json(
                 folder / "manifest.json", {"months": {k: months[k].model_dump() for k in sorted(months)}}, schema=SCHEMA
             )
-            for file in stale:
-                (folder / file).unlink(missing_ok=True)
+            named = {month.file for month in months.values()}
+            for path in folder.glob("*.parquet"):
+                # What was replaced, by this writer or by one that was killed before it came to here.
+                if path.name not in named and path.name[: len("2024-01")] in before:
+                    path.unlink(missing_ok=True)
         return Saved(added, len(columns["open_time"]) - added - len(revised), 0, tuple(revised))
 
     def series(
@@ -225,9 +227,12 @@ class TapeStore:
         return merge_settlements(self._funding_file(symbol), funding, offered_counts=True)
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Funding:
-        """Settlements in (start, end]; none when none are held."""
-        path = self._funding_file(symbol)
-        return read_funding(path, start_ms=start_ms, end_ms=end_ms) if path.exists() else Funding.none()
+        """Settlements in (start, end]; none when none are held.
+
+        Raises:
+            DataProviderError: the file is damaged, or was and nothing has been fetched since.
+        """
+        return read_settlements(self._funding_file(symbol), start_ms, end_ms)
 
     def holdings(self) -> list[Holding]:
         """What the shelf has, by series, symbol and interval."""

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from trading.domain.errors import DataProviderError
 from trading.market.importers import SETTLEMENT, read_funding
 from trading.market.parquet import write_parquet
 from trading.market.store_months import Revision
 from trading.market.tape import Funding
-from trading.storage.files import append_line
+from trading.storage.files import append_line, set_aside
 from trading.storage.lock import waiting_lock
+
+_FETCH = "run `./lab history fetch` with `--market funding`"
 
 
 def merge_settlements(path: Path, offered: Funding, *, offered_counts: bool) -> int:
@@ -23,13 +26,14 @@ def merge_settlements(path: Path, offered: Funding, *, offered_counts: bool) -> 
     offered one; the other is put aside as a revision.
 
     Raises:
+        DataProviderError: the file is damaged; set aside.
         StateFileError: the file cannot be written.
     """
     if len(offered.time_ms) == 0:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with waiting_lock(path.with_name(".lock")):
-        held = read_funding(path, start_ms=-1, end_ms=2**62) if path.exists() else Funding.none()
+        held = _read(path, -1, 2**62) if path.exists() else Funding.none()
         first, second = (offered, held) if offered_counts else (held, offered)
         both, i, j = np.intersect1d(first.time_ms, second.time_ms, return_indices=True)
         other = first.rate[i] != second.rate[j]
@@ -51,6 +55,28 @@ def merge_settlements(path: Path, offered: Funding, *, offered_counts: bool) -> 
             columns = (merged.time_ms, merged.rate, merged.mark_price)
             write_parquet(path, dict(zip(SETTLEMENT, columns, strict=True)))
     return len(merged.time_ms) - len(held.time_ms)
+
+
+def read_settlements(path: Path, start_ms: int, end_ms: int) -> Funding:
+    """Settlements in (start, end] of a file; none when nothing was ever held.
+
+    Raises:
+        DataProviderError: the file is damaged, and set aside; or it was, and what was in it is not back yet: a
+            perpetual without settlements would look as if it cost nothing to hold.
+    """
+    if path.exists():
+        return _read(path, start_ms, end_ms)
+    if any(path.parent.glob(f"{path.name}.bad-*")):
+        raise DataProviderError(f"{path}: was damaged and set aside, and has not been fetched since; {_FETCH}")
+    return Funding.none()
+
+
+def _read(path: Path, start_ms: int, end_ms: int) -> Funding:
+    try:
+        return read_funding(path, start_ms=start_ms, end_ms=end_ms)
+    except DataProviderError as error:
+        kept = set_aside(path)
+        raise DataProviderError(f"{error}; set aside as {kept.name}; {_FETCH}") from error
 
 
 def is_same(a: Funding, b: Funding) -> bool:

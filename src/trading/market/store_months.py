@@ -151,8 +151,12 @@ def read_month(folder: Path, month: Month) -> Columns:
         DataProviderError: it cannot be read, or is not what was written; set aside then.
     """
     path = folder / month.file
-    there = columns_of(path)
-    columns = read_parquet([path], [name for name in (*CANDLE, VOLUME, *OPTIONAL) if name in there])
+    try:
+        there = columns_of(path)
+        columns = read_parquet([path], [name for name in (*CANDLE, VOLUME, *OPTIONAL) if name in there])
+    except DataProviderError as error:
+        kept = set_aside(path)
+        raise DataProviderError(f"{error}; set aside as {kept.name}; run `./lab history fetch`") from error
     if content_sha256(columns) != month.sha256:
         kept = set_aside(path)
         raise DataProviderError(f"{path}: does not match its hash; set aside as {kept.name}; run `./lab history fetch`")

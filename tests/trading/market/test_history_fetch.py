@@ -33,6 +33,7 @@ from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series
 from trading.market.store import TapeStore
+from trading.market.store_funding import is_same
 from trading.market.tape import Tape
 from trading.market.ticks import TickShelf
 
@@ -199,6 +200,19 @@ async def test_a_damaged_month_is_set_aside_and_the_next_fetch_brings_it_back(tm
         assert {name: held for name, held in at.shelf().items() if ".bad-" not in name} == calm
 
 
+async def test_a_month_that_was_cut_short_stops_one_fetch_and_the_next_brings_it_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as at:
+        at.fill()
+        await at.fetch()
+        calm = at.shelf()
+        month = next((tmp_path / "spot").rglob("2024-01-*.parquet"))
+        month.write_bytes(month.read_bytes()[:300])
+        with pytest.raises(DataProviderError, match="cannot be read"):
+            await at.fetch()
+        assert (await at.fetch()).files == 1
+        assert {name: held for name, held in at.shelf().items() if ".bad-" not in name} == calm
+
+
 async def test_what_the_archive_lost_comes_from_the_pages_and_what_neither_has_is_a_halt(tmp_path: Path) -> None:
     halted = tape((100.0 + np.arange(63 * 24 + 1) % 11).tolist(), drop=range(200, 206))
     async with world(tmp_path, pages=halted) as at:
@@ -345,6 +359,36 @@ async def test_settlements_come_by_the_month_and_then_by_pages_and_a_mark_that_w
     assert np.isnan(store.funding("BTCUSDT", START_MS, NOW_MS).mark_price[:92]).all(), (
         "of another rate nothing is taken"
     )
+
+
+async def test_settlements_that_the_archive_lacks_in_the_middle_come_by_pages_and_damaged_ones_come_back(
+    tmp_path: Path,
+) -> None:
+    times = [START_MS + n * 8 * HOUR_MS for n in range(1, 60 * 3)]
+    store, clock, book = TapeStore(tmp_path), Clock(origin_ms=NOW_MS), SourceBook(tmp_path / "funding.sources.jsonl")
+    pages = MemoryPages(WHOLE, [FundingRate("BTCUSDT", ms, 1e-4, 100.5) for ms in times])
+    want = Stretch("BTCUSDT", "1h", START_MS, START_MS + 60 * DAY_MS)
+
+    async def fetch() -> Report:
+        return await fetch_settlements(store, archive, pages, book, want, clock=clock, told=lambda *_: None)
+
+    async with archive_with(START_MS, 0) as server, archive_at(server.url, clock) as archive:
+        for month, days in (("2024-01", range(2, 31)), ("2024-02", range(31, 60))):
+            at = [ms for ms in times if (ms - START_MS) // DAY_MS in days and (ms - START_MS) // DAY_MS not in (10, 40)]
+            rows = "".join(f"{ms + 3},8,0.0001\n" for ms in at)
+            name = f"data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-{month}.zip"
+            server.add(name, "calc_time,funding_interval_hours,last_funding_rate\n" + rows)
+        report = await fetch()
+        assert store.funding("BTCUSDT", 0, 2**62).time_ms.tolist() == times
+        assert (report.files, report.paged, report.held) == (2, 5 + 3 + 3, len(times))
+        whole = store.funding("BTCUSDT", 0, 2**62)
+        file = tmp_path / "perp" / "BTCUSDT" / "funding.parquet"
+        file.write_bytes(file.read_bytes()[:90])
+        report = await fetch()
+        assert (report.files, report.held) == (2, len(times)), "sources whose rows are gone are fetched again"
+        assert is_same(store.funding("BTCUSDT", 0, 2**62), whole)
+        pages.rates = ()
+        assert (await fetch()).files_known == 2
 
 
 async def test_the_exchanges_own_hours_are_held_against_those_made_of_minutes(tmp_path: Path) -> None:

@@ -144,6 +144,36 @@ def settled(rate: float) -> Funding:
     return Funding(np.array([START_MS + 8 * HOUR_MS]), np.array([rate]), np.array([np.nan]))
 
 
+def test_a_month_that_was_cut_short_is_set_aside_and_may_be_saved_again(store: TapeStore):
+    store.save(tape(CLOSES))
+    month = next(store.root.rglob("2024-01-*.parquet"))
+    month.write_bytes(month.read_bytes()[:200])
+    with pytest.raises(DataProviderError, match=r"2024-01-.*cannot be read: .*; set aside as .*\.bad-1"):
+        store.load(Market.SPOT, "BTCUSDT", "1h")
+    store.save(tape(CLOSES))
+    assert store.load(Market.SPOT, "BTCUSDT", "1h").content_hash == tape(CLOSES).content_hash
+
+
+def test_settlements_that_were_damaged_are_missed_until_they_are_fetched_again(store: TapeStore):
+    store.settle("BTCUSDT", settled(1e-4))
+    file = store.root / "perp" / "BTCUSDT" / "funding.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataProviderError, match=r"set aside as funding\.parquet\.bad-1; run `./lab history fetch`"):
+        store.funding("BTCUSDT", 0, 2**62)
+    with pytest.raises(DataProviderError, match="has not been fetched since"):
+        store.funding("BTCUSDT", 0, 2**62)
+    store.settle("BTCUSDT", settled(1e-4))
+    assert store.funding("BTCUSDT", 0, 2**62).rate.tolist() == [1e-4]
+
+
+def test_files_of_a_manifest_that_was_lost_are_not_thrown_away(store: TapeStore):
+    store.save(tape(CLOSES))
+    before = set(store.root.rglob("*.parquet"))
+    next(store.root.rglob("manifest.json")).unlink()
+    store.save_series(Series.SPOT, "BTCUSDT", "1h", candles(0, 10, 100.0), origin="downloaded")
+    assert before < set(store.root.rglob("*.parquet"))
+
+
 class PulledPlug(BaseException):
     """Nothing catches it, as nothing catches kill -9."""
 
@@ -189,6 +219,7 @@ def test_stopped_at_any_file_operation_the_old_or_the_new_state_is_there_and_no_
         work()
         assert store.series(Series.SPOT, "BTCUSDT", "1h")["close"].tolist() == new, f"stopped at {stop_at}"
         assert len(store.revisions(Series.SPOT, "BTCUSDT", "1h")) == 5, f"stopped at {stop_at}"
+        assert len(list(store.root.rglob("*.parquet"))) == 1, f"stopped at {stop_at}: a file that nothing names stays"
         if through:
             return
     pytest.fail("it never came to an end")
