@@ -33,6 +33,7 @@ from trading.market.history_pages import Pages
 from trading.market.history_settlements import fetch_settlements
 from trading.market.series import Series
 from trading.market.store import TapeStore
+from trading.market.tape import Origin
 from trading.market.ticks import TickShelf
 from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
@@ -65,6 +66,8 @@ class Sources:
     pages: Pages
     clock: Clock
     console: Console
+    origin: Origin = "downloaded"
+    """What they give."""
 
 
 def run_fetch(
@@ -88,6 +91,7 @@ def run_fetch(
     stretch = Stretch(symbol_of(symbol), interval_of(interval), first_ms, min(end_ms or now_ms, now_ms), again=again)
     wanted = Wanted(stretch, fetchable_of(market), ticks_of(ticks), compare)
     base_url = settings.venue.base_url
+    origin: Origin = "downloaded" if settings.venue.origin == "live" else settings.venue.origin
 
     async def go() -> None:
         from ops.wiring import make_records  # seconds of imports, after the flags were found good
@@ -95,7 +99,7 @@ def run_fetch(
         # the archive is the real exchange's: what is not in it yet is not asked of the demo venue
         venue = make_records(settings, replace(environment, binance_testnet=False), clock, home)
         try:
-            await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console()), print)
+            await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console(), origin), print)
         finally:
             await venue.close()
 
@@ -122,7 +126,7 @@ async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str
                         store, archive, sources.pages, book, want, clock=sources.clock, told=told
                     )
                 else:
-                    fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told)
+                    fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told, sources.origin)
                     report = await fetcher.candles(Series(name), want, listing=_listing(universe, Series(name), want))
             _say(out, lines_of(report))
             if name == FUNDING:

@@ -30,8 +30,7 @@ def run_service() -> int:
     environment, settings = read_all(home)
     clock = lab_clock(settings)
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
-    market = "recorded" if settings.venue.base_url else "live"
-    setting = Setting(home, settings, environment, config_hash(settings), market)  # type: ignore[arg-type]
+    setting = Setting(home, settings, environment, config_hash(settings), settings.venue.origin)
     print(f"AI Trading Lab runs; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
     asyncio.run(serve(setting, clock))
     return 0

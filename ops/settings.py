@@ -29,6 +29,7 @@ from trading.domain.errors import SettingsError
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
+from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.limits import RiskLimits
 from trading.simulator.executors.settings import FarmSettings
@@ -52,6 +53,11 @@ class VenueSettings(_Section):
     """Everything goes there instead of to the exchange: a sandbox on loopback. None: the real thing."""
     follow_sandbox_clock: bool = False
     """Lab time is the sandbox's. Only together with base_url."""
+
+    @property
+    def origin(self) -> Origin:
+        """What the candles that it gives are: `live`, or of a sandbox `recorded`."""
+        return "live" if self.base_url is None else "recorded"
 
 
 class TelegramSettings(_Section):

@@ -11,6 +11,7 @@ from rich.console import Console
 from ops.fetch import Sources, Wanted, fetch, run_fetch
 from ops.history_import import run_import
 from ops.history_show import run_show
+from ops.settings import VenueSettings
 from tests.trading.market.samples import START_MS, tape
 from tests.trading.market.test_history import SPOT, archive_with, csv_of
 from tests.trading.market.test_history_fetch import MemoryPages
@@ -55,6 +56,18 @@ async def test_a_month_from_the_archive_is_on_the_shelf_with_its_gap_told_and_is
         assert "from 0 files of the archive, 1 imported before" in said[1]
     held = TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h")
     assert (len(held), held.origin) == (JANUARY_H - 3, "downloaded")
+
+
+async def test_what_a_sandbox_gives_is_not_taken_for_the_exchanges_own(home: Home) -> None:
+    wanted = Wanted(Stretch("BTCUSDT", "1h", START_MS, END_MS), ("spot",))
+    async with archive_with(START_MS, JANUARY_H) as archive:
+        archive.add(SPOT.format("monthly", "2024-01"), csv_of(START_MS, JANUARY_H))
+        pages = MemoryPages(tape([100.0, 101.0], start_ms=END_MS))
+        clock, screen = Clock(origin_ms=END_MS + 40 * 24 * HOUR_MS), Console(file=io.StringIO())
+        await fetch(home, wanted, Sources(archive.url, pages, clock, screen, "recorded"), lambda _: None)
+    assert TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h").origin == "recorded"
+    assert VenueSettings(base_url="http://127.0.0.1:9").origin == "recorded"
+    assert VenueSettings().origin == "live"
 
 
 def test_recorded_files_of_both_markets_are_imported_and_a_second_time_changes_nothing(

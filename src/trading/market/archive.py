@@ -92,7 +92,7 @@ class Archive:
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 base = self._http.base_url
                 raise NetworkDownError(f"archive {base}: cannot be reached ({error}); check the network") from error
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
                 if answer.status_code in _NOT_THERE:

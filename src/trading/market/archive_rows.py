@@ -43,7 +43,7 @@ def candles_of(content: bytes, where: str, *, with_volume: bool = True) -> Colum
     Raises:
         DataProviderError: not a zip of candles; the archive's own "no such file" answer is named as such.
     """
-    rows = _numbers(content, where, cells=CANDLE_CELLS)
+    rows = _in_order(_numbers(content, where, cells=CANDLE_CELLS))
     names = list(_KEPT) if with_volume else list(_KEPT)[:5]
     columns: Columns = {name: np.ascontiguousarray(rows[:, _KEPT[name]]) for name in names}
     columns["open_time"] = milliseconds(rows[:, 0])
@@ -86,6 +86,18 @@ def unzipped(content: bytes, where: str) -> bytes:
             return box.read(entries[0])
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise DataProviderError(f"{where}: not a zip ({content[:24]!r}); download it again") from error
+
+
+def _in_order(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows by time, those that are there twice, equal in every cell, once: some zips of the archive have such.
+
+    Two that differ stay both, for the store to refuse.
+    """
+    if (np.diff(rows[:, 0]) > 0).all():
+        return rows
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    is_double = (rows[1:] == rows[:-1]).all(axis=1)
+    return rows[np.concatenate(([True], ~is_double))]
 
 
 def _numbers(content: bytes, where: str, *, cells: int) -> NDArray[np.float64]:

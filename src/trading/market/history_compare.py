@@ -20,7 +20,7 @@ from trading.market.interval_check import Comparison, Disagreement, compare
 from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.tape import Tape
-from trading.storage.files import append_line
+from trading.storage.files import write_atomic
 
 
 async def compare_with_own(
@@ -36,7 +36,8 @@ async def compare_with_own(
 ) -> Comparison:
     """Compare what is held with the archive's own candles of a longer interval.
 
-    A file that was compared before is not fetched again; what it showed stays in the list.
+    A file that was compared before is not fetched again, unless all is (`want.again`); what it showed stays in the
+    list until it is compared again.
 
     Args:
         store: The shelf, which holds `want.interval`.
@@ -65,19 +66,30 @@ async def compare_with_own(
         if found is None:
             continue
         compared += found.compared
-        for one in found.disagreements:
-            append_line(listed, json.dumps(asdict(one)).encode())
+        others = (one for one in read_disagreements(listed) if not tape.start_ms <= one.open_time_ms < tape.end_ms)
+        _list(listed, [*others, *found.disagreements])
         book.note(source_of(file.path, fetched.sha256, tape.open_time_ms, clock.now_ms()))
     return Comparison(own, compared, tuple(read_disagreements(listed)))
 
 
 def read_disagreements(path: Path) -> list[Disagreement]:
-    """Every disagreement on record, oldest candle first; one that was found twice is told once."""
+    """Every disagreement on record, oldest candle first."""
     if not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     found = {(row["open_time_ms"], row["column"]): Disagreement(**row) for row in rows}
     return [found[key] for key in sorted(found)]
+
+
+def _list(path: Path, found: list[Disagreement]) -> None:
+    """Replace the list.
+
+    Raises:
+        StateFileError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(asdict(one)) + "\n" for one in sorted(found, key=lambda one: (one.open_time_ms, one.column)))
+    write_atomic(path, "".join(lines).encode())
 
 
 def _compared(store: TapeStore, own: Tape, interval: str) -> Comparison | None:

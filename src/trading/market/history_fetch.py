@@ -25,6 +25,7 @@ from trading.market.history_mend import mend
 from trading.market.history_pages import PageReader, Pages
 from trading.market.series import Series
 from trading.market.store import TapeStore
+from trading.market.tape import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class HistoryFetch:
         books: Folder of sources and ledgers.
         clock: Lab time.
         told: Hears of progress.
+        origin: Where candles come from; of a sandbox they are not the exchange's own.
     """
 
     store: TapeStore
@@ -46,6 +48,7 @@ class HistoryFetch:
     books: Path
     clock: Clock
     told: Told
+    origin: Origin = "downloaded"
 
     async def candles(self, series: Series, want: Stretch, *, listing: Listing = NOT_KNOWN) -> Report:
         """One series of candles, as far as they have closed.
@@ -57,7 +60,7 @@ class HistoryFetch:
         report = Report(series.value, want.symbol, want.interval)
         # once: a candle that closes meanwhile is the next fetch's, not a hole
         want = replace(want, end_ms=min(want.end_ms, closed_until(self.clock, INTERVAL_MS[want.interval])))
-        intake = Intake(self.store, series, want, self.clock, self.told, report)
+        intake = Intake(self.store, series, want, self.clock, self.told, report, self.origin)
         reader = PageReader(self.pages, series, want.symbol, want.interval, self.clock)
         await self._from_archive(intake)
         await self._from_pages(intake, reader)

@@ -16,6 +16,7 @@ from trading.market.parquet import Columns
 from trading.market.series import Series
 from trading.market.store import Saved, TapeStore
 from trading.market.store_months import Revision
+from trading.market.tape import Origin
 
 CLOSED_AFTER_MS = 5_000
 """After the end of a candle until every page has it as closed; one asked for sooner would look like a hole."""
@@ -86,6 +87,7 @@ class Intake:
         clock: Times the flushes.
         told: Hears of progress.
         report: Counts what became of it.
+        origin: Where its candles come from.
     """
 
     store: TapeStore
@@ -94,6 +96,7 @@ class Intake:
     clock: Clock
     told: Told
     report: Report
+    origin: Origin = "downloaded"
 
     async def save(self, columns: Columns) -> None:
         """Put candles on the shelf.
@@ -104,7 +107,7 @@ class Intake:
         """
         symbol, interval = self.want.symbol, self.want.interval
         saved = await asyncio.to_thread(
-            self.store.save_series, self.series, symbol, interval, columns, origin="downloaded"
+            self.store.save_series, self.series, symbol, interval, columns, origin=self.origin
         )
         self.report.count(saved)
 

@@ -16,6 +16,7 @@ from trading.market.funding_schedule import missing_settlements
 from trading.market.history_books import Source, SourceBook, source_of
 from trading.market.history_intake import Report, Stretch, Told
 from trading.market.history_pages import Pages, settlements_from
+from trading.market.series import Series
 from trading.market.store import TapeStore
 from trading.market.tape import Funding
 
@@ -41,8 +42,14 @@ async def fetch_settlements(
 
     Raises:
         NetworkDownError: archive or exchange do not answer.
-        DataProviderError: what comes makes no sense.
+        DataProviderError: what comes makes no sense, or the shelf holds a made-up market of that name.
     """
+    held_candles = (one for one in store.holdings() if (one.series, one.symbol) == (Series.PERP, want.symbol))
+    if any("synthetic" in one.origins for one in held_candles):
+        raise DataProviderError(
+            f"funding {want.symbol}: {store.root} holds synthetic candles of it; keep synthetic markets in a store of "
+            "their own"
+        )
     report = Report("funding", want.symbol, "")
     held = await asyncio.to_thread(_held, store, want.symbol, 0, 2**62)
     known = {} if want.again else {name: one for name, one in book.read().items() if _has(held, one)}

@@ -118,6 +118,7 @@ def csv_to_parquet(
 
     Raises:
         DataProviderError: a row does not fit the types.
+        StateFileError: the target cannot be written.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     columns = ", ".join(f"{values.get(name, name)} AS {name}" for name in keep)
@@ -131,6 +132,9 @@ def csv_to_parquet(
             os.fsync(file.fileno())
         temporary.replace(target)
         sync_folder(target.parent)
+    except (OSError, duckdb.IOException) as error:
+        temporary.unlink(missing_ok=True)
+        raise StateFileError(f"{target}: cannot be written: {_line(error)}; check space and permissions") from error
     except duckdb.Error as error:
         temporary.unlink(missing_ok=True)
         raise DataProviderError(f"{csv.name}: not rows of {', '.join(keep)}: {_line(error)}") from error

@@ -12,11 +12,12 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from trading.domain.clock import Clock, iso
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.instrument import Market
 from trading.market.archive import Archive
 from trading.market.archive_files import ArchiveFile, Ticks, tick_files
@@ -72,6 +73,7 @@ class TickShelf:
         Raises:
             NetworkDownError: the archive does not answer.
             DataProviderError: none of it is in the archive, or a file is no CSV of ticks.
+            StateFileError: the disk is full, or the folder cannot be written to.
         """
         book = SourceBook(self.folder / "sources.jsonl")
         known = {} if again else book.read()
@@ -124,10 +126,16 @@ class TickShelf:
 
     def _import(self, content: bytes, file: ArchiveFile, target: Path) -> tuple[int, int, int]:
         """First and last time and the count of rows of a day that is on disk now."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".ticks-") as scratch:
-            csv = Path(scratch) / "ticks.csv"
-            has_header, width = _unpack(content, csv, file.name)
+        with ExitStack() as stack:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=".ticks-"))
+                csv = Path(scratch) / "ticks.csv"
+                has_header, width = _unpack(content, csv, file.name)
+            except OSError as error:
+                raise StateFileError(
+                    f"{target.parent}: cannot be written: {error.strerror}; check space and permissions"
+                ) from error
             types = {name: "BIGINT" if name in _WHOLE else "DOUBLE" for name in COLUMNS[self.kind]}
             if self.kind is Ticks.AGG_TRADES:
                 types["is_buyer_maker"] = "BOOLEAN"

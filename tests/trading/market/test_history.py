@@ -88,6 +88,8 @@ class Archive:
     """So many of the next zips arrive damaged."""
     failing: int = 0
     """So many of the next answers are 503."""
+    turning: bool = False
+    """Every answer sends to where it was asked."""
 
     def add(self, path: str, text: str) -> None:
         box = io.BytesIO()
@@ -103,6 +105,8 @@ class Archive:
         if self.failing:
             self.failing -= 1
             return web.Response(status=503)
+        if self.turning:
+            return web.Response(status=302, headers={"Location": f"/{path}"})
         if path not in self.files:
             return web.Response(status=404, text="<Error><Code>NoSuchKey</Code></Error>")
         body = self.files[path]
@@ -212,6 +216,9 @@ async def test_months_before_a_listing_are_left_out_and_nothing_at_all_is_told(t
             await fetch_archive(want(), tmp_path, now_ms=START_MS, base_url=archive.url)
         archive.failing = 99
         with pytest.raises(NetworkDownError, match="status 503, 3 times"):
+            await fetch_archive(want(end_ms=START_MS + DAY_MS), tmp_path / "new", **asked)
+        archive.failing, archive.turning = 0, True
+        with pytest.raises(NetworkDownError, match=r"TooManyRedirects: .* 3 times"):
             await fetch_archive(want(end_ms=START_MS + DAY_MS), tmp_path / "new", **asked)
 
 

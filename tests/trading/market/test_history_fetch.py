@@ -18,7 +18,7 @@ from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from tests.trading.market.test_history import Archive as ArchiveServer
 from tests.trading.market.test_history import archive_with
 from trading.domain.clock import Clock, StandingClock
-from trading.domain.errors import DataProviderError, NetworkDownError, TradingEngineError
+from trading.domain.errors import DataProviderError, NetworkDownError, StateFileError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.market.archive import archive_at
@@ -29,7 +29,7 @@ from trading.market.history_compare import compare_with_own
 from trading.market.history_fetch import HistoryFetch
 from trading.market.history_intake import Report, Stretch
 from trading.market.history_settlements import fetch_settlements
-from trading.market.parquet import Columns
+from trading.market.parquet import Columns, csv_to_parquet
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series
 from trading.market.store import TapeStore
@@ -198,6 +198,30 @@ async def test_a_damaged_month_is_set_aside_and_the_next_fetch_brings_it_back(tm
             at.held()
         assert (await at.fetch()).files == 1
         assert {name: held for name, held in at.shelf().items() if ".bad-" not in name} == calm
+
+
+async def test_a_row_that_is_twice_in_a_zip_counts_once_and_two_that_differ_are_refused(tmp_path: Path) -> None:
+    async with world(tmp_path) as at:
+        at.fill()
+        rows = rows_of(WHOLE, START_MS, START_MS + 31 * DAY_MS).splitlines(keepends=True)
+        at.server.add(KLINES.format("monthly", "2024-01"), "".join([*rows[:50], rows[7], *rows[49:]]))
+        await at.fetch()
+        assert np.array_equal(at.held().close, WHOLE.close)
+    async with world(tmp_path / "other") as at:
+        at.fill()
+        other = rows[7].replace(",7.5,", ",8.5,")
+        at.server.add(KLINES.format("monthly", "2024-01"), "".join([*rows[:8], other, *rows[8:]]))
+        with pytest.raises(DataProviderError, match="not after the one before it"):
+            await at.fetch()
+
+
+async def test_real_funding_does_not_join_a_made_up_market(tmp_path: Path) -> None:
+    store, clock = TapeStore(tmp_path), Clock(origin_ms=NOW_MS)
+    store.save(replace(WHOLE, market=Market.PERP, origin="synthetic"))
+    async with archive_with(START_MS, 0) as server, archive_at(server.url, clock) as archive:
+        want, book = Stretch("BTCUSDT", "1h", START_MS, NOW_MS), SourceBook(tmp_path / "funding.sources.jsonl")
+        with pytest.raises(DataProviderError, match="holds synthetic candles of it"):
+            await fetch_settlements(store, archive, MemoryPages(WHOLE), book, want, clock=clock, told=lambda *_: None)
 
 
 async def test_a_month_that_was_cut_short_stops_one_fetch_and_the_next_brings_it_back(tmp_path: Path) -> None:
@@ -409,6 +433,10 @@ async def test_the_exchanges_own_hours_are_held_against_those_made_of_minutes(tm
         seen = sum(server.seen.values())
         again = await compare_with_own(store, archive, tmp_path, Market.SPOT, want, "1h", **asked)
         assert (again.compared, len(again.disagreements), sum(server.seen.values())) == (0, 1, seen)
+        server.add(KLINES.format("monthly", "2024-01"), rows_of(hours, START_MS, START_MS + 31 * DAY_MS))
+        want = replace(want, again=True)
+        mended = await compare_with_own(store, archive, tmp_path, Market.SPOT, want, "1h", **asked)
+        assert (mended.compared, mended.disagreements) == (744, ()), "what the exchange has mended is not listed"
 
 
 @needs_data
@@ -429,6 +457,10 @@ async def test_a_recorded_day_of_aggregated_trades_is_read_back_tick_by_tick(tmp
     assert (len(ticks["price"]), bool(ticks["is_buyer_maker"][-1])) == (45_342, False)
     with pytest.raises(DataProviderError, match="no day held"):
         shelf.read(day_ms + 5 * DAY_MS, day_ms + 6 * DAY_MS)
+    csv, there = tmp_path / "day.csv", tmp_path / "nowhere" / "day.parquet"
+    csv.write_text("1\n", encoding="utf-8")
+    with pytest.raises(StateFileError, match=r"nowhere/day\.parquet: cannot be written"):
+        csv_to_parquet(csv, there, {"id": "BIGINT"}, keep=("id",), values={}, has_header=False)
 
 
 async def test_a_day_whose_first_tick_is_stamped_before_midnight_is_read_back(tmp_path: Path) -> None:
