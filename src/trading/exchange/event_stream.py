@@ -6,10 +6,7 @@ between the last event before and the first after it, so that whoever keeps a bo
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -18,6 +15,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.market import MarketEvent, StreamBroken
 from trading.exchange.kept_socket import KeptSocket
 from trading.exchange.parse_stream import stream_event
+from trading.exchange.socket_events import SocketEvents
 from trading.exchange.sockets import Dial, SocketPlan, StreamKind, Want, plan_sockets
 
 log = structlog.get_logger()
@@ -46,9 +44,7 @@ class EventStream:
             KeptSocket(dial, plan, on_message=partial(self._hear, plan), on_break=partial(self._broken, plan))
             for plan in self._plans
         ]
-        self._queue: deque[MarketEvent] = deque()
-        self._arrived, self._stopped = asyncio.Event(), asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
+        self._events = SocketEvents[MarketEvent]("events")
         self.unreadable = 0
         """Messages that made no sense."""
         self.overrun = 0
@@ -56,34 +52,11 @@ class EventStream:
 
     async def stop(self) -> None:
         """End the iteration and the connections."""
-        self._stopped.set()
-        self._arrived.set()
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._events.stop()
 
-    async def events(self) -> AsyncIterator[MarketEvent]:
+    def events(self) -> AsyncIterator[MarketEvent]:
         """Events until `stop`; a bug in a connection's loop is raised here."""
-        self._loops = [
-            asyncio.create_task(socket.run(self._stopped), name=f"events-{socket.plan.name}") for socket in self.sockets
-        ]
-        for loop in self._loops:
-            loop.add_done_callback(lambda _: self._arrived.set())
-        try:
-            while not self._stopped.is_set():
-                while self._queue and not self._stopped.is_set():
-                    yield self._queue.popleft()
-                for loop in self._loops:
-                    if loop.done() and not self._stopped.is_set():
-                        loop.result()
-                if all(loop.done() for loop in self._loops):
-                    return
-                if not self._queue:
-                    await self._arrived.wait()
-                self._arrived.clear()
-        finally:
-            with suppress(asyncio.CancelledError):
-                await self.stop()
+        return self._events.read(self.sockets)
 
     def _hear(self, plan: SocketPlan, message: Mapping[str, object], received_ms: int) -> None:
         try:
@@ -95,19 +68,17 @@ class EventStream:
             return
         if event is None:
             return
-        if len(self._queue) >= MOST_QUEUED:
+        if len(self._events) >= MOST_QUEUED:
             self._give_up()
-        self._queue.append(event)
-        self._arrived.set()
+        self._events.put(event)
 
     def _broken(self, plan: SocketPlan, reason: str) -> None:
         for symbol in dict.fromkeys(want.symbol for want in plan.wants):
-            self._queue.append(StreamBroken(plan.market, symbol, reason))
-        self._arrived.set()
+            self._events.put(StreamBroken(plan.market, symbol, reason))
 
     def _give_up(self) -> None:
-        self.overrun += len(self._queue)
-        log.error("stream.overrun", dropped=len(self._queue), so_far=self.overrun)
-        self._queue.clear()
+        self.overrun += len(self._events)
+        log.error("stream.overrun", dropped=len(self._events), so_far=self.overrun)
+        self._events.clear()
         for plan in self._plans:
             self._broken(plan, f"more than {MOST_QUEUED} events waited for their reader")

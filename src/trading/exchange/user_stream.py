@@ -7,7 +7,6 @@ no sense. Whoever listens then looks orders and balances up by REST.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
@@ -20,6 +19,7 @@ from trading.domain.instrument import Market
 from trading.exchange.answer import Answer
 from trading.exchange.kept_socket import KeptSocket
 from trading.exchange.parse_user import account_event
+from trading.exchange.socket_events import SocketEvents
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine
 
 log = structlog.get_logger()
@@ -41,8 +41,7 @@ class UserStream:
 
     def __init__(self, clock: Clock, line: Callable[[Market], Awaitable[VenueLine]], markets: Sequence[Market]) -> None:
         self._clock, self._line = clock, line
-        self._queue: deque[AccountEvent] = deque()
-        self._arrived, self._stopped = asyncio.Event(), asyncio.Event()
+        self._events = SocketEvents[AccountEvent]("account")
         self._lines: dict[Market, VenueLine] = {}
         dial = Dial(clock, self._listen, self._drop)
         self._sockets = [
@@ -54,38 +53,14 @@ class UserStream:
             )
             for market in markets
         ]
-        self._loops: list[asyncio.Task[None]] = []
 
     async def stop(self) -> None:
         """End the iteration and the connections."""
-        self._stopped.set()
-        self._arrived.set()
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._events.stop()
 
-    async def events(self) -> AsyncIterator[AccountEvent]:
+    def events(self) -> AsyncIterator[AccountEvent]:
         """Events until `stop`; a bug in a connection's loop is raised here."""
-        self._loops = [
-            asyncio.create_task(socket.run(self._stopped), name=f"account-{socket.plan.name}")
-            for socket in self._sockets
-        ]
-        for loop in self._loops:
-            loop.add_done_callback(lambda _: self._arrived.set())
-        try:
-            while not self._stopped.is_set():
-                while self._queue and not self._stopped.is_set():
-                    yield self._queue.popleft()
-                for loop in self._loops:
-                    if loop.done() and not self._stopped.is_set():
-                        loop.result()
-                if all(loop.done() for loop in self._loops):
-                    return
-                if not self._queue:
-                    await self._arrived.wait()
-                self._arrived.clear()
-        finally:
-            await self.stop()
+        return self._events.read(self._sockets)
 
     async def _listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         line = self._lines[plan.market] = await self._line(plan.market)
@@ -104,7 +79,7 @@ class UserStream:
     async def _renew(self, line: VenueLine, plan: SocketPlan) -> None:
         """Keep the key alive. One that the venue no longer knows ends the connection; the next has a new one."""
         wait_s = RENEW_S
-        while not await self._clock.wait_s(self._stopped, wait_s):
+        while not await self._clock.wait_s(self._events.stopped, wait_s):
             try:
                 await line.ask("fapiPrivatePutListenKey", {}, where="perp listen key renewal")
             except DataProviderError as error:
@@ -134,12 +109,10 @@ class UserStream:
             log.warning("account.unreadable", market=market, error=str(error))
             found = AccountUnseen(market, str(error))
         if found is not None:
-            self._queue.append(found)
-            self._arrived.set()
+            self._events.put(found)
 
     def _unseen(self, market: Market, reason: str) -> None:
-        self._queue.append(AccountUnseen(market, reason))
-        self._arrived.set()
+        self._events.put(AccountUnseen(market, reason))
 
 
 _NO_SUCH_KEY = -1125
