@@ -68,8 +68,8 @@ def backtest(
     tape: Annotated[
         Path | None, typer.Option(help="Folder of recorded Parquet files; without it, the lab's own store.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--from", help="First day, such as 2023-01-01.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Day after the last.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First day or year, such as 2023-01-01 or 2023.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Day after the last, or year it ends before.")] = None,
 ) -> None:
     """One strategy over history, with every question of the gate. The look is counted as a trial."""
     from ops.backtest import run_backtest

@@ -16,7 +16,9 @@ history_app = typer.Typer(no_args_is_help=True, help="Recorded markets.")
 def history_fetch(
     symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT.")],
     start: Annotated[str, typer.Option("--from", help="First day or year, such as 2024-01-01 or 2019.")],
-    end: Annotated[str | None, typer.Option("--to", help="Day after the last; without it, now.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Day after the last, or year it ends before; without it, now.")
+    ] = None,
     interval: Annotated[str, typer.Option(help="1m, 5m, 1h, ...")] = "1h",
     market: Annotated[str, typer.Option(help="Any of spot,perp,mark,premium,funding, with commas.")] = "spot,perp",
     ticks: Annotated[str, typer.Option(help="Also aggTrades,bookTicker of these markets, by the day.")] = "",

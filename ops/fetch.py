@@ -82,7 +82,7 @@ def run_fetch(
     """
     home = find_home()
     settings, environment = read_settings(home.settings_file), read_environment(home)
-    start_ms, end_ms = span_of_days(f"{start}-01-01" if start.isdigit() and len(start) == 4 else start, end)
+    start_ms, end_ms = span_of_days(start, end)
     clock = lab_clock(settings)
     now_ms = clock.now_ms()
     first_ms = max(start_ms or 0, EARLIEST_MS)

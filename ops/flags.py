@@ -15,13 +15,13 @@ _SYMBOL = re.compile(r"[A-Z0-9]{4,20}")
 
 
 def time_of(flag: str, text: str) -> int:
-    """UTC milliseconds of a date or time as it was typed.
+    """UTC milliseconds of a date or time as it was typed; of a year, its first day.
 
     Raises:
         SettingsError: not a date.
     """
     try:
-        return parse_iso(text)
+        return parse_iso(f"{text}-01-01" if len(text) == len("2024") and text.isdigit() else text)
     except (ValueError, OverflowError) as error:
         raise SettingsError(f"{flag} {text!r}: not a date; write it like 2024-01-31 or 2024-01-31T08:00Z") from error
 

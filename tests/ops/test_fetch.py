@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ops.fetch import Sources, Wanted, fetch, run_fetch
+from ops.flags import span_of_days
 from ops.history_import import run_import
 from ops.history_show import run_show
 from ops.settings import VenueSettings
@@ -68,6 +69,12 @@ async def test_what_a_sandbox_gives_is_not_taken_for_the_exchanges_own(home: Hom
     assert TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h").origin == "recorded"
     assert VenueSettings(base_url="http://127.0.0.1:9").origin == "recorded"
     assert VenueSettings().origin == "live"
+
+
+def test_a_year_is_its_first_day_at_either_end() -> None:
+    assert span_of_days("2019", "2020") == span_of_days("2019-01-01", "2020-01-01")
+    with pytest.raises(SettingsError, match="not after --from 2024"):
+        span_of_days("2024", "2023")
 
 
 def test_recorded_files_of_both_markets_are_imported_and_a_second_time_changes_nothing(

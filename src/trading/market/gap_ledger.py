@@ -229,4 +229,4 @@ def in_words(hole: Hole, interval_ms: int) -> str:
     minutes = hole.bars * interval_ms / 60_000
     length = f"{minutes:g} min" if minutes < 180 else f"{math.floor(minutes / 6) / 10:g} h"
     evidence = f" ({'; '.join(hole.evidence)})" if hole.evidence else " (no witness)"
-    return f"{iso(hole.first_ms)}: {hole.bars} candles, {length}: {hole.cause}{evidence}"
+    return f"{iso(hole.first_ms)}: {hole.bars} candle{'' if hole.bars == 1 else 's'}, {length}: {hole.cause}{evidence}"
