@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from ops.history_words import lines_of, lines_of_comparison, lines_of_settlement
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from trading.domain.clock import Clock
-from trading.domain.errors import SettingsError
+from trading.domain.errors import DataProviderError, NetworkDownError, SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.archive import Archive, archive_at
@@ -70,10 +71,19 @@ class Sources:
     """What they give."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Where it goes, and what is known of the symbol."""
+
+    store: TapeStore
+    books: Path
+    universe: Universe
+
+
 def run_fetch(
     symbol: str, start: str, end: str | None, interval: str, market: str, ticks: str, *, again: bool, compare: bool
 ) -> int:
-    """Fetch history into the store.
+    """Fetch history into the store; 1 when a series of several could not be had.
 
     Raises:
         SettingsError: a flag is wrong.
@@ -93,46 +103,61 @@ def run_fetch(
     base_url = settings.venue.base_url
     origin: Origin = "downloaded" if settings.venue.origin == "live" else settings.venue.origin
 
-    async def go() -> None:
+    async def go() -> bool:
         from ops.wiring import make_records  # seconds of imports, after the flags were found good
 
         # the archive is the real exchange's: what is not in it yet is not asked of the demo venue
         venue = make_records(settings, replace(environment, binance_testnet=False), clock, home)
         try:
-            await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console(), origin), print)
+            return await fetch(home, wanted, Sources(base_url or BASE_URL, venue, clock, Console(), origin), print)
         finally:
             await venue.close()
 
-    asyncio.run(go())
-    return 0
+    return 0 if asyncio.run(go()) else 1
 
 
-async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str], None]) -> None:
-    """Fetch each series in turn, with a bar, and say what became of it.
+async def fetch(home: Home, wanted: Wanted, sources: Sources, out: Callable[[str], None]) -> bool:
+    """Fetch each series in turn, with a bar, and say what became of it; False: one of them could not be had.
 
     It may be killed and begun again anywhere; a second run fetches only what is missing.
+
+    Raises:
+        NetworkDownError: archive or exchange do not answer.
+        DataProviderError: none of the series could be had.
     """
-    store, books = TapeStore(home.tapes), home.tapes / "ledger"
-    want = wanted.stretch
-    universe = Universe(UniverseStore(home.tapes).snapshots(symbol=want.symbol))
-    candles_ms = want.end_ms - want.start_ms
+    store, books, want = TapeStore(home.tapes), home.tapes / "ledger", wanted.stretch
+    shelf = _Shelf(store, books, Universe(UniverseStore(home.tapes).snapshots(symbol=want.symbol)))
+    failed: list[str] = []
     async with archive_at(sources.archive_url, sources.clock) as archive:
         for name in wanted.names:
-            expected = candles_ms // INTERVAL_MS["8h" if name == FUNDING else want.interval]
-            with _bar(sources.console, f"{name} {want.symbol}", expected) as told:
-                if name == FUNDING:
-                    book = SourceBook(sources_file(books, FUNDING, want.symbol, ""))
-                    report = await fetch_settlements(
-                        store, archive, sources.pages, book, want, clock=sources.clock, told=told
-                    )
-                else:
-                    fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told, sources.origin)
-                    report = await fetcher.candles(Series(name), want, listing=_listing(universe, Series(name), want))
-            _say(out, lines_of(report))
-            if name == FUNDING:
-                _say(out, _not_settled(store, want, universe))
-        await _compare(store, archive, books, wanted, sources, out)
-        await _ticks(home, archive, wanted, sources, out)
+            try:
+                _say(out, await _series(name, want, shelf, archive, sources))
+            except NetworkDownError:
+                raise
+            except DataProviderError as error:
+                failed.append(name)
+                if len(failed) == len(wanted.names):
+                    raise
+                out(f"not fetched: {error}")
+        there = replace(wanted, names=tuple(name for name in wanted.names if name not in failed))
+        await _compare(store, archive, books, there, sources, out)
+        await _ticks(home, archive, there, sources, out)
+    return not failed
+
+
+async def _series(name: str, want: Stretch, shelf: _Shelf, archive: Archive, sources: Sources) -> Iterator[str]:
+    """Fetch one series; the lines that tell of it."""
+    store, books = shelf.store, shelf.books
+    expected = (want.end_ms - want.start_ms) // INTERVAL_MS["8h" if name == FUNDING else want.interval]
+    with _bar(sources.console, f"{name} {want.symbol}", expected) as told:
+        if name == FUNDING:
+            book = SourceBook(sources_file(books, FUNDING, want.symbol, ""))
+            report = await fetch_settlements(store, archive, sources.pages, book, want, clock=sources.clock, told=told)
+        else:
+            fetcher = HistoryFetch(store, archive, sources.pages, books, sources.clock, told, sources.origin)
+            report = await fetcher.candles(Series(name), want, listing=_listing(shelf.universe, Series(name), want))
+    missing = _not_settled(store, want, shelf.universe) if name == FUNDING else ()
+    return chain(lines_of(report), missing)
 
 
 def _listing(universe: Universe, series: Series, want: Stretch) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ async def test_what_a_sandbox_gives_is_not_taken_for_the_exchanges_own(home: Hom
     assert TapeStore(home.tapes).load(Market.SPOT, "BTCUSDT", "1h").origin == "recorded"
     assert VenueSettings(base_url="http://127.0.0.1:9").origin == "recorded"
     assert VenueSettings().origin == "live"
+
+
+async def test_a_series_that_cannot_be_had_does_not_keep_the_others_off_the_shelf(home: Home) -> None:
+    said: list[str] = []
+    wanted = Wanted(Stretch("BTCUSDT", "1h", START_MS, END_MS), ("mark", "spot"))
+    async with archive_with(START_MS, JANUARY_H) as archive:
+        archive.add(SPOT.format("monthly", "2024-01"), csv_of(START_MS, JANUARY_H))
+        pages = MemoryPages(tape([100.0, 101.0], start_ms=END_MS))
+        clock, screen = Clock(origin_ms=END_MS + 40 * 24 * HOUR_MS), Console(file=io.StringIO())
+        sources = Sources(archive.url, pages, clock, screen)
+        assert not await fetch(home, wanted, sources, said.append)
+        assert said[0].startswith("not fetched: mark BTCUSDT 1h")
+        assert said[1].startswith("spot BTCUSDT 1h: 2024-01-01")
+        assert await fetch(home, replace(wanted, names=("spot",)), sources, said.append)
+        with pytest.raises(DataProviderError, match="mark BTCUSDT 1h"):
+            await fetch(home, replace(wanted, names=("mark",)), sources, said.append)
 
 
 def test_a_year_is_its_first_day_at_either_end() -> None:
