@@ -34,7 +34,8 @@ def lines_of(report: Report) -> Iterator[str]:
         f"{report.known:,} known"
     )
     known = f", {report.files_known:,} imported before" if report.files_known else ""
-    yield f"  from {report.files:,} files of the archive{known}; {report.paged:,} {what} by the exchange's pages"
+    paged = f"{report.paged:,} {what[:-1] if report.paged == 1 else what}"
+    yield f"  from {report.files:,} files of the archive{known}; {paged} by the exchange's pages"
     if report.refused:
         yield f"  the exchange's pages do not speak of it: {report.refused}"
     for hole in report.repaired[:TOLD]:

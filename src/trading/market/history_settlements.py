@@ -80,7 +80,8 @@ async def fetch_settlements(
         report.paged += len(settled.time_ms)
         report.new += await asyncio.to_thread(store.settle, want.symbol, settled)
         told(len(settled.time_ms), f"{want.symbol} settlements by pages")
-    times = (await asyncio.to_thread(_held, store, *stretch)).time_ms
+    # one at the very start is in the files, and was counted
+    times = (await asyncio.to_thread(_held, store, want.symbol, want.start_ms - 1, want.end_ms)).time_ms
     report.held = len(times)
     report.first_ms, report.end_ms = (int(times[0]), int(times[-1])) if len(times) else (None, None)
     return report
