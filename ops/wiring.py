@@ -24,9 +24,9 @@ from ops.market_view import shelf
 from ops.messages import Messenger
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
-from trading.domain.errors import SettingsError
+from trading.domain.errors import DataProviderError, RateLimitError, SettingsError
 from trading.domain.events import Event
-from trading.domain.instrument import Market
+from trading.domain.instrument import Instrument, Market
 from trading.domain.venue import MarketData, Venue
 from trading.exchange.access import Access
 from trading.exchange.open_venue import (
@@ -53,6 +53,9 @@ from trading.storage.raw_log import RawLog
 from trading.strategy.repository import StrategyRepository
 
 log = structlog.get_logger(__name__)
+
+START_WAITS_S = (0.5, 1.0, 2.0)
+"""Real seconds between the first questions to an exchange that does not answer them."""
 
 
 @asynccontextmanager
@@ -90,7 +93,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             recorder.begin(subscriptions_of(settings), settings.research.live_bars)
         market = make_market(settings, venue, clock, publish=bus.publish)
         sides = MARKETS[settings.venue.exchange]
-        instruments = {side: await venue.instrument(side, settings.venue.symbol) for side in sides}
+        instruments = {side: await first_answer(venue, side, settings.venue.symbol, clock) for side in sides}
         for instrument in instruments.values():
             market.know(instrument)
         loop = asyncio.get_running_loop()
@@ -129,6 +132,21 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             generator=await make_generator(setting, clock, stack),
             desk=make_desk(setting, account, clock, bus),
         )
+
+
+async def first_answer(venue: MarketData, side: Market, symbol: str, clock: Clock) -> Instrument:
+    """A symbol's filters, asked for again when the exchange stumbles: a lab that holds positions must come up.
+
+    Raises:
+        DataProviderError: it does not answer, or does not list the symbol, in so many tries.
+    """
+    for wait_s in START_WAITS_S:
+        try:
+            return await venue.instrument(side, symbol)
+        except (DataProviderError, RateLimitError) as error:
+            log.warning("lab.start_again", market=side, symbol=symbol, wait_s=wait_s, why=str(error))
+            await clock.real_sleep_s(wait_s)
+    return await venue.instrument(side, symbol)
 
 
 def check_fee(settings: LabSettings) -> None:

@@ -142,6 +142,8 @@ class TapeStore:
                 # What was replaced, by this writer or by one that was killed before it came to here.
                 if path.name not in named and path.name[: len("2024-01")] in before:
                     path.unlink(missing_ok=True)
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
         return Saved(added, len(columns["open_time"]) - added - len(revised), 0, tuple(revised))
 
     def series(

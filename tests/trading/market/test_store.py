@@ -219,7 +219,9 @@ def test_stopped_at_any_file_operation_the_old_or_the_new_state_is_there_and_no_
         work()
         assert store.series(Series.SPOT, "BTCUSDT", "1h")["close"].tolist() == new, f"stopped at {stop_at}"
         assert len(store.revisions(Series.SPOT, "BTCUSDT", "1h")) == 5, f"stopped at {stop_at}"
+        left = {path.suffix for path in store.root.rglob("*") if path.is_file()}
         assert len(list(store.root.rglob("*.parquet"))) == 1, f"stopped at {stop_at}: a file that nothing names stays"
+        assert ".tmp" not in left, f"stopped at {stop_at}: half a file stays"
         if through:
             return
     pytest.fail("it never came to an end")
