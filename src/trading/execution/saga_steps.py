@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import structlog
@@ -24,6 +24,7 @@ from trading.execution.intents import Intents
 from trading.execution.legs import Leg, pair
 from trading.execution.saga_table import SagaState
 from trading.execution.settings import ExecutionSettings
+from trading.market.validator_rules import ValidatorSettings
 from trading.risk.kill_switch import Stop
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,8 @@ class Tools:
     read_stop: Callable[[], Stop]
     is_ending: Callable[[], bool] = lambda: False
     """The process is about to end: nothing new is begun, nothing is waited for."""
+    validator: ValidatorSettings = field(default_factory=ValidatorSettings)
+    """What a book is held to before anything is opened by it."""
 
 
 class SagaSteps:

@@ -9,7 +9,7 @@ closing is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 
 import structlog
@@ -22,10 +22,12 @@ from trading.domain.errors import (
     OutcomeUnknownError,
 )
 from trading.domain.instrument import Instrument, Market
+from trading.domain.market import Book
 from trading.execution.intent_records import Intent, IntentStatus, Purpose
 from trading.execution.legs import Leg, depth_within, pair
 from trading.execution.saga_steps import SagaReport, SagaSteps, TooLittleCashError, Tools
 from trading.execution.saga_table import ENDS, TABLE, SagaState
+from trading.market.data_integrity_validator import validate_book
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +77,8 @@ class TwoLegs(SagaSteps):
         if self._may_not_open():
             return self._refuse(self._why_stopped(), "stopped before anything was sent")
         books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
+        if opening:
+            self._check_books(books)
         reach = {
             m: depth_within(books[m], buy=(m is Market.SPOT) is opening, reach_rate=self._settings.slippage_cap_rate)
             for m in books
@@ -95,6 +99,19 @@ class TwoLegs(SagaSteps):
         self._start_price = await self._best(self._pair.first, taking=False)
         self._even_s = self._making_since_s = self._clock.monotonic_s()
         return SagaState.TAKING if self._hurried() else SagaState.MAKING
+
+    def _check_books(self, books: Mapping[Market, Book]) -> None:
+        """Nothing is opened by a book that is old, crossed, empty or wide; what is held is closed by any.
+
+        Raises:
+            DataProviderError: the data validator forbids orders by one of them.
+        """
+        now_ms = self._clock.now_ms()
+        for instrument in self._instruments:
+            book = books[instrument.market]
+            verdict = validate_book(book, self._tools.validator, now_ms=now_ms, is_whole=True, instrument=instrument)
+            if not verdict.ok_for_orders:
+                raise DataProviderError(verdict.reasons[0])
 
     async def _make(self) -> SagaState:
         refusals = 0

@@ -117,7 +117,7 @@ class CarryDesk:
         store = PositionStore(home.positions_file, tools.intents)
         counters = RiskCounters(home.state / "risk_counters.json")
         self._is_ending = False
-        tools = replace(tools, is_ending=lambda: self._is_ending)
+        tools = replace(tools, is_ending=lambda: self._is_ending, validator=settings.validator)
         self._room = Room(tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell)
         self._last_refusal = ""
         for note in tools.intents.notes:

@@ -97,6 +97,8 @@ class FakeVenue:
     rate: float = 0.0003
     history: list[FundingRate] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
+    book_fault: str = ""
+    """`old`, `upside down` or `empty`: what is wrong with every book."""
     fault_on: dict[str, list[str]] = field(default_factory=dict)
     """Faults by call name, used up in order."""
     calls: int = 0
@@ -136,7 +138,12 @@ class FakeVenue:
             size = 3.0 if market is Market.SPOT else 9.0
             bids = tuple((float(bid) - i, size) for i in range(depth))
             asks = tuple((float(ask) + i, size) for i in range(depth))
-            return Book(market, symbol, bids, asks, self.clock.now_ms())
+            if self.book_fault == "upside down":
+                bids, asks = asks, bids
+            elif self.book_fault == "empty":
+                bids = ()
+            old_ms = 60_000 if self.book_fault == "old" else 0
+            return Book(market, symbol, bids, asks, self.clock.now_ms() - old_ms)
 
     async def funding_now(self, symbol: str) -> FundingNow:
         with self._call("funding_now"):

@@ -40,6 +40,24 @@ async def test_opening_fills_both_legs_and_ends_balanced(rig: Rig, venue: FakeVe
     assert not rig.intents.unfinished()
 
 
+@pytest.mark.parametrize(
+    ("fault", "why"), [("old", "the book is old"), ("upside down", "not best first"), ("empty", "empty")]
+)
+async def test_nothing_is_opened_by_a_book_that_is_no_market_and_what_is_held_is_closed_by_it(
+    rig: Rig, venue: FakeVenue, fault: str, why: str
+) -> None:
+    await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    sent, venue.book_fault = len(venue.sent), fault
+    report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    assert (report.state, report.outcome) == (SagaState.REFUSED, Reason.DATA_UNAVAILABLE)
+    assert why in report.note
+    assert len(venue.sent) == sent
+    if fault != "empty":
+        report = await rig.run(Purpose.CLOSE, "0.01", "0.010")
+        assert report.outcome is Reason.OK
+        assert venue.quantity == 0
+
+
 async def test_the_thinner_leg_rests_post_only_first_and_the_other_takes(rig: Rig, venue: FakeVenue) -> None:
     report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
     kinds = [(record.order.market, record.order.type) for record in report.orders]
