@@ -128,11 +128,12 @@ def calibrate(
 @app.command(name="verify-audit")
 def verify_audit(
     file: Annotated[Path | None, typer.Argument(help="An audit file; without it, the lab's own.")] = None,
+    root: Annotated[str | None, typer.Option(help="'Audit root' of a daily summary: the chain must have it.")] = None,
 ) -> None:
     """Find any edited, removed or reordered line of the audit file."""
     from ops.trace import run_verify_audit
 
-    told(lambda: run_verify_audit(file))
+    told(lambda: run_verify_audit(file, root))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from ai_brain.ideas import IdeaReason
 from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
+from trading.journal.audit_roots import note_root
 
 HOUR_MS = 3_600_000
 CYCLE_PATIENCE_S = 45.0
@@ -46,7 +47,8 @@ async def daily(lab: Lab) -> None:
     """The day's summary, with the audit's root so that nobody can rewrite the day later."""
     await _after_parity(lab)
     numbers = gather(lab)
-    text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {lab.audit.head_hash[:16]}"
+    root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
+    text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
     lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
 
 

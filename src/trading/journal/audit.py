@@ -1,8 +1,9 @@
 """The audit file: one JSON line a cycle, each carrying the hash of the one before.
 
 `hash` is the SHA-256 of the line's canonical JSON without `hash`, and `prev` is the `hash` of the line before (64 zeros
-for the first). An edited, removed or reordered line breaks the chain at a place `verify_audit` can name. A line torn by
-a crash is set aside beside the file, the chain goes on from the last whole line, and the next line says so in `note`.
+for the first). An edited, removed or reordered line breaks the chain at a place `verify_audit` can name; lines removed
+at the end show against a root that was told (`audit_roots`). A line torn by a crash is set aside beside the file, the
+chain goes on from the last whole line, and the next line says so in `note`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
+from trading.journal.audit_roots import TOLD_DIGITS, ToldRoot
 from trading.storage.files import append_line, write_atomic
 
 SCHEMA = 1
@@ -75,7 +79,7 @@ class AuditCheck:
     """Lines read, up to and including the first bad one."""
     ok: bool
     first_bad_line: int | None
-    """1 is the first line of the file."""
+    """1 is the first line of the file; None: every line is good, by itself and behind the one before."""
     why: str
     head_hash: str
     """Hash of the last good line; the day's root."""
@@ -144,38 +148,68 @@ class AuditLog:
         self._note = f"a line torn by a crash was set aside as {target.name}"
 
 
-def verify_audit(path: Path) -> AuditCheck:
+def verify_audit(path: Path, roots: Sequence[ToldRoot] = ()) -> AuditCheck:
     """Read the whole file and check every hash; a missing or empty file is a chain of no lines.
+
+    Args:
+        path: The audit file.
+        roots: Hashes that were told; each must be one of the chain's.
 
     Raises:
         StateFileError: the file cannot be read.
     """
     expected, number = GENESIS, 0
+    missing = {told.root: told.where for told in roots if not GENESIS.startswith(told.root)}
+    beginnings = {root[:TOLD_DIGITS] for root in missing}
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                why = _fault(raw, expected)
-                if why:
+                entry = _read_line(raw)
+                why = _fault(raw, entry, expected)
+                if why or entry is None:
                     return AuditCheck(number, ok=False, first_bad_line=number, why=why, head_hash=expected)
-                expected = str(json.loads(raw)["hash"])
+                expected = str(entry["hash"])
+                if expected[:TOLD_DIGITS] in beginnings:
+                    missing = {root: where for root, where in missing.items() if not expected.startswith(root)}
     except FileNotFoundError:
         pass
     except OSError as error:
         raise StateFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
-    return AuditCheck(number, ok=True, first_bad_line=None, why="", head_hash=expected)
+    if not missing:
+        return AuditCheck(number, ok=True, first_bad_line=None, why="", head_hash=expected)
+    root, where = next(iter(missing.items()))
+    why = (
+        f"the root {root[:TOLD_DIGITS]}, told in {where}, is not of this chain: its end is cut off, or all is rewritten"
+    )
+    return AuditCheck(number, ok=False, first_bad_line=None, why=why, head_hash=expected)
 
 
-def _fault(raw: bytes, expected_prev: str) -> str:
+def _read_line(raw: bytes) -> dict[str, object] | None:
+    """As `_parse`, in half the time."""
+    try:
+        entry = from_json(raw, cache_strings="keys")
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _fault(raw: bytes, entry: dict[str, object] | None, expected_prev: str) -> str:
     if not raw.endswith(b"\n"):
         return "the line is torn: it does not end"
-    entry = _parse(raw)
     if entry is None:
         return "not a JSON object"
-    if _digest_of(entry) != entry.get("hash"):
+    if not _is_as_written(raw, entry) and _digest_of(entry) != entry.get("hash"):
         return "the line was edited: its hash does not match its content"
     if entry.get("prev") != expected_prev:
         return "the line before it was removed, added or moved: prev does not match"
     return ""
+
+
+def _is_as_written(raw: bytes, entry: Mapping[str, object]) -> bool:
+    """The bytes without the hash are those that were hashed; a quarter of the time that writing them anew takes."""
+    own = f'"hash":"{entry.get("hash")}",'.encode()
+    before, found, after = raw.rstrip(b"\n").partition(own)
+    return bool(found) and hashlib.sha256(before + after).hexdigest() == entry.get("hash")
 
 
 def _parse(raw: bytes) -> dict[str, object] | None:

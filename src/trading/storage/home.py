@@ -83,6 +83,11 @@ class Home:
         return self.state / "audit.jsonl"
 
     @property
+    def audit_roots_file(self) -> Path:
+        """Roots of that chain that were told to a human."""
+        return self.state / "audit_roots.jsonl"
+
+    @property
     def intents_file(self) -> Path:
         """Orders meant, written ahead."""
         return self.state / "intents.jsonl"

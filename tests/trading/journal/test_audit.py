@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.journal.audit import GENESIS, AuditLine, AuditLog, CycleStatus, verify_audit
+from trading.journal.audit_roots import ToldRoot, checked_root, note_root, read_roots
 
 
 def line(number: int, **changes: object) -> AuditLine:
@@ -65,7 +66,7 @@ def test_any_edited_removed_or_moved_line_is_found(
         lines[victim] = json.dumps(entry)
     elif how == "remove":
         if victim == 9:
-            return  # the last line's absence shows against the day's root, not in the chain
+            return  # the last line's absence shows against a root that was told, not in the chain
         del lines[victim]
     elif how == "swap":
         other = (victim + 1) % 10
@@ -105,3 +106,48 @@ def test_a_number_that_is_none_is_refused_instead_of_written(path: Path) -> None
     with pytest.raises(ValueError, match="JSON"):
         AuditLog(path).append(line(12, risk={"value": float("nan")}))
     assert verify_audit(path).ok
+
+
+def test_lines_cut_off_at_the_end_show_against_a_root_that_was_told(path: Path, tmp_path: Path) -> None:
+    roots, head = tmp_path / "audit_roots.jsonl", AuditLog(path).head_hash
+    assert note_root(roots, head, at_ms=1_700_000_000_000) == head[:16]
+    AuditLog(path).append(line(10))
+    assert verify_audit(path, read_roots(roots)).ok, "what came after it does not matter"
+    assert verify_audit(path, [ToldRoot(head[:16], "a message")]).ok
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:9]))
+    assert verify_audit(path).ok, "by itself the chain looks whole"
+    check = verify_audit(path, read_roots(roots))
+    assert (check.ok, check.first_bad_line, check.lines) == (False, None, 9)
+    assert check.why.startswith(f"the root {head[:16]}, told in the summary of 2023-11-14, is not of this chain")
+
+
+def test_a_chain_that_was_rewritten_whole_shows_against_a_root_that_was_told(path: Path, tmp_path: Path) -> None:
+    told = ToldRoot(AuditLog(path).head_hash[:16], "a message")
+    forged = AuditLog(tmp_path / "forged.jsonl")
+    for number in range(10):
+        forged.append(line(number, note="nothing happened"))
+    assert verify_audit(tmp_path / "forged.jsonl").ok
+    assert not verify_audit(tmp_path / "forged.jsonl", [told]).ok
+
+
+def test_a_root_told_before_the_first_cycle_asks_for_nothing(tmp_path: Path) -> None:
+    assert verify_audit(tmp_path / "none.jsonl", [ToldRoot(GENESIS[:16], "a message")]).ok
+
+
+@pytest.mark.parametrize("text", ["", "12345", "g" * 16, "a" * 65])
+def test_what_is_no_root_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a root; give the 16 digits"):
+        checked_root(text)
+
+
+def test_a_line_written_otherwise_than_the_lab_writes_is_judged_by_what_it_says(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    lines[4] = json.dumps(json.loads(lines[4]), indent=None)
+    path.write_text("\n".join(lines) + "\n")
+    assert verify_audit(path).ok, "spaces are no edit"
+    moved = json.loads(lines[3])
+    moved["risk"]["hash"] = moved.pop("hash")
+    lines[3] = json.dumps(moved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path.write_text("\n".join(lines) + "\n")
+    assert verify_audit(path).first_bad_line == 4
