@@ -17,6 +17,7 @@ import structlog
 from ops.jobs import (
     backup,
     evaluation,
+    keys,
     news,
     onchain,
     parity,
@@ -68,6 +69,7 @@ JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "heartbeat": reports.heartbeat,
     "insights": reports.insights,
     "universe": universe.run,
+    "keys": keys.run,
     "parity": parity.run,
     "daily_summary": reports.daily,
     "weekly_backup": backup.weekly,

@@ -18,6 +18,7 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
 from trading.domain.venue import MarketData, Venue
+from trading.risk.key_rights import faults_of
 from trading.storage.home import Home
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool, testnet: 
     checks = await answer_checks(venue, clock)
     if not with_keys or checks[0].health is Health.BAD:
         return checks
-    return checks + await key_checks(venue, testnet=testnet)
+    return checks + await key_checks(venue, clock, testnet=testnet)
 
 
 async def answer_checks(data: MarketData, clock: Clock, *, name: str = "exchange") -> list[Check]:
@@ -108,22 +109,13 @@ async def answer_checks(data: MarketData, clock: Clock, *, name: str = "exchange
     ]
 
 
-async def key_checks(venue: Venue, *, testnet: bool = False) -> list[Check]:
-    """What the keys may do, as the exchange says: trade, but never withdraw, and only from here.
-
-    The testnet binds no key to an address, so there that is not asked.
-    """
+async def key_checks(venue: Venue, clock: Clock, *, testnet: bool = False) -> list[Check]:
+    """What the keys may do, as the exchange says: trade, but never withdraw, only from here, and for days to come."""
     try:
         may = await venue.permissions()
     except TradingEngineError as error:
         return [Check("key rights", Health.BAD, str(error), "make a new key on the exchange's API page")]
-    wrong = []
-    if may.can_withdraw:
-        wrong.append("the key may withdraw: take that right away")
-    if not (may.is_ip_restricted or testnet):
-        wrong.append("the key is not bound to an address: restrict it to this server's")
-    if not (may.can_trade_spot and may.can_trade_futures):
-        wrong.append("the key may not trade both spot and futures: grant both")
+    wrong = faults_of(may, now_ms=clock.now_ms(), testnet=testnet)
     if wrong:
         return [Check("key rights", Health.BAD, "; ".join(wrong), "on the exchange's API page")]
     bound = "bound to an address" if may.is_ip_restricted else "testnet: bound to no address"

@@ -163,7 +163,7 @@ async def check_everything(desk: Desk, say: Say) -> None:
         raise TradingEngineError("no TELEGRAM_TOKEN: the one-time code has nowhere to go; set it in .env")
     checks = machine_checks(desk.home) + settings_checks(desk.home, environment, desk.clock)
     checks += await venue_checks(desk.venue, desk.clock, with_keys=False)
-    checks += await key_checks(desk.venue, testnet=environment.binance_testnet)
+    checks += await key_checks(desk.venue, desk.clock, testnet=environment.binance_testnet)
     if is_green(checks):
         checks.append(limits_check(await feasibility(desk)))
     say(screen(checks))

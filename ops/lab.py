@@ -24,6 +24,7 @@ from ops.messages import Messenger
 from ops.numbers import LastDecision
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
+from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Instrument, Market
@@ -67,6 +68,8 @@ class Memory:
     """The published effects have been written into the repository."""
     headlines_noted: set[tuple[str, int]] = field(default_factory=set)
     """Title and date of the headlines of the last round, which are on the senses' record."""
+    key: Decision | None = None
+    """What the exchange last said the trading key may do; None: not asked since the start."""
     last: LastDecision | None = None
     live: CycleReport | None = None
     live_start_quote: float = 0.0

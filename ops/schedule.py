@@ -72,6 +72,7 @@ SCHEDULE = (
     Row("heartbeat", 6 * 3600),
     Row("insights", 2 * 3600),
     Row("universe", DAY_S, at_start=True),
+    Row("keys", DAY_S),
     Row("parity", DAY_S),
     Row("daily_summary", DAY_S),
     Row("weekly_backup", 7 * DAY_S, SUNDAY_S),

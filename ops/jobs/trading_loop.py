@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
-from ops.jobs import expiry
+from ops.jobs import expiry, keys
 from ops.jobs.review import promote
 from ops.lab import Lab
 from ops.market_view import take_snapshot
@@ -132,6 +133,7 @@ async def _live(lab: Lab) -> CycleReport | None:
     if lab.desk is None:
         return None
     stop = read_stop(lab.home, lab.setting.switches)
+    await keys.once(lab)
     spec, armed = chosen(lab)
     try:
         async with lab.trading:
@@ -143,6 +145,8 @@ async def _live(lab: Lab) -> CycleReport | None:
         return CycleReport(lab.clock.now_ms(), CycleStatus.DEGRADED, verdict)
     if spec is not None and not armed.allowed and report.status is CycleStatus.NO_TRADE:
         lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
+    if not armed.allowed and report.decision.reason is Reason.NOT_ARMED:
+        report = replace(report, decision=armed)  # the desk only knows that it may not; here it is known why
     remember_live(lab, report)
     if spec is not None:
         _retire_if_stopped(lab, spec)
@@ -167,6 +171,10 @@ def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
         return None, Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "nothing is approved for live trading")
     if not lab.setting.environment.live_trading:
         return live[0], Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
+    if lab.memory.key is None:
+        return live[0], Decision(False, Reason.KEY_UNFIT, 0.0, 1.0, "the exchange has not said yet what the key may do")
+    if not lab.memory.key.allowed:
+        return live[0], lab.memory.key
     verdicts = [(spec, read_armed(lab.home, spec)) for spec in live]
     return next((pair for pair in verdicts if pair[1].allowed), verdicts[0])
 

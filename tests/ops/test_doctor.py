@@ -115,8 +115,8 @@ async def test_an_exchange_that_does_not_answer_is_one_bad_line(world: World) ->
 async def test_each_right_too_many_or_too_few_is_named(world: World) -> None:
     put(world, "/sandbox/key", {"withdrawals": True, "ip_restricted": False})
     try:
-        async with venue_of(world) as (venue, _):
-            (check,) = await doctor.key_checks(venue)
+        async with venue_of(world) as (venue, clock):
+            (check,) = await doctor.key_checks(venue, clock)
     finally:
         put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
     assert check.health is Health.BAD
@@ -124,14 +124,28 @@ async def test_each_right_too_many_or_too_few_is_named(world: World) -> None:
     assert "not bound to an address" in check.found
 
 
+async def test_a_key_that_lapses_within_a_week_is_bad_and_one_that_lapses_later_is_not(world: World) -> None:
+    try:
+        async with venue_of(world) as (venue, clock):
+            put(world, "/sandbox/key", {"expires_ms": clock.now_ms() + 6 * 86_400_000})
+            (soon,) = await doctor.key_checks(venue, clock)
+            put(world, "/sandbox/key", {"expires_ms": clock.now_ms() + 8 * 86_400_000})
+            (later,) = await doctor.key_checks(venue, clock)
+    finally:
+        put(world, "/sandbox/key", {"expires_ms": 0})
+    assert soon.health is Health.BAD
+    assert "the key's right to trade ends 20" in soon.found
+    assert later.health is Health.GOOD
+
+
 async def test_on_the_testnet_a_key_need_not_be_bound_to_an_address_but_may_still_not_withdraw(world: World) -> None:
     put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": False})
     try:
         async with venue_of(world) as (venue, clock):
             checks = await doctor.venue_checks(venue, clock, with_keys=True, testnet=True)
-            (live,) = await doctor.key_checks(venue)
+            (live,) = await doctor.key_checks(venue, clock)
             put(world, "/sandbox/key", {"withdrawals": True, "ip_restricted": False})
-            (withdrawing,) = await doctor.key_checks(venue, testnet=True)
+            (withdrawing,) = await doctor.key_checks(venue, clock, testnet=True)
     finally:
         put(world, "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
     assert named(checks, "key rights") == Check("key rights", Health.GOOD, "trade only, testnet: bound to no address")

@@ -37,7 +37,7 @@ from tests.ops.test_stop_trading import hold
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
-from trading.domain.events import Event
+from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
@@ -125,6 +125,10 @@ def audit_lines(home: Home) -> list[dict[str, object]]:
     return [json.loads(line) for line in home.audit_file.read_text().splitlines()] if home.audit_file.exists() else []
 
 
+def tell(world: World, path: str, words: dict[str, object]) -> None:
+    httpx.post(world.url + path, json=words).raise_for_status()
+
+
 def chat(world: World) -> list[str]:
     return [str(message["text"]) for message in httpx.get(f"{world.url}/sandbox/telegram").json()]
 
@@ -153,6 +157,40 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
     assert str(first["regime"]).split()[0] in ("calm", "usual", "stormy"), first["regime"]
     assert verify_audit(lab_home.audit_file).ok
     assert took_s < 8.0
+
+
+async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended_trades(
+    lab_home: Home, world: World
+) -> None:
+    approved_carry(lab_home)
+    tell(world, "/sandbox/key", {"withdrawals": True})
+    heard: list[Event] = []
+    try:
+        async with running(lab_home, jobs={**LOOP, "keys": JOBS["keys"]}, hear=heard.append) as (service, task):
+            await until(lambda: service.schedule.has_run("loop"), task)
+            (first, *_) = audit_lines(lab_home)
+            assert (first["status"], first["reason"]) == ("NO_TRADE", "KEY_UNFIT")
+            assert "the key may withdraw" in str(first["risk"])
+            assert not service.lab.desk or service.lab.desk.store.live is None
+            assert [event.severity for event in heard if event.name == "keys.unfit"] == [Severity.ALERT]
+            tell(world, "/sandbox/key", {"withdrawals": False})
+            await JOBS["keys"](service.lab)
+            await until(lambda: holds_carry(service), task)
+    finally:
+        tell(world, "/sandbox/key", {"withdrawals": False})
+
+
+async def test_a_key_of_which_the_exchange_says_nothing_opens_nothing_until_it_does(
+    lab_home: Home, world: World
+) -> None:
+    approved_carry(lab_home)
+    fault = {"match": "GET /sapi/v1/account/apiRestrictions", "kind": "reject:-1000", "times": 1}
+    tell(world, "/sandbox/faults", fault)
+    async with running(lab_home) as (service, task):
+        await until(lambda: holds_carry(service), task)
+    (first, *_) = audit_lines(lab_home)
+    assert first["reason"] == "KEY_UNFIT"
+    assert "has not said yet" in str(first["risk"])
 
 
 def told(service: Service) -> str:
@@ -393,7 +431,9 @@ def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -
     repository.save(newer)
     write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000)
     environment = Environment(None, None, None, None, None, binance_testnet=False, live_trading=True, kill=False)
-    lab = SimpleNamespace(home=home, repository=repository, setting=SimpleNamespace(environment=environment))
+    fit = Decision(True, Reason.OK, 0.0, 0.0, "")
+    setting, memory = SimpleNamespace(environment=environment), SimpleNamespace(key=fit)
+    lab = SimpleNamespace(home=home, repository=repository, setting=setting, memory=memory)
     assert [spec.id for spec in repository.by_stage(Stage.LIVE_TESTING)] == [older.id, newer.id]
     spec, decision = chosen(cast("Lab", lab))
     assert decision.allowed

@@ -44,6 +44,8 @@ class Key:
     withdrawals: bool = False
     """True: it may withdraw, which a careful client refuses to trade with."""
     ip_restricted: bool = True
+    expires_ms: int = 0
+    """When its right to trade ends; 0: never."""
 
 
 LISTEN_KEY_MS = 3_600_000

@@ -128,6 +128,7 @@ def _restrictions(exchange: Exchange, call: Call) -> object:
         "enablePortfolioMarginTrading": False,
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
+        **({"tradingAuthorityExpirationTime": exchange.key.expires_ms} if exchange.key.expires_ms else {}),
     }
 
 

@@ -110,17 +110,20 @@ class Witness:
         return {**asdict(self._exchange.clock.segment), "now_ms": self._exchange.clock.now_ms()}
 
     async def _set_key(self, request: web.Request) -> web.Response:
-        """`{"withdrawals": bool, "ip_restricted": bool}`: what the key may do from now on."""
+        """`{"withdrawals": bool, "ip_restricted": bool, "expires_ms": int}`: what the key may do from now on."""
         try:
             body: object = await request.json()
         except ValueError:
             body = None
-        if not isinstance(body, dict) or not all(isinstance(value, bool) for value in body.values()):
-            return answer({"error": f"key: {body!r}: send withdrawals and ip_restricted as true or false"}, 400)
+        kinds = {"withdrawals": bool, "ip_restricted": bool, "expires_ms": int}
+        if not isinstance(body, dict) or not all(type(value) is kinds.get(name) for name, value in body.items()):
+            text = f"key: {body!r}: send withdrawals and ip_restricted as true or false, expires_ms as a number"
+            return answer({"error": text}, 400)
         key = self._exchange.key
+        key.expires_ms = int(body.get("expires_ms", key.expires_ms))
         key.withdrawals = bool(body.get("withdrawals", key.withdrawals))
         key.ip_restricted = bool(body.get("ip_restricted", key.ip_restricted))
-        return answer({"withdrawals": key.withdrawals, "ip_restricted": key.ip_restricted})
+        return answer(asdict(key) | {"secret": "***"})
 
     async def _deposit(self, request: web.Request) -> web.Response:
         """`{"usdt": "1000"}`: a human puts money into the spot wallet, or takes it out (negative)."""

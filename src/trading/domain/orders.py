@@ -172,3 +172,5 @@ class KeyPermissions:
     can_trade_futures: bool
     can_withdraw: bool
     is_ip_restricted: bool
+    expires_ms: int | None = None
+    """When its right to trade ends, UTC milliseconds; None: it does not."""

@@ -154,6 +154,10 @@ def perp_position(symbol: str, document: object, leverage: int, where: str) -> P
     )
 
 
+EXPIRY = "tradingAuthorityExpirationTime"
+"""Only there for a key that is not bound to an address: its right to trade lapses after 90 days."""
+
+
 def permissions(answer: Answer) -> KeyPermissions:
     """`apiRestrictions`."""
     return KeyPermissions(
@@ -162,4 +166,5 @@ def permissions(answer: Answer) -> KeyPermissions:
         can_trade_futures=answer.flag("enableFutures"),
         can_withdraw=answer.flag("enableWithdrawals"),
         is_ip_restricted=answer.flag("ipRestrict"),
+        expires_ms=answer.whole(EXPIRY) or None if answer.has(EXPIRY) else None,
     )
