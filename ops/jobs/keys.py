@@ -24,7 +24,7 @@ async def run(lab: Lab) -> None:
     if verdict.allowed:
         lab.messenger.resolve(UNFIT)
     else:
-        lab.tell(UNFIT, {"reason": verdict.reason, "note": verdict.note}, Severity.ALERT)
+        lab.tell(UNFIT, {"note": verdict.note}, Severity.ALERT)
 
 
 async def once(lab: Lab) -> None:

@@ -174,7 +174,9 @@ async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended
             assert not service.lab.desk or service.lab.desk.store.live is None
             assert [event.severity for event in heard if event.name == "keys.unfit"] == [Severity.ALERT]
             tell(world, "/sandbox/key", {"withdrawals": False})
+            assert "keys.unfit" in service.lab.outbox.open_alerts()
             await JOBS["keys"](service.lab)
+            assert "keys.unfit" not in service.lab.outbox.open_alerts()
             await until(lambda: holds_carry(service), task)
     finally:
         tell(world, "/sandbox/key", {"withdrawals": False})
