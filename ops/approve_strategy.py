@@ -19,7 +19,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.storage.home import Home
 from trading.strategy.approval import load_key, sign
-from trading.strategy.lifecycle import Stage, approve
+from trading.strategy.lifecycle import Stage, approve, has_lapsed
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec, spec_sha256
 
@@ -66,7 +66,7 @@ def approve_strategy(
     """
     repository = StrategyRepository(home.strategies)
     spec = repository.get(wanted)
-    evidence = check_may_be_approved(home, spec)
+    evidence = check_may_be_approved(home, spec, now_ms=clock.now_ms())
     for line in what_is_known(spec, evidence):
         say(line)
     if ask("Approve this strategy for live trading? Type yes: ").strip() != "yes":
@@ -86,7 +86,7 @@ def approve_strategy(
     return approved
 
 
-def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
+def check_may_be_approved(home: Home, spec: StrategySpec, *, now_ms: int) -> Evidence:
     """The evidence of a spec that waits for a human.
 
     Raises:
@@ -94,7 +94,7 @@ def check_may_be_approved(home: Home, spec: StrategySpec) -> Evidence:
     """
     if spec.stage is not Stage.REVIEW:
         raise SpecError(f"{spec.id}: stage={spec.stage}: only a strategy in review can be approved")
-    if spec.approved_at is not None:
+    if spec.approved_at is not None and not has_lapsed(spec, now_ms):
         raise SpecError(f"{spec.id}: approved_at={spec.approved_at}: already approved; go on with python go_live.py")
     evidence = load_evidence(home, spec.id)
     if evidence is None:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from ai_brain.evidence.filing import load_evidence, tables_match
 from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
 from ops.environment import Environment, find_home, read_environment
 from ops.lab_clock import lab_clock
@@ -34,7 +35,7 @@ from trading.risk.guards import feasible
 from trading.risk.kill_switch import read_stop
 from trading.storage.home import Home
 from trading.strategy.approval import verify
-from trading.strategy.lifecycle import Stage, move
+from trading.strategy.lifecycle import APPROVAL_LIFE_DAYS, Stage, has_lapsed, move, standing_approval
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import CarryParameters, StrategySpec, spec_sha256
 
@@ -113,6 +114,8 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> boo
     if not await _code_matches(desk, spec, read_code):
         say("The code is wrong or older than five minutes. Nothing was changed.")
         return False
+    if spec_sha256(approved_strategy(desk)) != spec_sha256(spec):
+        raise SpecError(f"{spec.id}: another strategy was approved while you answered; nothing was changed, begin anew")
     write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms())
     if spec.stage is Stage.REVIEW:
         why = "armed by go_live.py"
@@ -141,7 +144,29 @@ def approved_strategy(desk: Desk) -> StrategySpec:
     verdict = verify(spec, approval_key(desk.home, create=False))
     if not verdict.allowed:
         raise SpecError(verdict.note)
+    if has_lapsed(spec, desk.clock.now_ms()):
+        raise SpecError(
+            f"{spec.id}: approved {spec.approved_at}, more than {APPROVAL_LIFE_DAYS} days ago: read the evidence and "
+            f"sign anew: python approve_strategy.py {spec.id}"
+        )
+    check_evidence(desk.home, spec)
     return spec
+
+
+def check_evidence(home: Home, spec: StrategySpec) -> None:
+    """The evidence on disk is what the approval signed.
+
+    Raises:
+        SpecError: it is gone, or another.
+    """
+    evidence, approval = load_evidence(home, spec.id), standing_approval(spec.history)
+    signed = approval.evidence_sha256 if approval is not None else ""
+    if evidence is None or evidence.evidence_sha256 != signed or not tables_match(home, evidence):
+        found = "gone" if evidence is None else "not what was signed"
+        raise SpecError(
+            f"{spec.id}: its evidence in {home.state / 'evidence'} is {found}: restore it from a backup, or retire the "
+            "strategy and let the idea be tested anew"
+        )
 
 
 async def check_everything(desk: Desk, say: Say) -> None:

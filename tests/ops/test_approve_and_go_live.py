@@ -326,6 +326,51 @@ async def test_an_approval_that_is_void_is_refused(home: Home, world: World) -> 
     assert nothing_armed(home)
 
 
+@pytest.mark.parametrize("change", ["gone", "other numbers", "other trades"])
+async def test_evidence_that_is_not_what_was_signed_is_refused(home: Home, world: World, change: str) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+    folder = home.state / "evidence"
+    file = next(folder.rglob(f"{spec.id}*.json"))
+    if change == "gone":
+        file.unlink()
+    elif change == "other numbers":
+        file.write_text(file.read_text().replace("0.012", "0.112"))
+    else:
+        table = next(path for path in folder.rglob("*.csv"))
+        table.write_bytes(table.read_bytes() + b"1,2,99\n")
+    async with desk_in(home, world) as desk:
+        with pytest.raises(SpecError, match=r"its evidence in .* is (gone|not what was signed)"):
+            await ask_to_go_live(desk, world, Human(RIGHT))
+    assert nothing_armed(home)
+
+
+async def test_an_approval_that_was_not_used_for_a_month_is_signed_anew(home: Home, world: World) -> None:
+    spec, human = put_in_review(home), Human(["yes"])
+    old = Clock(origin_ms=CLOCK.now_ms() - 31 * 86_400_000)
+    approve_strategy(home, spec.id, ask=human.ask, say=human.say, clock=old, operator="ada")
+    async with desk_in(home, world) as desk:
+        with pytest.raises(SpecError, match="more than 30 days ago: read the evidence and sign anew"):
+            await ask_to_go_live(desk, world, Human(RIGHT))
+        assert approved(home, spec) is not None
+        assert await ask_to_go_live(desk, world, Human(RIGHT))
+
+
+async def test_a_strategy_that_was_changed_while_the_human_typed_is_not_armed(home: Home, world: World) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+
+    async def meanwhile() -> str:
+        path = file_of(home, spec)
+        path.write_text(path.read_text().replace('"leverage": 1', '"leverage": 2'))
+        return code_in_chat(world)
+
+    async with desk_in(home, world) as desk:
+        with pytest.raises(SpecError, match="does not fit"):
+            await go_live(desk, ask=Human(RIGHT).ask, say=Human(RIGHT).say, read_code=meanwhile)
+    assert nothing_armed(home)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trading.domain.clock import iso
+from trading.domain.clock import iso, parse_iso
 from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError
 from trading.strategy.spec_parts import UtcTime
@@ -55,6 +55,10 @@ LEGAL_MOVES: dict[Stage, frozenset[Stage]] = {
     Stage.RETIRED: frozenset(),
 }
 """Stage -> stages that may follow."""
+
+DAY_MS = 86_400_000
+APPROVAL_LIFE_DAYS = 30
+"""A strategy that was approved and did not go live for so long is read and signed anew first."""
 
 UNSIGNED = (Stage.GENERATED, Stage.BACKTESTING, Stage.DRY_RUN)
 """Stages a file may begin in: nobody has vouched for anything yet."""
@@ -125,18 +129,18 @@ def approve(spec: StrategySpec, *, by: str, at_ms: int, evidence_sha256: str, si
     """The strategy with a human's signature; it stays in review until it goes live.
 
     Args:
-        spec: In review, not approved.
+        spec: In review, not approved, or so long ago that it has lapsed.
         by: The operator who signed.
         at_ms: When, UTC milliseconds, as it was signed.
         evidence_sha256: Of the evidence that was shown.
         signature: From `approval.sign`.
 
     Raises:
-        SpecError: not in review, approved already, or evidence or signature is missing.
+        SpecError: not in review, approved already (unless that has lapsed), or evidence or signature is missing.
     """
     if spec.stage is not Stage.REVIEW:
         raise SpecError(f"{spec.id}: stage={spec.stage}: only a strategy in review can be approved")
-    if spec.approved_at is not None:
+    if spec.approved_at is not None and not has_lapsed(spec, at_ms):
         raise SpecError(f"{spec.id}: approved_at={spec.approved_at}: already approved")
     if not (evidence_sha256 and signature):
         raise SpecError(f"{spec.id}: an approval needs the hash of its evidence and a signature; see approval.sign")
@@ -149,6 +153,17 @@ def approve(spec: StrategySpec, *, by: str, at_ms: int, evidence_sha256: str, si
         evidence_sha256=evidence_sha256,
         signature=signature,
     )
+
+
+def has_lapsed(spec: StrategySpec, now_ms: int) -> bool:
+    """An approval that was not followed by going live within `APPROVAL_LIFE_DAYS`: the evidence it signed is old."""
+    if spec.stage is not Stage.REVIEW or spec.approved_at is None:
+        return False
+    return _is_over(spec.approved_at, now_ms)
+
+
+def _is_over(approved_at: str, now_ms: int) -> bool:
+    return now_ms - parse_iso(approved_at) > APPROVAL_LIFE_DAYS * DAY_MS
 
 
 def is_approval_valid(spec: StrategySpec, verify: Callable[[StrategySpec], Decision]) -> bool:
@@ -205,7 +220,8 @@ def history_problem(history: Sequence[Move], *, stage: Stage) -> str | None:
         if record.is_approval:
             if not (record.signature and record.evidence_sha256):
                 return f"history[{index}]: an approval without signature or evidence"
-            if standing_approval(history[:index]) is not None:
+            standing = standing_approval(history[:index])
+            if standing is not None and not _is_over(standing.at, parse_iso(record.at)):
                 return f"history[{index}]: approved twice"
         elif record.to not in LEGAL_MOVES[at]:
             return f"history[{index}]: {at} -> {record.to} is not a legal move"
