@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,14 +65,24 @@ class World:
             self.process.stdout.close()
 
 
-def open_world(folder: Path, *, scale: float) -> World:
-    """Make a market and start a sandbox on it."""
+def open_world(folder: Path, *, scale: float, words: Sequence[str] = ()) -> World:
+    """Make a market and start a sandbox on it, with more words on its command line."""
     made = synthetic_market(Plan(start_ms=START_MS, bars=HOURS, seed=11))
     settled = made.perp.funding
     paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
     write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])
-    words = ["--tape", str(folder), "--symbol", "BTCUSDT", "--start", str(SETTLED_MS), "--scale", str(scale)]
-    process = subprocess.Popen([sys.executable, "-m", "sandbox", *words], stdout=subprocess.PIPE, text=True)
+    all_words = [
+        "--tape",
+        str(folder),
+        "--symbol",
+        "BTCUSDT",
+        "--start",
+        str(SETTLED_MS),
+        "--scale",
+        str(scale),
+        *words,
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "sandbox", *all_words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return World(process, json.loads(process.stdout.readline())["url"])
 
