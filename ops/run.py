@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from ops import doctor
 from ops.ai_trading_lab import serve
 from ops.environment import Environment, find_home, read_environment
+from ops.guardian import guardian_line
 from ops.lab import Setting
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
@@ -33,6 +34,8 @@ def run_service() -> int:
     market = "recorded" if settings.venue.base_url else "live"
     setting = Setting(home, settings, environment, config_hash(settings), market)  # type: ignore[arg-type]
     print(f"AI Trading Lab runs; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
+    if environment.binance_api_key is not None:
+        print(guardian_line(home))
     asyncio.run(serve(setting, clock))
     return 0
 
