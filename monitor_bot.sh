@@ -2,6 +2,7 @@
 # The lab's watchman, for cron, every five minutes:
 #   */5 * * * * /path/to/lab/monitor_bot.sh
 # Alive? Heartbeat young? Memory and logs within bounds? If not: restart, and say so. A stopped lab stays stopped.
+# The guardian is kept alive beside it wherever there are trading keys, also while stopped: it only ever closes.
 # Needs bash, coreutils, curl (for alerts) and nothing of Python, so that it works when the lab does not.
 set -uo pipefail
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
@@ -14,6 +15,7 @@ max_rss_mb="${MONITOR_MAX_RSS_MB:-900}"
 max_log_mb="${MONITOR_MAX_LOG_MB:-50}"
 alert_from_restarts=3
 start_command="${MONITOR_START_COMMAND:-$root/lab run}"
+guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
 mkdir -p "$state" "$logs"
 
 say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$monitor_log"; }
@@ -98,24 +100,43 @@ nobody_closes() { # flat is demanded and no lab lives to see to it: say so once 
         touch "$stamp"
 }
 
-service_pid() { # the holder of the service's lock, if it lives and is no zombie
+service_pid() { holder "$state/lab.lock"; }
+
+holder() { # of a lock of ours, if it lives and is no zombie
     local pid
-    pid="$(cat "$state/lab.lock" 2>/dev/null)"
+    pid="$(cat "$1" 2>/dev/null)"
     [ -n "$pid" ] && [ -r "/proc/$pid/status" ] || return 0
     grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" && return 0
     tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'ops' && echo "$pid"
 }
 
-restart() {
-    local why="$1" pid="$2" count waited=0
+end_process() { # ten seconds to go by itself
+    local pid="$1" waited=0
+    kill -TERM "$pid" 2>/dev/null
+    while [ -d "/proc/$pid" ] && [ "$waited" -lt 10 ]; do
+        sleep 1
+        waited=$((waited + 1))
+    done
+    [ -d "/proc/$pid" ] && kill -KILL "$pid" 2>/dev/null
+}
+
+guard() { # a guardian that is dead, or that has not looked for minutes, is started anew
+    local pid age
+    [ -n "$(setting BINANCE_API_KEY)" ] || return 0
+    pid="$(holder "$state/guardian.lock")"
+    age="$(($(date +%s) - $(stat -c %Y "$state/guardian_pulse" 2>/dev/null || echo 0)))"
     if [ -n "$pid" ]; then
-        kill -TERM "$pid" 2>/dev/null
-        while [ -d "/proc/$pid" ] && [ "$waited" -lt 10 ]; do
-            sleep 1
-            waited=$((waited + 1))
-        done
-        [ -d "/proc/$pid" ] && kill -KILL "$pid" 2>/dev/null
+        { [ "$age" -le "$max_heartbeat_age_s" ] || [ "$(started_s_ago "$pid")" -le "$max_heartbeat_age_s" ]; } && return 0
+        end_process "$pid"
     fi
+    if [ -n "$pid" ]; then say "guardian restart: process $pid has not looked for $age s"; else say "guardian restart: no process"; fi
+    # shellcheck disable=SC2086  # the command is words on purpose
+    LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 9>&- &
+}
+
+restart() {
+    local why="$1" pid="$2" count
+    [ -n "$pid" ] && end_process "$pid"
     say "restart: $why"
     date +%s >>"$state/monitor_restarts"
     # shellcheck disable=SC2086  # the command is words on purpose
@@ -133,7 +154,9 @@ flock -n 9 || exit 0 # the last round still works
 
 rotate_log "$logs/ai_lab.log"
 rotate_log "$logs/service.out"
+rotate_log "$logs/guardian.out"
 rotate_log "$monitor_log"
+guard
 
 pid="$(service_pid)"
 why_stopped="$(stop_in_force)"

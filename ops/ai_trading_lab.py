@@ -123,6 +123,7 @@ class Service:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
                 group.create_task(self._messages(), name="messages")
                 group.create_task(self._watch(), name="watch")
+                group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
                 try:
                     await self.schedule.run(self._stop, grace_s=self.lab.settings.service.grace_s)
@@ -223,6 +224,12 @@ class Service:
                     await self._stop.wait()
             except TimeoutError:
                 continue
+
+    async def _pulse(self) -> None:
+        """Show the guardian that the loop turns, whatever the watch and the jobs are waiting for."""
+        while not self._stop.is_set():
+            self.lab.home.pulse_file.touch()
+            await self.lab.clock.real_wait_s(self._stop, WATCH_S)
 
     async def _hurry(self) -> None:
         """The service is told to end: a saga under way waits for nothing more, so that no order is left resting."""

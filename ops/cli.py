@@ -63,6 +63,14 @@ def run() -> None:
 
 
 @app.command()
+def guardian() -> None:
+    """Beside the service, in a process of its own: everything flat on a kill, also when the lab is frozen or dead."""
+    from ops.guardian import run_guardian
+
+    told(run_guardian)
+
+
+@app.command()
 def backtest(
     spec: Annotated[str, typer.Argument(help="A strategy file, or the id of one in strategies/.")],
     tape: Annotated[

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from ops import doctor
 from ops.ai_trading_lab import serve
 from ops.environment import Environment, find_home, read_environment
+from ops.guardian import guardian_line
 from ops.lab import Setting
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
@@ -32,6 +33,8 @@ def run_service() -> int:
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     setting = Setting(home, settings, environment, config_hash(settings), settings.venue.origin)
     print(f"AI Trading Lab runs; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
+    if environment.binance_api_key is not None:
+        print(guardian_line(home))
     asyncio.run(serve(setting, clock))
     return 0
 

@@ -31,6 +31,7 @@ from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
 from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings
+from trading.risk.guardian import GuardianSettings
 from trading.risk.limits import RiskLimits
 from trading.simulator.executors.settings import FarmSettings
 from trading.simulator.fee_tiers import FeeSettings
@@ -112,6 +113,7 @@ class LabSettings(_Section):
     carry: CarrySettings = CarrySettings()
     execution: ExecutionSettings = ExecutionSettings()
     farm: FarmSettings = FarmSettings()
+    guardian: GuardianSettings = GuardianSettings()
 
 
 def read_settings(path: Path) -> LabSettings:

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ops.environment import Environment, find_home, read_environment
@@ -26,6 +27,7 @@ from trading.domain.venue import Venue
 from trading.execution.intents import Intents
 from trading.risk.arming import disarm
 from trading.risk.counters import RiskCounters
+from trading.risk.guardian import SILENT_S
 from trading.risk.kill_switch import release_stop, stop_trading
 from trading.storage.files import write_atomic, write_json
 from trading.storage.home import Home
@@ -38,6 +40,16 @@ BUSY_PATIENCE_S = 150.0
 """The same for a lab that works: it has seen the stop and has its own budget for making everything flat."""
 SEEN_FLAT_SCHEMA = 1
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a lab may go on holding the account that is wanted flat; real seconds."""
+
+    frozen_s: float
+    """One whose loop does not turn."""
+    busy_s: float
+    """One that works on it."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -143,16 +155,18 @@ async def _flat(home: Home, environment: Environment, settings: LabSettings) -> 
         await venue.close()
 
 
-async def make_flat(home: Home, venue: Venue, settings: LabSettings, clock: Clock, say: Say) -> int:
-    """Close all that is ours and ask until flat; 0 when it is.
+async def make_flat(
+    home: Home, venue: Venue, settings: LabSettings, clock: Clock, say: Say, *, patience: Patience | None = None
+) -> int:
+    """Close all that is ours and ask until flat; 0 when it is. `patience` None: the stop script's own.
 
     Raises:
         StateFileError: the journal cannot be read, or a process that is not this home's lab holds the account.
     """
     from trading.funding.desk import flatten_home, trading_tools
 
-    tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=os.environ)
-    holder = _Holder(home, say)
+    tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=os.environ, mends=False)
+    holder = _Holder(home, say, patience or Patience(FROZEN_PATIENCE_S, BUSY_PATIENCE_S))
     while True:
         try:
             reports = await flatten_home(tools, home, why="stop_trading.py")
@@ -175,8 +189,8 @@ async def make_flat(home: Home, venue: Venue, settings: LabSettings, clock: Cloc
 class _Holder:
     """Whoever holds the account while the stop script wants it. All times are real."""
 
-    def __init__(self, home: Home, say: Say) -> None:
-        self._home, self._say, self._clock = home, say, Clock()
+    def __init__(self, home: Home, say: Say, patience: Patience) -> None:
+        self._home, self._say, self._patience, self._clock = home, say, patience, Clock()
         self._since_s = self._clock.real_s()
         self._was_ended = False
         self.pid = 0
@@ -188,7 +202,7 @@ class _Holder:
         if self.pid != known:
             self._say(f"process {self.pid} works on the account: waiting for it")
         spent_s = self._clock.real_s() - self._since_s
-        patience_s = FROZEN_PATIENCE_S if self._is_frozen() else BUSY_PATIENCE_S
+        patience_s = self._patience.frozen_s if self._is_frozen() else self._patience.busy_s
         if spent_s > patience_s:
             is_our_lab = self.pid == _pid_in(self._home.lock_file) != os.getpid()
             if self._was_ended or not is_our_lab:
@@ -201,13 +215,16 @@ class _Holder:
         return True
 
     def _is_frozen(self) -> bool:
-        """Stopped by a signal, or without a heartbeat for minutes."""
+        """Stopped by a signal, without a pulse for seconds, or without a heartbeat for minutes."""
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            age_s = self._clock.system_ms() / 1000.0 - self._home.heartbeat_file.stat().st_mtime
+            now_s = self._clock.system_ms() / 1000.0
+            age_s = now_s - self._home.heartbeat_file.stat().st_mtime
+            pulse = self._home.pulse_file
+            has_no_pulse = pulse.exists() and now_s - pulse.stat().st_mtime > SILENT_S
         except OSError:
             return False
-        return state in "Tt" or age_s > ALIVE_S
+        return state in "Tt" or has_no_pulse or age_s > ALIVE_S
 
 
 def _pid_in(lock: Path) -> int:

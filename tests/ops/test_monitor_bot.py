@@ -249,3 +249,33 @@ def test_a_stop_that_was_seen_through_is_no_alert(watch: Watch) -> None:
     subprocess.run(["touch", "-d", "1 minute ago", watch.state / "TRADING_STOPPED.json"], check=True)
     (watch.state / "seen_flat.json").write_text("{}")
     assert watch.run().count("make sure that everything is flat") == 1
+
+
+def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watch: Watch) -> None:
+    guardian = watch.home / "ops-guardian.sh"
+    guardian.write_text(f'#!/bin/bash\necho $$ > "{watch.state}/guardian.lock"\nexec -a ops-guardian sleep 60\n')
+    guardian.chmod(0o755)
+    (watch.state / "KILL_SWITCH").write_text("")
+    lock, command = watch.state / "guardian.lock", str(guardian)
+    assert "guardian" not in watch.run(MONITOR_GUARDIAN_COMMAND=command)
+    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    assert "guardian restart: no process" in watch.run(MONITOR_GUARDIAN_COMMAND=command)
+    for _ in range(200):
+        if lock.exists() and b"ops-guardian" in Path(f"/proc/{lock.read_text().strip()}/cmdline").read_bytes():
+            break
+        subprocess.run(["sleep", "0.02"], check=True)
+    pid = int(lock.read_text())
+    watch.started.append(pid)
+    (watch.state / "guardian_pulse").write_text("")
+    assert watch.run(MONITOR_GUARDIAN_COMMAND=command).count("guardian restart") == 1
+    subprocess.run(["touch", "-d", "10 minutes ago", watch.state / "guardian_pulse"], check=True)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    log = watch.run(MONITOR_GUARDIAN_COMMAND=command, MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert f"guardian restart: process {pid} has not looked" in log
+    assert not Path(f"/proc/{pid}").exists()
+    assert not (watch.state / "lab.lock").exists(), "the lab itself stays stopped"
+    for _ in range(200):
+        if lock.read_text().strip() not in ("", str(pid)):
+            break
+        subprocess.run(["sleep", "0.02"], check=True)
+    watch.started.append(int(lock.read_text()))

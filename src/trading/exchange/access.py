@@ -28,5 +28,7 @@ class Access:
     """Where the budgets of requests lie that all processes of the lab share; None: this line minds only itself."""
     record: Record | None = None
     """Where everything public is written down as it came; None: nowhere."""
+    is_guardian: bool = False
+    """Every request may take from the share of the budgets that is kept for the guardian."""
     open_line: Callable[[Market], VenueLine] | None = None
     """Lines in place of ccxt's, such as a recording's; None: ccxt."""

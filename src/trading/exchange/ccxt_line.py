@@ -25,7 +25,7 @@ from trading.exchange.budgeted import Budgeted
 from trading.exchange.ccxt_sockets import Sockets
 from trading.exchange.errors import is_clock_error, translate
 from trading.exchange.rate_plan import BINANCE, budget_of
-from trading.exchange.request_weights import request_of
+from trading.exchange.request_weights import guardian_request_of, request_of
 from trading.exchange.sockets import Asked, OnMessage, Reply, SocketPlan
 
 log = structlog.get_logger()
@@ -114,6 +114,8 @@ class Line:
         self._client = (_OurSpot if market is Market.SPOT else _OurFutures)(_config(access))
         self._client.lab_clock = access.clock
         self._client.lab_name, self._client.lab_request = str(market), partial(request_of, market)
+        if access.is_guardian:
+            self._client.lab_request = partial(guardian_request_of, market)
         name = "binance-demo" if access.testnet else "binance"
         limits, base_url = BINANCE[market], access.base_url
         self._budget = budget_of(access.rate, name, market, limits, base_url=base_url, clock=access.clock)

@@ -25,7 +25,12 @@ from trading.exchange.request_weights import Request
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_S: Mapping[Priority, float] = {Priority.BULK: 120.0, Priority.NORMAL: 10.0, Priority.URGENT: 5.0}
+PATIENCE_S: Mapping[Priority, float] = {
+    Priority.BULK: 120.0,
+    Priority.NORMAL: 10.0,
+    Priority.URGENT: 5.0,
+    Priority.GUARDIAN: 5.0,
+}
 """How long a request waits for its place, real seconds."""
 _LOCK_POLL_S = 0.0005
 _LOCK_PATIENCE_S = 1.0
@@ -170,8 +175,8 @@ class RateBudget:
         with suppress(OSError):
             until_ms = max(until_ms, self._file.look(now_ms).quiet_until_ms)
         _refuse_while_quiet(until_ms - now_ms, where)
-        log.warning("rate.not_counted", where=where, error=why, sent=request.priority is Priority.URGENT)
-        if request.priority is Priority.URGENT:
+        log.warning("rate.not_counted", where=where, error=why, sent=request.priority >= Priority.URGENT)
+        if request.priority >= Priority.URGENT:
             return 0
         raise RateLimitError(
             f"{where}: not sent, the shared budget of requests cannot be used: {why}; check state/rate",

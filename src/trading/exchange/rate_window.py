@@ -29,9 +29,16 @@ class Priority(IntEnum):
     """What the running lab looks at."""
     URGENT = 2
     """What a stop needs: cancels, orders, looking an order up, the account, the price and the filters to close with."""
+    GUARDIAN = 3
+    """Everything the guardian asks and sends: a lab that runs wild must not leave it without a place."""
 
 
-KEPT_BACK: Mapping[Priority, float] = {Priority.BULK: 0.4, Priority.NORMAL: 0.2, Priority.URGENT: 0.0}
+KEPT_BACK: Mapping[Priority, float] = {
+    Priority.BULK: 0.4,
+    Priority.NORMAL: 0.2,
+    Priority.URGENT: 0.05,
+    Priority.GUARDIAN: 0.0,
+}
 """The share of the limit that a priority must leave to those above it."""
 
 

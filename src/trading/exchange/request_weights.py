@@ -8,7 +8,7 @@ venue's answers sets right what the table has wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trading.domain.instrument import Market
 from trading.exchange.rate_window import Priority
@@ -153,3 +153,8 @@ def request_of(market: Market, section: str, method: str, path: str, params: Map
         limit = int(asked) if asked.isdigit() else cost.default_limit
         weight = next(step for most, step in cost.by_limit if limit <= most)
     return Request(weight, cost.priority, cost.orders)
+
+
+def guardian_request_of(market: Market, section: str, method: str, path: str, params: Mapping[str, object]) -> Request:
+    """What a request of the guardian takes: the same, from the share that is kept for it."""
+    return replace(request_of(market, section, method, path, params), priority=Priority.GUARDIAN)

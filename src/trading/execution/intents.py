@@ -49,12 +49,17 @@ class Intents:
 
     A last line torn by a crash is set aside and named in `notes`: it was being written, so its order had not left.
 
+    Args:
+        path: The file.
+        mends: False for who reads beside a living writer: a line that is half there is left alone until it is whole.
+
     Raises:
         StateFileError: the file cannot be read, or a line before the last is not ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mends: bool = True) -> None:
         self._path = path
+        self._mends = mends
         self._intents: dict[str, Intent] = {}
         self._orders: dict[str, OrderRecord] = {}
         self._closed: set[str] = set()
@@ -63,12 +68,16 @@ class Intents:
         self._bytes_read = 0
         self.catch_up()
 
-    def catch_up(self) -> None:
+    def catch_up(self, *, alone: bool = False) -> None:
         """Read what another process (the stop script) has appended since; cheap when nothing was.
+
+        Args:
+            alone: The account's lock is held, so nobody is writing: from now on a torn line is set aside.
 
         Raises:
             StateFileError: the file cannot be read, was shortened, or holds a line that is not ours.
         """
+        self._mends = self._mends or alone
         for line in self._new_lines():
             self._lines_read += 1
             try:
@@ -289,7 +298,7 @@ class Intents:
         if size < self._bytes_read:
             raise StateFileError(f"{self._path}: shorter than it was; stop, and restore it from a backup")
         whole, _, torn = raw.rpartition(b"\n")
-        if torn:
+        if torn and self._mends:
             self._set_torn_aside(torn, keep_bytes=size - len(torn))
         self._bytes_read = size - len(torn)
         return whole.split(b"\n") if whole else []

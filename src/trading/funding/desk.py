@@ -53,14 +53,28 @@ class DeskSettings:
 
 
 def trading_tools(
-    home: Home, venue: Venue, *, settings: ExecutionSettings, clock: Clock, environment: Mapping[str, str]
+    home: Home,
+    venue: Venue,
+    *,
+    settings: ExecutionSettings,
+    clock: Clock,
+    environment: Mapping[str, str],
+    mends: bool = True,
 ) -> Tools:
     """Journal and broker of a home, for the desk or for a stop script; hold `trading_lock` while using them.
+
+    Args:
+        home: Whose journal.
+        venue: The account.
+        settings: How orders are worked.
+        clock: Lab time.
+        environment: For `KILL`.
+        mends: See `Intents`; False where the lock is not held yet.
 
     Raises:
         StateFileError: the journal of intents cannot be read.
     """
-    intents = Intents(home.intents_file)
+    intents = Intents(home.intents_file, mends=mends)
     broker = LiveBroker(venue, intents, clock=clock, settings=settings)
     return Tools(venue, broker, intents, clock, settings, lambda: read_stop(home, environment))
 
@@ -83,7 +97,7 @@ async def flatten_home(tools: Tools, home: Home, *, why: str) -> tuple[FlattenRe
         StateFileError: another process holds the lock, or the journal cannot be read or written.
     """
     with trading_lock(home):
-        tools.intents.catch_up()
+        tools.intents.catch_up(alone=True)
         return await flatten_all(tools, why=why)
 
 

@@ -73,6 +73,26 @@ class Home:
         return self.state / "heartbeat.json"
 
     @property
+    def pulse_file(self) -> Path:
+        """Touched by the service several times a second while its loop turns; only its age counts."""
+        return self.state / "pulse"
+
+    @property
+    def guardian_file(self) -> Path:
+        """What the guardian did last, with its times."""
+        return self.state / "guardian.json"
+
+    @property
+    def guardian_pulse_file(self) -> Path:
+        """Touched by the guardian at every look; only its age counts."""
+        return self.state / "guardian_pulse"
+
+    @property
+    def guardian_lock_file(self) -> Path:
+        """Held by the one guardian of this home."""
+        return self.state / "guardian.lock"
+
+    @property
     def positions_file(self) -> Path:
         """What the lab believes it holds, live and on paper."""
         return self.state / "current_positions.json"

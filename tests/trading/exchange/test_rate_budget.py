@@ -25,7 +25,7 @@ from trading.exchange.rate_window import Priority
 from trading.exchange.request_weights import FUTURES, SPOT, UNKNOWN_WEIGHT, Request, request_of
 
 LIMITS = Limits(weight=1000, orders=20, orders_span_s=10)
-PAGE, LOOK, CANCEL = (Request(10, priority) for priority in Priority)
+PAGE, LOOK, CANCEL = (Request(10, priority) for priority in (Priority.BULK, Priority.NORMAL, Priority.URGENT))
 
 HAMMER = """
 import asyncio, sys
@@ -124,11 +124,13 @@ async def test_when_fetchers_have_drained_the_rest_a_cancel_and_an_order_find_th
         await budget.take(LOOK, where="spot BTCUSDT quote")
     assert 50 < told.value.retry_after_s <= 62
     await budget.take(CANCEL, where="cancel")
-    assert await drain(budget, Request(10, Priority.URGENT, orders=1)) == 19
+    assert await drain(budget, Request(10, Priority.URGENT, orders=1)) == 14
+    assert await drain(budget, Request(10, Priority.GUARDIAN, orders=1)) == 5, "the guardian's own share"
 
 
 async def test_orders_have_a_limit_of_their_own_and_cancels_are_none(budget: RateBudget, hasty: None):
-    assert await drain(budget, Request(1, Priority.URGENT, orders=1)) == LIMITS.orders
+    assert await drain(budget, Request(1, Priority.URGENT, orders=1)) == LIMITS.orders - 1
+    assert await drain(budget, Request(1, Priority.GUARDIAN, orders=1)) == 1, "the guardian's own share"
     await budget.take(Request(1, Priority.URGENT), where="cancel")
 
 
@@ -163,7 +165,7 @@ async def test_a_holder_that_was_killed_half_way_blocks_nobody_and_costs_all_but
         with capture_logs() as logs:
             assert await drain(budget, LOOK) == 0
     assert [line["event"] for line in logs if "file" in line["event"]] == ["rate.file_unreadable"]
-    assert await drain(budget, CANCEL) == 20
+    assert await drain(budget, CANCEL) == 15
 
 
 async def test_a_holder_that_was_frozen_stops_a_look_but_not_a_cancel(path: Path, budget: RateBudget, hasty: None):
@@ -241,7 +243,7 @@ async def test_the_venues_count_is_the_truth_also_for_what_other_programs_used(b
     budget.heard(200, {"X-MBX-USED-WEIGHT-1M": "785", "x-mbx-used-weight": "1"}, was_order=False)
     assert await drain(budget, LOOK) == 1
     budget.heard(200, {"x-mbx-order-count-10s": "18"}, was_order=True)
-    assert await drain(budget, Request(1, Priority.URGENT, orders=1)) == 2
+    assert await drain(budget, Request(1, Priority.GUARDIAN, orders=1)) == 2
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ async def test_limits_are_learned_from_the_venue_by_all(path: Path, budget: Rate
     budget.learn({"rateLimits": None})
     other = RateBudget(RateFile(path, LIMITS), Clock())
     assert await drain(other, LOOK) == 8
-    assert await drain(budget, Request(1, Priority.URGENT, orders=1)) == 3
+    assert await drain(budget, Request(1, Priority.GUARDIAN, orders=1)) == 3
     other.close()
 
 
