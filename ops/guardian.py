@@ -72,17 +72,19 @@ class Guardian:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop`."""
-        looks: Mapping[str, tuple[Look, float]] = {
-            "switches": (self._switches, WATCH_S),
-            "account": (self._account, self._settings.look_s),
-            "countdown": (self._countdown, WATCH_S * 2),
-            "messages": (self._messages, self._settings.look_s),
+        look_s = self._settings.look_s
+        looks: Mapping[str, tuple[Look, Callable[[], float]]] = {
+            "switches": (self._switches, lambda: WATCH_S),
+            # the first look follows the first order at once: it loads the exchange's library, which takes seconds
+            "account": (self._account, lambda: look_s if self._eyes.symbols else WATCH_S),
+            "countdown": (self._countdown, lambda: WATCH_S * 2),
+            "messages": (self._messages, lambda: look_s),
         }
         async with asyncio.TaskGroup() as group:
             for name, (look, every_s) in looks.items():
                 group.create_task(self._again(name, look, every_s, stop), name=name)
 
-    async def _again(self, name: str, look: Look, every_s: float, stop: asyncio.Event) -> None:
+    async def _again(self, name: str, look: Look, every_s: Callable[[], float], stop: asyncio.Event) -> None:
         """One look after another; a call that fails is tried again at the next."""
         while not stop.is_set():
             try:
@@ -92,7 +94,7 @@ class Guardian:
                 self._hands.tell(f"🚨 The guardian cannot work with the lab's files: {error}", key="state")
             except TradingEngineError as error:
                 log.warning("guardian.failed", look=name, error=str(error))
-            await self._clock.real_wait_s(stop, every_s)
+            await self._clock.real_wait_s(stop, every_s())
 
     async def _switches(self) -> None:
         self._home.guardian_pulse_file.touch()
