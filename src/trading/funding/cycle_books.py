@@ -11,10 +11,12 @@ from trading.domain.orders import IncomeKind
 from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
 from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
+from trading.funding.exposure import pending_quote
 from trading.funding.ledger import OVERLAP_MS, Pair, adopt_forced, check_identity, read_account
 from trading.funding.position import CarryPosition
 from trading.funding.settlements import GRACE_MS, awaited_quote
 from trading.journal.audit import CycleStatus
+from trading.risk.breakers import readings
 from trading.risk.guards import RiskBook, halting
 from trading.risk.kill_switch import Stop
 
@@ -167,8 +169,10 @@ class CycleBooks(CycleBase):
             now_ms=self._tools.clock.now_ms(),
             equity_quote=equity,
             committed_quote=held * (1 + 1 / leverage),
-            pending_quote=sum(
-                float(r.order.quantity_base * (r.order.price or 0)) for r in self._tools.intents.unresolved()
+            pending_quote=pending_quote(
+                self._tools.intents.unresolved(),
+                prices={self.report.symbol: float(account.mark_price)} if account else {},
+                unknown_quote=equity,
             ),
             position_quote=held,
             open_positions=int(live is not None),
@@ -189,7 +193,9 @@ class CycleBooks(CycleBase):
         """
         live, now_ms = self._room.store.live, self._tools.clock.now_ms()
         unexplained = max(0.0, self._room.counters.memory.unexplained_quote)
-        self._room.counters.mark(float(self.report.equity_quote or 0) - unexplained, now_ms)
+        marked = float(self.report.equity_quote or 0) - unexplained
+        self._room.counters.mark(marked, now_ms, venue_ms=self._room.pulse.venue_now_ms())
+        self._break_circuits(now_ms)
         checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
         self.report = replace(self.report, checks=checks)
         for check in checks:
@@ -201,6 +207,21 @@ class CycleBooks(CycleBase):
         self._watch(checks)
         standing = {halt.reason: halt.decision for halt in self._room.counters.memory.halts}
         return next((standing[reason] for reason in FLAT_REASONS if reason in standing), None)
+
+    async def _compare_clocks(self) -> None:
+        """Ask for the exchange's time where it is not known, or our clock was set since: a day begins on both."""
+        if not self._room.pulse.knows_clock(self._room.limits.max_clock_drift_s):
+            await self._tools.venue.time_ms()
+
+    def _break_circuits(self, now_ms: int) -> None:
+        """Open and close the breakers by the readings of now, and tell of both."""
+        limits = self._room.limits
+        bad = [reading for reading in readings(self._room.pulse.vitals, limits) if not reading.allowed]
+        opened, closed = self._room.counters.trip(bad, now_ms, rest_s=limits.breaker_rest_s)
+        for name, halts in (("risk.breaker_opened", opened), ("risk.breaker_closed", closed)):
+            for halt in halts:
+                facts = {"reason": halt.reason.value, "value": halt.value, "limit": halt.limit, "note": halt.note}
+                self._room.tell(name, facts, Severity.NOTICE)
 
     def _watch(self, checks: tuple[Decision, ...]) -> None:
         """Tell once of a strategy whose loss has reached the line below its end."""
