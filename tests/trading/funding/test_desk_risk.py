@@ -13,7 +13,7 @@ from tests.trading.funding.rig import DeskRig, settled
 from trading.domain.decisions import Reason
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
-from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.domain.orders import Order, OrderType, Side
 from trading.execution.intent_records import OrderRecord
 from trading.funding.exposure import pending_quote
 from trading.journal.audit import CycleStatus
@@ -112,10 +112,9 @@ async def test_no_candles_no_trade(home: Home, venue: FakeVenue) -> None:
 
 
 def test_an_order_out_counts_in_full_and_one_of_no_known_price_as_everything() -> None:
-    order = Order(
-        "lab-1-s0-a1", Market.SPOT, "BTCUSDT", Side.BUY, OrderType.POST_ONLY, Decimal("0.01"), Decimal(50_000)
-    )
-    record = OrderRecord("1", order, OrderStatus.OPEN)  # type: ignore[arg-type, call-arg]
+    base, price = Decimal("0.01"), Decimal(50_000)
+    order = Order("lab-1-s0-a1", Market.SPOT, "BTCUSDT", Side.BUY, OrderType.POST_ONLY, base, price)
+    record = OrderRecord("1", order, START_MS)
     market = replace(record, order=replace(order, type=OrderType.MARKET, price=None))
     prices = {"BTCUSDT": 60_000.0}
     assert pending_quote([record, market], prices=prices, unknown_quote=9_000) == 500 + 600

@@ -1,4 +1,4 @@
-"""What must hold whatever the book, the limits and the history: the smallest wins, more is never more, nothing is lost."""
+"""Whatever the book, the limits and the history: the smallest wins, more is never more permitted, nothing is lost."""
 
 from __future__ import annotations
 
