@@ -20,6 +20,8 @@ from trading.domain.venue import Venue
 
 CALLS = 50
 """The latest calls that are looked at."""
+KEPT = ("instrument",)
+"""Calls that a venue answers from memory: they say nothing of the exchange."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class _Watched:
 
     def __getattr__(self, name: str) -> object:
         call = getattr(self._venue, name)
-        return self._timed(name, call) if inspect.iscoroutinefunction(call) else call
+        is_asked = inspect.iscoroutinefunction(call) and name not in KEPT
+        return self._timed(name, call) if is_asked else call
 
     def _timed(self, name: str, call: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
         @functools.wraps(call)

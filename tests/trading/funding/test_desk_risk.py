@@ -55,7 +55,7 @@ async def test_an_outage_lets_nothing_be_opened_until_it_has_rested_and_is_told_
     home: Home, venue: FakeVenue
 ) -> None:
     rig = DeskRig(home, venue)
-    venue.fault_on = {"instrument": ["down"] * 5}
+    venue.fault_on = {"balances": ["down"] * 5}
     for _ in range(5):
         assert (await rig.cycle()).status is CycleStatus.DEGRADED
     report = await rig.cycle()

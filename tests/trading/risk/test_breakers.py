@@ -64,7 +64,8 @@ async def test_every_call_is_counted_and_passes_through_as_it_is() -> None:
     venue = FakeVenue(VirtualClock())
     pulse = Pulse(venue.clock)
     seen = watched(venue, pulse, venue.clock)
-    assert (await seen.instrument(Market.PERP, "BTCUSDT")).symbol == "BTCUSDT"
+    assert (await seen.instrument(Market.PERP, "BTCUSDT")).symbol == "BTCUSDT"  # from memory: not counted
+    assert (await seen.funding_now("BTCUSDT")).symbol == "BTCUSDT"
     venue.fault_on = {"quote": ["down"], "balances": ["rate_limit"]}
     with pytest.raises(NetworkDownError):
         await seen.quote(Market.SPOT, "BTCUSDT")
