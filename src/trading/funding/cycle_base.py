@@ -50,6 +50,8 @@ class Room:
     tell: Tell
     pulse: Pulse
     """How well the exchange answers; the breakers read it."""
+    too_large: list[Reason] = field(default_factory=list)
+    """Limits that what is held had outgrown at the last look."""
     last_quotes: dict[Market, Quote] = field(default_factory=dict)
     """Of the last look at the market; a jump since then is told by the validator."""
     last_funding: dict[str, FundingNow] = field(default_factory=dict)

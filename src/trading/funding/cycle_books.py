@@ -17,7 +17,7 @@ from trading.funding.position import CarryPosition
 from trading.funding.settlements import GRACE_MS, awaited_quote
 from trading.journal.audit import CycleStatus
 from trading.risk.breakers import readings
-from trading.risk.guards import RiskBook, halting
+from trading.risk.guards import RiskBook, halting, held_risk
 from trading.risk.kill_switch import Stop
 
 FLAT_REASONS = (Reason.DRAWDOWN_EXIT, Reason.STRATEGY_DRAWDOWN)
@@ -160,8 +160,8 @@ class CycleBooks(CycleBase):
     def risk_book(self, stop: Stop, spec_id: str) -> RiskBook:
         """What the guards need, from this cycle's account."""
         account, live, view = self.report.account, self._room.store.live, self.report.performance
-        equity = float(self.report.equity_quote or 0)
         memory = self._room.counters.memory
+        equity = self._known_equity()
         held = float(abs(view.perp_base) * account.mark_price) if view and account else 0.0
         open_loss = float(-view.profit_quote) if view else 0.0
         leverage = live.parameters.leverage if live else 1
@@ -192,12 +192,13 @@ class CycleBooks(CycleBase):
         Money that the books cannot explain raises no peak: equity is marked without it. Missing money counts as lost.
         """
         live, now_ms = self._room.store.live, self._tools.clock.now_ms()
-        unexplained = max(0.0, self._room.counters.memory.unexplained_quote)
-        marked = float(self.report.equity_quote or 0) - unexplained
-        self._room.counters.mark(marked, now_ms, venue_ms=self._room.pulse.venue_now_ms())
+        self._room.counters.mark(self._known_equity(), now_ms, venue_ms=self._room.pulse.venue_now_ms())
         self._break_circuits(now_ms)
-        checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
-        self.report = replace(self.report, checks=checks)
+        book = self.risk_book(stop, live.spec_id if live else "")
+        checks = halting(book, self._room.limits)
+        held = held_risk(book, self._room.limits, leverage=live.parameters.leverage) if live else ()
+        self.report = replace(self.report, checks=(*checks, *held))
+        self._tell_too_large(held)
         for check in checks:
             if check.allowed:
                 self._room.counters.recovered(check.reason)
@@ -207,6 +208,20 @@ class CycleBooks(CycleBase):
         self._watch(checks)
         standing = {halt.reason: halt.decision for halt in self._room.counters.memory.halts}
         return next((standing[reason] for reason in FLAT_REASONS if reason in standing), None)
+
+    def _known_equity(self) -> float:
+        """Equity without what the books cannot explain, quote."""
+        return float(self.report.equity_quote or 0) - max(0.0, self._room.counters.memory.unexplained_quote)
+
+    def _tell_too_large(self, held: tuple[Decision, ...]) -> None:
+        """The book has outgrown a limit that it fitted when it was opened: a human is told until it fits again."""
+        crossed = [check for check in held if not check.allowed]
+        for check in crossed:
+            facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
+            self._room.tell("risk.book_too_large", facts, Severity.ALERT)
+        if self._room.too_large and not crossed:
+            self._room.tell("risk.book_fits", {"note": "what is held is within its limits again"}, Severity.NOTICE)
+        self._room.too_large[:] = [check.reason for check in crossed]
 
     async def _compare_clocks(self) -> None:
         """Ask for the exchange's time where it is not known, or our clock was set since: a day begins on both."""

@@ -152,6 +152,21 @@ def halting(book: RiskBook, limits: RiskLimits) -> tuple[Decision, ...]:
     )
 
 
+def held_risk(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[Decision, ...]:
+    """What the book as it is, held and pending, may lose; crossed, because equity fell or a limit did, it is told."""
+    legs = (book.committed_quote + book.pending_quote) / (1 + 1 / leverage)
+    equity, crash = max(0.0, book.equity_quote), worst_scenario(leverage)
+    losses = (
+        (Reason.VALUE_AT_RISK, book.tail.var_rate, limits.value_at_risk_pct, book.tail.source),
+        (Reason.EXPECTED_SHORTFALL, book.tail.shortfall_rate, limits.expected_shortfall_pct, book.tail.source),
+        (Reason.STRESS_LOSS, crash.loss_rate(leverage), limits.stress_loss_pct, crash.id),
+    )
+    return tuple(
+        Decision(legs * rate <= equity * pct / 100, reason, legs * rate, equity * pct / 100, f"of what is held: {note}")
+        for reason, rate, pct, note in losses
+    )
+
+
 def strategy_stop(book: RiskBook, limits: RiskLimits) -> Decision:
     """One strategy's loss against the capital it was given."""
     capital = book.strategy_capital_quote

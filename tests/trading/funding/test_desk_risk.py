@@ -11,6 +11,7 @@ from tests.trading.execution.fake_venue import HOUR_MS, FakeVenue
 from tests.trading.execution.rig import START_MS, VirtualClock
 from tests.trading.funding.rig import DeskRig, settled
 from trading.domain.decisions import Reason
+from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.domain.orders import Order, OrderType, Side
@@ -103,6 +104,27 @@ async def test_a_wild_hedge_makes_the_trade_small(home: Home, venue: FakeVenue) 
     tail = [check for check in report.checks if check.reason is Reason.VALUE_AT_RISK]
     assert [round(check.limit) for check in tail] == [400]  # 1 % of 20,000 at a loss of a half
     assert venue.quantity == Decimal("-0.007")
+
+
+async def test_a_book_that_has_outgrown_a_limit_is_told_until_it_fits_again(home: Home, venue: FakeVenue) -> None:
+    rig = DeskRig(home, venue)
+    await rig.cycle()
+    report = await rig.cycle()
+    held = {check.reason: check for check in report.checks if check.note.startswith("of what is held")}
+    assert set(held) == {Reason.VALUE_AT_RISK, Reason.EXPECTED_SHORTFALL, Reason.STRESS_LOSS}
+    assert held[Reason.STRESS_LOSS].value == pytest.approx(0.015 * 50_000 * 0.2034, rel=0.01)
+    rig.limits = rig.limits.model_copy(update={"stress_loss_pct": 0.5})
+    strict = rig.reborn()
+    assert (await strict.cycle()).reason is Reason.HOLDING
+    (alert,) = [event for event in strict.events if event.name == "risk.book_too_large"]
+    assert (alert.facts["reason"], alert.severity) == ("STRESS_LOSS", Severity.ALERT)
+    venue.spot_usdt += 20_000
+    await strict.cycle()
+    assert "risk.book_fits" not in strict.names()  # unexplained money makes no room
+    strict.desk.release_halts()
+    await strict.cycle()
+    await strict.cycle()
+    assert "risk.book_fits" in strict.names()
 
 
 async def test_no_candles_no_trade(home: Home, venue: FakeVenue) -> None:
