@@ -85,9 +85,11 @@ def test_more_exposure_is_never_more_permitted(book: RiskBook, limits: RiskLimit
         "tail": replace(book, tail=TailRisk(book.tail.var_rate + more, book.tail.shortfall_rate + more)),
         "count": replace(book, open_positions=book.open_positions + 1),
     }[where]
-    assert (
-        allowed_notional(worse, limits, WANTED).notional_quote <= allowed_notional(book, limits, WANTED).notional_quote
-    )
+    more_held, less_held = allowed_notional(worse, limits, WANTED), allowed_notional(book, limits, WANTED)
+    assert more_held.notional_quote <= less_held.notional_quote
+    rooms = [[(d.reason, d.limit) for d in sized.decisions if d.reason in CAPS] for sized in (more_held, less_held)]
+    for (reason, narrower), (_, wider) in zip(*rooms, strict=False):  # a refusal for want of money stands behind them
+        assert narrower <= wider, reason
 
 
 @settings(max_examples=50)
