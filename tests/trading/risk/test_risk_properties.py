@@ -22,6 +22,8 @@ from trading.risk.value_at_risk import TailRisk
 NOON = 1_700_049_600_000  # Wednesday 2023-11-15T12:00Z
 DAY_MS = 86_400_000
 money = st.floats(0, 20_000)
+ROUNDING_QUOTE = 1e-6
+"""What is added to a book and taken off for another cluster leaves the last bits of a float64."""
 CAPS = {rule.id for rule in RULES if rule.kind is Kind.CAP}
 
 
@@ -86,10 +88,10 @@ def test_more_exposure_is_never_more_permitted(book: RiskBook, limits: RiskLimit
         "count": replace(book, open_positions=book.open_positions + 1),
     }[where]
     more_held, less_held = allowed_notional(worse, limits, WANTED), allowed_notional(book, limits, WANTED)
-    assert more_held.notional_quote <= less_held.notional_quote
+    assert more_held.notional_quote <= less_held.notional_quote + ROUNDING_QUOTE
     rooms = [[(d.reason, d.limit) for d in sized.decisions if d.reason in CAPS] for sized in (more_held, less_held)]
     for (reason, narrower), (_, wider) in zip(*rooms, strict=False):  # a refusal for want of money stands behind them
-        assert narrower <= wider, reason
+        assert narrower <= wider + ROUNDING_QUOTE, reason
 
 
 @settings(max_examples=50)
