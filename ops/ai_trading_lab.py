@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import structlog
 
+from ops.feasibility import feasibility
 from ops.jobs import (
     backup,
     evaluation,
@@ -38,6 +39,7 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
+from trading.domain.venue import Venue
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
 from trading.risk.kill_switch import Stop, read_stop
@@ -165,6 +167,20 @@ class Service:
         trading_loop.remember_live(self.lab, report)
         facts = {"status": report.status, "reason": report.reason, "note": report.decision.note}
         self.lab.tell("live.resumed", facts)
+        await self._check_limits(self.lab.account)
+
+    async def _check_limits(self, account: Venue | None) -> None:
+        """With this equity, these limits, filters and fees, is any trade permitted? Said once, at the start."""
+        if account is None:
+            return
+        try:
+            verdict = await feasibility(self.lab.settings, account)
+        except TradingEngineError as error:
+            self.lab.failed("limits", error)
+            return
+        name, severity = ("risk.feasible", Severity.INFO) if verdict.allowed else ("risk.infeasible", Severity.NOTICE)
+        facts = {"reason": verdict.reason, "value": verdict.value, "limit": verdict.limit, "note": verdict.note}
+        self.lab.tell(name, facts, severity)
 
     async def _messages(self) -> None:
         """Deliver what waits; try again after a while when something stayed."""

@@ -18,20 +18,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ai_brain.evidence.filing import load_evidence, tables_match
-from ops.doctor import is_green, key_checks, limits_check, machine_checks, screen, settings_checks, venue_checks
+from ops.doctor import is_green, key_checks, machine_checks, screen, settings_checks, venue_checks
 from ops.environment import Environment, find_home, read_environment
+from ops.feasibility import feasibility_check
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, read_settings
 from ops.wiring import make_venue, open_notifier
 from trading.domain.clock import Clock
-from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError, TradingEngineError
-from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.notify.message import Message, Notifier
 from trading.risk.arming import approval_key, write_armed
-from trading.risk.guards import feasible
 from trading.risk.kill_switch import read_stop
 from trading.storage.home import Home
 from trading.strategy.approval import verify
@@ -190,24 +188,10 @@ async def check_everything(desk: Desk, say: Say) -> None:
     checks += await venue_checks(desk.venue, desk.clock, with_keys=False)
     checks += await key_checks(desk.venue, desk.clock, testnet=environment.binance_testnet)
     if is_green(checks):
-        checks.append(limits_check(await feasibility(desk)))
+        checks.append(await feasibility_check(desk.settings, desk.venue))
     say(screen(checks))
     if not is_green(checks):
         raise TradingEngineError("the doctor is not green; mend what is BAD above, then try again")
-
-
-async def feasibility(desk: Desk) -> Decision:
-    """Whether, with the account's own money, at least one trade is possible."""
-    symbol, venue = desk.settings.venue.symbol, desk.venue
-    spot, perp = await venue.instrument(Market.SPOT, symbol), await venue.instrument(Market.PERP, symbol)
-    equity = 0.0
-    for market in Market:
-        balances = await venue.balances(market)
-        equity += float(balances[spot.quote].total) if spot.quote in balances else 0.0
-    price = (await venue.quote(Market.SPOT, symbol)).mid
-    fees = [await venue.fees(market, symbol) for market in Market]
-    round_trip_rate = 2 * sum(fee.taker_rate for fee in fees)
-    return feasible(equity, desk.settings.risk, spot, perp, price=price, round_trip_rate=round_trip_rate)
 
 
 def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:

@@ -24,11 +24,13 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.flat": ("risk.not_flat",),
     "risk.released": ("risk.halted", "risk.flat", "carry.books_disagree", "carry.difference"),
+    "risk.book_fits": ("risk.book_too_large",),
     "carry.books_agree": ("risk.halted:EQUITY_IDENTITY",),
     "carry.resumed": ("carry.in_doubt",),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
     "carry.closed": (
+        "risk.book_too_large",
         "carry.close_incomplete",
         "carry.in_doubt",
         "carry.funding_missing",

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from ops import doctor
 from ops.ai_trading_lab import serve
 from ops.environment import Environment, find_home, read_environment
+from ops.feasibility import feasibility_check
 from ops.guardian import guardian_line
 from ops.lab import Setting
 from ops.lab_clock import lab_clock
@@ -87,4 +88,6 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
             venue = make_venue(settings, environment, clock)
             stack.push_async_callback(venue.close)
             checks += await doctor.venue_checks(venue, clock, with_keys=has_keys, testnet=environment.binance_testnet)
+            if has_keys and doctor.is_green(checks):
+                checks.append(await feasibility_check(settings, venue))
         return checks

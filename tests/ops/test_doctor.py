@@ -18,6 +18,7 @@ import sandbox.telegram
 from ops import doctor, send_test_notification
 from ops.doctor import Check, Health, is_green, limits_check, screen
 from ops.environment import Environment
+from ops.feasibility import feasibility_check
 from ops.settings import LabSettings, VenueSettings
 from ops.wiring import make_venue
 from tests.ops.papers import put
@@ -27,6 +28,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.exchange.binance import Binance
 from trading.notify.telegram import Telegram
 from trading.risk.kill_switch import stop_trading
+from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 
 NOTHING = Environment(None, None, None, None, None, binance_testnet=False, live_trading=False, kill=False)
@@ -213,3 +215,33 @@ def test_the_command_needs_no_network_when_told_so(home: Home) -> None:
     assert done.returncode in (0, 1), done.stderr
     assert "python" in done.stdout
     assert "exchange answers" not in done.stdout
+
+
+async def test_an_account_too_small_for_the_smallest_order_is_told_which_limits_exclude_it(
+    world: World,
+) -> None:
+    settings = LabSettings(venue=VenueSettings(base_url=world.url))
+    async with venue_of(world) as (venue, _):
+        assert (await feasibility_check(settings, venue)).health is Health.GOOD
+        tiny = settings.model_copy(update={"risk": RiskLimits(trade_pct=0.01)})
+        check = await feasibility_check(tiny, venue)
+    assert check.health is Health.BAD
+    assert "LIMITS_CONTRADICT: trade_pct of 20000.00 equity allows 2.00, but" in check.found
+    async with venue_of(world, url="http://127.0.0.1:9") as (venue, _):
+        silent = await feasibility_check(settings, venue)
+    assert (silent.health, silent.remedy) == (Health.BAD, "try again when the exchange answers")
+
+
+def test_the_command_says_whether_any_trade_is_permitted(home: Home, world: World) -> None:
+    home.settings_file.write_text(f"venue: {{base_url: '{world.url}', follow_sandbox_clock: true}}\n")
+    home.env_file.write_text("BINANCE_API_KEY=sandbox-key\nBINANCE_API_SECRET=sandbox-secret\n")
+    home.env_file.chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "doctor"],
+        env={**os.environ, "LAB_HOME": str(home.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "ok    limits feasible" in done.stdout, done.stdout + done.stderr

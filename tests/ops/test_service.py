@@ -224,6 +224,18 @@ async def test_a_deposit_is_told_beside_the_change_since_the_start_and_not_in_it
         put(world, "/sandbox/deposit", {"usdt": "-500"})
 
 
+@pytest.mark.parametrize(("risk", "name"), [("", "risk.feasible"), ("risk: {trade_pct: 0.01}\n", "risk.infeasible")])
+async def test_at_the_start_it_is_said_whether_any_trade_is_permitted(lab_home: Home, risk: str, name: str) -> None:
+    with lab_home.settings_file.open("a") as file:
+        file.write(risk)
+    told: list[Event] = []
+    async with running(lab_home, hear=told.append) as (service, task):
+        await until(lambda: service.is_open, task)
+    (event,) = [event for event in told if event.name.startswith(("risk.feasible", "risk.infeasible"))]
+    assert event.name == name
+    assert "trade_pct" in str(event.facts["note"]) or "first_live" in str(event.facts["note"])
+
+
 async def test_without_keys_the_lab_is_paper_only_and_never_asks_for_the_account(lab_home: Home, world: World) -> None:
     put(world, "/sandbox/reset-seen", {})
     no_keys = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)

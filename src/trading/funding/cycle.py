@@ -24,6 +24,7 @@ from trading.funding.carry import (
 )
 from trading.funding.carry import Held as HeldCarry
 from trading.funding.cycle_books import CycleBooks
+from trading.funding.exposure import with_history
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
 from trading.funding.position import CarryPosition, PositionStatus
@@ -57,6 +58,7 @@ class Cycle(CycleBooks):
             verdict = await self._books(pair)
         if verdict is not None:
             return await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
+        await self._compare_clocks()
         crossed = self._risk(stop)
         if crossed is not None and self._room.store.live is not None:
             return await self._halt(crossed, flat=True)
@@ -223,7 +225,8 @@ class Cycle(CycleBooks):
         if not verdict.allowed:
             self.end(self._quiet(), verdict)
             return
-        entry = moves.size_entry(self.risk_book(stop, spec.id), self._room, pair, market, spec)
+        book = replace(self.risk_book(stop, spec.id), quote_age_s=market.quote_age_s)
+        entry = moves.size_entry(await with_history(book, self._room, pair), self._room, pair, market, spec)
         self.report = replace(self.report, checks=(*self.report.checks, *entry.decisions))
         if entry.perp_base == 0:
             self.end(self._quiet(), entry.deciding)

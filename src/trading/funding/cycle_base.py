@@ -27,6 +27,7 @@ from trading.market.rolling import RecentPrices
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import RiskCounters
 from trading.risk.limits import RiskLimits
+from trading.risk.pulse import Pulse
 
 
 class Tell(Protocol):
@@ -47,6 +48,10 @@ class Room:
     limits: RiskLimits
     validator: ValidatorSettings
     tell: Tell
+    pulse: Pulse
+    """How well the exchange answers; the breakers read it."""
+    too_large: list[Reason] = field(default_factory=list)
+    """Limits that what is held had outgrown at the last look."""
     last_quotes: dict[Market, Quote] = field(default_factory=dict)
     """Of the last look at the market; a jump since then is told by the validator."""
     last_funding: dict[str, FundingNow] = field(default_factory=dict)

@@ -11,11 +11,13 @@ from trading.domain.orders import IncomeKind
 from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
 from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
+from trading.funding.exposure import pending_quote
 from trading.funding.ledger import OVERLAP_MS, Pair, adopt_forced, check_identity, read_account
 from trading.funding.position import CarryPosition
 from trading.funding.settlements import GRACE_MS, awaited_quote
 from trading.journal.audit import CycleStatus
-from trading.risk.guards import RiskBook, halting
+from trading.risk.breakers import readings
+from trading.risk.guards import RiskBook, halting, held_risk
 from trading.risk.kill_switch import Stop
 
 FLAT_REASONS = (Reason.DRAWDOWN_EXIT, Reason.STRATEGY_DRAWDOWN)
@@ -158,8 +160,8 @@ class CycleBooks(CycleBase):
     def risk_book(self, stop: Stop, spec_id: str) -> RiskBook:
         """What the guards need, from this cycle's account."""
         account, live, view = self.report.account, self._room.store.live, self.report.performance
-        equity = float(self.report.equity_quote or 0)
         memory = self._room.counters.memory
+        equity = self._known_equity()
         held = float(abs(view.perp_base) * account.mark_price) if view and account else 0.0
         open_loss = float(-view.profit_quote) if view else 0.0
         leverage = live.parameters.leverage if live else 1
@@ -167,8 +169,10 @@ class CycleBooks(CycleBase):
             now_ms=self._tools.clock.now_ms(),
             equity_quote=equity,
             committed_quote=held * (1 + 1 / leverage),
-            pending_quote=sum(
-                float(r.order.quantity_base * (r.order.price or 0)) for r in self._tools.intents.unresolved()
+            pending_quote=pending_quote(
+                self._tools.intents.unresolved(),
+                prices={self.report.symbol: float(account.mark_price)} if account else {},
+                unknown_quote=equity,
             ),
             position_quote=held,
             open_positions=int(live is not None),
@@ -188,10 +192,13 @@ class CycleBooks(CycleBase):
         Money that the books cannot explain raises no peak: equity is marked without it. Missing money counts as lost.
         """
         live, now_ms = self._room.store.live, self._tools.clock.now_ms()
-        unexplained = max(0.0, self._room.counters.memory.unexplained_quote)
-        self._room.counters.mark(float(self.report.equity_quote or 0) - unexplained, now_ms)
-        checks = halting(self.risk_book(stop, live.spec_id if live else ""), self._room.limits)
-        self.report = replace(self.report, checks=checks)
+        self._room.counters.mark(self._known_equity(), now_ms, venue_ms=self._room.pulse.venue_now_ms())
+        self._break_circuits(now_ms)
+        book = self.risk_book(stop, live.spec_id if live else "")
+        checks = halting(book, self._room.limits)
+        held = held_risk(book, self._room.limits, leverage=live.parameters.leverage) if live else ()
+        self.report = replace(self.report, checks=(*checks, *held))
+        self._tell_too_large(held)
         for check in checks:
             if check.allowed:
                 self._room.counters.recovered(check.reason)
@@ -201,6 +208,35 @@ class CycleBooks(CycleBase):
         self._watch(checks)
         standing = {halt.reason: halt.decision for halt in self._room.counters.memory.halts}
         return next((standing[reason] for reason in FLAT_REASONS if reason in standing), None)
+
+    def _known_equity(self) -> float:
+        """Equity without what the books cannot explain, quote."""
+        return float(self.report.equity_quote or 0) - max(0.0, self._room.counters.memory.unexplained_quote)
+
+    def _tell_too_large(self, held: tuple[Decision, ...]) -> None:
+        """The book has outgrown a limit that it fitted when it was opened: a human is told until it fits again."""
+        crossed = [check for check in held if not check.allowed]
+        for check in crossed:
+            facts = {"reason": check.reason.value, "value": check.value, "limit": check.limit, "note": check.note}
+            self._room.tell("risk.book_too_large", facts, Severity.ALERT)
+        if self._room.too_large and not crossed:
+            self._room.tell("risk.book_fits", {"note": "what is held is within its limits again"}, Severity.NOTICE)
+        self._room.too_large[:] = [check.reason for check in crossed]
+
+    async def _compare_clocks(self) -> None:
+        """Ask for the exchange's time where it is not known, or our clock was set since: a day begins on both."""
+        if not self._room.pulse.knows_clock(self._room.limits.max_clock_drift_s):
+            await self._tools.venue.time_ms()
+
+    def _break_circuits(self, now_ms: int) -> None:
+        """Open and close the breakers by the readings of now, and tell of both."""
+        limits = self._room.limits
+        bad = [reading for reading in readings(self._room.pulse.vitals, limits) if not reading.allowed]
+        opened, closed = self._room.counters.trip(bad, now_ms, rest_s=limits.breaker_rest_s)
+        for name, halts in (("risk.breaker_opened", opened), ("risk.breaker_closed", closed)):
+            for halt in halts:
+                facts = {"reason": halt.reason.value, "value": halt.value, "limit": halt.limit, "note": halt.note}
+                self._room.tell(name, facts, Severity.NOTICE)
 
     def _watch(self, checks: tuple[Decision, ...]) -> None:
         """Tell once of a strategy whose loss has reached the line below its end."""

@@ -37,6 +37,7 @@ from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import Halt, RiskCounters
 from trading.risk.kill_switch import Stop, read_stop
 from trading.risk.limits import RiskLimits
+from trading.risk.pulse import Pulse, watched
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 from trading.strategy.spec import StrategySpec
@@ -127,12 +128,16 @@ class CarryDesk:
         environment: Mapping[str, str],
     ) -> None:
         self._home, self._clock, self._publish = home, clock, publish
+        pulse = Pulse(clock)
+        venue = watched(venue, pulse, clock)
         tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=environment)
         store = PositionStore(home.positions_file, tools.intents)
         counters = RiskCounters(home.state / "risk_counters.json")
         self._is_ending = False
         tools = replace(tools, is_ending=lambda: self._is_ending, validator=settings.validator)
-        self._room = Room(tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell)
+        self._room = Room(
+            tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell, pulse
+        )
         self._last_refusal = ""
         for note in tools.intents.notes:
             self._tell("journal.torn_line", {"note": note}, Severity.NOTICE)

@@ -1,14 +1,15 @@
 """What the guards remember: today's trades, losses, the equity peak, streaks, cool-downs and halts.
 
 Kept in `state/risk_counters.json`, written atomically at every change, so a restart forgets nothing. A clock set back
-never reopens a day, and a cool-down that would start in the future starts now. A halt stays until a human releases it;
+never reopens a day, one set ahead opens none before the exchange's clock does, and a cool-down that would start in the
+future starts now. A halt stays until a human releases it;
 a released drawdown halt may come again only after equity has recovered above its line. One halt ends by itself: books
 that disagreed and agree again. Released while they still disagree, their difference is adopted as the human's money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,6 +66,8 @@ class Memory:
     strategy_quote: Mapping[str, float] = field(default_factory=dict)
     """Profit of all closed positions of each spec id."""
     halts: tuple[Halt, ...] = ()
+    tripped: tuple[Halt, ...] = ()
+    """Circuit breakers, each with its last bad reading."""
     released: tuple[str, ...] = ()
     """Reasons released while their line is still crossed."""
     closed_ids: tuple[str, ...] = ()
@@ -136,9 +139,15 @@ class RiskCounters:
         """The counters now."""
         return self._memory
 
-    def mark(self, equity_quote: float, now_ms: int) -> Memory:
-        """Take note of marked equity: rolls the day and the week, moves the peak."""
-        moment = as_datetime(now_ms)
+    def mark(self, equity_quote: float, now_ms: int, *, venue_ms: int | None = None) -> Memory:
+        """Take note of marked equity: rolls the day and the week, moves the peak.
+
+        Args:
+            equity_quote: Of all wallets, marked.
+            now_ms: Lab time, UTC milliseconds.
+            venue_ms: The exchange's time now; a day begins when both clocks say so. None: not known.
+        """
+        moment = as_datetime(now_ms if venue_ms is None else min(now_ms, venue_ms))
         day, year_week = moment.strftime("%Y-%m-%d"), "{}-W{:02d}".format(*moment.isocalendar()[:2])
         old, new = self._memory, replace(self._memory, equity_quote=equity_quote)
         if day > old.day:
@@ -151,8 +160,23 @@ class RiskCounters:
                 peak_quote=max(old.peak_quote, equity_quote),
                 last_fill_ms=min(old.last_fill_ms, now_ms),
                 last_loss_ms=min(old.last_loss_ms, now_ms),
+                tripped=tuple(replace(halt, at_ms=min(halt.at_ms, now_ms)) for halt in old.tripped),
             )
         )
+
+    def trip(self, bad: Iterable[Decision], now_ms: int, *, rest_s: float) -> tuple[tuple[Halt, ...], tuple[Halt, ...]]:
+        """Take note of the breakers' bad readings; forget those that have rested.
+
+        Returns:
+            Breakers opened now, and breakers closed now.
+        """
+        before = {halt.reason: halt for halt in self._memory.tripped}
+        fresh = {d.reason: Halt(d.reason, now_ms, d.value, d.limit, d.note) for d in bad}
+        rested = {reason for reason, halt in before.items() if now_ms - halt.at_ms >= rest_s * 1000} - fresh.keys()
+        after = {reason: halt for reason, halt in (before | fresh).items() if reason not in rested}
+        self._keep(replace(self._memory, tripped=tuple(after.values())))
+        opened = tuple(halt for reason, halt in fresh.items() if reason not in before)
+        return opened, tuple(before[reason] for reason in sorted(rested))
 
     def shift(self, external_quote: float, *, cash_quote: float | None = None) -> Memory:
         """Money put in (positive) or taken out by the human is neither profit nor loss.

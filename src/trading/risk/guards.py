@@ -1,5 +1,7 @@
 """Every limit as a rule with an id, both numbers and a verdict. Pure: the desk measures, the guards judge.
 
+The rules stand in one table, `risk/rules.py`; here they are asked.
+
 Two kinds: a *gate* says yes or no (trades today, losses, drawdown, cool-downs, halts); a *cap* says how large a trade
 may be at most, one leg, in quote. `allowed_notional` asks all of them: one closed gate is a size of zero, otherwise the
 smallest cap wins, and every verdict is kept for the audit line.
@@ -10,10 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trading.domain.decisions import Decision, Reason
-from trading.domain.instrument import Instrument, coarser_lot
+from trading.risk.breakers import open_breakers
 from trading.risk.counters import Memory
 from trading.risk.kill_switch import Stop
 from trading.risk.limits import RiskLimits
+from trading.risk.stress import worst_scenario
+from trading.risk.value_at_risk import STRESSED, TailRisk
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What is held or pending in another symbol than the one asked for."""
+
+    symbol: str
+    notional_quote: float
+    """One leg."""
+    correlation: float = 1.0
+    """Of its hourly returns with those of the symbol asked for; not known counts as 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,12 @@ class RiskBook:
     free_futures_quote: float
     memory: Memory = field(default_factory=Memory)
     stop: Stop = field(default_factory=Stop)
+    exposures: tuple[Exposure, ...] = ()
+    """Of other symbols; their notional is in `committed_quote` or `pending_quote` too."""
+    tail: TailRisk = STRESSED
+    """Of the hedged book, recent and stressed, the worse of both."""
+    quote_age_s: float = 0.0
+    """Of the oldest quote looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,10 @@ def entry_gates(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[D
     return (
         book.stop.decision,
         *(halt.decision for halt in memory.halts),
+        *open_breakers(memory.tripped, limits, book.now_ms),
+        Decision(
+            book.quote_age_s <= limits.max_quote_age_s, Reason.QUOTE_STALE, book.quote_age_s, limits.max_quote_age_s
+        ),
         _at_most(Reason.DRAWDOWN_EXIT, memory.drawdown_fraction, limits.drawdown_exit_pct / 100, memory),
         _at_most(Reason.DRAWDOWN_STOP, memory.drawdown_fraction, limits.drawdown_stop_pct / 100, memory),
         _at_most(Reason.DRAWDOWN_REVIEW, memory.drawdown_fraction, limits.drawdown_review_pct / 100, memory),
@@ -127,6 +152,21 @@ def halting(book: RiskBook, limits: RiskLimits) -> tuple[Decision, ...]:
     )
 
 
+def held_risk(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[Decision, ...]:
+    """What the book as it is, held and pending, may lose; crossed, because equity fell or a limit did, it is told."""
+    legs = (book.committed_quote + book.pending_quote) / (1 + 1 / leverage)
+    equity, crash = max(0.0, book.equity_quote), worst_scenario(leverage)
+    losses = (
+        (Reason.VALUE_AT_RISK, book.tail.var_rate, limits.value_at_risk_pct, book.tail.source),
+        (Reason.EXPECTED_SHORTFALL, book.tail.shortfall_rate, limits.expected_shortfall_pct, book.tail.source),
+        (Reason.STRESS_LOSS, crash.loss_rate(leverage), limits.stress_loss_pct, crash.id),
+    )
+    return tuple(
+        Decision(legs * rate <= equity * pct / 100, reason, legs * rate, equity * pct / 100, f"of what is held: {note}")
+        for reason, rate, pct, note in losses
+    )
+
+
 def strategy_stop(book: RiskBook, limits: RiskLimits) -> Decision:
     """One strategy's loss against the capital it was given."""
     capital = book.strategy_capital_quote
@@ -137,61 +177,38 @@ def strategy_stop(book: RiskBook, limits: RiskLimits) -> Decision:
     )
 
 
-def feasible(
-    equity_quote: float, limits: RiskLimits, spot: Instrument, perp: Instrument, *, price: float, round_trip_rate: float
-) -> Decision:
-    """Is at least one trade permitted with this equity, these limits, filters and fees?
-
-    Args:
-        equity_quote: Of all wallets.
-        price: Of the base, quote.
-        round_trip_rate: Fees and spread of all four legs, fraction of one leg's notional.
-
-    Returns:
-        LIMITS_CONTRADICT naming the limits that exclude each other; value is the largest trade, limit the smallest.
-    """
-    lot_quote = float(max(coarser_lot(spot, perp), spot.min_quantity, perp.min_quantity)) * price
-    floors = {
-        "one coarser lot": lot_quote,
-        f"the spot minimum of {spot.symbol}": float(spot.min_notional),
-        f"the perpetual minimum of {perp.symbol}": float(perp.min_notional),
-        "min_notional_usdt": limits.min_notional_usdt,
-    }
-    ceilings = _equity_caps(equity_quote, limits, leverage=1)
-    floor_name, floor = max(floors.items(), key=lambda item: item[1])
-    ceiling_name, (_, ceiling) = min(ceilings.items(), key=lambda item: item[1][1])
-    # A size is a whole number of coarser lots: what fits must be counted in lots, not in quote.
-    if (ceiling // lot_quote) * lot_quote < floor:
-        note = (
-            f"{ceiling_name} of {equity_quote:.2f} equity allows {ceiling:.2f}, but {floor_name} needs {floor:.2f}; "
-            f"add funds, raise {ceiling_name}, or trade a symbol with smaller minimums"
-        )
-        return Decision(False, Reason.LIMITS_CONTRADICT, ceiling, floor, note)
-    if ceiling * round_trip_rate > equity_quote * limits.daily_loss_pct / 100:
-        note = f"the fees of one trade of {ceiling:.2f} alone exceed daily_loss_pct={limits.daily_loss_pct}"
-        return Decision(False, Reason.LIMITS_CONTRADICT, ceiling * round_trip_rate, equity_quote, note)
-    return Decision(True, Reason.OK, ceiling, floor, f"{floor_name} {floor:.2f} fits {ceiling_name} {ceiling:.2f}")
-
-
-def _equity_caps(equity_quote: float, limits: RiskLimits, *, leverage: int) -> dict[str, tuple[Reason, float]]:
+def equity_caps(
+    equity_quote: float, limits: RiskLimits, *, leverage: int, tail: TailRisk = STRESSED
+) -> dict[str, tuple[Reason, float]]:
+    """The most that one leg may be with nothing held, quote, by the setting that says so."""
     scale = limits.live_scale_pct / 100
-    committed_per_notional = 1 + 1 / leverage
-    return {
-        "total_at_risk_pct": (
-            Reason.TOTAL_RISK,
-            equity_quote * limits.total_at_risk_pct / 100 / committed_per_notional,
-        ),
-        "position_pct": (Reason.POSITION_SIZE, equity_quote * limits.position_pct / 100),
-        "trade_pct": (Reason.TRADE_SIZE, equity_quote * limits.trade_pct / 100),
-        "first_live_pct × live_scale_pct": (Reason.FIRST_LIVE_SIZE, equity_quote * limits.first_live_pct / 100 * scale),
-        "first_live_usdt × live_scale_pct": (Reason.FIRST_LIVE_SIZE, limits.first_live_usdt * scale),
+    percents = {
+        "total_at_risk_pct": (Reason.TOTAL_RISK, limits.total_at_risk_pct, 1 + 1 / leverage),
+        "position_pct": (Reason.POSITION_SIZE, limits.position_pct, 1.0),
+        "trade_pct": (Reason.TRADE_SIZE, limits.trade_pct, 1.0),
+        "first_live_pct × live_scale_pct": (Reason.FIRST_LIVE_SIZE, limits.first_live_pct * scale, 1.0),
+        "cluster_pct": (Reason.CLUSTER_EXPOSURE, limits.cluster_pct, 1.0),
+        "value_at_risk_pct": (Reason.VALUE_AT_RISK, limits.value_at_risk_pct, tail.var_rate),
+        "expected_shortfall_pct": (Reason.EXPECTED_SHORTFALL, limits.expected_shortfall_pct, tail.shortfall_rate),
+        "stress_loss_pct": (Reason.STRESS_LOSS, limits.stress_loss_pct, worst_scenario(leverage).loss_rate(leverage)),
     }
+    caps = {name: (reason, equity_quote * pct / 100 / per) for name, (reason, pct, per) in percents.items()}
+    caps["first_live_usdt × live_scale_pct"] = (Reason.FIRST_LIVE_SIZE, limits.first_live_usdt * scale)
+    return caps
 
 
 def _caps(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> tuple[Decision, ...]:
-    caps = _equity_caps(max(0.0, book.equity_quote), limits, leverage=wanted.leverage)
-    committed = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
-    taken = {Reason.TOTAL_RISK: committed, Reason.POSITION_SIZE: book.position_quote + book.pending_quote}
+    caps = equity_caps(max(0.0, book.equity_quote), limits, leverage=wanted.leverage, tail=book.tail)
+    legs = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
+    apart = sum(e.notional_quote for e in book.exposures if abs(e.correlation) < limits.cluster_correlation)
+    taken = {
+        Reason.TOTAL_RISK: legs,
+        Reason.POSITION_SIZE: book.position_quote + book.pending_quote,
+        Reason.CLUSTER_EXPOSURE: max(0.0, legs - apart),
+        Reason.VALUE_AT_RISK: legs,
+        Reason.EXPECTED_SHORTFALL: legs,
+        Reason.STRESS_LOSS: legs,
+    }
     sized = [_cap(reason, wanted, room - taken.get(reason, 0.0), note=name) for name, (reason, room) in caps.items()]
     spot = book.free_spot_quote / (1 + wanted.cost_rate)
     futures = book.free_futures_quote / (1 / wanted.leverage + wanted.cost_rate)

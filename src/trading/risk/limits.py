@@ -57,6 +57,26 @@ class RiskLimits(BaseModel):
     """Most leverage of the perpetual leg; 3 is the ceiling the lab accepts."""
     max_quote_age_s: Annotated[float, Field(gt=0, le=60)] = 60.0
     """An older quote is not traded on."""
+    cluster_pct: Percent = 15.0
+    """Notional of one leg over everything that moves together, held and pending, percent of equity."""
+    cluster_correlation: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Hourly returns of two symbols that correlate so much move together; a correlation not known counts as 1."""
+    value_at_risk_pct: Percent = 1.0
+    """Loss of the hedged book that one day in a hundred exceeds, recent and stressed, percent of equity."""
+    expected_shortfall_pct: Percent = 1.0
+    """Mean loss of the hedged book in the worst fortieth of days, recent and stressed, percent of equity."""
+    stress_loss_pct: Percent = 3.0
+    """Loss of the book in the worst recorded crash, its hedge lost on top, percent of equity."""
+    max_failures_in_row: Annotated[int, Field(ge=1)] = 5
+    """Calls to the exchange in a row without a usable answer."""
+    max_error_rate_pct: Percent = 30.0
+    """Of the last 50 calls, once there are 20."""
+    max_latency_s: Annotated[float, Field(gt=0)] = 5.0
+    """Median time to an answer of the last 50 calls, real seconds."""
+    max_clock_drift_s: Annotated[float, Field(gt=0, le=5)] = 1.0
+    """Between this machine's clock and the exchange's, beyond the time of the answer."""
+    breaker_rest_s: Seconds = 60.0
+    """A breaker stays open for so long after the last bad reading."""
 
     @model_validator(mode="after")
     def _ladders_rise(self) -> Self:

@@ -21,7 +21,7 @@ from typing import Protocol, runtime_checkable
 from trading.domain.clock import Clock
 from trading.domain.errors import NetworkDownError, OrderRejectedError, OutcomeUnknownError, RateLimitError
 from trading.domain.instrument import Instrument, Market
-from trading.domain.market import Book, FundingNow, FundingRate, Quote
+from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
     Balance,
     FeeTier,
@@ -96,6 +96,8 @@ class FakeVenue:
     refuse_market: frozenset[Market] = frozenset()
     rate: float = 0.0003
     history: list[FundingRate] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+    """Hourly candles of both markets."""
     faults: dict[int, str] = field(default_factory=dict)
     book_fault: str = ""
     """`old`, `upside down` or `empty`: what is wrong with every book."""
@@ -155,6 +157,10 @@ class FakeVenue:
     async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
         with self._call("funding_history"):
             return [rate for rate in self.history if rate.time_ms >= start_ms][:limit]
+
+    async def klines(self, market: Market, symbol: str, interval: str, *, start_ms: int, limit: int) -> list[Bar]:
+        with self._call("klines"):
+            return [bar for bar in self.bars if bar.market is market and bar.open_time_ms >= start_ms][:limit]
 
     # private
 

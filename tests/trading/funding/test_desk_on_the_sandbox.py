@@ -146,3 +146,18 @@ async def test_a_lab_that_died_while_opening_resumes_to_even(home: Home) -> None
         assert abs(spot + perp) < LOT
         await no_duplicates(here)
         even(await here.cycle(again, armed=False))
+
+
+async def test_a_venue_that_answers_with_server_trouble_opens_the_breaker_and_nothing_else(home: Home) -> None:
+    async with world(home) as here:
+        here.limits = here.limits.model_copy(update={"max_failures_in_row": 2})
+        desk = here.desk()
+        await here.faults({"match": "GET /api/v3/account", "kind": "503", "times": 1000})
+        for _ in range(here.limits.max_failures_in_row):
+            assert (await here.cycle(desk)).status is CycleStatus.DEGRADED
+        await here.http.delete(f"{here.url}/sandbox/faults")
+        report = await here.cycle(desk)
+        assert report.reason is Reason.EXCHANGE_HEALTH
+        (opened,) = [event for event in here.events if event.name == "risk.breaker_opened"]
+        assert (opened.facts["reason"], opened.facts["value"]) == (Reason.EXCHANGE_HEALTH, 2.0)
+        assert await held(here) == (D(0), D(0))

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from trading.domain.decisions import Decision, Reason
 from trading.domain.instrument import Instrument, Market
 from trading.risk.counters import Halt, Memory
-from trading.risk.guards import RiskBook, Wanted, allowed_notional, feasible, halting
+from trading.risk.feasibility import feasible
+from trading.risk.guards import RiskBook, Wanted, allowed_notional, halting
 from trading.risk.kill_switch import Stop, StopKind
 from trading.risk.limits import RiskLimits
 
