@@ -104,11 +104,11 @@ class LiveBroker:
     async def _ask(self, order: Order, *, cancel: bool) -> OrderState | None:
         if cancel:
             try:
-                state = await self._venue.cancel(order.market, order.symbol, order.client_id)
+                cancelled = await self._venue.cancel(order.market, order.symbol, order.client_id)
             except OrderRejectedError:
-                state = None  # too late to cancel: what it became is asked for below
-            if state is not None:
-                return state
+                cancelled = None  # too late to cancel: what it became is asked for below
+            # A fill can cross the cancel and be missing in its answer: what the order became is asked for once more.
+            return await self._venue.find(order.market, order.symbol, order.client_id) or cancelled
         return await self._venue.find(order.market, order.symbol, order.client_id)
 
     def _cannot_arrive_any_more(self, record: OrderRecord) -> bool:
