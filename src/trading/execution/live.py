@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_LOOK_S = 0.2
 LONGEST_PAUSE_S = 2.0
+LONGEST_WAIT_MS = 10_000
+"""How long an order may wait for a place in the budget of requests before it leaves (docs/rate-limits.md)."""
 
 
 class LiveBroker:
@@ -33,6 +35,7 @@ class LiveBroker:
         self._intents = intents
         self._clock = clock
         self._settings = settings
+        self._born_ms = clock.now_ms()
         self._stay_away_until_s = 0.0
 
     async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0) -> OrderRecord:
@@ -112,7 +115,11 @@ class LiveBroker:
         return await self._venue.find(order.market, order.symbol, order.client_id)
 
     def _cannot_arrive_any_more(self, record: OrderRecord) -> bool:
-        return self._clock.now_ms() - record.at_ms >= self._settings.absent_after_s * 1000
+        """It left long enough ago. Of a process before this one only that is known: it has died since, and it had
+        waited at most so long for a place in the budget of requests after the order was written ahead.
+        """
+        left_ms = max(record.at_ms, min(self._born_ms, record.at_ms + LONGEST_WAIT_MS))
+        return self._clock.now_ms() - left_ms >= self._settings.absent_after_s * 1000
 
     def _mark(self, client_id: str, status: IntentStatus, note: str) -> OrderRecord:
         return self._intents.marked(client_id, status, note=note, at_ms=self._clock.now_ms())

@@ -89,6 +89,9 @@ class TwoLegs(SagaSteps):
             if not (leg.reduce_only and leg.market is Market.PERP):
                 leg.instrument.check(leg.target_base, price)
             if opening:
+                boldest = price * (1 + leg.side.sign * Decimal(str(self._settings.repair_cap_rate)))
+                leg.instrument.check_distance(boldest, price)
+                leg.instrument.check_leverage(leg.target_base * price, self._intent.leverage)
                 await self._check_cash(leg, price)
         if opening:
             await tools.venue.prepare_perp(symbol, leverage=self._intent.leverage)
