@@ -12,7 +12,7 @@ from tests.trading.execution.fake_venue import FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.decisions import Reason
 from trading.domain.instrument import Bracket, Market
-from trading.domain.orders import OrderType
+from trading.domain.orders import Order, OrderState, OrderType, Side
 from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_table import SagaState
 from trading.execution.settings import ExecutionSettings
@@ -233,3 +233,20 @@ async def test_a_position_beyond_the_bracket_table_refuses_before_anything_is_se
     assert report.state is SagaState.REFUSED
     assert "bracket" in report.note
     assert not venue.sent
+
+
+async def test_a_leg_that_cannot_be_given_back_is_evened_by_the_other(rig: Rig, venue: FakeVenue) -> None:
+    venue.maker_fills = ("1",)
+    venue.refuse_market = frozenset({Market.PERP})
+    place = venue.place
+
+    async def shut_spot_after_the_hedge_failed(order: Order) -> OrderState:
+        if order.market is Market.SPOT and order.side is Side.SELL:
+            venue.refuse_market = frozenset({Market.SPOT})  # what refused works again, what worked refuses
+        return await place(order)
+
+    venue.place = shut_spot_after_the_hedge_failed  # type: ignore[method-assign]  # the venue changes its mind
+    report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    assert report.state is SagaState.BALANCED
+    assert venue.quantity == D("-0.010")
+    assert abs(venue.net_delta) < LOT
