@@ -92,9 +92,11 @@ class LiveBroker:
             else:
                 if state is not None and not (cancel and not state.status.is_final):
                     return self._intents.learned(order.client_id, state, at_ms=self._clock.now_ms())
-                if state is None and self._cannot_arrive_any_more(record):
+                may_arrive_s = self._may_arrive_for_s(record) if state is None else wait_s
+                if may_arrive_s <= 0:
                     return self._mark(order.client_id, IntentStatus.ABSENT, "the venue never had it")
                 last = "the venue does not know it yet" if state is None else f"still {state.status}"
+                wait_s = min(wait_s, may_arrive_s)
             if self._clock.monotonic_s() - started_s + wait_s > self._settings.lookup_budget_s:
                 self._mark(order.client_id, IntentStatus.UNKNOWN, last)
                 raise OutcomeUnknownError(
@@ -114,12 +116,14 @@ class LiveBroker:
             return await self._venue.find(order.market, order.symbol, order.client_id) or cancelled
         return await self._venue.find(order.market, order.symbol, order.client_id)
 
-    def _cannot_arrive_any_more(self, record: OrderRecord) -> bool:
-        """It left long enough ago. Of a process before this one only that is known: it has died since, and it had
-        waited at most so long for a place in the budget of requests after the order was written ahead.
+    def _may_arrive_for_s(self, record: OrderRecord) -> float:
+        """Seconds until an order in doubt cannot arrive any more; 0 or less: it cannot.
+
+        Of a process before this one only that is known: it has died since, and it had waited at most so long for a
+        place in the budget of requests after the order was written ahead.
         """
         left_ms = max(record.at_ms, min(self._born_ms, record.at_ms + LONGEST_WAIT_MS))
-        return self._clock.now_ms() - left_ms >= self._settings.absent_after_s * 1000
+        return self._settings.absent_after_s - (self._clock.now_ms() - left_ms) / 1000
 
     def _mark(self, client_id: str, status: IntentStatus, note: str) -> OrderRecord:
         return self._intents.marked(client_id, status, note=note, at_ms=self._clock.now_ms())
