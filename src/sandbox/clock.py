@@ -102,6 +102,16 @@ class SandboxClock:
         self._turned = asyncio.Event()
         return self._segment
 
+    def jump(self, ms: float) -> None:
+        """Be later by so much at once, as a clock that is set; the speed stays."""
+        now_s, segment = time.monotonic(), self._segment
+        scale = (
+            segment.scale if segment.until_ms is None or segment.at(now_s) <= segment.until_ms else segment.scale_after
+        )
+        self._segment = Segment(now_s, segment.at(now_s) + ms, scale)
+        self._turned.set()
+        self._turned = asyncio.Event()
+
     async def rest_s(self, real_s: float) -> None:
         """Sleep real seconds; shorter when the speed changes, by order or by the segment's own bend."""
         delay_s = real_s

@@ -8,6 +8,10 @@ lost_answer     done, then the connection breaks      drop_socket    the connect
 429, 418        told to stay away, with Retry-After   5xx, 500..504  server trouble, nothing done
 half_fill       the order is filled by half only      reject:CODE    refused with Binance's code
 html            a page in place of JSON               delay:MS       done after so many real milliseconds
+fill_first      a cancel comes too late: the order is filled whole before it, and the cancel is refused (-2011)
+late_fill       a cancel is confirmed as without a fill, and half of the order turns out to have been filled
+force_close     every perpetual position is closed by the exchange before the request is answered
+jump:MS         the exchange's clock jumps ahead by so many sandbox milliseconds before the request is answered
 lie_stale[:MS]  market data as they were so long ago (15 minutes of sandbox time when not said)
 
 Of sockets only ("WS /..."), besides drop_socket:
@@ -27,12 +31,13 @@ from aiohttp import web
 
 from sandbox.clock import SandboxClock
 from sandbox.exchange.errors import SandboxError, refusal
-from sandbox.exchange.wire import HALF_FILL, STALE_MS, answer
+from sandbox.exchange.wire import FORCED, HALF_FILL, RACE, STALE_MS, answer
 
 PLAIN = ("timeout_before", "timeout_after", "lost_answer", "429", "418", "5xx", "500", "502", "503", "504",
-         "drop_socket", "half_fill", "html", "lie_stale", "silence", "half_open")  # fmt: skip
+         "drop_socket", "half_fill", "fill_first", "late_fill", "force_close", "html", "lie_stale", "silence",
+         "half_open")  # fmt: skip
 OF_SOCKETS = ("drop_socket", "silence", "half_open")
-WITH_NUMBER = ("reject", "delay", "lie_stale")
+WITH_NUMBER = ("reject", "delay", "jump", "lie_stale")
 _LONGEST_HOLD_S = 120.0
 _STALE_MS = 900_000
 
@@ -102,10 +107,9 @@ class Faults:
             await self._clock.sleep_real_s((fault.number or 0) / 1000.0)
         elif fault.kind == "timeout_before":
             return await self._hold(request)
-        elif fault.kind == "half_fill":
-            request[HALF_FILL] = True
-        elif fault.kind == "lie_stale":
-            request[STALE_MS] = fault.number or _STALE_MS
+        elif fault.kind == "jump":
+            self._clock.jump(fault.number or 0)
+        _mark(request, fault)
         response = await respond(request)
         if fault.kind == "timeout_after":
             return await self._hold(request)
@@ -145,11 +149,23 @@ def _read(entry: object, where: str) -> Fault:
         raise SandboxError(f"{where}: match={match!r}: must be a method and a path, such as 'POST /fapi/v1/order'")
     name, _, number = str(kind).partition(":")
     if name not in (WITH_NUMBER if number else (*PLAIN,)) or (number and not number.lstrip("-").isdigit()):
-        raise SandboxError(f"{where}: kind={kind!r}: must be one of {', '.join(PLAIN)}, reject:CODE, delay:MS")
+        raise SandboxError(f"{where}: kind={kind!r}: must be one of {', '.join(PLAIN)}, reject:CODE, delay:MS, jump:MS")
     counts = entry.get("times", 1), entry.get("after", 0)
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
         raise SandboxError(f"{where}: times={counts[0]!r} after={counts[1]!r}: must be whole numbers >= 0")
     return Fault(match, name, int(number) if number else None, int(counts[0]), int(counts[1]))
+
+
+def _mark(request: web.Request, fault: Fault) -> None:
+    """Tell the handler what is to happen at the exchange."""
+    if fault.kind == "half_fill":
+        request[HALF_FILL] = True
+    elif fault.kind in ("fill_first", "late_fill"):
+        request[RACE] = fault.kind
+    elif fault.kind == "force_close":
+        request[FORCED] = True
+    elif fault.kind == "lie_stale":
+        request[STALE_MS] = fault.number or _STALE_MS
 
 
 def _refused(fault: Fault) -> web.Response | None:

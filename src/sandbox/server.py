@@ -58,13 +58,13 @@ class Built:
     hub: Hub
 
 
-def build(town: Town) -> Built:
-    """Put everything together.
+def build(town: Town, *, exchange: Exchange | None = None) -> Built:
+    """Put everything together; an exchange that is given goes on with the account it has.
 
     Raises:
         SandboxError: the tape, the faults or a script cannot be used.
     """
-    exchange = open_exchange(town.start, town.key)
+    exchange = exchange or open_exchange(town.start, town.key)
     clock = exchange.clock
     clock.begin(town.start.start_ms)
     faults = Faults(clock)

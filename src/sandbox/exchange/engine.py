@@ -61,6 +61,8 @@ class Engine:
     countdowns: dict[str, float] = field(default_factory=dict)
     """Perpetual symbol -> when its orders are cancelled, UTC milliseconds."""
     listeners: list[Callable[[Happening], None]] = field(default_factory=list)
+    late: list[Order] = field(default_factory=list)
+    """Cancelled orders of which a half is yet to turn out filled: a scripted fault."""
     _numbers: int = 0
     _booking: Booking = field(init=False)
 
@@ -86,6 +88,8 @@ class Engine:
 
     def advance(self, now_ms: float) -> None:
         """Let everything happen that happens up to a moment, in order."""
+        while self.late:
+            self._fill_late(self.late.pop())
         while self.at_ms < now_ms:
             stop_ms = min(now_ms, self._next_stop())
             self._sweep(self.at_ms, stop_ms)
@@ -133,6 +137,15 @@ class Engine:
         order.status, order.updated_ms = status, int(self.at_ms)
         self.resting.pop(order.order_id, None)
         self._tell(Happening(status, order.market, int(self.at_ms), order))
+
+    def fill_whole(self, order: Order) -> None:
+        """Fill what rests of an order at its own price: it was quicker than its cancel."""
+        self._fill(order, order.price, order.remaining, maker=True, ms=int(self.at_ms))
+
+    def close_by_force(self) -> None:
+        """Close every perpetual position as a liquidation does."""
+        for position in [p for p in self.ledger.positions.values() if p.quantity]:
+            self._liquidate(position, int(self.at_ms))
 
     def transfer(self, amount: Decimal, *, to_futures: bool) -> int:
         """Move USDT between the wallets; the record's number.
@@ -207,6 +220,12 @@ class Engine:
             self._fill(order, order.price, quantity, maker=True, ms=ms)
         if order.reduce_only and order.is_open and not order.half:
             self.cancel(order, status="EXPIRED")
+
+    def _fill_late(self, order: Order) -> None:
+        lot, status = self.listings[order.market, order.symbol].instrument.lot, order.status
+        if quantity := (order.remaining / 2) // lot * lot:
+            self._fill(order, order.price, quantity, maker=True, ms=int(self.at_ms))
+            order.status = status
 
     def _accept(self, order: Order, listing: Listing) -> None:
         order.created_ms = order.updated_ms = int(self.at_ms)

@@ -82,9 +82,13 @@ def cancel(market: Market, exchange: Exchange, call: Call) -> Order:
         BinanceError: -2011, it does not rest (any more).
     """
     order = wanted(market, exchange, call, code=-2011)
+    if order.is_open and call.race == "fill_first":
+        exchange.engine.fill_whole(order)
     if not order.is_open:
         raise refusal(-2011)
     exchange.engine.cancel(order)
+    if call.race == "late_fill":
+        exchange.engine.late.append(order)
     return order
 
 

@@ -15,9 +15,13 @@ from aiohttp import web
 from sandbox.exchange.errors import BinanceError, missing, refusal
 from sandbox.exchange.exchange import Exchange
 
-HALF_FILL = "half_fill"
+HALF_FILL = web.RequestKey("half_fill", bool)
 """Set on a request by a fault: whatever order it brings is filled by half."""
-STALE_MS = "stale_ms"
+RACE = web.RequestKey("race", str)
+"""Set on a request by a fault: what an order that is being cancelled does meanwhile, `fill_first` or `late_fill`."""
+FORCED = web.RequestKey("forced", bool)
+"""Set on a request by a fault: every perpetual position is closed by the exchange before it is answered."""
+STALE_MS = web.RequestKey("stale_ms", int)
 """Set on a request by a fault: market data are answered as they were so long ago, sandbox milliseconds."""
 
 
@@ -29,6 +33,8 @@ class Call:
     now_ms: int
     """The moment that is answered for, UTC milliseconds."""
     half: bool = False
+    race: str = ""
+    """A scripted fault of a cancel: `fill_first` or `late_fill`."""
 
     def text(self, name: str, default: str = "") -> str:
         """A parameter, or the default."""
@@ -148,8 +154,11 @@ def _answerer(exchange: Exchange, route: Route) -> Callable[[web.Request], Await
             parameters.update(parse_qsl(body, keep_blank_values=True))
             if route.signed:
                 _check_signed(exchange, request.query_string, body, parameters)
-            now_ms = exchange.now() - int(request.get(STALE_MS, 0))
-            return answer(route.handler(exchange, Call(parameters, now_ms, bool(request.get(HALF_FILL)))))
+            now_ms = exchange.now() - request.get(STALE_MS, 0)
+            if request.get(FORCED):
+                exchange.engine.close_by_force()
+            call = Call(parameters, now_ms, request.get(HALF_FILL, False), request.get(RACE, ""))
+            return answer(route.handler(exchange, call))
         except BinanceError as error:
             return answer(error.body(), error.status)
 

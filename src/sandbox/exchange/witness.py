@@ -156,7 +156,8 @@ def ledger_view(exchange: Exchange, ms: int) -> Json:
         ],
         "open_orders": [_order(exchange, o) for o in engine.open_orders()],
         "fills": [
-            {"market": f.market.value, **(spot_trade(f) if f.market is Market.SPOT else perp_trade(
+            {"market": f.market.value, "client_id": engine.orders[f.order_id].client_id,
+             **(spot_trade(f) if f.market is Market.SPOT else perp_trade(
                 f, exchange.listing(Market.PERP, f.symbol).instrument))}
             for f in engine.ledger.fills
         ],

@@ -58,6 +58,10 @@ class Instrument:
     """Margin table, ascending; empty for spot."""
     is_trading: bool = True
     """The venue says the symbol takes orders."""
+    highest_share: Decimal | None = None
+    """A buy above this multiple of the venue's reference price is refused (percent price); None: no such rule."""
+    lowest_share: Decimal | None = None
+    """A sell below this multiple of it is refused; None: no such rule."""
 
     def price(self, value: float | Decimal, *, round_up: bool | None = None) -> Decimal:
         """A price on the tick. `round_up` None: nearest; True/False: away from / towards zero."""
@@ -86,6 +90,40 @@ class Instrument:
         if quantity * price < self.min_notional:
             raise OrderValidationError(
                 f"{name}: notional={quantity * price}: below the venue's minimum {self.min_notional}; resize the order"
+            )
+
+    def check_distance(self, price: Decimal, reference: Decimal) -> None:
+        """Refuse a price that the venue's percent-price filter would refuse.
+
+        Args:
+            price: The boldest limit that may be sent.
+            reference: What the venue measures from (mark or average price), or the best price in its place.
+
+        Raises:
+            OrderValidationError: too far above or below.
+        """
+        share = price / reference
+        is_high = self.highest_share is not None and share > self.highest_share
+        if is_high or (self.lowest_share is not None and share < self.lowest_share):
+            raise OrderValidationError(
+                f"{self.market} {self.symbol}: price={price}: {share:.4f} of {reference}, the venue allows "
+                f"{self.lowest_share}..{self.highest_share} (percent price); lower execution.repair_cap_bps"
+            )
+
+    def check_leverage(self, notional_quote: Decimal, leverage: int) -> None:
+        """Refuse a position that the venue's bracket table does not allow at this leverage.
+
+        Raises:
+            OrderValidationError: too large for the leverage, or beyond the last bracket.
+        """
+        if not self.brackets:
+            return
+        notional = float(notional_quote)
+        fits = [b for b in self.brackets if notional <= b.notional_to_quote and leverage <= b.max_leverage]
+        if not fits:
+            raise OrderValidationError(
+                f"{self.market} {self.symbol}: notional={notional_quote:.2f} at leverage {leverage}: beyond the "
+                f"venue's brackets (up to {self.brackets[-1].notional_to_quote:.0f}); reduce the size or the leverage"
             )
 
     def maintenance(self, notional_quote: float) -> tuple[float, float]:

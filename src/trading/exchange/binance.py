@@ -43,6 +43,8 @@ from trading.exchange.user_stream import UserStream
 
 NOT_THERE = frozenset({-2011, -2013})
 """The venue knows no such order, or none that rests."""
+BY_FILTER = frozenset({-1013, -1111, -4003, -4005, -4013, -4014, -4016, -4023, -4024, -4131, -4140, -4164})
+"""An order was refused by a filter or the symbol's status: what we know of them is old."""
 _PAGE = 1000
 _FUTURES_WINDOW_MS = 7 * 86_400_000
 _DEMO = "Binance's demo venue has no wallet endpoints"
@@ -144,7 +146,12 @@ class Binance(BinanceMarket):
         """
         where = f"{order.market} {order.symbol} {order.side} {order.quantity_base} {order.type} {order.client_id}"
         endpoint = "privatePostOrder" if order.market is Market.SPOT else "fapiPrivatePostOrder"
-        answer = await self._write(order.market, endpoint, _order_params(order), where)
+        try:
+            answer = await self._write(order.market, endpoint, _order_params(order), where)
+        except OrderRejectedError as error:
+            if error.code in BY_FILTER:
+                self._forget_filters(order.market, order.symbol)
+            raise
         try:
             return parse_account.order_state(order.market, Answer.of(answer, where))
         except DataProviderError as error:

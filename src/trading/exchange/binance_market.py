@@ -6,7 +6,9 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Sequence
 
-from trading.domain.errors import DataProviderError
+import structlog
+
+from trading.domain.errors import DataProviderError, RateLimitError
 from trading.domain.instrument import Bracket, Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar, Book, BookSnapshot, FundingNow, FundingRate, MarketEvent, Quote
 from trading.exchange import parse_market, parse_stream
@@ -18,6 +20,8 @@ from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Wan
 from trading.exchange.user_stream import UserStream
 from trading.market.parquet import Columns
 from trading.market.series import Series
+
+log = structlog.get_logger(__name__)
 
 SETTLE_MS = 500
 """A REST candle counts as closed this long after its end, milliseconds: the clocks agree only so well."""
@@ -32,6 +36,8 @@ _PAGES = {
     Series.MARK: "fapiPublicGetMarkPriceKlines",
     Series.PREMIUM: "fapiPublicGetPremiumIndexKlines",
 }
+FILTERS_KEPT_S = 3_600.0
+"""Filters and the symbol's status are read again after so many real seconds: a service runs for months."""
 _LISTING_KEPT_S = 60.0
 """Futures list everything or nothing, a megabyte and more: many symbols are read from one answer, real seconds."""
 
@@ -47,7 +53,7 @@ class BinanceMarket:
         self._access = access
         self._clock = access.clock
         self._lines: dict[Market, VenueLine] = {}
-        self._instruments: dict[tuple[Market, str], Instrument] = {}
+        self._instruments: dict[tuple[Market, str], tuple[float, Instrument]] = {}
         self._listed: tuple[float, Answer] | None = None
         self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
         self._streams: list[BarStream | EventStream | UserStream] = []
@@ -59,17 +65,33 @@ class BinanceMarket:
         return await (await self._line(Market.SPOT)).read_time()
 
     async def instrument(self, market: Market, symbol: str) -> Instrument:
-        """Filters of a symbol, read once.
+        """Filters of a symbol, read once an hour, and anew after an order was refused by one of them.
+
+        When they cannot be read again the last ones stay: an exit must not wait for them.
 
         Raises:
-            DataProviderError: the venue does not list it.
+            DataProviderError: the venue does not list it, or has never answered.
         """
-        known = self._instruments.get((market, symbol))
-        if known is None:
+        read_s, known = self._instruments.get((market, symbol), (0.0, None))
+        if known is not None and self._clock.real_s() < read_s + FILTERS_KEPT_S:
+            return known
+        try:
             raw = await self._listing(market, symbol)
             table = await self._brackets(symbol) if market is Market.PERP else ()
-            known = self._instruments[market, symbol] = parse_market.instrument(market, raw, table)
+            known = parse_market.instrument(market, raw, table)
+        except (DataProviderError, RateLimitError) as error:
+            if known is None:
+                raise
+            log.warning("venue.filters_not_read", market=market, symbol=symbol, error=str(error))
+            return known
+        self._instruments[market, symbol] = self._clock.real_s(), known
         return known
+
+    def _forget_filters(self, market: Market, symbol: str) -> None:
+        """They are read anew before they are used again."""
+        if (kept := self._instruments.get((market, symbol))) is not None:
+            self._instruments[market, symbol] = float("-inf"), kept[1]
+        self._listed = None
 
     async def klines(self, market: Market, symbol: str, interval: str, *, start_ms: int, limit: int) -> list[Bar]:
         """Up to `limit` candles from `start_ms` on, oldest first; one page of the venue's size at most."""

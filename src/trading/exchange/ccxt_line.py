@@ -31,6 +31,9 @@ from trading.exchange.sockets import Asked, OnMessage, Reply, SocketPlan
 log = structlog.get_logger()
 
 _TIMEOUT_MS = 10_000
+ACCEPTED_FOR_MS = 5_000
+"""How long after its stamp the venue may still accept a request. Short, because after a crash an order that was meant
+may arrive for just as long, and until then one leg may stand alone (`ExecutionSettings.absent_after_s` is longer)."""
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
 _TIMED_FOR_S = 1_800.0
 """The venue's time is asked for again after this long: a machine's clock drifts, or is set."""
@@ -268,6 +271,7 @@ def _config(access: Access) -> dict[str, object]:
             "fetchMargins": False,
             "warnOnFetchOpenOrdersWithoutSymbol": False,
             "timeDifference": 0,
+            "recvWindow": ACCEPTED_FOR_MS,
             "crossMarginPairsData": [],  # read by ccxt's own loading, which `know` replaces
             "isolatedMarginPairsData": [],
         },

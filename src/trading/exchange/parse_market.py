@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -49,7 +51,17 @@ def instrument(market: Market, symbol: Answer, brackets: tuple[Bracket, ...] = (
         min_notional=notional.decimal("minNotional" if notional.has("minNotional") else "notional"),
         brackets=brackets,
         is_trading=symbol.text("status") == "TRADING",
+        highest_share=_share(filters, ("bidMultiplierUp", "multiplierUp")),
+        lowest_share=_share(filters, ("askMultiplierDown", "multiplierDown")),
     )
+
+
+def _share(filters: Mapping[str, Answer], names: tuple[str, str]) -> Decimal | None:
+    """A bound of the percent-price filter, by side where the venue has it so; None: there is no such filter."""
+    for kind, name in zip(("PERCENT_PRICE_BY_SIDE", "PERCENT_PRICE"), names, strict=True):
+        if kind in filters and filters[kind].has(name):
+            return filters[kind].decimal(name)
+    return None
 
 
 def brackets(document: object, symbol: str, where: str) -> tuple[Bracket, ...]:

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_LOOK_S = 0.2
 LONGEST_PAUSE_S = 2.0
+LONGEST_WAIT_MS = 10_000
+"""How long an order may wait for a place in the budget of requests before it leaves (docs/rate-limits.md)."""
 
 
 class LiveBroker:
@@ -33,6 +35,7 @@ class LiveBroker:
         self._intents = intents
         self._clock = clock
         self._settings = settings
+        self._born_ms = clock.now_ms()
         self._stay_away_until_s = 0.0
 
     async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0) -> OrderRecord:
@@ -89,9 +92,11 @@ class LiveBroker:
             else:
                 if state is not None and not (cancel and not state.status.is_final):
                     return self._intents.learned(order.client_id, state, at_ms=self._clock.now_ms())
-                if state is None and self._cannot_arrive_any_more(record):
+                may_arrive_s = self._may_arrive_for_s(record) if state is None else wait_s
+                if may_arrive_s <= 0:
                     return self._mark(order.client_id, IntentStatus.ABSENT, "the venue never had it")
                 last = "the venue does not know it yet" if state is None else f"still {state.status}"
+                wait_s = min(wait_s, may_arrive_s)
             if self._clock.monotonic_s() - started_s + wait_s > self._settings.lookup_budget_s:
                 self._mark(order.client_id, IntentStatus.UNKNOWN, last)
                 raise OutcomeUnknownError(
@@ -104,15 +109,21 @@ class LiveBroker:
     async def _ask(self, order: Order, *, cancel: bool) -> OrderState | None:
         if cancel:
             try:
-                state = await self._venue.cancel(order.market, order.symbol, order.client_id)
+                cancelled = await self._venue.cancel(order.market, order.symbol, order.client_id)
             except OrderRejectedError:
-                state = None  # too late to cancel: what it became is asked for below
-            if state is not None:
-                return state
+                cancelled = None  # too late to cancel: what it became is asked for below
+            # A fill can cross the cancel and be missing in its answer: what the order became is asked for once more.
+            return await self._venue.find(order.market, order.symbol, order.client_id) or cancelled
         return await self._venue.find(order.market, order.symbol, order.client_id)
 
-    def _cannot_arrive_any_more(self, record: OrderRecord) -> bool:
-        return self._clock.now_ms() - record.at_ms >= self._settings.absent_after_s * 1000
+    def _may_arrive_for_s(self, record: OrderRecord) -> float:
+        """Seconds until an order in doubt cannot arrive any more; 0 or less: it cannot.
+
+        Of a process before this one only that is known: it has died since, and it had waited at most so long for a
+        place in the budget of requests after the order was written ahead.
+        """
+        left_ms = max(record.at_ms, min(self._born_ms, record.at_ms + LONGEST_WAIT_MS))
+        return self._settings.absent_after_s - (self._clock.now_ms() - left_ms) / 1000
 
     def _mark(self, client_id: str, status: IntentStatus, note: str) -> OrderRecord:
         return self._intents.marked(client_id, status, note=note, at_ms=self._clock.now_ms())

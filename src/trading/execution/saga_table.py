@@ -1,6 +1,7 @@
 """The states of the two-leg saga, the moves between them, and each state's timed way out.
 
-`saga_markdown()` draws the table for `docs/live-carry.md`; a test keeps the drawing and the code the same.
+`saga_markdown()` writes the table for `docs/live-carry.md`, `saga_diagram()` the drawing beside it; a test keeps both
+and the code the same.
 """
 
 from __future__ import annotations
@@ -89,3 +90,12 @@ def saga_markdown() -> str:
         following = ", ".join(sorted(row.to)) or "-"
         lines.append(f"| `{state}` | {row.does} | {following} | {row.way_out} |")
     return "\n".join(lines) + "\n"
+
+
+def saga_diagram() -> str:
+    """The moves as a Mermaid state diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {SagaState.PREFLIGHT}"]
+    for state, row in TABLE.items():
+        lines += [f"    {state} --> {following}" for following in sorted(row.to)]
+        lines += [] if row.to else [f"    {state} --> [*]"]
+    return "\n".join([*lines, "```"]) + "\n"

@@ -35,9 +35,9 @@ class ExecutionSettings(BaseModel):
     """How long unwinding tries before a human is called."""
     lookup_budget_s: Seconds = 60.0
     """How long an order in doubt is asked for before a human is called."""
-    absent_after_s: Seconds = 12.0
+    absent_after_s: Seconds = 7.0
     """An order the venue does not know is given up after this long since it left: longer than the time for which the
-    venue accepts a signed request (10 s)."""
+    venue accepts a signed request (5 s, and 1 s that two clocks may differ)."""
     flat_budget_s: Seconds = 120.0
     """How long the way to flat is tried before a human is called."""
     cash_buffer_pct: Annotated[float, Field(ge=0, le=50)] = 2.0

@@ -93,6 +93,9 @@ class TwoLegs(SagaSteps):
             if not (leg.reduce_only and leg.market is Market.PERP):
                 leg.instrument.check(leg.target_base, price)
             if opening:
+                boldest = price * (1 + leg.side.sign * Decimal(str(self._settings.repair_cap_rate)))
+                leg.instrument.check_distance(boldest, price)
+                leg.instrument.check_leverage(leg.target_base * price, self._intent.leverage)
                 await self._check_cash(leg, price)
         if opening:
             await tools.venue.prepare_perp(symbol, leverage=self._intent.leverage)
@@ -206,7 +209,10 @@ class TwoLegs(SagaSteps):
         return SagaState.BALANCED
 
     async def _even_out(self, *, boldness: int) -> bool:
-        """Give back the excess of the leg that is ahead; else bring the other up. False: too small for either."""
+        """Give back the excess of the leg that is ahead; else bring the other up. False: too small for either.
+
+        When giving back has failed twice, every other try is the other leg's: one market may be shut.
+        """
         ahead, behind, excess = self._pair.first, self._pair.second, self._pair.excess(self._records())
         if excess < 0:
             ahead, behind = behind, ahead
@@ -218,9 +224,13 @@ class TwoLegs(SagaSteps):
             back,
             reduce_only=ahead.market is Market.PERP and self._intent.purpose is Purpose.OPEN,
         )
-        if await self._send(reverse, back, boldness=1 + boldness):
-            return True
-        return await self._send(behind, behind.instrument.quantity(excess), boldness=1 + boldness)
+        tries = [(reverse, back), (behind, behind.instrument.quantity(excess))]
+        if boldness > 1 and boldness % 2 == 0:
+            tries.reverse()
+        for leg, quantity in tries:
+            if await self._send(leg, quantity, boldness=1 + boldness):
+                return True
+        return False
 
     async def _after_error(self, state: SagaState, error: Exception) -> SagaState:
         log.warning("saga.error", intent=self._intent.id, state=state, error=str(error))

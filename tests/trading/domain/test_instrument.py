@@ -70,3 +70,28 @@ def test_walking_a_book_pays_each_level_and_a_thin_one_says_so():
 def test_a_year_has_8760_hours():
     assert bars_per_year("1h") == 8760
     assert list(INTERVAL_MS.values()) == sorted(INTERVAL_MS.values())
+
+
+@pytest.mark.parametrize(
+    ("price", "is_allowed"), [("52500", True), ("52500.1", False), ("47500", True), ("47499", False)]
+)
+def test_a_price_beyond_the_percent_filter_is_refused_before_the_venue_does(price: str, is_allowed: bool):
+    banded = replace(BTC, highest_share=Decimal("1.05"), lowest_share=Decimal("0.95"))
+    if is_allowed:
+        banded.check_distance(Decimal(price), Decimal(50_000))
+    else:
+        with pytest.raises(OrderValidationError, match="percent price"):
+            banded.check_distance(Decimal(price), Decimal(50_000))
+    BTC.check_distance(Decimal(price) * 3, Decimal(50_000))  # no such filter
+
+
+@pytest.mark.parametrize(
+    ("notional", "leverage", "is_allowed"),
+    [(40_000, 125, True), (60_000, 100, True), (60_000, 125, False), (600_001, 1, False)],
+)
+def test_a_position_beyond_the_bracket_table_is_refused(notional: int, leverage: int, is_allowed: bool):
+    if is_allowed:
+        BTC.check_leverage(Decimal(notional), leverage)
+    else:
+        with pytest.raises(OrderValidationError, match="bracket"):
+            BTC.check_leverage(Decimal(notional), leverage)

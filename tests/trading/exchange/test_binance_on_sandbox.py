@@ -140,6 +140,23 @@ async def test_filters_are_read_and_cached(venue: Binance, sandbox: Sandbox, mar
         await venue.instrument(market, "NOPEUSDT")
 
 
+@both_markets
+async def test_an_order_refused_by_a_filter_has_the_filters_read_anew(venue: Binance, sandbox: Sandbox, market: Market):
+    path, info = (
+        ("api/v3", "GET /api/v3/exchangeInfo") if market is Market.SPOT else ("fapi/v1", "GET /fapi/v1/exchangeInfo")
+    )
+    known, draft = await venue.instrument(market, SYMBOL), order(f"f-{market}", market, Side.BUY, OrderType.MARKET)
+    for number in (1, 2):
+        sandbox.fault(f"POST /{path}/order", "reject:-1013")
+        with pytest.raises(OrderRejectedError):
+            await venue.place(draft)
+        if number == 2:
+            sandbox.fault(info, "5xx")
+        again = await venue.instrument(market, SYMBOL)
+        assert again == known
+        assert sandbox.asked(info) == 1 + number
+
+
 async def test_quotes_books_and_funding_are_the_markets_own(venue: Binance, sandbox: Sandbox, clock: Clock):
     recorded = import_recorded(sandbox.tape, Market.PERP, SYMBOL, "1h")
     for market in Market:

@@ -49,6 +49,9 @@ def test_filters_of_every_recorded_age_are_read(
     assert (btc.tick, btc.lot, btc.min_notional) == (Decimal(tick), Decimal(lot), Decimal(least))
     assert largest is None or btc.max_quantity == Decimal(largest), "a market order's smaller limit counts"
     assert btc.base == "BTC"
+    assert btc.highest_share is not None
+    assert btc.lowest_share is not None
+    assert btc.lowest_share < 1 < btc.highest_share
     assert len(found) > 10
 
 

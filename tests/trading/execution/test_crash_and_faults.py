@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.instrument import Market
+from trading.domain.orders import Order, OrderState, OrderStatus, OrderType, Side
 from trading.execution import intents as intents_module
-from trading.execution.intent_records import Purpose
+from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.intents import Intents
 from trading.storage.files import append_line
 
@@ -189,3 +190,41 @@ def test_a_torn_last_line_is_set_aside_and_the_journal_goes_on(tmp_path: Path) -
     assert "set aside as intents.jsonl.torn-1" in again.notes[0]
     assert [intent.position_id for intent in again.unfinished()] == ["c-1"]
     assert Intents(path).notes == ()
+
+
+async def _given_up_after_s(folder: Path, *, written_s: float) -> float:
+    """Lab seconds after a restart until an order that was written ahead so long before it is given up."""
+    rig = a_rig(folder)
+    intent = rig.begin(Purpose.OPEN, "0.01", "0.010")
+    draft = Order("", Market.PERP, "BTCUSDT", Side.SELL, OrderType.MARKET, D("0.010"))
+    record = rig.intents.write_ahead(intent.id, draft, slice_number=1, at_ms=rig.venue.clock.now_ms())
+    await rig.venue.clock.sleep_s(written_s)
+    began_s = rig.venue.clock.monotonic_s()
+    known = await rig.reborn().tools.broker.cancel(record)
+    assert known.status is IntentStatus.ABSENT
+    return rig.venue.clock.monotonic_s() - began_s
+
+
+async def test_an_order_that_left_just_before_the_death_is_not_given_up_while_it_may_arrive(tmp_path: Path) -> None:
+    """It may have waited for a place in the budget of requests, so that its stamp is as young as the death."""
+    for name in ("young", "old"):
+        (tmp_path / name).mkdir()
+    assert await _given_up_after_s(tmp_path / "young", written_s=8.0) >= 7.0
+    assert await _given_up_after_s(tmp_path / "old", written_s=60.0) < 1.0
+
+
+async def test_a_fill_that_crossed_its_cancel_is_found_though_the_answer_does_not_tell(tmp_path: Path) -> None:
+    rig = a_rig(tmp_path, maker_fills=("0",))
+    cancel = rig.venue.cancel
+
+    async def cancel_then_fill(market: Market, symbol: str, client_id: str) -> OrderState | None:
+        told = await cancel(market, symbol, client_id)
+        resting = rig.venue.orders[client_id]
+        if resting.filled == 0 and resting.order.price is not None:
+            rig.venue._fill(resting, D("0.01"), resting.order.price, maker=True)
+            resting.status = OrderStatus.CANCELLED
+        return told
+
+    rig.venue.cancel = cancel_then_fill  # type: ignore[method-assign]  # the venue's answer is a moment too old
+    rig = await run_to_the_end(rig, Purpose.OPEN, "0.03004", "0.030")
+    check(rig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trading.execution.saga_table import ENDS, TABLE, SagaState, saga_markdown
+from trading.execution.saga_table import ENDS, TABLE, SagaState, saga_diagram, saga_markdown
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "live-carry.md"
 
@@ -27,5 +27,7 @@ def test_every_state_has_a_timed_way_out_or_is_an_end() -> None:
 
 def test_the_drawing_in_the_document_is_the_code() -> None:
     text = DOC.read_text(encoding="utf-8")
-    drawn = text[text.index("<!-- saga -->\n") + len("<!-- saga -->\n") : text.index("<!-- /saga -->")]
-    assert drawn == saga_markdown(), "paste what saga_markdown() returns"
+    for name, code in (("saga", saga_markdown()), ("saga drawing", saga_diagram())):
+        begin = f"<!-- {name} -->\n"
+        drawn = text[text.index(begin) + len(begin) : text.index(f"<!-- /{name} -->")]
+        assert drawn == code, f"paste what the code writes for {name}"

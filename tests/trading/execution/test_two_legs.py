@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from tests.trading.execution.fake_venue import FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.decisions import Reason
-from trading.domain.instrument import Market
-from trading.domain.orders import OrderType
+from trading.domain.instrument import Bracket, Market
+from trading.domain.orders import Order, OrderState, OrderType, Side
 from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_table import SagaState
 from trading.execution.settings import ExecutionSettings
@@ -232,3 +233,38 @@ async def test_an_interrupted_closing_is_carried_on(rig: Rig, venue: FakeVenue) 
     assert report.outcome is Reason.OK
     assert venue.quantity == 0
     assert venue.spot_base < LOT
+
+
+async def test_a_percent_price_filter_too_narrow_for_the_caps_refuses_before_anything_is_sent(
+    rig: Rig, venue: FakeVenue
+) -> None:
+    venue.perp = replace(venue.perp, highest_share=D("1.005"), lowest_share=D("0.995"))
+    report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    assert report.state is SagaState.REFUSED
+    assert "percent price" in report.note
+    assert not venue.sent
+
+
+async def test_a_position_beyond_the_bracket_table_refuses_before_anything_is_sent(rig: Rig, venue: FakeVenue) -> None:
+    venue.perp = replace(venue.perp, brackets=(Bracket(0, 400, 0.004, 0.0, 125),))
+    report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    assert report.state is SagaState.REFUSED
+    assert "bracket" in report.note
+    assert not venue.sent
+
+
+async def test_a_leg_that_cannot_be_given_back_is_evened_by_the_other(rig: Rig, venue: FakeVenue) -> None:
+    venue.maker_fills = ("1",)
+    venue.refuse_market = frozenset({Market.PERP})
+    place = venue.place
+
+    async def shut_spot_after_the_hedge_failed(order: Order) -> OrderState:
+        if order.market is Market.SPOT and order.side is Side.SELL:
+            venue.refuse_market = frozenset({Market.SPOT})  # what refused works again, what worked refuses
+        return await place(order)
+
+    venue.place = shut_spot_after_the_hedge_failed  # type: ignore[method-assign]  # the venue changes its mind
+    report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
+    assert report.state is SagaState.BALANCED
+    assert venue.quantity == D("-0.010")
+    assert abs(venue.net_delta) < LOT

@@ -1,0 +1,158 @@
+"""Deaths and faults of the live carry: `python -m benchmarks.live [--quick]`; JSON on the last line.
+
+The whole matrices take half an hour on two idle cores; `--quick` strikes an even sample of both, the same each time.
+`--table FILE` writes the counts into a document, between its `<!-- matrix -->` marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.live_crash import count_points, kill_at
+from benchmarks.live_faults import cases, strike
+from benchmarks.live_plots import Plot, plots
+from benchmarks.live_world import Json, Lab, lab_process, new_world, open_exchange, warm_up
+
+QUICK_POINTS, QUICK_CASES, QUICK_ENTRIES = 16, 40, 5
+"""Every so manieth is struck by `--quick`."""
+ENTRIES = 30
+MARK = "<!-- matrix -->\n"
+
+
+@dataclass
+class Matrix:
+    """What was struck and what did not hold, by row and plot."""
+
+    struck: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    whole: Counter[str] = field(default_factory=Counter)
+    """How many there are by plot, struck or not."""
+    duplicates: int = 0
+    lost: int = 0
+    apart_s: list[float] = field(default_factory=list)
+    """How long the legs stood apart, of each."""
+
+    def note(self, row: str, plot: Plot, told: Json) -> None:
+        """One more result; what does not hold is told at once."""
+        self.struck[row, plot.name] += 1
+        self.failed[row, plot.name] += bool(told["wrong"])
+        self.duplicates += int(told["duplicates"])
+        self.lost += int(told["lost"])
+        self.apart_s.append(float(told["apart_s"]))
+        for line in told["wrong"]:
+            sys.stderr.write(f"{plot.name}: {row}: {line}\n")
+
+
+def crash_matrix(played: Sequence[Plot], folder: Path, *, every: int, offset: int = 0) -> Matrix:
+    """Kill the lab at every so manieth point of every plot."""
+    matrix = Matrix()
+    for plot in played:
+        places = count_points(plot, folder)
+        matrix.whole[plot.name] = len(places)
+        for number in range(1 + offset % every, len(places) + 1, every):
+            row = "kill -9 at an await" if places[number - 1].startswith("await") else "kill -9 at a write"
+            matrix.note(row, plot, kill_at(plot, folder, number))
+    return matrix
+
+
+def fault_matrix(played: Sequence[Plot], folder: Path, *, every: int, offset: int = 0) -> Matrix:
+    """Strike every so manieth (call, fault) of every plot."""
+    matrix = Matrix()
+    for plot in played:
+        found = list(cases(plot, folder))
+        matrix.whole[plot.name] = len(found)
+        for case in found[offset % every :: every]:
+            matrix.note(case.fault, plot, strike(case, folder))
+    return matrix
+
+
+def unhedged(entry: Plot, folder: Path, *, entries: int) -> list[float]:
+    """The time unhedged that undisturbed entries report, lab seconds."""
+    found = []
+    for _ in range(entries):
+        world = entry.world.copied(folder)
+        with open_exchange(world) as ready:
+            told = lab_process(world, ready, lambda lab: _enter(lab, entry)) or {}
+        found.append(float(told["unhedged_s"]))
+    return found
+
+
+async def _enter(lab: Lab, entry: Plot) -> Json:
+    report = await entry.play(lab, lab.desk())
+    return {"unhedged_s": report.max_unhedged_s}
+
+
+def figures(crash: Matrix, faults: Matrix, apart_s: Sequence[float]) -> Json:
+    """The published figures."""
+    return {
+        "crash_points": crash.struck.total(),
+        "crash_points_there_are": crash.whole.total(),
+        "crash_failures": crash.failed.total(),
+        "crash_apart_max_s": max(crash.apart_s, default=0.0),
+        "fault_cases": faults.struck.total(),
+        "fault_cases_there_are": faults.whole.total(),
+        "fault_failures": faults.failed.total(),
+        "unhedged_n": len(apart_s),
+        "unhedged_p50_s": round(float(np.percentile(apart_s, 50)), 3),
+        "unhedged_p99_s": round(float(np.percentile(apart_s, 99)), 3),
+        "unhedged_max_s": round(max(apart_s), 3),
+        "duplicate_orders": crash.duplicates + faults.duplicates,
+        "lost_fills": crash.lost + faults.lost,
+    }
+
+
+def table(*matrices: Matrix) -> str:
+    """Rows are what went wrong, columns what the desk was doing: failed of struck."""
+    columns = list(dict.fromkeys(name for matrix in matrices for name in matrix.whole))
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for matrix in matrices:
+        for row in dict.fromkeys(row for row, _ in matrix.struck):
+            cells = (f"{matrix.failed[row, c]} of {matrix.struck[row, c]}" for c in columns)
+            lines.append(f"| {row} | {' | '.join(cells)} |".replace(" 0 of 0 ", " - "))
+    return "\n".join(lines) + "\n"
+
+
+def write_table(path: Path, text: str) -> None:
+    """Put the table between the document's marks."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(MARK)
+    path.write_text(before + MARK + text + MARK.replace("<!-- ", "<!-- /") + rest.partition("<!-- /matrix -->\n")[2])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Both matrices and the time unhedged; 1 when anything did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="an even sample of both matrices")
+    parser.add_argument("--every", type=int, help="kill at every so manieth point; --quick chooses its own")
+    parser.add_argument("--cases-every", type=int, help="strike every so manieth case of the faults")
+    parser.add_argument("--entries", type=int, help="undisturbed entries whose time unhedged is measured")
+    parser.add_argument("--offset", type=int, default=0, help="where an even sample begins")
+    parser.add_argument("--table", type=Path, help="document whose matrix is renewed")
+    chosen = parser.parse_args(arguments)
+    warm_up()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        played, run = plots(new_world(folder), folder), folder / "run"
+        points = chosen.every or (QUICK_POINTS if chosen.quick else 1)
+        crash = crash_matrix(played, run, every=points, offset=chosen.offset)
+        struck = chosen.cases_every or (QUICK_CASES if chosen.quick else 1)
+        faults = fault_matrix(played, run, every=struck, offset=chosen.offset)
+        entries = chosen.entries or (QUICK_ENTRIES if chosen.quick else ENTRIES)
+        apart_s = unhedged(played[0], run, entries=entries)
+    if chosen.table is not None:
+        write_table(chosen.table, table(crash, faults))
+    found = figures(crash, faults, apart_s)
+    sys.stdout.write(table(crash, faults) + json.dumps(found) + "\n")
+    return int(bool(found["crash_failures"] or found["fault_failures"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
