@@ -18,8 +18,10 @@ from ops.get_status import status_lines
 from ops.jobs import expiry
 from ops.jobs.trading_loop import run as run_loop
 from ops.jobs.trading_loop import write_heartbeat
+from ops.lab_clock import lab_clock
 from ops.live_records import read_holdings
 from ops.living import live_results, lives_of
+from ops.settings import read_settings
 from ops.status import read_status
 from ops.trace import run_strategy
 from tests.ai_brain.markets import rule_spec
@@ -295,12 +297,11 @@ async def test_the_trading_loop_asks_every_cycle(lab_home: Home) -> None:
 
 async def test_the_loop_closes_what_an_expired_strategy_holds_at_the_exchange(lab_home: Home) -> None:
     text = lab_home.settings_file.read_text().replace("maker_budget_s: 20", "maker_budget_s: 0.2, poll_s: 0.1")
-    # the lab of this test stands a minute after the sandbox, which the validator would rightly not trade on
-    lab_home.settings_file.write_text(f"{text}validator: {{clock_drift_max_s: 90}}\n")
+    lab_home.settings_file.write_text(text)
     spec = approved_carry(lab_home)
     judge(lab_home, spec, None)
     live_before(lab_home, spec, closed_carry(spec, [-0.12] * 2700, price_and_fees=0.0))
-    async with lab_at_night(lab_home) as (lab, heard):
+    async with lab_at_night(lab_home, lab_clock(read_settings(lab_home.settings_file))) as (lab, heard):
         assert lab.desk is not None
         await lab.market.open()
         await run_loop(lab)

@@ -52,13 +52,13 @@ def lab_home(tmp_path: Path, world: World) -> Home:
 
 
 @asynccontextmanager
-async def lab_at_night(home: Home) -> AsyncIterator[tuple[Lab, list[Event]]]:
-    """A wired lab a minute after midnight that runs no job by itself, and what it tells."""
+async def lab_at_night(home: Home, clock: Clock | None = None) -> AsyncIterator[tuple[Lab, list[Event]]]:
+    """A wired lab that runs no job by itself, and what it tells; by its own clock a minute after midnight."""
     settings = read_settings(home.settings_file)
     setting = Setting(home, settings, read_environment(home), config_hash(settings), "synthetic")
     bus, heard = Bus(), list[Event]()
     bus.subscribe(heard.append)
-    async with open_lab(setting, Clock(origin_ms=NOW_MS + 60_000), bus, wake=asyncio.Event()) as lab:
+    async with open_lab(setting, clock or Clock(origin_ms=NOW_MS + 60_000), bus, wake=asyncio.Event()) as lab:
         yield lab, heard
 
 

@@ -41,5 +41,6 @@ def test_nothing_above_opens_an_exchange_by_another_way():
         for path in (ROOT / folder).rglob("*.py")
         if opening.search(path.read_text())
     }
-    assert found == {"ops/wiring.py"}
+    assert found == {"ops/wiring.py", "ops/guardian.py"}, "the guardian has a line of its own, with its own reserve"
+    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian.py").read_text(), "of the same budget"
     assert TRADES_AT == "binance"
