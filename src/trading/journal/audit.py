@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic_core import from_json
-
 from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
@@ -164,11 +162,14 @@ def verify_audit(path: Path, roots: Sequence[ToldRoot] = ()) -> AuditCheck:
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                entry = _read_line(raw)
-                why = _fault(raw, entry, expected)
-                if why or entry is None:
-                    return AuditCheck(number, ok=False, first_bad_line=number, why=why, head_hash=expected)
-                expected = str(entry["hash"])
+                digest = _link(raw, expected)
+                if digest is None:
+                    entry = _parse(raw)
+                    why = _fault(raw, entry, expected)
+                    if why or entry is None:
+                        return AuditCheck(number, ok=False, first_bad_line=number, why=why, head_hash=expected)
+                    digest = str(entry["hash"])
+                expected = digest
                 if expected[:TOLD_DIGITS] in beginnings:
                     missing = {root: where for root, where in missing.items() if not expected.startswith(root)}
     except FileNotFoundError:
@@ -184,13 +185,24 @@ def verify_audit(path: Path, roots: Sequence[ToldRoot] = ()) -> AuditCheck:
     return AuditCheck(number, ok=False, first_bad_line=None, why=why, head_hash=expected)
 
 
-def _read_line(raw: bytes) -> dict[str, object] | None:
-    """As `_parse`, in half the time."""
-    try:
-        entry = from_json(raw, cache_strings="keys")
-    except ValueError:
+def _link(raw: bytes, expected_prev: str) -> str | None:
+    """The hash of a good line that is as the lab writes it, without taking it apart; None: look at it closely.
+
+    Keys are sorted, so `hash` stands right before `intents`, and only the line itself has `intents` and `prev`: inside
+    of a text a quote is escaped. What is left without the hash are then the bytes that were hashed.
+    """
+    at = raw.find(_INTENTS)
+    own = raw[at - _HASH_BYTES : at]
+    if at < _HASH_BYTES or not own.startswith(b'"hash":"') or not raw.endswith(b"}\n"):
         return None
-    return entry if isinstance(entry, dict) else None
+    if raw.count(_INTENTS) != 1 or raw.count(b'"prev":') != 1 or f'"prev":"{expected_prev}"'.encode() not in raw:
+        return None
+    digest = hashlib.sha256(raw[: at - _HASH_BYTES] + raw[at + 1 : -1]).hexdigest()
+    return digest if own == f'"hash":"{digest}"'.encode() else None
+
+
+_INTENTS = b',"intents":'
+_HASH_BYTES = len('"hash":""') + 64
 
 
 def _fault(raw: bytes, entry: dict[str, object] | None, expected_prev: str) -> str:
@@ -198,18 +210,11 @@ def _fault(raw: bytes, entry: dict[str, object] | None, expected_prev: str) -> s
         return "the line is torn: it does not end"
     if entry is None:
         return "not a JSON object"
-    if not _is_as_written(raw, entry) and _digest_of(entry) != entry.get("hash"):
+    if _digest_of(entry) != entry.get("hash"):
         return "the line was edited: its hash does not match its content"
     if entry.get("prev") != expected_prev:
         return "the line before it was removed, added or moved: prev does not match"
     return ""
-
-
-def _is_as_written(raw: bytes, entry: Mapping[str, object]) -> bool:
-    """The bytes without the hash are those that were hashed; a quarter of the time that writing them anew takes."""
-    own = f'"hash":"{entry.get("hash")}",'.encode()
-    before, found, after = raw.rstrip(b"\n").partition(own)
-    return bool(found) and hashlib.sha256(before + after).hexdigest() == entry.get("hash")
 
 
 def _parse(raw: bytes) -> dict[str, object] | None:
