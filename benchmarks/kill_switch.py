@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.kill_switch_stage import Stage, open_stage
 from ops.demo.story import is_flat
-from ops.drill_scene import Stage, open_stage
 from trading.risk.kill_switch import release_stop
 
 MODES = ("healthy", "busy", "frozen")
@@ -39,7 +39,7 @@ def main() -> None:
         with stage.process("ops.cli", "guardian", says="the guardian watches") as guardian:
             runs = [_trial(stage, MODES[n % len(MODES)], float(chance.uniform(1.5, 2.0))) for n in range(trials)]
             memory_mb = _rss_mb(guardian.pid)
-        duplicates = len(stage.ask("/sandbox/seen")["duplicate_orders"])  # type: ignore[arg-type]
+        duplicates = len(stage.world.ask("/sandbox/seen")["duplicate_orders"])  # type: ignore[arg-type]
     good = [run for run in runs if run["flat_s"] is not None]
     figures: dict[str, object] = {"trials": trials, "failures": trials - len(good), "duplicate_orders": duplicates}
     for name, key in (("kill_detect", "seen_s"), ("cancel_all", "cancelled_s"), ("flat_verified", "flat_s")):
@@ -59,7 +59,7 @@ def _trial(stage: Stage, mode: str, wait_s: float) -> dict[str, object]:
     home = stage.home
     home.guardian_file.unlink(missing_ok=True)
     (home.state / "risk_counters.json").unlink(missing_ok=True)  # each trial is a day of its own
-    with stage.process("ops.drill_lab", mode, says="open"):
+    with stage.process("benchmarks.kill_switch_lab", mode, says="open"):
         time.sleep(wait_s)  # the guardian sees what is held
         began_s = time.monotonic()
         home.kill_files[0].touch()
@@ -67,7 +67,7 @@ def _trial(stage: Stage, mode: str, wait_s: float) -> dict[str, object]:
         while filed.get("flat_s") is None and time.monotonic() - began_s < PATIENCE_S:
             time.sleep(0.01)
             filed = json.loads(home.guardian_file.read_text()) if home.guardian_file.exists() else {}
-        flat = is_flat(stage.ask("/sandbox/ledger"))
+        flat = is_flat(stage.world.ask("/sandbox/ledger"))
     release_stop(home)
     time.sleep(0.3)  # the guardian sees that the stop is gone
     took = {key: float(str(filed[key])) - began_s for key in ("seen_s", "cancelled_s") if filed.get(key)}

@@ -89,10 +89,6 @@ class Eyes:
             self._apart_since_s = account.at_s
         return account
 
-    async def resting(self) -> int:
-        """Orders that rest at the venue in all symbols of the journal."""
-        return sum([len(await self._venue.open_orders(market, s)) for s in self.symbols for market in Market])
-
     async def _position(self, position_id: str) -> AccountSight:
         """One position: of each leg what is ours by the journal, and at most what the venue has."""
         symbol = self._intents.symbol_of(position_id)

@@ -182,6 +182,13 @@ async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended
         tell(world, "/sandbox/key", {"withdrawals": False})
 
 
+async def test_an_exchange_that_stumbles_at_the_start_is_asked_again(lab_home: Home, world: World) -> None:
+    tell(world, "/sandbox/faults", {"match": "GET /api/v3/exchangeInfo", "kind": "503", "times": 1})
+    async with running(lab_home) as (service, task):
+        await until(lambda: service.schedule.has_run("loop"), task)
+    assert set(service.lab.instruments) == {Market.SPOT, Market.PERP}
+
+
 async def test_a_key_of_which_the_exchange_says_nothing_opens_nothing_until_it_does(
     lab_home: Home, world: World
 ) -> None:

@@ -38,6 +38,8 @@ _PAGES = {
 }
 FILTERS_KEPT_S = 3_600.0
 """Filters and the symbol's status are read again after so many real seconds: a service runs for months."""
+FILTERS_AGAIN_S = 60.0
+"""After they could not be read, real seconds: each try may take a time-out that an exit would wait for."""
 _LISTING_KEPT_S = 60.0
 """Futures list everything or nothing, a megabyte and more: many symbols are read from one answer, real seconds."""
 
@@ -83,6 +85,8 @@ class BinanceMarket:
             if known is None:
                 raise
             log.warning("venue.filters_not_read", market=market, symbol=symbol, error=str(error))
+            again_s = self._clock.real_s() - FILTERS_KEPT_S + FILTERS_AGAIN_S
+            self._instruments[market, symbol] = again_s, known
             return known
         self._instruments[market, symbol] = self._clock.real_s(), known
         return known

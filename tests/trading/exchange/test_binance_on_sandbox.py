@@ -30,6 +30,7 @@ from trading.domain.errors import (
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Side
+from trading.exchange import binance_market
 from trading.exchange.binance import Binance
 from trading.market.archive import archive_at
 from trading.market.historical_data_fetcher import Want, fetch_history
@@ -219,6 +220,23 @@ async def test_every_series_comes_from_archive_and_pages_as_the_tape_has_it(
     premium = store.series(Series.PREMIUM, SYMBOL, "1h")
     assert (np.abs(premium["close"]) < 0.05).all()
     assert "volume" not in premium
+
+
+async def test_filters_that_cannot_be_read_again_stay_and_are_not_asked_for_at_every_step_of_an_exit(
+    venue: Binance, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await venue.instrument(Market.SPOT, SYMBOL)
+    monkeypatch.setattr(binance_market, "FILTERS_KEPT_S", 0.0)
+    sandbox.fault("GET /api/v3/exchangeInfo", "503", times=9)
+
+    def asked() -> int:
+        requests: dict[str, int] = sandbox.http.get("/sandbox/seen").json()["requests"]
+        return requests["GET /api/v3/exchangeInfo"]
+
+    assert await venue.instrument(Market.SPOT, SYMBOL) == known
+    before = asked()
+    assert await venue.instrument(Market.SPOT, SYMBOL) == known
+    assert asked() == before
 
 
 @both_markets

@@ -1,8 +1,8 @@
-"""A lab for rehearsals, a process of its own: desk, pulse and watch of the service, without research and messages.
+"""A lab for the trials of the kill switch, a process of its own: desk, pulse and watch of the service, and no more.
 
-`python -m ops.drill_lab MODE`, in the home of LAB_HOME. It opens the carry, leaves a futures order resting, says
-`open`, and then is what MODE says: `healthy` (it sees a stop and closes by itself), `busy` (its loop turns no more, in
-the middle of a cycle) or `frozen` (SIGSTOP, in the middle of a cycle). `resume` opens nothing new.
+`python -m benchmarks.kill_switch_lab MODE`, in the home of LAB_HOME. It opens the carry, leaves a futures order
+resting, says `open`, and then is what MODE says: `healthy` (it sees a stop and closes by itself), `busy` (its loop
+turns no more, in the middle of a cycle) or `frozen` (SIGSTOP, in the middle of a cycle).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import signal
 import sys
 from decimal import Decimal
 
-from ops.drill_scene import SYMBOL, rehearsed_carry
 from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import LabSettings, read_settings
 from ops.wiring import make_venue
+from tests.ops.world import CARRY
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.instrument import Market
@@ -29,7 +29,9 @@ from trading.risk.kill_switch import Stop, read_stop
 from trading.storage.files import write_json
 from trading.storage.home import Home
 from trading.storage.lock import only_one
+from trading.strategy.spec import load_spec
 
+SYMBOL = "BTCUSDT"
 LOOK_S = 0.2
 """As the service's."""
 
@@ -48,11 +50,10 @@ async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> N
     desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=clock, environment=os.environ)
     pulse = asyncio.create_task(_pulse(home, clock), name="pulse")
     try:
-        report = await desk.resume()
-        if mode != "resume":
-            report = await desk.cycle(rehearsed_carry(), armed=True, stop=Stop())
-            if report.position is not None:
-                await _leave_a_bid(venue, clock)
+        await desk.resume()
+        report = await desk.cycle(load_spec(CARRY.encode(), where="trial"), armed=True, stop=Stop())
+        if report.position is not None:
+            await _leave_a_bid(venue, clock)
         facts = {"status": str(report.status), "note": report.decision.note, "open": report.position is not None}
         write_json(home.heartbeat_file, facts, schema=1)
         if mode in ("busy", "frozen"):
@@ -63,7 +64,7 @@ async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> N
                 while True:
                     hash(mode)  # a loop that turns no more
         _say(report)
-        while mode in ("healthy", "resume"):
+        while True:
             stop = read_stop(home, os.environ)
             if stop.demands_flat:
                 await desk.flatten(Decision(False, Reason.KILL_SWITCH, 1.0, 0.0, stop.source))
@@ -86,7 +87,7 @@ async def _pulse(home: Home, clock: Clock) -> None:
 async def _leave_a_bid(venue: Venue, clock: Clock) -> None:
     """A futures order below the market, for a stop to cancel."""
     price = Decimal(f"{(await venue.quote(Market.PERP, SYMBOL)).bid * 0.97:.1f}")
-    name = f"drill-{clock.system_ms()}"
+    name = f"trial-{clock.system_ms()}"
     bid = Order(name, Market.PERP, SYMBOL, Side.BUY, OrderType.POST_ONLY, Decimal("0.01"), price, reduce_only=False)
     await venue.place(bid)
 
