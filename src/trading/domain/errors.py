@@ -59,6 +59,10 @@ class NetworkDownError(DataProviderError):
     """No answer from the other side at all."""
 
 
+class DamagedFileError(DataProviderError):
+    """What a file holds is not what was written; the machine could read it."""
+
+
 class ModelAnswerError(TradingEngineError):
     """A language model gave no usable answer."""
 

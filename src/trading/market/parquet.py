@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.domain.errors import DataProviderError, StateFileError
+from trading.domain.errors import DamagedFileError, DataProviderError, StateFileError
 from trading.storage.files import sync_folder
 
 Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
@@ -51,7 +51,8 @@ def read_parquet(
         end: First value of the first column that is left out; None: to the end.
 
     Raises:
-        DataProviderError: a file is missing, is no Parquet, or lacks a column.
+        DamagedFileError: a file is no Parquet, or lacks a column.
+        DataProviderError: a file is missing, or the machine cannot open it now.
     """
     files = "[" + ", ".join(_quoted(path) for path in paths) + "]"
     key = names[0]
@@ -64,7 +65,7 @@ def read_parquet(
         with _connect() as connection:
             found = connection.execute(query).fetchnumpy()
     except duckdb.Error as error:
-        raise DataProviderError(f"{paths[0]}: cannot be read: {_line(error)}; fetch or copy it again") from error
+        raise _unreadable(paths[0], error) from error
     return {name: _plain(found[name]) for name in names}
 
 
@@ -78,7 +79,7 @@ def columns_of(path: Path) -> set[str]:
         with _connect() as connection:
             found = connection.execute(f"SELECT name FROM parquet_schema({_quoted(path)})").fetchall()  # noqa: S608
     except duckdb.Error as error:
-        raise DataProviderError(f"{path}: cannot be read: {_line(error)}; fetch or copy it again") from error
+        raise _unreadable(path, error) from error
     return {str(row[0]) for row in found}
 
 
@@ -93,7 +94,7 @@ def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
         with _connect() as connection:
             row = connection.execute(query).fetchone()
     except duckdb.Error as error:
-        raise DataProviderError(f"{path}: cannot be read: {_line(error)}; fetch or copy it again") from error
+        raise _unreadable(path, error) from error
     return None if row is None or not row[2] else (int(row[0]), int(row[1]), int(row[2]))
 
 
@@ -160,6 +161,14 @@ def _plain(values: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float6
 
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> DataProviderError:
+    """Damage, or a machine that could not open or hold the file just now: that says nothing of what is in it."""
+    words = f"{path}: cannot be read: {_line(error)}"
+    if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+        return DataProviderError(f"{words}; see whether it is there, and what the machine lacks")
+    return DamagedFileError(f"{words}; fetch or copy it again")
 
 
 def _line(error: Exception) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DamagedFileError, DataProviderError
 from trading.market.importers import SETTLEMENT, read_funding
 from trading.market.parquet import write_parquet
 from trading.market.store_months import Revision
@@ -74,7 +74,7 @@ def read_settlements(path: Path, start_ms: int, end_ms: int) -> Funding:
 def _read(path: Path, start_ms: int, end_ms: int) -> Funding:
     try:
         return read_funding(path, start_ms=start_ms, end_ms=end_ms)
-    except DataProviderError as error:
+    except DamagedFileError as error:
         kept = set_aside(path)
         raise DataProviderError(f"{error}; set aside as {kept.name}; {_FETCH}") from error
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading.domain.clock import as_datetime
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DamagedFileError, DataProviderError
 from trading.domain.market import INTERVAL_MS
 from trading.market.parquet import Columns, columns_of, read_parquet, write_parquet
 from trading.market.series import CANDLE, OPTIONAL, VOLUME
@@ -148,13 +148,13 @@ def read_month(folder: Path, month: Month) -> Columns:
     """A month, equal to its hash.
 
     Raises:
-        DataProviderError: it cannot be read, or is not what was written; set aside then.
+        DataProviderError: it is not what was written, and set aside; or the machine cannot read it now, and it stays.
     """
     path = folder / month.file
     try:
         there = columns_of(path)
         columns = read_parquet([path], [name for name in (*CANDLE, VOLUME, *OPTIONAL) if name in there])
-    except DataProviderError as error:
+    except DamagedFileError as error:
         kept = set_aside(path)
         raise DataProviderError(f"{error}; set aside as {kept.name}; run `./lab history fetch`") from error
     if content_sha256(columns) != month.sha256:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from tests.conftest import DATA, needs_data
 from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
+from trading.market import parquet
 from trading.market.importers import import_recorded
 from trading.market.parquet import Columns
 from trading.market.resample import resample
@@ -164,6 +166,24 @@ def test_settlements_that_were_damaged_are_missed_until_they_are_fetched_again(s
         store.funding("BTCUSDT", 0, 2**62)
     store.settle("BTCUSDT", settled(1e-4))
     assert store.funding("BTCUSDT", 0, 2**62).rate.tolist() == [1e-4]
+
+
+def test_a_machine_that_cannot_open_a_file_does_not_call_it_damaged(store: TapeStore, monkeypatch: pytest.MonkeyPatch):
+    store.save(tape(CLOSES))
+    store.settle("BTCUSDT", settled(1e-4))
+    files = set(store.root.rglob("*.parquet"))
+
+    def busy() -> None:
+        raise duckdb.IOException('IO Error: Cannot open file "x": Too many open files')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "_connect", busy)
+        with pytest.raises(DataProviderError, match="Too many open files"):
+            store.load(Market.SPOT, "BTCUSDT", "1h")
+        with pytest.raises(DataProviderError, match="Too many open files"):
+            store.funding("BTCUSDT", 0, 2**62)
+    assert set(store.root.rglob("*.parquet")) == files
+    assert store.load(Market.SPOT, "BTCUSDT", "1h").content_hash == tape(CLOSES).content_hash
 
 
 def test_files_of_a_manifest_that_was_lost_are_not_thrown_away(store: TapeStore):
