@@ -200,8 +200,9 @@ class Intents:
         return tuple(record for record in self._orders.values() if not record.status.is_final)
 
     def unfinished(self) -> tuple[Intent, ...]:
-        """Sagas that began and did not end."""
-        return tuple(intent for intent in self._intents.values() if not intent.outcome)
+        """Sagas that began and did not end; with its position each is over, however it was cut short."""
+        begun = (intent for intent in self._intents.values() if intent.position_id not in self._closed)
+        return tuple(intent for intent in begun if not intent.outcome)
 
     def positions(self) -> tuple[str, ...]:
         """Ids of positions that were begun and are not closed, oldest first."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
-from trading.execution.flatten import flatten_all
+from trading.execution.flatten import flatten, flatten_all
 from trading.execution.intent_records import Purpose
 from trading.execution.saga_steps import SagaReport
 from trading.execution.saga_table import SagaState
@@ -102,7 +102,7 @@ class Cycle(CycleBooks):
         for intent in self._tools.intents.unfinished():
             pair = await self._pair(intent.symbol)
             if intent.purpose is Purpose.FLATTEN:
-                await flatten_all(self._tools, why=Reason.STOPPED_BY_HUMAN)
+                await flatten(self._tools, intent.position_id, why=Reason.STOPPED_BY_HUMAN)
                 continue
             saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools, resumed=True).run()
             facts = {"intent": intent.id, "state": saga.state.value, "note": saga.note}

@@ -15,6 +15,7 @@ from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
 from trading.funding.desk import flatten_home, trading_lock, trading_tools
@@ -97,6 +98,22 @@ async def test_a_sign_flip_is_held_through(rig: DeskRig, venue: FakeVenue) -> No
     report = await rig.cycle()
     assert report.reason is Reason.HOLDING
     assert venue.quantity != 0
+
+
+async def test_a_way_to_flat_that_was_cut_short_is_over_with_its_position_and_does_not_close_the_next(
+    rig: DeskRig, venue: FakeVenue
+) -> None:
+    intents = rig.desk._room.tools.intents
+    bases = (D("0.005"), D("0.005"))
+    intents.begin("c-000000", Purpose.FLATTEN, "BTCUSDT", bases, leverage=1, at_ms=START_MS)
+    intents.close_position("c-000000", at_ms=START_MS)
+    await rig.cycle()
+    held = venue.quantity
+    assert held != 0
+    again = rig.reborn()
+    report = await again.cycle()
+    assert (report.reason, venue.quantity) == (Reason.HOLDING, held)
+    assert again.desk._room.tools.intents.unfinished() == ()
 
 
 async def test_without_both_gates_nothing_is_opened(rig: DeskRig, venue: FakeVenue) -> None:
