@@ -181,7 +181,7 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
     found = rules_as_of(universe, spec, tape.start_ms, tape.end_ms)
     settings = read_settings(home.settings_file)
     costs = costs_of(settings, spec.market.exchange, spec.market.market)
-    conditions = Conditions(rules=found.rules, costs=costs, carry_costs=settings.fees.carry_costs())
+    conditions = Conditions(rules=found.rules, costs=costs, carry_costs=settings.carry_costs())
     return Tapes(tape, conditions, spot), (*told, *found.told)
 
 

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
@@ -33,6 +34,7 @@ from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.guardian import GuardianSettings
 from trading.risk.limits import RiskLimits
+from trading.simulator.costs import CarryCosts
 from trading.simulator.executors.settings import FarmSettings
 from trading.simulator.fee_tiers import FeeSettings
 from trading.storage.recording_settings import RecordingSettings
@@ -114,6 +116,10 @@ class LabSettings(_Section):
     execution: ExecutionSettings = ExecutionSettings()
     farm: FarmSettings = FarmSettings()
     guardian: GuardianSettings = GuardianSettings()
+
+    def carry_costs(self) -> CarryCosts:
+        """What a backtest charges a carry, and what its decision weighs: the live desk's own weights."""
+        return replace(self.fees.carry_costs(), weights=self.carry.weights())
 
 
 def read_settings(path: Path) -> LabSettings:

@@ -15,7 +15,7 @@ from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.telling import rules_of
+from ai_brain.evidence.telling import rules_of, weights_of
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import DataUsed, Evidence
 from ai_brain.strategy_evaluator import evaluate
@@ -138,7 +138,7 @@ def conditions_of(published: Evidence, spec: StrategySpec) -> Conditions:
     if not isinstance(spec.parameters, CarryParameters):
         return Conditions(rules=rules, costs=Costs(**costs), starting_quote=published.starting_quote)
     spot, perp = ({name.removeprefix(leg): v for name, v in costs.items() if name.startswith(leg)} for leg in _LEGS)
-    carry_costs = CarryCosts(Costs(**spot), Costs(**perp))
+    carry_costs = CarryCosts(Costs(**spot), Costs(**perp), weights_of(costs))
     return Conditions(rules=rules, carry_costs=carry_costs, starting_quote=published.starting_quote)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 
 from tests.naive import bust_price, sigmas
 
 HOUR_MS = 3_600_000
-LOOKBACK_MS = 72 * HOUR_MS
 YEAR_H = 24 * 365
 
 
@@ -76,11 +76,32 @@ def join(spot, perp):
     return rows
 
 
-def expected(settlements, close_ms: int) -> float | None:
-    """What three days of settled rates are in a year; None while they do not cover the three days."""
-    if not settlements or settlements[0][0] > close_ms - LOOKBACK_MS + 8 * HOUR_MS:
+def expected(settlements, close_ms: int, w) -> tuple[float, float] | None:
+    """What the horizon is expected to pay a year, and the standard error of it; None: too little is known."""
+    if not settlements or settlements[0][0] > close_ms - 64 * HOUR_MS:
         return None
-    return math.fsum(r for t, r, _ in settlements if close_ms - LOOKBACK_MS <= t < close_ms) * YEAR_H / 72
+    known = [(t, r) for t, r, _ in settlements if close_ms - w.lookback_ms <= t < close_ms]
+    if len(known) < 3:
+        return None
+    gaps = [known[i + 1][0] - known[i][0] for i in range(len(known) - 1)]
+    spans = [min(max(math.floor(gap / HOUR_MS + 0.5), 1), 8) for gap in [gaps[0], *gaps]]
+    mean = math.fsum(r for _, r in known) / sum(spans)
+    off = [r / span - mean for (_, r), span in zip(known, spans, strict=True)]
+    square = math.fsum(d * d for d in off)
+    rho = 0.0
+    if square > 0:
+        rho = min(max(math.fsum(a * b for a, b in pairwise(off)) / square, 0.0), 0.98)
+    n = max(1.0, w.horizon_hours / spans[-1])
+    fading = (1 - rho**n) / (n * (1 - rho))
+    hourly = mean + off[-1] * fading
+    many = max(1.0, len(known) * (1 - rho) / (1 + rho))
+    return hourly * YEAR_H, math.sqrt(square / (len(known) - 1) / many) * YEAR_H
+
+
+def round_trip(o) -> float:
+    """All four legs as a taker."""
+    legs = (o.spot, o.perp)
+    return sum(2 * leg.taker + 2 * leg.half_spread for leg in legs) + 4 * o.weights.impact_rate
 
 
 def carry(spot, perp, settlements, o) -> CarryOutcome:
@@ -91,7 +112,7 @@ def carry(spot, perp, settlements, o) -> CarryOutcome:
         perp: The same.
         settlements: (time, rate, mark or None), on full minutes, oldest first.
         o: Options: `entry_apr, exit_apr, max_basis, min_hold, fraction, leverage, delay, lot, min_notional, brackets,
-            liquidation_fee, spot, perp, start`; `spot` and `perp` with `taker, half_spread, k`.
+            liquidation_fee, spot, perp, start, weights`; `spot` and `perp` with `taker, half_spread, k`.
     """
     out, rows = CarryOutcome(), join(spot, perp)
     sigma = {
@@ -130,7 +151,7 @@ def carry(spot, perp, settlements, o) -> CarryOutcome:
         nonlocal plan
         buy_back(reference, o.perp.taker + o.liquidation_fee, t)
         out.liquidations += 1
-        plan = SimpleNamespace(what="leave")
+        plan = SimpleNamespace(what="leave", why="LIQUIDATION")
 
     for t, b in enumerate(rows):
         since = rows[t - 1].time + HOUR_MS if t else b.time
@@ -150,7 +171,7 @@ def carry(spot, perp, settlements, o) -> CarryOutcome:
         if held and due and due.what == "leave":
             reason = "LIQUIDATION"
             if held.is_short:
-                reason = "DECISION"
+                reason = due.why
                 buy_back(b.perp_open, o.perp.taker, t)
             price = b.spot_open * (1 - slip("spot", held.quantity * b.spot_open, t))
             fee = held.quantity * price * o.spot.taker
@@ -216,13 +237,21 @@ def carry(spot, perp, settlements, o) -> CarryOutcome:
         out.short_base.append(held.quantity if held and held.is_short else 0.0)
 
         if plan is None or (plan.what == "enter" and held):
-            hope = expected(settlements, b.time + HOUR_MS)
-            plan = None
-            if hope is not None and held:
-                if held.settlements >= o.min_hold and hope < o.exit_apr:
-                    plan = SimpleNamespace(what="leave")
-            elif hope is not None and hope >= o.entry_apr and abs(b.perp_close / b.spot_close - 1) <= o.max_basis:
-                plan = SimpleNamespace(what="enter", wait=o.delay)
+            w, plan = o.weights, None
+            hope = expected(settlements, b.time + HOUR_MS, w)
+            basis = b.perp_close / b.spot_close - 1
+            if held and held.is_short and bust() / b.perp_close - 1 < w.min_liquidation_distance:
+                plan = SimpleNamespace(what="leave", why="MARGIN")
+            elif held and basis > w.basis_stress * o.max_basis:
+                plan = SimpleNamespace(what="leave", why="BASIS")
+            elif held:
+                if held.settlements >= o.min_hold and hope and hope[0] < o.exit_apr:
+                    plan = SimpleNamespace(what="leave", why="EXPECTATION")
+            elif hope and abs(basis) <= o.max_basis:
+                careful = hope[0] - w.doubt * hope[1]
+                earned, dear = careful * w.horizon_hours / YEAR_H, w.cost_margin * round_trip(o)
+                if careful >= o.entry_apr and earned >= dear:
+                    plan = SimpleNamespace(what="enter", wait=o.delay)
 
     if held:
         last = rows[-1]

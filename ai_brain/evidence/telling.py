@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
 
 from pydantic import JsonValue
@@ -11,7 +12,11 @@ from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
 from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
+from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.costs import MarketRules
+
+WEIGHED = "decision_"
+"""Begins the name of what a carry's decision weighed, beside what it was charged."""
 
 
 def stretch_told(name: str, run: Run, *, purge_bars: int = 0, holding_bars: int = 0) -> Stretch:
@@ -53,11 +58,20 @@ def data_used(tape: Tape) -> DataUsed:
 
 
 def costs_told(conditions: Conditions, *, is_carry: bool) -> dict[str, float]:
-    """Every cost that was charged, fractions of notional, by name; of a carry, by leg."""
+    """Every cost that was charged, fractions of notional, by name; of a carry by leg, and what its decision weighed."""
     if not is_carry:
         return asdict(conditions.costs)
     legs = {"spot": conditions.carry_costs.spot, "perp": conditions.carry_costs.perp}
-    return {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}
+    charged = {f"{leg}_{name}": value for leg, costs in legs.items() for name, value in asdict(costs).items()}
+    weights = conditions.carry_costs.weights._asdict()
+    return {**charged, **{f"{WEIGHED}{name}": float(value) for name, value in weights.items()}}
+
+
+def weights_of(told: Mapping[str, float]) -> CarryWeights:
+    """What the decision weighed, of `costs_told`; evidence from before it was kept: the defaults."""
+    weights = CarryWeights()
+    kept = {name: told.get(WEIGHED + name, value) for name, value in weights._asdict().items()}
+    return weights._replace(**{**kept, "lookback_ms": int(kept["lookback_ms"])})
 
 
 def rules_told(rules: MarketRules) -> dict[str, JsonValue]:

@@ -74,7 +74,7 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
     if isinstance(spec.parameters, CarryParameters):
         rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(perp, Conditions(rules=rules, carry_costs=settings.fees.carry_costs()), spot)
+        return Tapes(perp, Conditions(rules=rules, carry_costs=settings.carry_costs()), spot)
     market = spec.market.market
     costs = costs_of(settings, settings.venue.exchange, market)
     conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=costs)

@@ -1,5 +1,8 @@
 """The carry's decisions, pure: enter when the horizon pays for the round trip, hold through sign flips, leave when the
 horizon's expectation, the basis or the margin says so.
+
+The deciding is `simulator/carry_outlook.py`, which backtests and paper step too; here it is fed with what the venue
+says now, and told in words.
 """
 
 from __future__ import annotations
@@ -10,13 +13,21 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading.domain.decisions import Decision, Reason
-from trading.domain.market import YEAR_MS, FundingNow, FundingRate, Quote
+from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
-from trading.funding.rates import HOUR_MS, apr, expected_hourly, summarise
+from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import FLAWLESS, Verdict
+from trading.simulator.carry_numbers import carry_terms
+from trading.simulator.carry_outlook import (
+    DAY_MS,
+    HOURS_A_YEAR,
+    CarryVerdict,
+    CarryView,
+    CarryWeights,
+    carry_decision,
+    round_trip_rate,
+)
 from trading.strategy.parameters import CarryParameters
-
-HOURS_A_YEAR = YEAR_MS / HOUR_MS
 
 
 class CarrySettings(BaseModel):
@@ -26,8 +37,8 @@ class CarrySettings(BaseModel):
 
     horizon_days: Annotated[float, Field(gt=0, le=365)] = 30.0
     """Holding time over which an entry must pay for itself, and an exit is judged."""
-    lookback_settlements: Annotated[int, Field(ge=3, le=1000)] = 90
-    """Settled rates that the expectation is drawn from."""
+    lookback_days: Annotated[float, Field(ge=3, le=40)] = 30.0
+    """Settled rates that the expectation is drawn from; of an hourly contract the exchange tells 41 days at once."""
     doubt: Annotated[float, Field(ge=0, le=3)] = 0.5
     """Standard errors taken off the expected rate before an entry."""
     cost_margin: Annotated[float, Field(ge=1)] = 1.25
@@ -44,6 +55,18 @@ class CarrySettings(BaseModel):
     """The books may differ from the venue by this much."""
     max_quote_age_s: Annotated[float, Field(gt=0, le=60)] = 60.0
     """Older quotes are not traded on."""
+
+    def weights(self) -> CarryWeights:
+        """What the decision weighs, for the kernels; backtests and paper are given the same."""
+        return CarryWeights(
+            horizon_hours=self.horizon_days * 24.0,
+            lookback_ms=round(self.lookback_days * DAY_MS),
+            doubt=float(self.doubt),
+            cost_margin=float(self.cost_margin),
+            impact_rate=self.impact_bps / 10_000,
+            basis_stress=float(self.basis_stress),
+            min_liquidation_distance=self.min_liquidation_pct / 100,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +99,9 @@ class CarryMarket:
 
     def round_trip_rate(self, impact_rate: float) -> float:
         """Fees, half spreads and impact of all four legs as a taker, fraction of one leg's notional."""
-        fees = 2 * (self.spot_fees.taker_rate + self.perp_fees.taker_rate)
-        spreads = sum((quote.ask - quote.bid) / quote.mid for quote in (self.spot, self.perp))
-        return fees + spreads + 4 * impact_rate
+        fees = (self.spot_fees.taker_rate, self.perp_fees.taker_rate)
+        spreads = ((quote.ask - quote.bid) / quote.mid for quote in (self.spot, self.perp))
+        return float(round_trip_rate(*(float(rate) for rate in (*fees, *spreads, impact_rate))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +120,9 @@ class Outlook:
     """What the horizon is expected to bring."""
 
     expected_apr: float
-    """Of the mean expectation."""
+    """Over the horizon, fraction of notional a year."""
+    error_apr: float
+    """Its standard error."""
     careful_apr: float
     """After doubt."""
     round_trip_rate: float
@@ -113,15 +138,13 @@ def outlook(market: CarryMarket, settings: CarrySettings) -> Outlook:
     Raises:
         DataProviderError: too little settled history.
     """
-    history = summarise(market.settled)
-    interval_hours = market.funding.interval_ms / HOUR_MS
-    hours = settings.horizon_days * 24
-    present = market.funding.rate / interval_hours
-    expected = expected_hourly(history, present, hours=hours, interval_hours=interval_hours)
-    careful = expected - settings.doubt * history.hourly_error
-    cost = market.round_trip_rate(settings.impact_bps / 10_000)
-    break_even = cost / (careful * 24) if careful > 0 else float("inf")
-    return Outlook(expected * HOURS_A_YEAR, careful * HOURS_A_YEAR, cost, break_even, careful * hours)
+    weights = settings.weights()
+    present = market.funding.rate, market.funding.interval_ms
+    expected, error = horizon_funding(market.settled, *present, now_ms=market.now_ms, weights=weights)
+    careful = expected - weights.doubt * error
+    cost = market.round_trip_rate(weights.impact_rate)
+    break_even = cost / (careful / 365) if careful > 0 else float("inf")
+    return Outlook(expected, error, careful, cost, break_even, careful * weights.horizon_hours / HOURS_A_YEAR)
 
 
 def check_market(market: CarryMarket, settings: CarrySettings) -> Decision:
@@ -153,15 +176,15 @@ def decide_entry(market: CarryMarket, parameters: CarryParameters, settings: Car
         return data
     view = outlook(market, settings)
     note = _tell(view, settings)
-    basis = abs(market.basis_rate)
-    if basis > parameters.max_basis_rate:
-        return Decision(False, Reason.BASIS_TOO_WIDE, basis, parameters.max_basis_rate, note)
-    if view.careful_apr < parameters.entry_apr_fraction:
-        return Decision(False, Reason.FUNDING_TOO_LOW, view.careful_apr, parameters.entry_apr_fraction, note)
-    needed = settings.cost_margin * view.round_trip_rate
-    if view.horizon_rate < needed:
+    verdict = _decide(market, view, parameters, settings)
+    if verdict is CarryVerdict.BASIS_WIDE:
+        return Decision(False, Reason.BASIS_TOO_WIDE, abs(market.basis_rate), parameters.max_basis_rate, note)
+    if verdict is CarryVerdict.COST_HIGH:
+        needed = settings.cost_margin * view.round_trip_rate
         return Decision(False, Reason.COST_ABOVE_EXPECTED, view.horizon_rate, needed, note)
-    return Decision(True, Reason.OK, view.careful_apr, parameters.entry_apr_fraction, note)
+    enters = verdict is CarryVerdict.ENTER
+    reason = Reason.OK if enters else Reason.FUNDING_TOO_LOW
+    return Decision(enters, reason, view.careful_apr, parameters.entry_apr_fraction, note)
 
 
 def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, settings: CarrySettings) -> Decision:
@@ -176,17 +199,39 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
     danger = margin_danger(held, settings)
     if danger is not None:
         return danger
-    stress = settings.basis_stress * parameters.max_basis_rate
-    if market.basis_rate > stress:
-        return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
     view = outlook(market, settings)
+    verdict = _decide(market, view, parameters, settings, held)
+    if verdict is CarryVerdict.LEAVE_BASIS:
+        stress = settings.basis_stress * parameters.max_basis_rate
+        return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
     note = f"expected {view.expected_apr:.2%} a year, {held.fundings} settlements booked"
-    if held.fundings < parameters.min_hold_fundings:
+    if verdict is CarryVerdict.MIN_HOLD:
         value, limit = float(held.fundings), float(parameters.min_hold_fundings)
         return Decision(False, Reason.HOLDING, value, limit, note)
-    leaves = view.expected_apr < parameters.exit_apr_fraction
+    leaves = verdict is CarryVerdict.LEAVE_EXPECTATION
     reason = Reason.EXPECTATION_NEGATIVE if leaves else Reason.HOLDING
     return Decision(leaves, reason, view.expected_apr, parameters.exit_apr_fraction, note)
+
+
+def _decide(
+    market: CarryMarket,
+    view: Outlook,
+    parameters: CarryParameters,
+    settings: CarrySettings,
+    held: Held | None = None,
+) -> CarryVerdict:
+    """The kernel's decision, the one that backtests step."""
+    distance = None if held is None else held.liquidation_distance_fraction
+    seen = CarryView(
+        is_open=held is not None,
+        expected_apr=view.expected_apr,
+        error_apr=view.error_apr,
+        round_trip_rate=view.round_trip_rate,
+        basis_rate=float(market.basis_rate),
+        fundings=0 if held is None else int(held.fundings),
+        liquidation_distance=float("inf") if distance is None else float(distance),
+    )
+    return CarryVerdict(carry_decision(seen, carry_terms(parameters, settings.weights())))
 
 
 def margin_danger(held: Held, settings: CarrySettings) -> Decision | None:

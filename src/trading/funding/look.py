@@ -62,14 +62,14 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
     venue_ms = await venue.time_ms()
     reading = ClockReading(now_ms, room.tools.clock.now_ms(), venue_ms)
     funding = await venue.funding_now(symbol)
-    limit = room.carry.lookback_settlements
-    settled = await venue.funding_history(symbol, start_ms=now_ms - (limit + 1) * funding.interval_ms, limit=1000)
+    since_ms = now_ms - room.carry.weights().lookback_ms - funding.interval_ms
+    settled = await venue.funding_history(symbol, start_ms=since_ms, limit=1000)
     market = CarryMarket(
         now_ms=0,
         spot=await venue.quote(Market.SPOT, symbol),
         perp=await venue.quote(Market.PERP, symbol),
         funding=funding,
-        settled=tuple(rate for rate in settled if rate.time_ms <= now_ms)[-limit:],
+        settled=tuple(rate for rate in settled if rate.time_ms <= now_ms),
         spot_fees=await venue.fees(Market.SPOT, symbol),
         perp_fees=await venue.fees(Market.PERP, symbol),
     )

@@ -14,7 +14,7 @@ from trading.domain.errors import SpecError
 from trading.market.tape import Tape
 from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
-from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, decide_carry, new_carry_state
+from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, new_carry_state
 from trading.simulator.carry_records import CARRY_TRADE, CarryActed, CarryColumns
 from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
 from trading.simulator.code_version import simulator_sha256
@@ -29,7 +29,6 @@ __all__ = [
     "CarryResult",
     "CarryStep",
     "CarryStepper",
-    "decide_carry",
     "simulate_carry",
 ]
 
@@ -118,9 +117,9 @@ def simulate_carry(
         SpecError: the spec is no carry, the tapes are not its two legs or have no bar in common, or none at or after
             `begin_ms`.
     """
-    numbers = carry_numbers(spec, rules, entry_delay_bars=entry_delay_bars)
+    numbers = carry_numbers(spec, rules, costs, entry_delay_bars=entry_delay_bars)
     check_legs(spot, perp, spec)
-    known = CarryFeeder().columns(spot, perp)
+    known = CarryFeeder(costs.weights).columns(spot, perp)
     first = first_counted(known.open_ms, begin_ms)
     columns = CarryColumns._make(column[first:] for column in known)
     bars = len(columns.open_ms)

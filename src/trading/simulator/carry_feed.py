@@ -14,15 +14,11 @@ from pydantic import JsonValue
 
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding, Tape
-from trading.simulator.carry_kernel import expected_aprs
+from trading.simulator.carry_outlook import DAY_MS, CarryWeights, outlooks
 from trading.simulator.carry_records import CarryColumns
 from trading.simulator.chunk import frozen
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.settlements import joined, lay_settlements, not_before, on_minutes
-
-DAY_MS = 86_400_000
-LOOKBACK_MS = 3 * DAY_MS
-"""Trailing window of settled rates that the expectation is read from."""
 
 NOTHING_SEEN_MS = -1
 
@@ -30,7 +26,8 @@ NOTHING_SEEN_MS = -1
 class CarryFeeder:
     """Feeds the carry kernel with growing or rolling pairs of tapes."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: CarryWeights) -> None:
+        self._weights = weights
         self.last_open_ms = NOTHING_SEEN_MS
         """Open time of the last joined bar; -1: none yet."""
         self.ahead = Funding.none()
@@ -54,6 +51,8 @@ class CarryFeeder:
         perp_open = frozen(perp.open[p])
         settled = lay_settlements(funding, open_ms, perp_open, perp.interval_ms, since_ms=since_ms, rate_before=nan)
         spot_open, spot_close, perp_close = frozen(spot.open[s]), frozen(spot.close[s]), frozen(perp.close[p])
+        closes = _frozen(open_ms + perp.interval_ms)
+        expected, error = outlooks(times, rates, closes, self._weights)
         columns = CarryColumns(
             open_ms,
             spot_open,
@@ -66,7 +65,8 @@ class CarryFeeder:
             perp_close,
             frozen(perp.volume_base[p] * perp_close),
             frozen(bar_sigma(perp_open, perp_close, self.perp_sigma)),
-            frozen(expected_aprs(times, rates, _frozen(open_ms + perp.interval_ms), LOOKBACK_MS)),
+            frozen(expected),
+            frozen(error),
             settled.at_open,
             settled.long_pays,
             settled.short_pays,
@@ -111,7 +111,7 @@ class CarryFeeder:
 
     def _forget(self) -> None:
         """Drop what no later expectation reads; one that shows the window to be covered stays."""
-        kept = self.settled_ms >= self.last_open_ms - LOOKBACK_MS - DAY_MS
+        kept = self.settled_ms >= self.last_open_ms - self._weights.lookback_ms - DAY_MS
         self.settled_ms = _frozen(self.settled_ms[kept])
         self.settled_rate = frozen(self.settled_rate[kept])
 

@@ -7,13 +7,20 @@ at the next open, which is as soon as a lab that looks at closes can know.
 
 from __future__ import annotations
 
-from math import isfinite, nan
+from math import inf
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trading.domain.market import YEAR_MS
+from trading.simulator.carry_outlook import (
+    ENTER,
+    LEAVE_BASIS,
+    LEAVE_EXPECTATION,
+    LEAVE_MARGIN,
+    CarryView,
+    carry_decision,
+)
 from trading.simulator.carry_records import (
     CARRY_TRADE,
     CarryActed,
@@ -26,61 +33,11 @@ from trading.simulator.carry_records import (
 from trading.simulator.costs import CostRates, MarginRow
 from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 
-DECISION, LIQUIDATION = int(CarryActed.DECISION), int(CarryActed.LIQUIDATION)
+LIQUIDATION = int(CarryActed.LIQUIDATION)
+EXPECTATION, BASIS, MARGIN_NEAR = int(CarryActed.EXPECTATION), int(CarryActed.BASIS), int(CarryActed.MARGIN)
 
-ENTER, HOLD, LEAVE = 1, 0, -1
-
-LONGEST_INTERVAL_MS = 28_800_000
-"""Settlements are at most 8 h apart: a window that begins this long before the first one known is covered."""
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def expected_aprs(
-    time_ms: NDArray[np.int64], rate: NDArray[np.float64], close_ms: NDArray[np.int64], lookback_ms: int
-) -> NDArray[np.float64]:
-    """Funding a year of 365 days that the settled rates of the trailing window say, fraction of notional.
-
-    Args:
-        time_ms: (m,) settlements on the minute, increasing; whatever interval the contract had.
-        rate: (m,) settled rates.
-        close_ms: (n,) decision times, increasing. **Look-ahead**: only settlements strictly before count.
-        lookback_ms: Length of the window.
-
-    Returns:
-        (n,) sum of the window's rates x year / window; nan while the window is not covered by known settlements.
-    """
-    out = np.full(len(close_ms), nan)
-    first = 0
-    for t in range(len(close_ms)):
-        while first < len(time_ms) and time_ms[first] < close_ms[t] - lookback_ms:
-            first += 1
-        if len(time_ms) == 0 or time_ms[0] > close_ms[t] - lookback_ms + LONGEST_INTERVAL_MS:
-            continue
-        total = 0.0
-        for i in range(first, len(time_ms)):
-            if time_ms[i] >= close_ms[t]:
-                break
-            total += rate[i]
-        out[t] = total * YEAR_MS / lookback_ms
-    return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def carry_decision(is_open: bool, expected_apr: float, basis_rate: float, held: int, numbers: CarryNumbers) -> int:
-    """ENTER, HOLD or LEAVE; no expectation is no entry, and no reason to leave either.
-
-    Args:
-        is_open: Both legs are on.
-        expected_apr: Funding a year, fraction of notional; nan: not known.
-        basis_rate: perpetual / spot - 1.
-        held: Settlements since the entry; sign flips before `min_hold_fundings` are sat through.
-        numbers: Thresholds.
-    """
-    if not isfinite(expected_apr):
-        return HOLD
-    if is_open:
-        return LEAVE if held >= numbers.min_hold_fundings and expected_apr < numbers.exit_apr else HOLD
-    return ENTER if expected_apr >= numbers.entry_apr and abs(basis_rate) <= numbers.max_basis_rate else HOLD
+GO_IN, NOTHING = 1, 0
+"""What is pending; below: minus the `CarryActed` to leave for."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -105,10 +62,10 @@ def carry_step(
         if bar.perp_open >= s.liquidation_price:
             _liquidate(s, bar.perp_open, numbers, perp)
     closed = 0
-    if s.quantity > 0.0 and decided == LEAVE:
-        _carry_leave(s, bar, spot, perp, trades[0])
+    if s.quantity > 0.0 and decided < NOTHING:
+        _carry_leave(s, bar, -decided, spot, perp, trades[0])
         closed = 1
-    elif s.quantity == 0.0 and decided == ENTER:
+    elif s.quantity == 0.0 and decided == GO_IN:
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
@@ -156,6 +113,7 @@ def carry_run(
             columns.perp_quote_volume[t],
             columns.perp_sigma[t],
             columns.expected_apr[t],
+            columns.error_apr[t],
             columns.funding_open[t],
             columns.funding_earned[t],
             columns.funding_paid[t],
@@ -194,7 +152,7 @@ def _liquidate(s: CarryRow, price: float, numbers: CarryNumbers, perp: CostRates
     fill = min(fill, s.short_price + s.margin / quantity)
     _close_short(s, fill, min(price, fill), quantity * fill * (perp.taker + numbers.liquidation_fee_rate))
     s.liquidations += 1
-    s.pending = LEAVE
+    s.pending = -LIQUIDATION
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -213,11 +171,11 @@ def _close_short(s: CarryRow, fill: float, reference: float, fee: float) -> None
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, row: CarryTradeRow) -> None:
+def _carry_leave(s: CarryRow, bar: CarryBar, why: int, spot: CostRates, perp: CostRates, row: CarryTradeRow) -> None:
     """Both legs by market at the open; after a liquidation only the spot leg is left."""
     reason = LIQUIDATION
     if s.short_quantity > 0.0:
-        reason = DECISION
+        reason = why
         notional = s.short_quantity * bar.perp_open
         fill = bar.perp_open * (1.0 + slippage_rate(notional, s.perp_sigma, s.perp_quote_volume, perp))
         fill = min(fill, s.short_price + s.margin / s.short_quantity)
@@ -243,7 +201,7 @@ def _carry_leave(s: CarryRow, bar: CarryBar, spot: CostRates, perp: CostRates, r
     row.reason = reason
     s.exits += 1
     s.quantity = 0.0
-    s.pending = HOLD
+    s.pending = NOTHING
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -251,7 +209,7 @@ def _carry_enter(
     s: CarryRow, bar: CarryBar, numbers: CarryNumbers, spot: CostRates, perp: CostRates, margin: MarginRow
 ) -> None:
     """Capital buys spot and backs the short: notional x (1 + 1 / leverage) and both fees, on the coarser lot."""
-    s.pending = HOLD
+    s.pending = NOTHING
     capital = s.cash * numbers.capital_fraction
     rate_spot = slippage_rate(capital, s.spot_sigma, s.spot_quote_volume, spot)
     rate_perp = slippage_rate(capital, s.perp_sigma, s.perp_quote_volume, perp)
@@ -302,9 +260,25 @@ def _carry_equity(s: CarryRow, worse_inside: float) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _carry_decide(s: CarryRow, bar: CarryBar, numbers: CarryNumbers) -> None:
-    if s.pending == LEAVE or (s.pending == ENTER and s.quantity == 0.0):
+    if s.pending < NOTHING or (s.pending == GO_IN and s.quantity == 0.0):
         return
-    basis_rate = bar.perp_close / bar.spot_close - 1.0
-    held = s.settlements - s.settlements_before
-    s.pending = carry_decision(s.quantity > 0.0, bar.expected_apr, basis_rate, held, numbers)
+    verdict = carry_decision(
+        CarryView(
+            s.quantity > 0.0,
+            bar.expected_apr,
+            bar.error_apr,
+            numbers.round_trip_rate,
+            bar.perp_close / bar.spot_close - 1.0,
+            s.settlements - s.settlements_before,
+            s.liquidation_price / bar.perp_close - 1.0 if s.short_quantity > 0.0 else inf,
+        ),
+        numbers.terms,
+    )
+    s.pending = GO_IN if verdict == ENTER else NOTHING
+    if verdict == LEAVE_EXPECTATION:
+        s.pending = -EXPECTATION
+    elif verdict == LEAVE_BASIS:
+        s.pending = -BASIS
+    elif verdict == LEAVE_MARGIN:
+        s.pending = -MARGIN_NEAR
     s.pending_wait = numbers.entry_delay_bars

@@ -8,14 +8,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.simulator.carry_outlook import CarryTerms
 from trading.simulator.records import record
 
 
 class CarryActed(IntEnum):
     """Why a carry ended."""
 
-    DECISION = 1
+    EXPECTATION = 1
+    """The horizon was expected to bring less than the strategy's line."""
     LIQUIDATION = 2
+    """The venue closed the short; the spot leg followed."""
+    BASIS = 3
+    """The contract stood far above spot."""
+    MARGIN = 4
+    """The short's liquidation price was too near."""
 
 
 class CarryRow:
@@ -56,7 +63,7 @@ class CarryRow:
     funding_before: float
     settlements_before: int
     pending: int
-    """Decided at the last close: +1 enter, -1 leave, 0 nothing."""
+    """Decided at the last close: 1 enter, 0 nothing, minus a `CarryActed`: leave for that."""
     pending_wait: int
     bar: int
     last_open_ms: int
@@ -113,6 +120,7 @@ class CarryBar(NamedTuple):
     perp_quote_volume: float
     perp_sigma: float
     expected_apr: float
+    error_apr: float
     funding_open: float
     funding_earned: float
     funding_paid: float
@@ -135,6 +143,7 @@ class CarryColumns(NamedTuple):
     perp_quote_volume: NDArray[np.float64]
     perp_sigma: NDArray[np.float64]
     expected_apr: NDArray[np.float64]
+    error_apr: NDArray[np.float64]
     funding_open: NDArray[np.float64]
     funding_earned: NDArray[np.float64]
     funding_paid: NDArray[np.float64]
@@ -145,10 +154,9 @@ class CarryColumns(NamedTuple):
 class CarryNumbers(NamedTuple):
     """How a carry decides and sizes, and what the venue asks."""
 
-    entry_apr: float
-    exit_apr: float
-    max_basis_rate: float
-    min_hold_fundings: int
+    terms: CarryTerms
+    round_trip_rate: float
+    """That an entry must earn back."""
     capital_fraction: float
     leverage: float
     entry_delay_bars: int

@@ -89,9 +89,9 @@ class CarryStepper:
         """
         self.spec = spec
         self.starting_quote = starting_quote
-        self._numbers = carry_numbers(spec, rules)
+        self._numbers = carry_numbers(spec, rules, costs)
         self._rates = costs.spot.rates(), costs.perp.rates(), rules.margin()
-        self._feeder = CarryFeeder()
+        self._feeder = CarryFeeder(costs.weights)
         self._state = new_carry_state(starting_quote)
         self._trade = np.empty(1, dtype=CARRY_TRADE)
 

@@ -9,8 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from trading.simulator.bits import TEST, next_bit, packed_comparison, packed_tests, packed_threshold
-from trading.simulator.carry_feed import LOOKBACK_MS
-from trading.simulator.carry_kernel import carry_decision, carry_run, carry_step, expected_aprs
+from trading.simulator.carry_kernel import carry_run, carry_step
+from trading.simulator.carry_outlook import (
+    CarryTerms,
+    CarryView,
+    CarryWeights,
+    careful_apr,
+    carry_decision,
+    covers,
+    horizon_outlook,
+    outlooks,
+)
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
 from trading.simulator.chunk import Chunk, Memory, Settled, frozen
 from trading.simulator.costs import Costs, MarketRules
@@ -51,15 +60,38 @@ def compile_kernels() -> None:
     run(state, columns, rules, rates, margin, np.empty(1), np.empty(FILLS_A_BAR, dtype=FILL))
     step(state, Bar(*(column[0].item() for column in columns)), rules, rates, margin, fills)
 
-    aprs = frozen(expected_aprs(when, zero, when, LOOKBACK_MS))
+    weights = CarryWeights()
+    expected, error = (frozen(column) for column in outlooks(when, zero, when, weights))
     legs = CarryColumns(
-        when, price, price, price, price, zero, price, price, price, price, zero, aprs, zero, zero, zero, when, when
+        when,
+        price,
+        price,
+        price,
+        price,
+        zero,
+        price,
+        price,
+        price,
+        price,
+        zero,
+        expected,
+        error,
+        zero,
+        zero,
+        zero,
+        when,
+        when,
     )
-    numbers = CarryNumbers(0.1, 0.0, 0.01, 1, 0.5, 1.0, 0, 1000.0, 5.0, 0.0125, 1)
+    terms = CarryTerms(0.1, 0.0, 0.01, 1, weights)
+    numbers = CarryNumbers(terms, 0.003, 0.5, 1.0, 0, 1000.0, 5.0, 0.0125, 1)
     carried, closed = np.zeros(1, dtype=CARRY_STATE), np.empty(1, dtype=CARRY_TRADE)
     carry_run(carried, legs, numbers, rates, rates, margin, np.empty(1), np.empty(1), closed)
     carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, margin, closed)
-    carry_decision(False, 0.0, 0.0, 0, numbers)
+    view = CarryView(False, 0.0, 0.0, 0.003, 0.0, 0, 1.0)
+    carry_decision(view, terms)
+    careful_apr(view, weights)
+    horizon_outlook(when, zero, 0.0, 8.0, 720.0)
+    covers(0, 0)
 
 
 def compile_population() -> None:

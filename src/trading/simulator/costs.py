@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose, isfinite
 from typing import NamedTuple
 
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Bracket, Instrument, coarser_lot
+from trading.simulator.carry_outlook import CarryWeights, round_trip_rate
 
 FITTED_K = 0.6
 FITTED_K_SOURCE = (
     "square-root law, k = 0.6: the larger of the fits to 346 spot and 335 perpetual books of BTCUSDT on 2024-08-08, "
     "23:54 to 24:00 UTC (0.37 and 0.56, 95 % up to 0.60), rounded up; benchmarks/impact.py, docs/costs.md"
 )
+
+DEFAULT_WEIGHTS = CarryWeights()
 
 SMALLEST_STEP, LARGEST_STEP = 1e-12, 1e9
 """Of a tick or a lot."""
@@ -102,15 +105,23 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class CarryCosts:
-    """Each leg of a carry pays its own."""
+    """Each leg of a carry pays its own; and how its decision weighs them."""
 
     spot: Costs = Costs()
     perp: Costs = Costs(taker_rate=0.0005, maker_rate=0.0002)
     """USD-M base tier."""
+    weights: CarryWeights = DEFAULT_WEIGHTS
 
     def doubled(self) -> CarryCosts:
-        """Everything twice, on both legs."""
-        return CarryCosts(self.spot.doubled(), self.perp.doubled())
+        """Everything twice, on both legs; the decision knows of it."""
+        return replace(self, spot=self.spot.doubled(), perp=self.perp.doubled())
+
+    @property
+    def round_trip_rate(self) -> float:
+        """What an entry must earn back, fraction of one leg's notional."""
+        spreads = (2.0 * self.spot.half_spread_rate, 2.0 * self.perp.half_spread_rate)
+        fees = (self.spot.taker_rate, self.perp.taker_rate)
+        return float(round_trip_rate(*(float(rate) for rate in (*fees, *spreads, self.weights.impact_rate))))
 
 
 @dataclass(frozen=True, slots=True)

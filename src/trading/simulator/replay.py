@@ -99,8 +99,8 @@ def replay_carry(
         SpecError: the tapes are not its two legs, or no joined bar opens at `from_ms` or later.
     """
     check_legs(spot, perp, spec)
-    numbers, rates = carry_numbers(spec, rules), (costs.spot.rates(), costs.perp.rates(), rules.margin())
-    feeder, state = CarryFeeder(), new_carry_state(starting_quote)
+    numbers, rates = carry_numbers(spec, rules, costs), (costs.spot.rates(), costs.perp.rates(), rules.margin())
+    feeder, state = CarryFeeder(costs.weights), new_carry_state(starting_quote)
     if max(spot.start_ms, perp.start_ms) < from_ms:
         history = (leg.window(leg.start_ms, from_ms) for leg in (spot, perp))
         note_carry_history(state, feeder.columns(*history))

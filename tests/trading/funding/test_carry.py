@@ -14,8 +14,9 @@ from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
 from trading.funding.carry import CarryMarket, CarrySettings, Held, check_market, decide_entry, decide_exit, outlook
 from trading.funding.look import judge_market
-from trading.funding.rates import apr, expected_hourly, summarise
+from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import ValidatorSettings
+from trading.simulator.carry_outlook import CarryWeights
 
 SETTINGS = CarrySettings()
 NOW = LAST_SETTLEMENT_MS + 3_600_000
@@ -101,31 +102,36 @@ def test_danger_ends_it_before_the_minimum_of_settlements() -> None:
     assert decide_exit(wide, parameters, Held(0, 0, None), SETTINGS).reason is Reason.BASIS_TOO_WIDE
 
 
+def expected(rates: list[FundingRate], present: float = 0.0001, hours: float = 720.0) -> float:
+    now_ms = rates[-1].time_ms + 60_000
+    weights = CarryWeights(horizon_hours=hours)
+    return horizon_funding(rates, present, EIGHT_HOURS_MS, now_ms=now_ms, weights=weights)[0]
+
+
 def test_the_interval_is_data() -> None:
     assert apr(0.0001, EIGHT_HOURS_MS) == pytest.approx(0.1095)
     assert apr(0.0001, EIGHT_HOURS_MS // 8) == pytest.approx(0.876)
-    hourly = [FundingRate("X", LAST_SETTLEMENT_MS + i * 3_600_000, 0.0001, None) for i in range(10)]
-    assert summarise(hourly).hourly_mean == pytest.approx(0.0001)
+    hourly = [FundingRate("X", LAST_SETTLEMENT_MS + i * 3_600_000, 0.0001, None) for i in range(80)]
+    assert expected(hourly, 0.0008) == pytest.approx(0.0001 * 8760)
     changed = [
         *hourly,
         *(FundingRate("X", hourly[-1].time_ms + (i + 1) * EIGHT_HOURS_MS, 0.0008, None) for i in range(5)),
     ]
-    assert summarise(changed).hourly_mean == pytest.approx(0.0001)
+    assert expected(changed, 0.0008) == pytest.approx(0.0001 * 8760)
 
 
 def test_the_present_estimate_fades_into_the_mean() -> None:
-    history = replace(summarise(settled(0.0003)), hourly_mean=0.0001, persistence=0.5)
-    soon = expected_hourly(history, 0.001, hours=8, interval_hours=8)
-    later = expected_hourly(history, 0.001, hours=8000, interval_hours=8)
-    assert soon == pytest.approx(0.001)
-    assert later == pytest.approx(0.0001, rel=0.03)
+    mean = sum(rate.rate for rate in settled(0.0001)) / 90
+    soon, later = (expected(settled(0.0001), 0.001, hours) for hours in (8, 8000))
+    assert soon == pytest.approx(0.001 * 3 * 365)
+    assert later == pytest.approx(mean * 3 * 365, rel=0.03)
 
 
 def test_history_that_is_too_short_or_not_in_order_is_not_decided_on() -> None:
-    with pytest.raises(DataProviderError, match="2 settlements"):
-        summarise(settled(count=2))
+    with pytest.raises(DataProviderError, match=r"2 settlements over 0\.3 days, at least 3 over 3 days"):
+        expected(settled(count=2))
     with pytest.raises(DataProviderError, match="does not rise"):
-        summarise([*settled(count=3), settled(count=3)[0]])
+        expected([*settled(count=30), settled(count=3)[0]])
 
 
 def test_fresh_quotes_within_the_cap_are_fit_to_trade_on() -> None:

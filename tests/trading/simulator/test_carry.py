@@ -15,8 +15,9 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry import CARRY_RULES, CarryStepper, decide_carry, simulate_carry
-from trading.simulator.carry_kernel import expected_aprs
+from trading.simulator.carry import CARRY_RULES, CarryStepper, simulate_carry
+from trading.simulator.carry_numbers import carry_terms
+from trading.simulator.carry_outlook import CarryVerdict, CarryView, CarryWeights, carry_decision, outlooks
 from trading.simulator.carry_records import CarryActed
 from trading.simulator.costs import CarryCosts, Costs
 from trading.simulator.metrics import summary
@@ -62,7 +63,7 @@ def test_it_leaves_when_the_expectation_falls_and_not_before_the_least_settlemen
     late = simulate_carry(spot, perp, carry_spec(min_hold_fundings=12), costs=FREE)
     assert (soon.entries, soon.exits, late.exits) == (1, 1, 1)
     assert soon.trades[0]["settlements"] < 12 <= late.trades[0]["settlements"]
-    assert CarryActed(soon.trades[0]["reason"]) is CarryActed.DECISION
+    assert CarryActed(soon.trades[0]["reason"]) is CarryActed.EXPECTATION
 
 
 def test_a_move_of_both_legs_together_earns_and_costs_nothing() -> None:
@@ -177,13 +178,13 @@ def test_another_future_changes_nothing_of_a_carry_so_far(seed: int, kept: int) 
     assert cut.equity.tobytes() == whole.equity[: len(cut.equity)].tobytes()
 
 
-def test_the_expected_apr_counts_the_rates_of_three_days_strictly_before_whatever_the_interval() -> None:
+def test_the_expectation_counts_the_window_strictly_before_whatever_the_interval() -> None:
     def expected(every_h: int, rate: float, at_h: int, *, settlements: int = 96) -> float:
         times = START_MS + HOUR_MS * np.arange(0, settlements, every_h)
         arrays = times, np.full(len(times), rate), np.array([START_MS + at_h * HOUR_MS])
         for array in arrays:
             array.flags.writeable = False
-        return float(expected_aprs(*arrays, 72 * HOUR_MS)[0])
+        return float(outlooks(*arrays, CarryWeights())[0][0])
 
     assert expected(8, 0.0008, 80) == pytest.approx(expected(1, 0.0001, 80)) == pytest.approx(0.0001 * 24 * 365)
     assert np.isnan(expected(1, 0.0001, 30))
@@ -192,18 +193,24 @@ def test_the_expected_apr_counts_the_rates_of_three_days_strictly_before_whateve
 
 def test_the_decision_is_the_same_for_anyone() -> None:
     p = carry_spec(entry_apr_pct=10.0, exit_apr_pct=2.0, max_basis_bps=50.0, min_hold_fundings=3).parameters
+    terms = carry_terms(p, CarryWeights())
 
-    def said(is_open: bool, apr: float, basis: float, held: int) -> int:
-        return decide_carry(p, is_open=is_open, expected_apr=apr, basis_rate=basis, settlements_held=held)
+    def said(is_open: bool, apr: float, basis: float, held: int, *, doubt: float = 0.0, far: float = 1.0) -> str:
+        return CarryVerdict(carry_decision(CarryView(is_open, apr, doubt, 0.003, basis, held, far), terms)).name
 
-    assert said(False, 0.10, 0.005, 0) == 1
-    assert said(False, 0.0999, 0.0, 0) == 0
-    assert said(False, 0.5, -0.0051, 0) == 0
-    assert said(False, float("nan"), 0.0, 0) == 0
-    assert said(True, 0.019, 0.0, 3) == -1
-    assert said(True, 0.019, 0.0, 2) == 0
-    assert said(True, 0.05, 0.0, 99) == 0
-    assert said(True, float("nan"), 0.0, 99) == 0
+    assert said(False, 0.10, 0.005, 0) == "ENTER"
+    assert said(False, 0.0999, 0.0, 0) == said(False, 0.104, 0.0, 0, doubt=0.01) == "FUNDING_LOW"
+    assert said(False, 0.5, -0.0051, 0) == "BASIS_WIDE"
+    assert said(False, float("nan"), 0.0, 0) == "UNKNOWN"
+    assert said(True, 0.019, 0.0, 3) == "LEAVE_EXPECTATION"
+    assert said(True, 0.019, 0.0, 2) == "MIN_HOLD"
+    assert said(True, 0.05, 0.0, 99) == said(True, float("nan"), 0.0, 99) == "HOLD"
+    assert said(True, 0.5, 0.0251, 0) == "LEAVE_BASIS"
+    assert said(True, 0.5, 0.0, 0, far=0.249) == "LEAVE_MARGIN"
+    needed = 0.003 * 1.25 * 365 / 30
+    low = carry_terms(carry_spec(entry_apr_pct=1.0, exit_apr_pct=0.5).parameters, CarryWeights())
+    for apr, verdict in ((needed * 0.999, CarryVerdict.COST_HIGH), (needed * 1.001, CarryVerdict.ENTER)):
+        assert carry_decision(CarryView(False, apr, 0.0, 0.003, 0.0, 0, 1.0), low) == verdict
 
 
 def test_legs_of_another_market_and_specs_of_another_kind_are_refused() -> None:

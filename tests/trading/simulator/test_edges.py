@@ -9,7 +9,8 @@ import pytest
 
 from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec
 from tests.trading.simulator.test_kernel import FREE, LONG_ONCE, RULES, only_trade, up_then
-from trading.simulator.carry import decide_carry
+from trading.simulator.carry_numbers import carry_terms
+from trading.simulator.carry_outlook import CarryVerdict, CarryView, CarryWeights, carry_decision
 from trading.simulator.compile import Program
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
@@ -89,12 +90,15 @@ def test_a_full_buffer_of_trades_makes_the_run_stop_and_go_on_without_a_seam(roo
 def test_a_carry_stays_at_exactly_its_exit_rate_and_without_an_expectation_that_is_a_number() -> None:
     p = carry_spec(entry_apr_pct=10.0, exit_apr_pct=2.0, max_basis_bps=50.0, min_hold_fundings=3).parameters
 
-    def said(is_open: bool, apr: float, basis: float = 0.0) -> int:
-        return decide_carry(p, is_open=is_open, expected_apr=apr, basis_rate=basis, settlements_held=3)
+    terms = carry_terms(p, CarryWeights())
 
-    assert (said(True, 0.02), said(True, 0.0199)) == (0, -1)
-    assert (said(False, float("inf")), said(True, float("-inf"))) == (0, 0)
-    assert (said(False, 0.10, 0.005), said(False, 0.10, -0.005), said(False, 0.10, 0.00501)) == (1, 1, 0)
+    def said(is_open: bool, apr: float, basis: float = 0.0) -> str:
+        return CarryVerdict(carry_decision(CarryView(is_open, apr, 0.0, 0.001, basis, 3, 1.0), terms)).name
+
+    assert (said(True, 0.02), said(True, 0.0199)) == ("HOLD", "LEAVE_EXPECTATION")
+    assert (said(False, float("inf")), said(True, float("-inf"))) == ("UNKNOWN", "HOLD")
+    wide = [said(False, 0.10, basis) for basis in (0.005, -0.005, 0.00501)]
+    assert wide == ["ENTER", "ENTER", "BASIS_WIDE"]
 
 
 def test_an_empty_wallet_refuses_each_entry_and_counts_it_once() -> None:
