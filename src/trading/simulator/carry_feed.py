@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding, Tape
-from trading.simulator.carry_outlook import DAY_MS, CarryWeights, outlooks
+from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, CarryWeights, outlooks
 from trading.simulator.carry_records import CarryColumns
 from trading.simulator.chunk import frozen
 from trading.simulator.indicators import bar_sigma
@@ -111,7 +111,7 @@ class CarryFeeder:
 
     def _forget(self) -> None:
         """Drop what no later expectation reads; one that shows the window to be covered stays."""
-        kept = self.settled_ms >= self.last_open_ms - self._weights.lookback_ms - DAY_MS
+        kept = self.settled_ms >= self.last_open_ms - self._weights.lookback_hours * HOUR_MS - DAY_MS
         self.settled_ms = _frozen(self.settled_ms[kept])
         self.settled_rate = frozen(self.settled_rate[kept])
 

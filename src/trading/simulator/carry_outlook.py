@@ -36,7 +36,7 @@ class CarryWeights(NamedTuple):
 
     horizon_hours: float = 720.0
     """Holding time over which an entry must pay for itself, and an exit is judged."""
-    lookback_ms: int = 30 * DAY_MS
+    lookback_hours: float = 720.0
     """Window of settled rates that the expectation is drawn from."""
     doubt: float = 0.5
     """Standard errors taken off the expected rate before an entry."""
@@ -224,7 +224,7 @@ def outlooks(
     for t in range(len(close_ms)):
         while end < len(time_ms) and time_ms[end] < close_ms[t]:
             end += 1
-        while first < end and time_ms[first] < close_ms[t] - weights.lookback_ms:
+        while first < end and time_ms[first] < close_ms[t] - weights.lookback_hours * HOUR_MS:
             first += 1
         if end == first or not covers(time_ms[0], close_ms[t]):
             continue
