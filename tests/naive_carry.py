@@ -80,7 +80,7 @@ def expected(settlements, close_ms: int, w) -> tuple[float, float] | None:
     """What the horizon is expected to pay a year, and the standard error of it; None: too little is known."""
     if not settlements or settlements[0][0] > close_ms - 64 * HOUR_MS:
         return None
-    known = [(t, r) for t, r, _ in settlements if close_ms - w.lookback_ms <= t < close_ms]
+    known = [(t, r) for t, r, _ in settlements if close_ms - w.lookback_hours * HOUR_MS <= t < close_ms]
     if len(known) < 3:
         return None
     gaps = [known[i + 1][0] - known[i][0] for i in range(len(known) - 1)]

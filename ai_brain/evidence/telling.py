@@ -71,7 +71,7 @@ def weights_of(told: Mapping[str, float]) -> CarryWeights:
     """What the decision weighed, of `costs_told`; evidence from before it was kept: the defaults."""
     weights = CarryWeights()
     kept = {name: told.get(WEIGHED + name, value) for name, value in weights._asdict().items()}
-    return weights._replace(**{**kept, "lookback_ms": int(kept["lookback_ms"])})
+    return CarryWeights(**kept)
 
 
 def rules_told(rules: MarketRules) -> dict[str, JsonValue]:

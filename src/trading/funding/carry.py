@@ -19,7 +19,6 @@ from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.simulator.carry_numbers import carry_terms
 from trading.simulator.carry_outlook import (
-    DAY_MS,
     HOURS_A_YEAR,
     CarryVerdict,
     CarryView,
@@ -60,7 +59,7 @@ class CarrySettings(BaseModel):
         """What the decision weighs, for the kernels; backtests and paper are given the same."""
         return CarryWeights(
             horizon_hours=self.horizon_days * 24.0,
-            lookback_ms=round(self.lookback_days * DAY_MS),
+            lookback_hours=self.lookback_days * 24.0,
             doubt=float(self.doubt),
             cost_margin=float(self.cost_margin),
             impact_rate=self.impact_bps / 10_000,

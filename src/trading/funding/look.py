@@ -24,6 +24,7 @@ from trading.market.data_integrity_validator import (
 )
 from trading.market.rolling import RecentPrices
 from trading.market.validator_rules import RuleId, demand, merge
+from trading.simulator.carry_outlook import DAY_MS
 
 if TYPE_CHECKING:
     from trading.funding.cycle_base import Room
@@ -62,7 +63,7 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
     venue_ms = await venue.time_ms()
     reading = ClockReading(now_ms, room.tools.clock.now_ms(), venue_ms)
     funding = await venue.funding_now(symbol)
-    since_ms = now_ms - room.carry.weights().lookback_ms - funding.interval_ms
+    since_ms = now_ms - round(room.carry.lookback_days * DAY_MS) - funding.interval_ms
     settled = await venue.funding_history(symbol, start_ms=since_ms, limit=1000)
     market = CarryMarket(
         now_ms=0,

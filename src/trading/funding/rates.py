@@ -50,7 +50,7 @@ def horizon_funding(
             raise DataProviderError(
                 f"funding history {after.symbol}: time {after.time_ms} does not rise; fetch it again"
             )
-    window = [rate for rate in settled if rate.time_ms >= now_ms - weights.lookback_ms]
+    window = [rate for rate in settled if rate.time_ms >= now_ms - weights.lookback_hours * HOUR_MS]
     if len(window) < LEAST_SETTLEMENTS or not covers(window[0].time_ms, now_ms):
         days = (now_ms - window[0].time_ms) / DAY_MS if window else 0.0
         raise DataProviderError(

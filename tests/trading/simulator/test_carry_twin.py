@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import naive_carry
-from tests.trading.simulator.markets import HOUR_MS, bars_of, carry_spec, random_tape
+from tests.trading.simulator.markets import bars_of, carry_spec, random_tape
 from trading.domain.instrument import Bracket, Market
 from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.carry import CarryResult, simulate_carry
@@ -22,7 +22,7 @@ from trading.simulator.settlements import on_minutes
 from trading.strategy.spec import StrategySpec
 
 COSTS = CarryCosts(Costs(0.001, 0.001, 0.0003, 0.8), Costs(0.0005, 0.0002, 0.0002, 0.6))
-SMALL = CarryWeights(lookback_ms=72 * HOUR_MS, doubt=0.1, min_liquidation_distance=0.1, basis_stress=1.2)
+SMALL = CarryWeights(lookback_hours=72.0, doubt=0.1, min_liquidation_distance=0.1, basis_stress=1.2)
 SMALL_BRACKETS = continuous_brackets(((300.0, 0.004), (900.0, 0.05), (2000.0, 0.125), (5000.0, 0.5)))
 
 
