@@ -29,6 +29,9 @@ TELLS_NOTHING = frozenset(
         "snapshot",  # a memory as JSON and back
         "records.Acted",  # names of reasons
         "carry_records.CarryActed",
+        "carry_outlook",  # what settled rates let expect, and the carry's decision; nothing of how one did
+        "carry_numbers.carry_terms",
+        "settlements.on_minutes",
         "executors.settings",
         "executors.cluster",  # addresses and certificates
     )
