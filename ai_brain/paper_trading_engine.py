@@ -24,6 +24,7 @@ from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
+from trading.simulator.carry_outlook import CarryWeights
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
@@ -46,16 +47,25 @@ class PaperEngine:
         settings: What an account is.
         clock: Lab time; an account counts bars that close after it was opened.
         publish: Where events go.
+        weights: How a carry decides.
     """
 
     def __init__(
-        self, home: Home, repository: StrategyRepository, settings: PaperSettings, *, clock: Clock, publish: Publish
+        self,
+        home: Home,
+        repository: StrategyRepository,
+        settings: PaperSettings,
+        *,
+        clock: Clock,
+        publish: Publish,
+        weights: CarryWeights,
     ) -> None:
         self._home = home
         self._repository = repository
         self._settings = settings
         self._clock = clock
         self._publish = publish
+        self._weights = weights
         self._accounts: dict[str, PaperAccount] = {}
         self._books: dict[str, Book] = {}
         self._told: dict[str, str] = {}
@@ -132,13 +142,13 @@ class PaperEngine:
         except DataProviderError as error:
             return PaperOutcome(spec.id, PaperStatus.BLOCKED, 0, str(error))
         if account is None:
-            account = self._new_account(spec, terms_sha256(self._settings, rules))
+            account = self._new_account(spec, terms_sha256(spec, self._settings, rules, self._weights))
             save_account(self._home, account)
         self._accounts[spec.id] = account
         if not account.parked and account.spec_sha256 != spec_sha256(spec):
             self._park(account, "its parameters changed while it was on paper")
         if not account.parked:
-            self._books[spec.id] = open_book(spec, account, self._settings, rules)
+            self._books[spec.id] = open_book(spec, account, self._settings, rules, self._weights)
         return None
 
     def _advance(self, spec: StrategySpec, view: MarketView) -> PaperOutcome:

@@ -11,6 +11,7 @@ from ai_brain.paper.book import Book
 from ai_brain.paper.carry_book import CarryBook
 from ai_brain.paper.rule_book import RuleBook
 from ai_brain.paper.settings import PaperSettings
+from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
 
@@ -21,13 +22,17 @@ def terms(settings: PaperSettings, rules: MarketRules) -> tuple[Costs, MarketRul
     return costs, replace(rules, min_notional=max(rules.min_notional, settings.min_order_usdt))
 
 
-def terms_sha256(settings: PaperSettings, rules: MarketRules) -> str:
-    """A hash that changes when an account would be charged or sized in another way."""
+def terms_sha256(spec: StrategySpec, settings: PaperSettings, rules: MarketRules, weights: CarryWeights) -> str:
+    """A hash that changes when an account would be charged, sized or, of a carry, decided in another way."""
     parts = [asdict(part) for part in terms(settings, rules)]
+    if isinstance(spec.parameters, CarryParameters):
+        parts.append(weights._asdict())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings, rules: MarketRules) -> Book:
+def open_book(
+    spec: StrategySpec, account: PaperAccount, settings: PaperSettings, rules: MarketRules, weights: CarryWeights
+) -> Book:
     """Go on where the account stopped, or begin.
 
     Args:
@@ -35,6 +40,7 @@ def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings
         account: Its account; an empty `book` begins anew.
         settings: Fee and smallest order.
         rules: The venue's; the larger minimum counts.
+        weights: How a carry decides.
 
     Raises:
         StateFileError: the account's book is of other parameters, or damaged.
@@ -43,7 +49,7 @@ def open_book(spec: StrategySpec, account: PaperAccount, settings: PaperSettings
     if isinstance(spec.parameters, CarryParameters):
         return CarryBook(
             spec,
-            costs=CarryCosts(spot=costs, perp=costs),
+            costs=CarryCosts(spot=costs, perp=costs, weights=weights),
             rules=rules,
             starting_quote=account.starting_quote,
             saved=account.book,

@@ -21,6 +21,7 @@ from ai_brain.paper.settings import PaperSettings
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
+from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.carry_records import CarryActed
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.records import Acted
@@ -56,7 +57,12 @@ class Parity:
 
 
 def compare(
-    account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, settings: PaperSettings, rules: MarketRules
+    account: PaperAccount,
+    spec: StrategySpec,
+    tapes: PaperTapes,
+    settings: PaperSettings,
+    rules: MarketRules,
+    weights: CarryWeights,
 ) -> Parity:
     """Replay an account on recorded bars and hold every mark and every trade against it. CPU work.
 
@@ -67,14 +73,15 @@ def compare(
             only what lies before their end is compared.
         settings: Fee and smallest order, as now.
         rules: The venue's, as now.
+        weights: How a carry decides, as now.
 
     Raises:
         SpecError: the tapes are of another market.
     """
-    why = _not_comparable(account, spec, tapes, terms_sha256(settings, rules))
+    why = _not_comparable(account, spec, tapes, terms_sha256(spec, settings, rules, weights))
     if why:
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=why)
-    again = _replay(account, spec, tapes, settings, rules)
+    again = _replay(account, spec, tapes, settings, rules, weights)
     marks = _marks(account, int(again.open_time_ms[-1]) + tapes.main.interval_ms)
     equity = dict(
         zip((int(ms) + tapes.main.interval_ms for ms in again.open_time_ms), again.equity.tolist(), strict=True)
@@ -118,7 +125,7 @@ def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes
     if account.spec_sha256 != spec_sha256(spec):
         return "its parameters changed while it was on paper"
     if account.terms_sha256 != terms_now:
-        return "its fee or the exchange's steps changed since it began"
+        return "its fee, the exchange's steps or how a carry decides changed since it began"
     first_ms = _first_bar_ms(account)
     for tape in (main, tapes.spot):
         if tape is None:
@@ -138,7 +145,12 @@ def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes
 
 
 def _replay(
-    account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, settings: PaperSettings, rules: MarketRules
+    account: PaperAccount,
+    spec: StrategySpec,
+    tapes: PaperTapes,
+    settings: PaperSettings,
+    rules: MarketRules,
+    weights: CarryWeights,
 ) -> Replay:
     costs, stricter = terms(settings, rules)
     last_ms = account.last_bar_ms or 0
@@ -148,7 +160,7 @@ def _replay(
         return replay(
             cut.main, spec, from_ms=first_ms, costs=costs, rules=stricter, starting_quote=start, dropped_ms=dropped
         )
-    both = CarryCosts(spot=costs, perp=costs)
+    both = CarryCosts(spot=costs, perp=costs, weights=weights)
     return replay_carry(
         cut.spot, cut.main, spec, from_ms=first_ms, costs=both, rules=stricter, starting_quote=start, dropped_ms=dropped
     )

@@ -69,7 +69,7 @@ async def _check(lab: Lab, spec: StrategySpec) -> Parity:
         found = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
         tapes = paper_tapes(spec, found)
         rules = paper_rules(lab.instruments, spec)
-        return await think(compare, account, spec, tapes, lab.settings.paper, rules)
+        return await think(compare, account, spec, tapes, lab.settings.paper, rules, lab.settings.carry.weights())
     except (DataProviderError, StateFileError) as error:
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
 

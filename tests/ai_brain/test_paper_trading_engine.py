@@ -28,6 +28,7 @@ from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
 from trading.market.tape import Funding, Tape, make_tape
+from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.costs import MarketRules
 from trading.simulator.simulate import simulate
 from trading.storage.home import Home
@@ -79,7 +80,14 @@ class Lab:
     def restart(self) -> None:
         now_ms = START_MS + self.live.shown * HOUR_MS + 5_000
         self.clock = Clock(scale=1e-6, origin_ms=now_ms)
-        self.engine = PaperEngine(self.home, self.repository, self.settings, clock=self.clock, publish=self.told.append)
+        self.engine = PaperEngine(
+            self.home,
+            self.repository,
+            self.settings,
+            clock=self.clock,
+            publish=self.told.append,
+            weights=CarryWeights(),
+        )
 
     def add(self, spec: StrategySpec) -> StrategySpec:
         for stage in (Stage.BACKTESTING, Stage.DRY_RUN):

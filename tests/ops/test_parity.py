@@ -69,7 +69,14 @@ async def play_on_paper(lab: Lab, *specs: StrategySpec) -> None:
     symbol, interval = specs[0].market.native_symbol, specs[0].market.timeframe
     tapes = {(market, symbol, interval): await lab.history.tape(market, symbol, interval) for market in Market}
     clock = Clock(scale=1e-6, origin_ms=NOW_MS - 2 * DAY_MS)
-    engine = PaperEngine(lab.home, lab.repository, lab.settings.paper, clock=clock, publish=lambda _: None)
+    engine = PaperEngine(
+        lab.home,
+        lab.repository,
+        lab.settings.paper,
+        clock=clock,
+        publish=lambda _: None,
+        weights=lab.settings.carry.weights(),
+    )
     engine.on_closed_bar(Snapshot(tapes, {}, lab.instruments, symbol, interval))
 
 

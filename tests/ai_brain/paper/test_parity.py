@@ -15,11 +15,12 @@ from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
 from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without_spot_bar
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
+from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec
 
-SETTINGS = PaperSettings()
+SETTINGS, USUAL = PaperSettings(), CarryWeights()
 
 
 def shelf(lab: Lab, *, bars: int | None = None) -> PaperTapes:
@@ -29,12 +30,14 @@ def shelf(lab: Lab, *, bars: int | None = None) -> PaperTapes:
     return PaperTapes(cut[Market.PERP], cut.get(Market.SPOT))
 
 
-def held_against(lab: Lab, spec: StrategySpec, tapes: PaperTapes | None = None, **changed: object) -> Parity:
+def held_against(
+    lab: Lab, spec: StrategySpec, tapes: PaperTapes | None = None, weights: CarryWeights = USUAL, **changed: object
+) -> Parity:
     account = load_account(lab.home, spec.id)
     assert account is not None
     account = replace(account, **changed)  # type: ignore[arg-type]
     tapes = tapes or (both_markets(lab, spec) if spec.reads_basis else shelf(lab))
-    return compare(account, spec, tapes, SETTINGS, MarketRules())
+    return compare(account, spec, tapes, SETTINGS, MarketRules(), weights)
 
 
 def both_markets(lab: Lab, spec: StrategySpec) -> PaperTapes:
@@ -192,7 +195,7 @@ def without(tape: Tape, index: int) -> Tape:
         ({"last_bar_ms": None}, "has not stepped a bar"),
         ({"warm_from_ms": None}, "before its first bar of history was kept"),
         ({"spec_sha256": "0" * 64}, "parameters changed"),
-        ({"terms_sha256": "0" * 64}, "fee or the exchange's steps changed"),
+        ({"terms_sha256": "0" * 64}, "fee, the exchange's steps or how a carry decides changed"),
         ({"warm_from_ms": START_MS - HOUR_MS}, "bars begin"),
     ],
 )
@@ -212,3 +215,16 @@ def test_bars_missing_on_the_shelf_are_told_by_count(home: Home) -> None:
     assert "the shelf has 29" in found.why
     short = held_against(lab, spec, shelf(lab, bars=HISTORY))
     assert "before its first bar has closed" in short.why
+
+
+def test_a_carry_that_would_decide_otherwise_now_is_not_compared_and_rules_are(home: Home) -> None:
+    otherwise = CarryWeights(doubt=1.0)
+    lab, spec = rules_played(home, bars=30)
+    assert held_against(lab, spec, weights=otherwise).status is ParityStatus.SAME
+    lab = carry_lab(home)
+    carry = lab.add(carry_spec())
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(30)
+    assert held_against(lab, carry).status is ParityStatus.SAME
+    found = held_against(lab, carry, weights=otherwise)
+    assert (found.status, "how a carry decides" in found.why) == (ParityStatus.NOT_COMPARABLE, True)
