@@ -21,6 +21,7 @@ from ai_brain.evidence.page_parts import (
     words_markdown,
 )
 from ai_brain.evidence.page_significance import not_asked_part, power_part, search_part, significance_part, vault_part
+from ai_brain.evidence.telling import WEIGHED
 from ai_brain.evidence.verdict import (
     Evidence,
     Finding,
@@ -241,12 +242,15 @@ def _data(evidence: Evidence) -> Sequence[Part]:
         f"{d.missing_bars} missing, {d.settlements} settlements, sha256 {d.content_hash}"
         for d in evidence.data
     ]
-    costs = ", ".join(f"{name} {value:g}" for name, value in evidence.costs.items()) or "none"
+    told = {name: f"{name.removeprefix(WEIGHED)} {value:g}" for name, value in evidence.costs.items()}
+    costs = ", ".join(text for name, text in told.items() if not name.startswith(WEIGHED)) or "none"
+    weighed = ", ".join(text for name, text in told.items() if name.startswith(WEIGHED))
     return [
         Heading("What it rests on"),
         bullets(
             *tapes,
             f"costs: {costs}; starting equity {evidence.starting_quote:,.0f}",
+            *([f"its decision weighs: {weighed}"] if weighed else []),
             f"spec sha256 {evidence.spec_sha256}",
             f"settings sha256 {evidence.settings_sha256}, code sha256 {evidence.code_sha256}",
             f"trades of the judged stretches: {evidence.spec_id}.trades.csv, sha256 {evidence.trades_sha256 or 'none'}",
