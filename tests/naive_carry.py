@@ -78,10 +78,8 @@ def join(spot, perp):
 
 def expected(settlements, close_ms: int, w) -> tuple[float, float] | None:
     """What the horizon is expected to pay a year, and the standard error of it; None: too little is known."""
-    if not settlements or settlements[0][0] > close_ms - 64 * HOUR_MS:
-        return None
     known = [(t, r) for t, r, _ in settlements if close_ms - w.lookback_hours * HOUR_MS <= t < close_ms]
-    if len(known) < 3:
+    if len(known) < 3 or known[0][0] > close_ms - 64 * HOUR_MS:
         return None
     gaps = [known[i + 1][0] - known[i][0] for i in range(len(known) - 1)]
     spans = [min(max(math.floor(gap / HOUR_MS + 0.5), 1), 8) for gap in [gaps[0], *gaps]]

@@ -8,6 +8,7 @@ says now, and told in words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +20,9 @@ from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.simulator.carry_numbers import carry_terms
 from trading.simulator.carry_outlook import (
+    DAY_MS,
     HOURS_A_YEAR,
+    LEAST_COVER_MS,
     CarryVerdict,
     CarryView,
     CarryWeights,
@@ -119,7 +122,7 @@ class Outlook:
     """What the horizon is expected to bring."""
 
     expected_apr: float
-    """Over the horizon, fraction of notional a year."""
+    """Over the horizon, fraction of notional a year; nan, as all that rests on it: too little is known."""
     error_apr: float
     """Its standard error."""
     careful_apr: float
@@ -135,7 +138,7 @@ def outlook(market: CarryMarket, settings: CarrySettings) -> Outlook:
     """Expected funding over the horizon against the full round trip.
 
     Raises:
-        DataProviderError: too little settled history.
+        DataProviderError: the settled history makes no sense.
     """
     weights = settings.weights()
     present = market.funding.rate, market.funding.interval_ms
@@ -168,7 +171,7 @@ def decide_entry(market: CarryMarket, parameters: CarryParameters, settings: Car
     """Open, or why not. The note tells the expectation and the days until the round trip is earned.
 
     Raises:
-        DataProviderError: too little settled history.
+        DataProviderError: the settled history makes no sense.
     """
     data = check_market(market, settings)
     if not data.allowed:
@@ -176,6 +179,11 @@ def decide_entry(market: CarryMarket, parameters: CarryParameters, settings: Car
     view = outlook(market, settings)
     note = _tell(view, settings)
     verdict = _decide(market, view, parameters, settings)
+    if verdict is CarryVerdict.UNKNOWN:
+        since_ms = min((rate.time_ms for rate in market.settled), default=market.now_ms)
+        days, needed = (market.now_ms - since_ms) / DAY_MS, LEAST_COVER_MS / DAY_MS
+        note = f"{len(market.settled)} settled rates over {days:.1f} days are too few to expect anything of"
+        return Decision(False, Reason.DATA_UNAVAILABLE, days, needed, note)
     if verdict is CarryVerdict.BASIS_WIDE:
         return Decision(False, Reason.BASIS_TOO_WIDE, abs(market.basis_rate), parameters.max_basis_rate, note)
     if verdict is CarryVerdict.COST_HIGH:
@@ -190,10 +198,10 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
     """Hold (not allowed, HOLDING) or leave (allowed, with the reason to).
 
     One negative settlement is no reason: leaving costs half a round trip and coming back the other half. Danger to the
-    margin or the hedge is one at once; a low expectation only after `min_hold_fundings`.
+    margin or the hedge is one at once; a low expectation only after `min_hold_fundings`. What is not known is none.
 
     Raises:
-        DataProviderError: too little settled history.
+        DataProviderError: the settled history makes no sense.
     """
     danger = margin_danger(held, settings)
     if danger is not None:
@@ -203,8 +211,10 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
     if verdict is CarryVerdict.LEAVE_BASIS:
         stress = settings.basis_stress * parameters.max_basis_rate
         return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
-    note = f"expected {view.expected_apr:.2%} a year, {held.fundings} settlements booked"
-    if verdict is CarryVerdict.MIN_HOLD:
+    is_known = isfinite(view.expected_apr)
+    expected = f"{view.expected_apr:.2%} a year" if is_known else "nothing, for too little is known"
+    note = f"expected {expected}, {held.fundings} settlements booked"
+    if verdict is CarryVerdict.MIN_HOLD or not is_known:
         value, limit = float(held.fundings), float(parameters.min_hold_fundings)
         return Decision(False, Reason.HOLDING, value, limit, note)
     leaves = verdict is CarryVerdict.LEAVE_EXPECTATION

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import nan
 
 import numpy as np
 
 from trading.domain.errors import DataProviderError
 from trading.domain.market import YEAR_MS, FundingRate
 from trading.simulator.carry_outlook import (
-    DAY_MS,
     HOUR_MS,
-    LEAST_COVER_MS,
-    LEAST_SETTLEMENTS,
     CarryWeights,
     covers,
     horizon_outlook,
@@ -33,6 +31,7 @@ def horizon_funding(
     settled: Sequence[FundingRate], present_rate: float, interval_ms: int, *, now_ms: int, weights: CarryWeights
 ) -> tuple[float, float]:
     """Expected funding over the horizon and its standard error, both fraction of notional a year; the kernel's own.
+    Both nan: the settlements do not reach back far enough to expect anything.
 
     Args:
         settled: Oldest first; those of the window that `weights` names count.
@@ -42,8 +41,7 @@ def horizon_funding(
         weights: Window and horizon.
 
     Raises:
-        DataProviderError: the settlements do not reach back far enough, or their times do not rise; names the first
-            such time.
+        DataProviderError: the settlements' times do not rise; names the first such time.
     """
     for before, after in pairwise(settled):
         if after.time_ms <= before.time_ms:
@@ -51,12 +49,8 @@ def horizon_funding(
                 f"funding history {after.symbol}: time {after.time_ms} does not rise; fetch it again"
             )
     window = [rate for rate in settled if rate.time_ms >= now_ms - weights.lookback_hours * HOUR_MS]
-    if len(window) < LEAST_SETTLEMENTS or not covers(window[0].time_ms, now_ms):
-        days = (now_ms - window[0].time_ms) / DAY_MS if window else 0.0
-        raise DataProviderError(
-            f"funding history: {len(window)} settlements over {days:.1f} days, at least {LEAST_SETTLEMENTS} over "
-            f"{LEAST_COVER_MS / DAY_MS:g} days are needed; wait, or fetch more"
-        )
+    if not window or not covers(window[0].time_ms, now_ms):
+        return nan, nan
     times = on_minutes(np.array([rate.time_ms for rate in window], dtype=np.int64))
     rates = np.array([rate.rate for rate in window], dtype=np.float64)
     times.flags.writeable = rates.flags.writeable = False

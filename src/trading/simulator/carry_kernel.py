@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from trading.simulator.carry_outlook import (
     ENTER,
-    LEAVE_BASIS,
-    LEAVE_EXPECTATION,
-    LEAVE_MARGIN,
     CarryView,
     carry_decision,
 )
@@ -34,10 +31,9 @@ from trading.simulator.costs import CostRates, MarginRow
 from trading.simulator.fills import liquidation_price, on_lot, slippage_rate
 
 LIQUIDATION = int(CarryActed.LIQUIDATION)
-EXPECTATION, BASIS, MARGIN_NEAR = int(CarryActed.EXPECTATION), int(CarryActed.BASIS), int(CarryActed.MARGIN)
 
-GO_IN, NOTHING = 1, 0
-"""What is pending; below: minus the `CarryActed` to leave for."""
+NOTHING = 0
+"""Pending; `ENTER`: an entry; below 0: minus the `CarryActed` to leave for."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -65,7 +61,7 @@ def carry_step(
     if s.quantity > 0.0 and decided < NOTHING:
         _carry_leave(s, bar, -decided, spot, perp, trades[0])
         closed = 1
-    elif s.quantity == 0.0 and decided == GO_IN:
+    elif s.quantity == 0.0 and decided == ENTER:
         if s.pending_wait > 0:
             s.pending_wait -= 1
         else:
@@ -260,7 +256,7 @@ def _carry_equity(s: CarryRow, worse_inside: float) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _carry_decide(s: CarryRow, bar: CarryBar, numbers: CarryNumbers) -> None:
-    if s.pending < NOTHING or (s.pending == GO_IN and s.quantity == 0.0):
+    if s.pending < NOTHING or (s.pending == ENTER and s.quantity == 0.0):
         return
     verdict = carry_decision(
         CarryView(
@@ -274,11 +270,5 @@ def _carry_decide(s: CarryRow, bar: CarryBar, numbers: CarryNumbers) -> None:
         ),
         numbers.terms,
     )
-    s.pending = GO_IN if verdict == ENTER else NOTHING
-    if verdict == LEAVE_EXPECTATION:
-        s.pending = -EXPECTATION
-    elif verdict == LEAVE_BASIS:
-        s.pending = -BASIS
-    elif verdict == LEAVE_MARGIN:
-        s.pending = -MARGIN_NEAR
+    s.pending = verdict if verdict < NOTHING or verdict == ENTER else NOTHING
     s.pending_wait = numbers.entry_delay_bars

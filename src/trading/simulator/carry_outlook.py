@@ -80,32 +80,28 @@ class CarryView(NamedTuple):
 
 
 class CarryVerdict(IntEnum):
-    """What is decided."""
+    """What is decided; below 0: leave, by minus the `CarryActed` it will be told as."""
 
+    LEAVE_MARGIN = -4
+    LEAVE_BASIS = -3
+    LEAVE_EXPECTATION = -1
     UNKNOWN = 0
     """Too little is known: no entry."""
-    BASIS_WIDE = 1
+    ENTER = 1
+    BASIS_WIDE = 2
     """No entry."""
-    FUNDING_LOW = 2
+    FUNDING_LOW = 3
     """No entry: the careful expectation is below the strategy's own line."""
-    COST_HIGH = 3
+    COST_HIGH = 4
     """No entry: the horizon does not pay for the round trip."""
-    ENTER = 4
     MIN_HOLD = 5
     """Stays: too few settlements yet to leave for the expectation."""
     HOLD = 6
-    LEAVE_EXPECTATION = 7
-    LEAVE_BASIS = 8
-    LEAVE_MARGIN = 9
 
 
-UNKNOWN, BASIS_WIDE, FUNDING_LOW = (
-    int(v) for v in (CarryVerdict.UNKNOWN, CarryVerdict.BASIS_WIDE, CarryVerdict.FUNDING_LOW)
-)
-COST_HIGH, ENTER = int(CarryVerdict.COST_HIGH), int(CarryVerdict.ENTER)
-MIN_HOLD, HOLD = int(CarryVerdict.MIN_HOLD), int(CarryVerdict.HOLD)
-LEAVE_EXPECTATION, LEAVE_BASIS, LEAVE_MARGIN = (
-    int(v) for v in (CarryVerdict.LEAVE_EXPECTATION, CarryVerdict.LEAVE_BASIS, CarryVerdict.LEAVE_MARGIN)
+# Numba takes plain numbers; in the order of the enumeration.
+LEAVE_MARGIN, LEAVE_BASIS, LEAVE_EXPECTATION, UNKNOWN, ENTER, BASIS_WIDE, FUNDING_LOW, COST_HIGH, MIN_HOLD, HOLD = map(
+    int, CarryVerdict
 )
 
 
@@ -123,12 +119,6 @@ def round_trip_rate(
         impact_rate: Of one leg.
     """
     return 2.0 * (spot_taker + perp_taker) + spot_spread + perp_spread + 4.0 * impact_rate
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def careful_apr(view: CarryView, weights: CarryWeights) -> float:
-    """The expectation less doubt, a year."""
-    return view.expected_apr - weights.doubt * view.error_apr
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -151,7 +141,7 @@ def carry_decision(view: CarryView, terms: CarryTerms) -> int:
         return UNKNOWN
     if not abs(view.basis_rate) <= terms.max_basis_rate:
         return BASIS_WIDE
-    careful = careful_apr(view, weights)
+    careful = view.expected_apr - weights.doubt * view.error_apr
     if not careful >= terms.entry_apr:
         return FUNDING_LOW
     pays = careful * weights.horizon_hours / HOURS_A_YEAR >= weights.cost_margin * view.round_trip_rate
@@ -216,7 +206,7 @@ def outlooks(
         weights: Window and horizon.
 
     Returns:
-        (n,) expected and (n,) error, a year; nan while the settlements known do not reach back `LEAST_COVER_MS`.
+        (n,) expected and (n,) error, a year; nan while the window's settlements do not reach back `LEAST_COVER_MS`.
     """
     expected, error = np.full(len(close_ms), nan), np.full(len(close_ms), nan)
     first, end, done_first, done_end = 0, 0, -1, -1
@@ -226,7 +216,7 @@ def outlooks(
             end += 1
         while first < end and time_ms[first] < close_ms[t] - weights.lookback_hours * HOUR_MS:
             first += 1
-        if end == first or not covers(time_ms[0], close_ms[t]):
+        if end == first or not covers(time_ms[first], close_ms[t]):
             continue
         if first != done_first or end != done_end:
             at, doubt = nan, nan

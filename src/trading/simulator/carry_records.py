@@ -8,20 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.simulator.carry_outlook import CarryTerms
+from trading.simulator.carry_outlook import CarryTerms, CarryVerdict
 from trading.simulator.records import record
 
 
 class CarryActed(IntEnum):
     """Why a carry ended."""
 
-    EXPECTATION = 1
+    EXPECTATION = -CarryVerdict.LEAVE_EXPECTATION
     """The horizon was expected to bring less than the strategy's line."""
     LIQUIDATION = 2
     """The venue closed the short; the spot leg followed."""
-    BASIS = 3
+    BASIS = -CarryVerdict.LEAVE_BASIS
     """The contract stood far above spot."""
-    MARGIN = 4
+    MARGIN = -CarryVerdict.LEAVE_MARGIN
     """The short's liquidation price was too near."""
 
 

@@ -14,7 +14,6 @@ from trading.simulator.carry_outlook import (
     CarryTerms,
     CarryView,
     CarryWeights,
-    careful_apr,
     carry_decision,
     covers,
     horizon_outlook,
@@ -89,7 +88,6 @@ def compile_kernels() -> None:
     carry_step(carried, CarryBar(*(column[0].item() for column in legs)), numbers, rates, rates, margin, closed)
     view = CarryView(False, 0.0, 0.0, 0.003, 0.0, 0, 1.0)
     carry_decision(view, terms)
-    careful_apr(view, weights)
     horizon_outlook(when, zero, 0.0, 8.0, 720.0)
     covers(0, 0)
 

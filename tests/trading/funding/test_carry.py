@@ -128,10 +128,25 @@ def test_the_present_estimate_fades_into_the_mean() -> None:
 
 
 def test_history_that_is_too_short_or_not_in_order_is_not_decided_on() -> None:
-    with pytest.raises(DataProviderError, match=r"2 settlements over 0\.3 days, at least 3 over 3 days"):
-        expected(settled(count=2))
+    short = market(settled=tuple(settled(count=2)))
+    verdict = decide_entry(short, carry_parameters(), SETTINGS)
+    assert (verdict.allowed, verdict.reason, verdict.limit) == (False, Reason.DATA_UNAVAILABLE, 3.0)
+    assert verdict.note == "2 settled rates over 0.4 days are too few to expect anything of"
     with pytest.raises(DataProviderError, match="does not rise"):
         expected([*settled(count=30), settled(count=3)[0]])
+
+
+def test_what_is_held_leaves_danger_though_too_little_is_known_to_expect_anything() -> None:
+    short, parameters = market(settled=tuple(settled(count=2))), carry_parameters(exit_apr_pct=5.0)
+    stays = decide_exit(short, parameters, Held(0, 30, 0.9), SETTINGS)
+    assert (stays.allowed, stays.reason, stays.value) == (False, Reason.HOLDING, 30.0)
+    assert decide_exit(short, parameters, Held(0, 30, 0.2), SETTINGS).reason is Reason.LEVERAGE
+    wide = replace(short, perp=Quote(Market.PERP, "BTCUSDT", 50_900, 50_901, 1, 1, NOW))
+    assert decide_exit(wide, parameters, Held(0, 30, 0.9), SETTINGS).reason is Reason.BASIS_TOO_WIDE
+
+
+def test_the_kernels_defaults_are_those_of_the_settings() -> None:
+    assert CarrySettings().weights() == CarryWeights()
 
 
 def test_fresh_quotes_within_the_cap_are_fit_to_trade_on() -> None:
