@@ -20,6 +20,8 @@ class Purpose(StrEnum):
     OPEN = "open"
     CLOSE = "close"
     FLATTEN = "flatten"
+    REBALANCE = "rebalance"
+    """Legs that came apart while held are made even; the bases are what each leg holds before it."""
 
 
 class IntentStatus(StrEnum):
@@ -60,9 +62,9 @@ class Intent:
     purpose: Purpose
     symbol: str
     spot_base: Decimal
-    """Gross quantity of the spot leg, base."""
+    """Gross quantity of the spot leg, base; of a rebalance: what is held of it."""
     perp_base: Decimal
-    """Quantity of the perpetual leg, base, unsigned."""
+    """Quantity of the perpetual leg, base, unsigned; of a rebalance: what is held of it."""
     leverage: int
     at_ms: int
     state: str = "meant"

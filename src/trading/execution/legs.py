@@ -23,6 +23,8 @@ class Leg:
     side: Side
     target_base: Decimal
     reduce_only: bool
+    held_base: Decimal = Decimal(0)
+    """What the leg held before the saga, base; it counts as progress."""
 
     @property
     def market(self) -> Market:
@@ -30,9 +32,9 @@ class Leg:
         return self.instrument.market
 
     def progress(self, records: tuple[OrderRecord, ...]) -> Decimal:
-        """What this leg's orders filled in its direction, less what was given back, base."""
+        """What it held and its orders filled in its direction, less what was given back, base."""
         ours = (record.signed_base for record in records if record.order.market is self.market)
-        return sum(ours, Decimal(0)) * self.side.sign
+        return self.held_base + sum(ours, Decimal(0)) * self.side.sign
 
     def can_send(self, quantity: Decimal, price: Decimal, *, reduce_only: bool) -> bool:
         """The venue's filters allow this order; closing a contract is exempt from its minimum notional."""
@@ -80,7 +82,16 @@ class Pair:
 def pair(
     purpose: Purpose, spot: Instrument, perp: Instrument, bases: tuple[Decimal, Decimal], *, first: Market
 ) -> Pair:
-    """The legs of opening (buy spot, sell perpetual) or closing (sell spot, buy perpetual back, reduce-only)."""
+    """The legs of opening (buy spot, sell perpetual) or closing (sell spot, buy perpetual back, reduce-only); of a
+    rebalance those of the opening, as far as each has come.
+    """
+    if purpose is Purpose.REBALANCE:
+        even = max(bases)
+        legs = (
+            Leg(spot, Side.BUY, even, reduce_only=False, held_base=bases[0]),
+            Leg(perp, Side.SELL, even, reduce_only=False, held_base=bases[1]),
+        )
+        return Pair(*legs) if first is Market.SPOT else Pair(*reversed(legs))
     opening = purpose is Purpose.OPEN
     spot_leg = Leg(spot, Side.BUY if opening else Side.SELL, bases[0], reduce_only=False)
     perp_leg = Leg(perp, Side.SELL if opening else Side.BUY, bases[1], reduce_only=not opening)

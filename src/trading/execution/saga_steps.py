@@ -43,7 +43,7 @@ class SagaReport:
     outcome: Reason
     """OK: something was opened or closed as meant, possibly less than wanted."""
     spot_base: Decimal
-    """Net progress of the spot leg in its direction, gross of fees."""
+    """Net progress of the spot leg in its direction, gross of fees; of a rebalance: what is held after it."""
     perp_base: Decimal
     max_unhedged_s: float
     """Longest time from the last moment known even to the first known even again; an upper bound."""
@@ -91,11 +91,12 @@ class SagaSteps:
         self._state = SagaState.RETREATING if resumed else SagaState.PREFLIGHT
         self._resting: OrderRecord | None = None
         self._maker_over = resumed
-        self._giving_up = resumed and intent.purpose is Purpose.OPEN
+        self._rebalancing = intent.purpose is Purpose.REBALANCE
+        self._giving_up = self._rebalancing or (resumed and intent.purpose is Purpose.OPEN)
         self._outcome, self._note = Reason.OK, "resumed after an interruption" if resumed else ""
         self._slice = 0
         self._start_price = 0.0
-        self._max_unhedged_s, self._is_apart = 0.0, False
+        self._max_unhedged_s, self._is_apart = 0.0, self._rebalancing
         self._started_s = self._even_s = self._since_s = self._making_since_s = self._clock.monotonic_s()
 
     async def _sellable(self, ahead: Leg, excess: Decimal) -> Decimal:
@@ -105,8 +106,8 @@ class SagaSteps:
         balances = await self._tools.venue.balances(Market.SPOT)
         base = ahead.instrument.base
         free = balances[base].free if base in balances else Decimal(0)
-        net = excess * min(Decimal(1), self._intent.perp_base / self._intent.spot_base)
-        return min(net, free)
+        share = Decimal(1) if self._rebalancing else self._intent.perp_base / self._intent.spot_base
+        return min(excess * min(Decimal(1), share), free)
 
     async def _send(self, leg: Leg, quantity: Decimal, *, boldness: int) -> bool:
         """One taker order: 0 within the cap, 1 within the repair cap, from 2 on at market. False: too small to send."""

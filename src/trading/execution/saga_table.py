@@ -42,8 +42,9 @@ _S = SagaState
 TABLE: Mapping[SagaState, StateRow] = MappingProxyType(
     {
         _S.PREFLIGHT: StateRow(
-            "both legs checked together: filters, coarser lot, balances, margin mode and leverage; thinner leg chosen",
-            frozenset({_S.MAKING, _S.TAKING, _S.REFUSED}),
+            "both legs checked together: filters, coarser lot, balances, margin mode and leverage; thinner leg chosen; "
+            "a rebalance goes to unwinding at once",
+            frozenset({_S.MAKING, _S.TAKING, _S.UNWINDING, _S.REFUSED}),
             "any refusal or error: refused, nothing was sent",
         ),
         _S.MAKING: StateRow(

@@ -3,7 +3,7 @@
 The saga's memory is the journal of intents: progress is summed from the orders written there, so a saga rebuilt from
 disk after a crash knows what it did. A fresh run starts at PREFLIGHT, a resumed one at RETREATING: first every order
 that may still fill is made final, then the legs are made even. An interrupted opening is not continued, an interrupted
-closing is.
+closing is. A rebalance goes straight to UNWINDING: the leg that has more gives the difference back.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class TwoLegs(SagaSteps):
         tools, symbol = self._tools, self._intent.symbol
         spot, perp = self._instruments
         opening = self._intent.purpose is Purpose.OPEN
+        if self._rebalancing:
+            return self._preflight_even()
         if self._may_not_open():
             return self._refuse(self._why_stopped(), "stopped before anything was sent")
         books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
@@ -88,8 +90,7 @@ class TwoLegs(SagaSteps):
         self._pair = pair(self._intent.purpose, spot, perp, bases, first=first)
         for leg in (self._pair.first, self._pair.second):
             price = leg.instrument.price(await self._best(leg, taking=True))
-            if not leg.instrument.is_trading:
-                raise OrderValidationError(f"{leg.market} {symbol}: the venue takes no orders in it now; wait")
+            _check_trading(leg.instrument)
             if not (leg.reduce_only and leg.market is Market.PERP):
                 leg.instrument.check(leg.target_base, price)
             if opening:
@@ -102,6 +103,12 @@ class TwoLegs(SagaSteps):
         self._start_price = await self._best(self._pair.first, taking=False)
         self._even_s = self._making_since_s = self._clock.monotonic_s()
         return SagaState.TAKING if self._hurried() else SagaState.MAKING
+
+    def _preflight_even(self) -> SagaState:
+        """A rebalance has one order to send, against what is there: only that the venue takes orders is checked."""
+        for instrument in self._instruments:
+            _check_trading(instrument)
+        return SagaState.UNWINDING
 
     def _check_books(self, books: Mapping[Market, Book]) -> None:
         """Nothing is opened by a book that is old, crossed, empty or wide; what is held is closed by any.
@@ -222,13 +229,13 @@ class TwoLegs(SagaSteps):
             ahead.instrument,
             ahead.side.opposite,
             back,
-            reduce_only=ahead.market is Market.PERP and self._intent.purpose is Purpose.OPEN,
+            reduce_only=ahead.market is Market.PERP and self._intent.purpose is not Purpose.CLOSE,
         )
         tries = [(reverse, back), (behind, behind.instrument.quantity(excess))]
         if boldness > 1 and boldness % 2 == 0:
             tries.reverse()
         for leg, quantity in tries:
-            if await self._send(leg, quantity, boldness=1 + boldness):
+            if await self._send(leg, quantity, boldness=boldness + (not self._rebalancing)):
                 return True
         return False
 
@@ -306,6 +313,17 @@ class TwoLegs(SagaSteps):
             raise TooLittleCashError(
                 f"{leg.market} wallet: {free} {asset} free, the leg needs {need:.2f}; add {need - free:.2f} {asset}"
             )
+
+
+def _check_trading(instrument: Instrument) -> None:
+    """Refuse where the venue takes no orders.
+
+    Raises:
+        OrderValidationError: the symbol's status says so.
+    """
+    if not instrument.is_trading:
+        name = f"{instrument.market} {instrument.symbol}"
+        raise OrderValidationError(f"{name}: the venue takes no orders in it now; wait")
 
 
 def _reason_of(error: Exception) -> Reason:
