@@ -132,7 +132,6 @@ def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
         "",
         f"Paper so far: {paper_in_words(spec.performance.dry_run)}",
         "Risks: a backtest is no promise; funding can turn; a perpetual can be liquidated; a venue can fail.",
-        "Not acted on yet: rebalance_delta_pct. Both legs are opened equal and closed together.",
         f"Hash of the spec: {spec_sha256(spec)}",
         f"Hash of the evidence: {evidence.evidence_sha256}",
     ]

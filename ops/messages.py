@@ -27,6 +27,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "risk.book_fits": ("risk.book_too_large",),
     "carry.books_agree": ("risk.halted:EQUITY_IDENTITY",),
     "carry.resumed": ("carry.in_doubt",),
+    "carry.rebalanced": ("carry.difference:LATE_ORDER", "carry.difference:ORDER_RESTING"),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
     "carry.closed": (
@@ -148,6 +149,7 @@ def notice(event: Event) -> str:
 WORDS = {
     "carry.opened": "Carry opened on {symbol}: spot {spot_base}, perpetual {perp_base}, fees {fees_quote:.4f} USDT, "
     "apart for at most {max_unhedged_s:.1f} s. {why}",
+    "carry.rebalanced": "Carry on {symbol} made even again: {note}. Orders: {orders}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
     "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",

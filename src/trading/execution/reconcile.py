@@ -86,7 +86,7 @@ async def reconcile(tools: Tools, spot: Instrument, perp: Instrument, held: Held
     Raises:
         TradingEngineError: the venue could not be asked; nothing is concluded from silence.
     """
-    found = [*await _late_orders(tools, perp.symbol)]
+    found: list[Difference] = []
     for instrument in (spot, perp):
         found += await _orders(tools, instrument)
     balances = await tools.venue.balances(Market.SPOT)
@@ -138,7 +138,12 @@ async def _cancel_resting(tools: Tools, record: OrderRecord, state: OrderState) 
     return Difference(DifferenceKind.ORDER_RESTING, record.filled_base, final.filled_base, note)
 
 
-async def _late_orders(tools: Tools, symbol: str) -> list[Difference]:
+async def late_orders(tools: Tools, symbol: str) -> tuple[Difference, ...]:
+    """Orders that were given up as absent and are there after all: adopted, so that their fills are booked as ours.
+
+    Raises:
+        TradingEngineError: the venue could not be asked.
+    """
     found, now_ms = [], tools.clock.now_ms()
     for record in tools.intents.orders():
         order = record.order
@@ -153,4 +158,4 @@ async def _late_orders(tools: Tools, symbol: str) -> list[Difference]:
             known = await tools.broker.cancel(known)
         note = f"{order.client_id} had been given up as absent: {known.status}, {known.filled_base} filled"
         found.append(Difference(DifferenceKind.LATE_ORDER, Decimal(0), known.filled_base, note))
-    return found
+    return tuple(found)

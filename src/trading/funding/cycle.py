@@ -7,10 +7,8 @@ from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
-from trading.execution.flatten import flatten, flatten_all
+from trading.execution.flatten import flatten
 from trading.execution.intent_records import Purpose
-from trading.execution.saga_steps import SagaReport
-from trading.execution.saga_table import SagaState
 from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
 from trading.funding.carry import (
@@ -23,7 +21,7 @@ from trading.funding.carry import (
     present_apr,
 )
 from trading.funding.carry import Held as HeldCarry
-from trading.funding.cycle_books import CycleBooks
+from trading.funding.cycle_trades import CycleTrades
 from trading.funding.exposure import with_history
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
@@ -35,7 +33,7 @@ from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec
 
 
-class Cycle(CycleBooks):
+class Cycle(CycleTrades):
     """One pass; `report` is always fit to be shown."""
 
     async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None) -> None:
@@ -74,30 +72,6 @@ class Cycle(CycleBooks):
             self.end(*self._doubt)
         return None
 
-    async def go_flat(self, why: Decision) -> None:
-        """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle."""
-        with self._stage("flatten"):
-            reports = await flatten_all(self._tools, why=why.reason)
-        status, seconds = CycleStatus.HALTED, max((report.elapsed_s for report in reports), default=None)
-        self.report = replace(self.report, flat_s=seconds)
-        for report in reports:
-            facts = {
-                "position": report.position_id,
-                "flat_s": round(report.elapsed_s, 3),
-                "errors": list(report.errors),
-            }
-            name = "risk.flat" if report.is_flat else "risk.not_flat"
-            self._room.tell(name, {**facts, "reason": why.reason.value}, Severity.ALERT)
-        live = self._room.store.live
-        for report in reports:
-            if report.is_flat and (live is None or report.position_id != live.id):
-                self._tools.intents.close_position(report.position_id, at_ms=self._tools.clock.now_ms())
-        if live is not None and not any(report.position_id == live.id and not report.is_flat for report in reports):
-            pair = await self._pair(live.symbol)
-            await self._note_booking(pair, live)
-            await self._finish(pair, why.reason)
-        self.end(status, why)
-
     async def _resume(self) -> bool:
         for intent in self._tools.intents.unfinished():
             pair = await self._pair(intent.symbol)
@@ -135,27 +109,6 @@ class Cycle(CycleBooks):
         elif live.status is PositionStatus.OPENING:
             self._room.store.save(replace(position, status=PositionStatus.OPEN, note="opening was interrupted"))
             self._room.counters.opened(self._tools.clock.now_ms())
-
-    def _took(self, saga: SagaReport) -> bool:
-        """Take note of a saga; False: it is in doubt and nothing else may happen this cycle."""
-        longest = max(self.report.max_unhedged_s, saga.max_unhedged_s)
-        self.report = replace(self.report, max_unhedged_s=longest)
-        live = self._room.store.live
-        if live is not None:
-            self._room.store.save(replace(live, max_unhedged_s=max(live.max_unhedged_s, saga.max_unhedged_s)))
-        if saga.state is SagaState.IN_DOUBT:
-            verdict = Decision(False, Reason.OUTCOME_UNKNOWN, saga.elapsed_s, 0.0, saga.note)
-            self._room.tell("carry.in_doubt", {"intent": saga.intent_id, "note": saga.note}, Severity.ALERT)
-            self.end(CycleStatus.HALTED, verdict)
-            return False
-        return True
-
-    async def _halt(self, verdict: Decision, *, flat: bool) -> None:
-        self._halt_entries(verdict)
-        if flat and self._tools.intents.positions():
-            await self.go_flat(verdict)
-        else:
-            self.end(CycleStatus.HALTED, verdict)
 
     def _quiet(self) -> CycleStatus:
         return CycleStatus.HALTED if self._room.counters.memory.halts else CycleStatus.NO_TRADE
@@ -205,6 +158,10 @@ class Cycle(CycleBooks):
         if leave is not None:
             await self._close(pair, leave.reason, leave)
             return
+        uneven = moves.rebalance_due(view, pair, position.parameters, price=Decimal(str(market.spot.bid)))
+        if uneven is not None:
+            await self._rebalance(pair, uneven)
+            return
         verdict = decide_exit(market, position.parameters, held, self._room.carry)
         if verdict.allowed:
             await self._close(pair, verdict.reason, verdict)
@@ -232,57 +189,3 @@ class Cycle(CycleBooks):
             self.end(self._quiet(), entry.deciding)
             return
         await self._open(pair, spec, entry, verdict)
-
-    async def _open(self, pair: Pair, spec: StrategySpec, entry: moves.Entry, verdict: Decision) -> None:
-        position = await moves.begin_position(self._room, pair, spec, entry, note=verdict.note)
-        intent = self._tools.intents.begin(
-            position.id,
-            Purpose.OPEN,
-            pair.symbol,
-            (entry.spot_base, entry.perp_base),
-            leverage=position.parameters.leverage,
-            at_ms=self._tools.clock.now_ms(),
-        )
-        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
-        if not self._took(saga):
-            return
-        position = await self._note_booking(pair, self._room.store.live or position)
-        view = self._view(position, price=None)
-        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
-            await self._finish(pair, saga.outcome)
-            severity = Severity.ALERT if saga.outcome is Reason.SECOND_LEG_FAILED else Severity.NOTICE
-            self._room.tell("carry.unwound", {"reason": saga.outcome.value, "note": saga.note}, severity)
-            self.end(CycleStatus.EXECUTED, Decision(False, saga.outcome, 0.0, float(entry.perp_base), saga.note))
-            return
-        self._room.store.save(replace(position, status=PositionStatus.OPEN))
-        self._room.counters.opened(self._tools.clock.now_ms())
-        self._room.tell("carry.opened", moves.opened_facts(position, view, saga, verdict), Severity.NOTICE)
-        await self._refresh(pair)
-        self.end(CycleStatus.EXECUTED, verdict)
-
-    async def _close(self, pair: Pair, reason: Reason, verdict: Decision | None = None) -> None:
-        position = self._room.store.live
-        if position is None:
-            return
-        position = self._room.store.save(replace(position, status=PositionStatus.CLOSING))
-        view = self._view(position, price=None)
-        spot, perp = pair.spot.quantity(max(view.spot_base, Decimal(0))), -view.perp_base
-        decision = verdict or Decision(True, reason, 1.0, 0.0, "closing was interrupted")
-        if spot == 0 or perp <= 0:
-            await self.go_flat(decision)
-            return
-        now_ms, leverage = self._tools.clock.now_ms(), position.parameters.leverage
-        intent = self._tools.intents.begin(
-            position.id, Purpose.CLOSE, pair.symbol, (spot, perp), leverage=leverage, at_ms=now_ms
-        )
-        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
-        if not self._took(saga):
-            return
-        position = await self._note_booking(pair, self._room.store.live or position)
-        view = self._view(position, price=None)
-        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
-            await self._finish(pair, reason)
-        else:
-            facts = {"position": position.id, "reason": saga.outcome.value, "note": saga.note}
-            self._room.tell("carry.close_incomplete", facts, Severity.ALERT)
-        self.end(CycleStatus.EXECUTED, decision)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.orders import IncomeKind
-from trading.execution.reconcile import DifferenceKind, Held, Reconciliation, reconcile
+from trading.execution.reconcile import Difference, DifferenceKind, Held, Reconciliation, late_orders, reconcile
 from trading.funding.books import Identity, Performance, VenueAccount, rebased
 from trading.funding.cycle_base import CycleBase
 from trading.funding.exposure import pending_quote
@@ -31,6 +31,7 @@ class CycleBooks(CycleBase):
         live, tolerance = self._room.store.live, Decimal(str(self._room.carry.identity_tolerance_usdt))
         if live is None:
             return await self._books_flat(pair)
+        self._note_differences(await late_orders(self._tools, pair.symbol))
         booking, account, held = await check_identity(self._tools, pair, live, tolerance_quote=tolerance)
         position = self._room.store.save(booking.position)
         self.report = replace(self.report, fills=booking.fills, funding_booked_quote=booking.funding_quote)
@@ -104,6 +105,7 @@ class CycleBooks(CycleBase):
         return True
 
     async def _books_flat(self, pair: Pair) -> Decision | None:
+        self._note_differences(await late_orders(self._tools, pair.symbol))
         account = await read_account(self._tools, pair)
         cash = account.spot_quote + account.futures_quote
         released = self._room.counters.memory.adopt_quote
@@ -112,7 +114,7 @@ class CycleBooks(CycleBase):
         await self._note_flow(pair, cash)
         self._value(pair, account, held=None)
         truth = await reconcile(self._tools, pair.spot, pair.perp, Held(Decimal(0), Decimal(0)))
-        self._note_differences(truth)
+        self._note_differences(truth.differences)
         orphans = [d for d in truth.halting if d.kind is DifferenceKind.ORDER_ORPHAN]
         return Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, orphans[0].note) if orphans else None
 
@@ -147,12 +149,12 @@ class CycleBooks(CycleBase):
         if truth.halting:
             await self._tools.clock.sleep_s(self._tools.settings.poll_s)
             truth = await reconcile(self._tools, pair.spot, pair.perp, held)
-        self._note_differences(truth)
+        self._note_differences(truth.differences)
         return truth
 
-    def _note_differences(self, truth: Reconciliation) -> None:
-        self.report = replace(self.report, differences=truth.differences)
-        for difference in truth.differences:
+    def _note_differences(self, found: tuple[Difference, ...]) -> None:
+        self.report = replace(self.report, differences=(*self.report.differences, *found))
+        for difference in found:
             if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
                 facts = {"kind": difference.kind.value, "note": difference.note}
                 self._room.tell("carry.difference", facts, Severity.ALERT)

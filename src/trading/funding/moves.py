@@ -1,4 +1,5 @@
-"""What opening and closing need: the size that risk allows, the position before its first order, and what is told."""
+"""What opening, evening and closing need: the size that risk allows, how far the legs may differ, the position before
+its first order, and what is told."""
 
 from __future__ import annotations
 
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import PortfolioUpdateError
 from trading.domain.instrument import coarser_lot
-from trading.execution.legs import gross_up
+from trading.domain.orders import Side
+from trading.execution.legs import Leg, gross_up
 from trading.execution.saga_steps import SagaReport
 from trading.funding.books import Performance
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair, take_baseline
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus
 from trading.funding.settlements import settled_of
+from trading.risk.guardian import UNHEDGED_FRACTION
 from trading.risk.guards import RiskBook, Wanted, allowed_notional
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -95,6 +98,32 @@ def carry_parameters(spec: StrategySpec) -> CarryParameters:
     if not isinstance(spec.parameters, CarryParameters):
         raise PortfolioUpdateError(f"strategy {spec.id}: type={spec.type}: the carry desk trades funding_carry only")
     return spec.parameters
+
+
+def rebalance_due(view: Performance, pair: Pair, parameters: CarryParameters, *, price: Decimal) -> Decision | None:
+    """Trade the legs back to equal, or None: they are within `rebalance_delta_pct`, a lot, or what can be traded.
+
+    The guardian closes what it sees further apart than its own fraction, whatever the strategy allows; so that it never
+    has to, that is the most that is left.
+
+    Args:
+        view: What is ours of the position.
+        pair: Both instruments.
+        parameters: Of the strategy.
+        price: Of the coin, quote.
+    """
+    spot, short = view.spot_base, -view.perp_base
+    excess, larger = spot - short, max(spot, short)
+    share = min(parameters.rebalance_delta_fraction, UNHEDGED_FRACTION)
+    allowed = max(coarser_lot(pair.spot, pair.perp), larger * Decimal(str(share)))
+    if min(spot, short) <= 0 or abs(excess) < allowed:
+        return None
+    ahead = pair.spot if excess > 0 else pair.perp
+    back = Leg(ahead, Side.SELL if excess > 0 else Side.BUY, abs(excess), reduce_only=excess < 0)
+    if not back.can_send(ahead.quantity(abs(excess)), price, reduce_only=back.reduce_only):
+        return None
+    note = f"the {ahead.market} leg is {abs(excess)} {ahead.base} ahead"
+    return Decision(True, Reason.REBALANCE, float(abs(excess)), float(allowed), note)
 
 
 def opened_facts(position: CarryPosition, view: Performance, saga: SagaReport, verdict: Decision) -> dict[str, object]:

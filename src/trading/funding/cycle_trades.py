@@ -1,0 +1,148 @@
+"""What a cycle trades: both legs opened, made even, closed, or everything taken to flat; each through the saga."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.events import Severity
+from trading.execution.flatten import flatten_all
+from trading.execution.intent_records import Purpose
+from trading.execution.saga_steps import SagaReport
+from trading.execution.saga_table import SagaState
+from trading.execution.two_legs import TwoLegs
+from trading.funding import moves
+from trading.funding.cycle_books import CycleBooks
+from trading.funding.ledger import Pair
+from trading.funding.position import PositionStatus
+from trading.journal.audit import CycleStatus
+from trading.strategy.spec import StrategySpec
+
+
+class CycleTrades(CycleBooks):
+    """Stages that send orders; when to is decided in `cycle`."""
+
+    async def _open(self, pair: Pair, spec: StrategySpec, entry: moves.Entry, verdict: Decision) -> None:
+        position = await moves.begin_position(self._room, pair, spec, entry, note=verdict.note)
+        intent = self._tools.intents.begin(
+            position.id,
+            Purpose.OPEN,
+            pair.symbol,
+            (entry.spot_base, entry.perp_base),
+            leverage=position.parameters.leverage,
+            at_ms=self._tools.clock.now_ms(),
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        position = await self._note_booking(pair, self._room.store.live or position)
+        view = self._view(position, price=None)
+        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
+            await self._finish(pair, saga.outcome)
+            severity = Severity.ALERT if saga.outcome is Reason.SECOND_LEG_FAILED else Severity.NOTICE
+            self._room.tell("carry.unwound", {"reason": saga.outcome.value, "note": saga.note}, severity)
+            self.end(CycleStatus.EXECUTED, Decision(False, saga.outcome, 0.0, float(entry.perp_base), saga.note))
+            return
+        self._room.store.save(replace(position, status=PositionStatus.OPEN))
+        self._room.counters.opened(self._tools.clock.now_ms())
+        self._room.tell("carry.opened", moves.opened_facts(position, view, saga, verdict), Severity.NOTICE)
+        await self._refresh(pair)
+        self.end(CycleStatus.EXECUTED, verdict)
+
+    async def _close(self, pair: Pair, reason: Reason, verdict: Decision | None = None) -> None:
+        position = self._room.store.live
+        if position is None:
+            return
+        position = self._room.store.save(replace(position, status=PositionStatus.CLOSING))
+        view = self._view(position, price=None)
+        spot, perp = pair.spot.quantity(max(view.spot_base, Decimal(0))), -view.perp_base
+        decision = verdict or Decision(True, reason, 1.0, 0.0, "closing was interrupted")
+        if spot == 0 or perp <= 0:
+            await self.go_flat(decision)
+            return
+        now_ms, leverage = self._tools.clock.now_ms(), position.parameters.leverage
+        intent = self._tools.intents.begin(
+            position.id, Purpose.CLOSE, pair.symbol, (spot, perp), leverage=leverage, at_ms=now_ms
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        position = await self._note_booking(pair, self._room.store.live or position)
+        view = self._view(position, price=None)
+        if view.perp_base == 0 and view.spot_base < pair.perp.lot:
+            await self._finish(pair, reason)
+        else:
+            facts = {"position": position.id, "reason": saga.outcome.value, "note": saga.note}
+            self._room.tell("carry.close_incomplete", facts, Severity.ALERT)
+        self.end(CycleStatus.EXECUTED, decision)
+
+    async def _rebalance(self, pair: Pair, verdict: Decision) -> None:
+        """The leg that is ahead gives the difference back; the position goes on."""
+        position, view = self._room.store.live, self.report.performance
+        if position is None or view is None:
+            return
+        intent = self._tools.intents.begin(
+            position.id,
+            Purpose.REBALANCE,
+            pair.symbol,
+            (view.spot_base, -view.perp_base),
+            leverage=position.parameters.leverage,
+            at_ms=self._tools.clock.now_ms(),
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        await self._note_booking(pair, self._room.store.live or position)
+        await self._refresh(pair)
+        if saga.state is SagaState.REFUSED:
+            self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
+            return
+        facts = {"position": position.id, "symbol": pair.symbol, "note": verdict.note, "orders": len(saga.orders)}
+        self._room.tell("carry.rebalanced", facts, Severity.NOTICE)
+        self.end(CycleStatus.EXECUTED, verdict)
+
+    async def go_flat(self, why: Decision) -> None:
+        """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle."""
+        with self._stage("flatten"):
+            reports = await flatten_all(self._tools, why=why.reason)
+        status, seconds = CycleStatus.HALTED, max((report.elapsed_s for report in reports), default=None)
+        self.report = replace(self.report, flat_s=seconds)
+        for report in reports:
+            facts = {
+                "position": report.position_id,
+                "flat_s": round(report.elapsed_s, 3),
+                "errors": list(report.errors),
+            }
+            name = "risk.flat" if report.is_flat else "risk.not_flat"
+            self._room.tell(name, {**facts, "reason": why.reason.value}, Severity.ALERT)
+        live = self._room.store.live
+        for report in reports:
+            if report.is_flat and (live is None or report.position_id != live.id):
+                self._tools.intents.close_position(report.position_id, at_ms=self._tools.clock.now_ms())
+        if live is not None and not any(report.position_id == live.id and not report.is_flat for report in reports):
+            pair = await self._pair(live.symbol)
+            await self._note_booking(pair, live)
+            await self._finish(pair, why.reason)
+        self.end(status, why)
+
+    async def _halt(self, verdict: Decision, *, flat: bool) -> None:
+        self._halt_entries(verdict)
+        if flat and self._tools.intents.positions():
+            await self.go_flat(verdict)
+        else:
+            self.end(CycleStatus.HALTED, verdict)
+
+    def _took(self, saga: SagaReport) -> bool:
+        """Take note of a saga; False: it is in doubt and nothing else may happen this cycle."""
+        longest = max(self.report.max_unhedged_s, saga.max_unhedged_s)
+        self.report = replace(self.report, max_unhedged_s=longest)
+        live = self._room.store.live
+        if live is not None:
+            self._room.store.save(replace(live, max_unhedged_s=max(live.max_unhedged_s, saga.max_unhedged_s)))
+        if saga.state is SagaState.IN_DOUBT:
+            verdict = Decision(False, Reason.OUTCOME_UNKNOWN, saga.elapsed_s, 0.0, saga.note)
+            self._room.tell("carry.in_doubt", {"intent": saga.intent_id, "note": saga.note}, Severity.ALERT)
+            self.end(CycleStatus.HALTED, verdict)
+            return False
+        return True
