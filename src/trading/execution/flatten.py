@@ -15,7 +15,7 @@ import structlog
 
 from trading.domain.errors import DataProviderError, ExecutionError
 from trading.domain.instrument import Instrument, Market
-from trading.domain.orders import Order, OrderType, Side
+from trading.domain.orders import Balance, Order, OrderType, Side
 from trading.execution.intent_records import OrderRecord, Purpose
 from trading.execution.legs import Leg
 from trading.execution.saga_steps import Tools
@@ -110,6 +110,7 @@ class _Flattening:
         self._started_s = tools.clock.monotonic_s()
         self._intent_id = ""
         self._left = Left(Decimal(0), Decimal(0))
+        self._foreign: Left | None = None
         self._dust, self._slice, self._errors = Decimal(0), 0, list[str]()
         self._is_flat = False
 
@@ -123,34 +124,66 @@ class _Flattening:
         self._errors.append(str(error))
 
     async def once(self) -> None:
-        """Cancel, look, close what is left, look again."""
+        """Cancel, look, close what is left, look again. What cannot be cancelled or looked up holds nothing up: what is
+        surely ours is closed meanwhile, and flat is only said when every order is known.
+        """
         tools = self._tools
-        await _both(*(tools.venue.cancel_all(market, self._symbol) for market in Market))
-        await self._make_final()
+        cancels = (self._tried(tools.venue.cancel_all(market, self._symbol)) for market in Market)
+        cancelled = await asyncio.gather(*cancels)
+        known = await self._make_final()
         spot = await tools.venue.instrument(Market.SPOT, self._symbol)
         perp = await tools.venue.instrument(Market.PERP, self._symbol)
         self._left = await self._look(spot, perp)
-        await self._close(spot, perp)
-        if self._is_flat:
+        if await self._close(spot, perp):
+            return
+        if known and all(cancelled):
+            self._is_flat, self._dust = True, self._left.spot_base
             self._finish()
+        else:
+            await tools.clock.sleep_s(tools.settings.poll_s)
 
-    async def _make_final(self) -> None:
-        for record in self._tools.intents.orders(position_id=self._position_id):
+    async def _tried(self, call: Coroutine[object, object, object]) -> bool:
+        try:
+            await call
+        except (ExecutionError, DataProviderError) as error:
+            self.note(error)
+            return False
+        return True
+
+    async def _make_final(self) -> bool:
+        """Ask once for every order that may still fill; True: all are known now."""
+        intents, broker = self._tools.intents, self._tools.broker
+        for record in intents.orders(position_id=self._position_id):
             if not record.status.is_final:
-                await self._tools.broker.cancel(record)
+                await self._tried(broker.look(record))
+        return all(record.status.is_final for record in intents.orders(position_id=self._position_id))
 
     async def _look(self, spot: Instrument, perp: Instrument) -> Left:
+        """What is ours and still there. What was there beside it at the first look is foreign, and stays."""
         venue, intents = self._tools.venue, self._tools.intents
         ours_spot = await own_spot_net(self._tools, self._position_id)
-        ours_perp = -intents.held(self._position_id)[1]
+        in_doubt = [r for r in intents.orders(position_id=self._position_id) if not r.status.is_final]
+        sold_in_doubt = sum(
+            (
+                record.order.quantity_base - record.filled_base
+                for record in in_doubt
+                if record.order.market is Market.PERP and record.order.side is Side.SELL
+            ),
+            Decimal(0),
+        )
+        ours_perp = sold_in_doubt - intents.held(self._position_id)[1]
         balances = await venue.balances(Market.SPOT)
-        free = balances[spot.base].free if spot.base in balances else Decimal(0)
+        wallet = balances.get(spot.base, Balance(Decimal(0), Decimal(0)))
         open_short = -(await venue.position(self._symbol)).quantity_base
-        sell = max(Decimal(0), min(ours_spot, free))
-        buy = max(Decimal(0), min(ours_perp, open_short))
+        if self._foreign is None:
+            over = max(Decimal(0), wallet.total - ours_spot), max(Decimal(0), open_short - ours_perp)
+            self._foreign = Left(*over)
+        sell = max(Decimal(0), min(ours_spot, wallet.total - self._foreign.spot_base, wallet.free))
+        buy = max(Decimal(0), min(ours_perp, open_short - self._foreign.perp_base))
         return Left(spot.quantity(sell), perp.quantity(buy))
 
-    async def _close(self, spot: Instrument, perp: Instrument) -> None:
+    async def _close(self, spot: Instrument, perp: Instrument) -> bool:
+        """Close both legs at once; False: nothing that could be sent is left."""
         quote = await self._tools.venue.quote(Market.SPOT, self._symbol)
         price = spot.price(quote.bid, round_up=False)
         sell, buy = self._left.spot_base, self._left.perp_base
@@ -159,13 +192,35 @@ class _Flattening:
             (Leg(perp, Side.BUY, buy, reduce_only=True), buy),
         ]
         due = [(leg, amount) for leg, amount in legs if leg.can_send(amount, price, reduce_only=leg.reduce_only)]
+        due = [(leg, amount) for leg, amount in due if self._may_send(leg, amount)]
         if not due:
-            self._is_flat, self._dust = True, sell
-            return
+            return False
         if not self._intent_id:
             self._intent_id = self._begin(sell, buy)
         self._slice += 1
         await _both(*(self._market_order(leg, amount) for leg, amount in due))
+        return True
+
+    def _may_send(self, leg: Leg, amount: Decimal) -> bool:
+        """An order in doubt may still arrive. Where it would find nothing left to take, the next one need not wait for
+        it; where it could take what is foreign, it must be known first.
+        """
+        if not self._could_take_foreign(leg, amount):
+            return True
+        orders = self._tools.intents.orders(position_id=self._position_id)
+        return not any(
+            not record.status.is_final and record.order.market is leg.market and record.order.side is leg.side
+            for record in orders
+        )
+
+    def _could_take_foreign(self, leg: Leg, amount: Decimal) -> bool:
+        """Of spot a sale is filled or refused by what the wallet has for all of it; a contract is reduced by what there
+        is.
+        """
+        foreign = self._foreign or Left(Decimal(0), Decimal(0))
+        if leg.market is Market.SPOT:
+            return foreign.spot_base >= amount
+        return foreign.perp_base >= leg.instrument.lot
 
     def _begin(self, sell: Decimal, buy: Decimal) -> str:
         intents, now_ms = self._tools.intents, self._tools.clock.now_ms()
@@ -176,9 +231,9 @@ class _Flattening:
     async def _market_order(self, leg: Leg, amount: Decimal) -> None:
         amount = min(amount, leg.instrument.max_quantity)
         draft = Order("", leg.market, self._symbol, leg.side, OrderType.MARKET, amount, None, leg.reduce_only)
-        record = await self._tools.broker.place(self._intent_id, draft, slice_number=self._slice)
-        if not record.status.is_final:
-            record = await self._tools.broker.cancel(record)
+        record = await self._tools.broker.place(
+            self._intent_id, draft, slice_number=self._slice, waits=self._could_take_foreign(leg, amount)
+        )
         if record.filled_base == 0:
             self._errors.append(f"{leg.market} {leg.side} {amount}: {record.status} {record.note}")
             await self._tools.clock.sleep_s(self._tools.settings.poll_s)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.execution.saga_table import SagaState
 
 PREFIX = "lab-"
 """Every client id of the lab begins so; an order without it is foreign."""
@@ -71,6 +72,8 @@ class Intent:
     """The saga's last state."""
     outcome: str = ""
     """How it ended; empty while it has not."""
+    doubt_since_ms: int = 0
+    """When it was first left in doubt, lab time; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,13 @@ def parse_order(entry: Mapping[str, object]) -> OrderRecord:
         reduce_only=entry["reduce_only"] is True,
     )
     return OrderRecord(str(entry["intent"]), order, int(str(entry["at_ms"])))
+
+
+def with_state(intent: Intent, entry: Mapping[str, object]) -> Intent:
+    state, since_ms = str(entry["state"]), intent.doubt_since_ms
+    if state == SagaState.IN_DOUBT and not since_ms:
+        since_ms = int(str(entry["at_ms"]))
+    return replace(intent, state=state, doubt_since_ms=since_ms)
 
 
 def with_status(record: OrderRecord, entry: Mapping[str, object]) -> OrderRecord:

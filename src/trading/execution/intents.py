@@ -39,6 +39,7 @@ from trading.execution.intent_records import (
     Purpose,
     parse_intent,
     parse_order,
+    with_state,
     with_status,
 )
 from trading.storage.files import append_line, write_atomic
@@ -274,9 +275,8 @@ class Intents:
                 client_id = str(entry["client_id"])
                 self._orders[client_id] = with_status(self._orders[client_id], entry)
             case "state":
-                self._intents[str(entry["intent"])] = replace(
-                    self._intents[str(entry["intent"])], state=str(entry["state"])
-                )
+                intent = self._intents[str(entry["intent"])]
+                self._intents[intent.id] = with_state(intent, entry)
             case "done":
                 self._intents[str(entry["intent"])] = replace(
                     self._intents[str(entry["intent"])], outcome=str(entry["outcome"])

@@ -38,7 +38,7 @@ class LiveBroker:
         self._born_ms = clock.now_ms()
         self._stay_away_until_s = 0.0
 
-    async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0) -> OrderRecord:
+    async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0, waits: bool = True) -> OrderRecord:
         """See `Broker.place`."""
         left_s = self._stay_away_until_s - self._clock.monotonic_s()
         if left_s > 0:
@@ -55,7 +55,8 @@ class LiveBroker:
         except (ExecutionError, DataProviderError) as error:
             # Whatever is not a definite no leaves doubt, a refused connection included: a proxy may have passed it on.
             log.warning("order.in_doubt", client_id=client_id, error=str(error))
-            return await self.settle(self._mark(client_id, IntentStatus.UNKNOWN, str(error)))
+            unknown = self._mark(client_id, IntentStatus.UNKNOWN, str(error))
+            return await self.settle(unknown) if waits else unknown
         return self._intents.learned(client_id, state, at_ms=self._clock.now_ms())
 
     async def refresh(self, record: OrderRecord) -> OrderRecord:
@@ -65,6 +66,15 @@ class LiveBroker:
         if state is None:
             return await self.settle(record)
         return self._intents.learned(order.client_id, state, at_ms=self._clock.now_ms())
+
+    async def look(self, record: OrderRecord) -> OrderRecord:
+        """See `Broker.look`."""
+        state = await self._ask(record.order, cancel=True)
+        if state is not None:
+            return self._intents.learned(record.order.client_id, state, at_ms=self._clock.now_ms())
+        if self._may_arrive_for_s(record) > 0:
+            return record
+        return self._mark(record.order.client_id, IntentStatus.ABSENT, "the venue never had it")
 
     async def cancel(self, record: OrderRecord) -> OrderRecord:
         """See `Broker.cancel`."""

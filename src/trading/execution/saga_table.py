@@ -75,7 +75,9 @@ TABLE: Mapping[SagaState, StateRow] = MappingProxyType(
         _S.BALANCED: StateRow("ended: both legs equal within one coarser lot, possibly at zero", frozenset(), "-"),
         _S.REFUSED: StateRow("ended: nothing was sent", frozenset(), "-"),
         _S.IN_DOUBT: StateRow(
-            "halted with an alert; the next cycle resumes at retreating", frozenset({_S.RETREATING}), "the next cycle"
+            "halted with an alert; the next cycle resumes at retreating",
+            frozenset({_S.RETREATING}),
+            "the next cycle; after `doubt_budget_s` everything is closed and a human must release",
         ),
     }
 )

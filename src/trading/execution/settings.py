@@ -38,6 +38,8 @@ class ExecutionSettings(BaseModel):
     absent_after_s: Seconds = 7.0
     """An order the venue does not know is given up after this long since it left: longer than the time for which the
     venue accepts a signed request (5 s, and 1 s that two clocks may differ)."""
+    doubt_budget_s: Seconds = 90.0
+    """How long after a saga was first left in doubt everything is closed and trading halts: two more cycles."""
     flat_budget_s: Seconds = 120.0
     """How long the way to flat is tried before a human is called."""
     cash_buffer_pct: Annotated[float, Field(ge=0, le=50)] = 2.0

@@ -8,7 +8,7 @@ from decimal import Decimal
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.execution.flatten import flatten
-from trading.execution.intent_records import Purpose
+from trading.execution.intent_records import Intent, Purpose
 from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
 from trading.funding.carry import (
@@ -74,6 +74,8 @@ class Cycle(CycleTrades):
 
     async def _resume(self) -> bool:
         for intent in self._tools.intents.unfinished():
+            if intent.doubt_since_ms and not await self._may_doubt_on(intent):
+                return False
             pair = await self._pair(intent.symbol)
             if intent.purpose is Purpose.FLATTEN:
                 await flatten(self._tools, intent.position_id, why=Reason.STOPPED_BY_HUMAN)
@@ -90,6 +92,16 @@ class Cycle(CycleTrades):
         if live is not None and (live.status is not PositionStatus.OPEN or self._tools.intents.held(live.id)[1] == 0):
             await self._settle_status(live)
         return True
+
+    async def _may_doubt_on(self, intent: Intent) -> bool:
+        """Doubt has a limit: past it nothing is opened before a human has looked, and what is ours is closed."""
+        doubted_s = (self._tools.clock.now_ms() - intent.doubt_since_ms) / 1000
+        limit_s = self._tools.settings.doubt_budget_s
+        if doubted_s <= limit_s:
+            return True
+        note = f"intent {intent.id} ({intent.purpose}) has been in doubt for {doubted_s:.0f} s: everything is closed"
+        await self._halt(Decision(False, Reason.OUTCOME_UNKNOWN, doubted_s, limit_s, note), flat=True)
+        return False
 
     async def _adopt_lost(self, position_id: str) -> None:
         """The journal knows a position the file does not: nothing can manage it, so it is closed and a human told."""

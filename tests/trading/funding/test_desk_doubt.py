@@ -301,3 +301,28 @@ async def test_what_must_be_left_waits_for_data_fit_to_trade_on(rig: DeskRig, ve
     await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
     await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
     assert venue.quantity == 0
+
+
+async def test_a_saga_that_stays_in_doubt_ends_flat_and_halted(rig: DeskRig, venue: FakeVenue) -> None:
+    venue.maker_fills = ("0.4",)
+    venue.fault_on = {"find": ["down"] * 2000, "cancel": ["down"] * 2000}
+    began_ms = venue.clock.now_ms()
+    report = await rig.cycle()
+    assert report.reason is Reason.OUTCOME_UNKNOWN
+    assert rig.names().count("carry.in_doubt") == 1
+    while Reason.OUTCOME_UNKNOWN not in halts(rig):
+        await venue.clock.sleep_s(60)
+        rig = rig.reborn()
+        await rig.cycle()
+    # A minute to find the first doubt, 90 s of it, and the cycle that was under way.
+    assert venue.clock.now_ms() - began_ms < (60 + 90 + 2 * 60 + 120 + 60) * 1000
+    assert venue.quantity == 0
+    assert venue.spot_base < D("0.0001")
+    venue.fault_on.clear()
+    assert (await rig.cycle()).status is CycleStatus.HALTED
+    assert rig.desk.store.live is None
+    sent = len(venue.sent)
+    await rig.cycle()
+    assert len(venue.sent) == sent
+    rig.desk.release_halts()
+    assert (await rig.cycle()).reason is Reason.OK
