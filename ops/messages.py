@@ -30,7 +30,9 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "carry.rebalanced": ("carry.difference:LATE_ORDER", "carry.difference:ORDER_RESTING"),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
+    "carry.margin_added": ("carry.margin_low",),
     "carry.closed": (
+        "carry.margin_low",
         "risk.book_too_large",
         "carry.close_incomplete",
         "carry.in_doubt",
@@ -150,6 +152,9 @@ WORDS = {
     "carry.opened": "Carry opened on {symbol}: spot {spot_base}, perpetual {perp_base}, fees {fees_quote:.4f} USDT, "
     "apart for at most {max_unhedged_s:.1f} s. {why}",
     "carry.rebalanced": "Carry on {symbol} made even again: {note}. Orders: {orders}",
+    "carry.margin_added": "{quote:.2f} USDT put behind the short on {symbol}: its liquidation was {distance:.1%} away",
+    "carry.margin_low": "The short on {symbol} is {distance:.1%} from its liquidation and lacks margin: {note}",
+    "carry.reduced": "{base} of both legs on {symbol} closed, so that what it freed carries the rest. {note}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
     "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",

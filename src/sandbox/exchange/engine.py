@@ -18,7 +18,7 @@ from sandbox.exchange.book import Level
 from sandbox.exchange.booking import Booking, bankrupt_or
 from sandbox.exchange.errors import refusal
 from sandbox.exchange.instruments import Market
-from sandbox.exchange.ledger import SATOSHI, Ledger, Position
+from sandbox.exchange.ledger import SATOSHI, Ledger, MarginChange, Position
 from sandbox.exchange.listing import Fees, Listing, money
 from sandbox.exchange.orders import ZERO, Fill, Order, check_filters
 from sandbox.exchange.placing import check_margin, check_spot_balance, halved, walk
@@ -167,6 +167,21 @@ class Engine:
         self._tell(Happening("TRANSFER", Market.PERP, int(self.at_ms)))
         self._tell(Happening("TRANSFER", Market.SPOT, int(self.at_ms)))
         return number
+
+    def add_margin(self, symbol: str, amount: Decimal) -> None:
+        """Put free USDT of the futures wallet into an isolated position.
+
+        Raises:
+            BinanceError: -4054 there is no such position, -4051 not that much is free.
+        """
+        position = self.ledger.position(symbol)
+        if not position.quantity or not position.isolated:
+            raise refusal(-4054, "Cannot add position margin: position is 0.")
+        if amount <= 0 or amount > self.ledger.available_usdt(self.open_orders(), self.marks(self.at_ms)):
+            raise refusal(-4051, "Isolated balance insufficient.")
+        position.margin += amount
+        position.updated_ms = int(self.at_ms)
+        self.ledger.margin_changes.append(MarginChange(symbol, amount, int(self.at_ms)))
 
     def _next_stop(self) -> float:
         """The next funding time or countdown after the present moment."""

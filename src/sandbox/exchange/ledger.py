@@ -30,6 +30,16 @@ class Income:
     trade_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MarginChange:
+    """Margin put into an isolated position by hand or by API."""
+
+    symbol: str
+    amount: Decimal
+    """USDT."""
+    ms: int
+
+
 @dataclass(slots=True)
 class Position:
     """A perpetual position in one-way mode."""
@@ -113,6 +123,7 @@ class Ledger:
     positions: dict[str, Position] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     income: list[Income] = field(default_factory=list)
+    margin_changes: list[MarginChange] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spot["USDT"] = self.start_spot_usdt

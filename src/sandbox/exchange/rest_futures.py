@@ -38,6 +38,8 @@ def routes() -> list[Route]:
         Route("GET", "/fapi/v1/income", _income, signed=True),
         Route("POST", "/fapi/v1/leverage", _leverage, signed=True),
         Route("POST", "/fapi/v1/marginType", _margin_type, signed=True),
+        Route("POST", "/fapi/v1/positionMargin", _add_margin, signed=True),
+        Route("GET", "/fapi/v1/positionMargin/history", _margin_history, signed=True),
         Route("GET", "/fapi/v1/positionSide/dual", lambda _e, _c: {"dualSidePosition": False}, signed=True),
         Route("POST", "/fapi/v1/positionSide/dual", _dual, signed=True),
         Route("GET", "/fapi/v1/leverageBracket", _brackets, signed=True),
@@ -269,6 +271,25 @@ def _margin_type(exchange: Exchange, call: Call) -> object:
         raise refusal(-4047)
     position.isolated = kind == "ISOLATED"
     return {"code": 200, "msg": "success"}
+
+
+def _add_margin(exchange: Exchange, call: Call) -> object:
+    symbol, amount = call.need("symbol"), call.amount("amount")
+    exchange.listing(PERP, symbol)
+    if call.need("type") != "1":
+        raise refusal(-4048, "Only margin that is added is understood here.")
+    exchange.engine.add_margin(symbol, amount)
+    return {"amount": float(amount), "code": 200, "msg": "Successfully modify position margin.", "type": 1}
+
+
+def _margin_history(exchange: Exchange, call: Call) -> object:
+    symbol = call.need("symbol")
+    changes = [c for c in exchange.engine.ledger.margin_changes if c.symbol == symbol and call.since(c.ms)]
+    return [
+        {"symbol": symbol, "type": 1, "deltaType": "USER_ADJUST", "amount": number(change.amount), "asset": "USDT",
+         "time": change.ms, "positionSide": "BOTH", "clientTranId": ""}
+        for change in changes
+    ]  # fmt: skip
 
 
 def _dual(_: Exchange, call: Call) -> object:

@@ -27,6 +27,7 @@ def routes() -> list[Route]:
         Route("GET", "/api/v3/myTrades", lambda e, c: [spot_trade(f) for f in executions(SPOT, e, c)], signed=True),
         Route("GET", "/sapi/v1/asset/tradeFee", _trade_fee, signed=True),
         Route("POST", "/sapi/v1/asset/transfer", _transfer, signed=True),
+        Route("GET", "/sapi/v1/asset/transfer", _transfers, signed=True),
         Route("GET", "/sapi/v1/account/apiRestrictions", _restrictions, signed=True),
         Route("GET", "/sapi/v1/capital/config/getall", _coins, signed=True),
         Route("GET", "/sapi/v1/margin/allPairs", lambda _e, _c: [], keyed=True),
@@ -111,6 +112,19 @@ def _transfer(exchange: Exchange, call: Call) -> object:
         raise refusal(-5002, f"This asset {asset} cannot be transferred.")
     amount = call.amount("amount")
     return {"tranId": exchange.engine.transfer(amount, to_futures=direction == "MAIN_UMFUTURE")}
+
+
+def _transfers(exchange: Exchange, call: Call) -> object:
+    direction = call.need("type")
+    sign = 1 if direction == "MAIN_UMFUTURE" else -1
+    lines = exchange.engine.ledger.income
+    moved = [i for i in lines if i.kind == "TRANSFER" and i.amount * sign > 0 and call.since(i.ms)]
+    rows = [
+        {"asset": "USDT", "amount": number(abs(line.amount)), "type": direction, "status": "CONFIRMED",
+         "tranId": line.tran_id, "timestamp": line.ms}
+        for line in reversed(moved)
+    ]  # fmt: skip
+    return {"total": len(rows), "rows": rows[: min(call.whole("size") or 10, 100)]}
 
 
 def _restrictions(exchange: Exchange, call: Call) -> object:

@@ -163,6 +163,28 @@ class FeeTier:
     taker_rate: float
 
 
+class Purse(StrEnum):
+    """Where collateral can be moved to."""
+
+    SPOT = "spot"
+    """The spot wallet, from the futures wallet."""
+    FUTURES = "futures"
+    """The futures wallet, from the spot wallet."""
+    POSITION = "position"
+    """The isolated margin of a position, from the futures wallet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralMove:
+    """A move of collateral that the venue has done."""
+
+    to: Purse
+    asset: str
+    amount: Decimal
+    at_ms: int
+    venue_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
     """What an API key may do, as the venue says."""

@@ -15,6 +15,7 @@ from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
     Balance,
+    CollateralMove,
     FeeTier,
     Fill,
     Income,
@@ -22,6 +23,7 @@ from trading.domain.orders import (
     Order,
     OrderState,
     PerpPosition,
+    Purse,
 )
 
 ExchangeName = Literal["binance", "kraken"]
@@ -98,8 +100,13 @@ class Venue(MarketData, Protocol):
     async def income(self, symbol: str, *, start_ms: int) -> list[Income]:
         """Income records of the futures wallet from `start_ms` on, oldest first."""
 
-    async def transfer(self, asset: str, amount: Decimal, *, to: Market) -> None:
-        """Move collateral between the spot and the futures wallet."""
+    async def move_collateral(self, asset: str, amount: Decimal, *, to: Purse, symbol: str) -> str:
+        """Move collateral once, between the wallets or into the position's isolated margin; the venue's id of it.
+        Never retried inside. `OutcomeUnknownError` when the answer was lost.
+        """
+
+    async def collateral_moves(self, to: Purse, symbol: str, *, start_ms: int) -> list[CollateralMove]:
+        """What was moved there from `start_ms` on, by anyone."""
 
     async def arm_countdown(self, symbol: str, *, countdown_s: int) -> None:
         """Have the venue cancel all futures orders of a symbol unless renewed in time; 0 disarms."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from pydantic import SecretStr
 
@@ -36,7 +35,7 @@ from trading.domain.orders import (
 from trading.exchange import parse_account
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
-from trading.exchange.binance_market import BinanceMarket
+from trading.exchange.binance_collateral import BinanceCollateral
 from trading.exchange.rate_plan import RatePlan
 from trading.exchange.sockets import Record
 from trading.exchange.user_stream import UserStream
@@ -47,10 +46,9 @@ BY_FILTER = frozenset({-1013, -1111, -4003, -4005, -4013, -4014, -4016, -4023, -
 """An order was refused by a filter or the symbol's status: what we know of them is old."""
 _PAGE = 1000
 _FUTURES_WINDOW_MS = 7 * 86_400_000
-_DEMO = "Binance's demo venue has no wallet endpoints"
 
 
-class Binance(BinanceMarket):
+class Binance(BinanceCollateral):
     """An account at Binance; implements `trading.domain.venue.Venue`.
 
     Args:
@@ -227,19 +225,6 @@ class Binance(BinanceMarket):
         unique = {(line.kind, line.venue_id, line.at_ms): line for line in map(parse_account.income, rows)}
         return sorted(unique.values(), key=lambda line: line.at_ms)
 
-    async def transfer(self, asset: str, amount: Decimal, *, to: Market) -> None:
-        """Move collateral between the spot and the futures wallet.
-
-        Raises:
-            OutcomeUnknownError: no clear answer; compare balances before trying again.
-        """
-        where = f"transfer {amount} {asset} to {to}"
-        if self._access.testnet:
-            raise OrderRejectedError(f"{where}: {_DEMO}; move it on the demo web page")
-        kind = "MAIN_UMFUTURE" if to is Market.PERP else "UMFUTURE_MAIN"
-        params = {"type": kind, "asset": asset, "amount": f"{amount:f}"}
-        await self._write(Market.SPOT, "sapiPostAssetTransfer", params, where)
-
     async def arm_countdown(self, symbol: str, *, countdown_s: int) -> None:
         """Have the venue cancel all futures orders of a symbol unless renewed in time; 0 disarms."""
         where = f"perp {symbol} countdown"
@@ -281,18 +266,6 @@ class Binance(BinanceMarket):
                 start_ms += _FUTURES_WINDOW_MS
             else:
                 return found
-
-    async def _read(self, market: Market, endpoint: str, params: Mapping[str, object], where: str) -> object:
-        self._need_key(where)
-        return await (await self._line(market)).ask(endpoint, params, where=where)
-
-    async def _write(self, market: Market, endpoint: str, params: Mapping[str, object], where: str) -> object:
-        self._need_key(where)
-        return await (await self._line(market)).ask(endpoint, params, writes=True, where=where)
-
-    def _need_key(self, where: str) -> None:
-        if self._access.api_key is None:
-            raise SettingsError(f"{where}: no API key; set BINANCE_API_KEY and BINANCE_API_SECRET in .env")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ WALLET: Mapping[str, Cost] = {
     "GET account/apiRestrictions": Cost(1),
     "GET asset/tradeFee": Cost(1),
     "POST asset/transfer": Cost(1, _URGENT),
+    "GET asset/transfer": Cost(1, _URGENT),
 }
 """`/sapi`: it has limits of its own, far above what the lab asks; 1 is taken of spot's budget all the same."""
 
@@ -123,6 +124,8 @@ FUTURES: Mapping[str, Cost] = {
     "POST positionSide/dual": Cost(1),
     "POST marginType": Cost(1),
     "POST leverage": Cost(1),
+    "POST positionMargin": Cost(1, _URGENT),
+    "GET positionMargin/history": Cost(1, _URGENT),
     "POST countdownCancelAll": Cost(10, _URGENT),
     "POST listenKey": Cost(1),
     "PUT listenKey": Cost(1),

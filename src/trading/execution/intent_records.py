@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading.domain.instrument import Market
-from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.domain.orders import Order, OrderStatus, OrderType, Purse, Side
 from trading.execution.saga_table import SagaState
 
 PREFIX = "lab-"
@@ -23,6 +23,8 @@ class Purpose(StrEnum):
     FLATTEN = "flatten"
     REBALANCE = "rebalance"
     """Legs that came apart while held are made even; the bases are what each leg holds before it."""
+    TOP_UP = "top_up"
+    """Collateral is moved behind the contract; no leg is traded."""
 
 
 class IntentStatus(StrEnum):
@@ -96,6 +98,22 @@ class OrderRecord:
         return self.filled_base * self.order.side.sign
 
 
+@dataclass(frozen=True, slots=True)
+class MoveRecord:
+    """A move of collateral and all that is known of it; `filled` is done."""
+
+    id: str
+    intent_id: str
+    asset: str
+    amount: Decimal
+    to: Purse
+    at_ms: int
+    """When it was written ahead, lab time."""
+    status: IntentStatus = IntentStatus.MEANT
+    venue_id: str = ""
+    note: str = ""
+
+
 def parse_intent(entry: Mapping[str, object]) -> Intent:
     return Intent(
         id=str(entry["id"]),
@@ -140,3 +158,19 @@ def with_status(record: OrderRecord, entry: Mapping[str, object]) -> OrderRecord
         venue_id=str(entry["venue_id"]),
         note=str(entry["note"]),
     )
+
+
+def parse_move(entry: Mapping[str, object]) -> MoveRecord:
+    return MoveRecord(
+        str(entry["id"]),
+        str(entry["intent"]),
+        str(entry["asset"]),
+        Decimal(str(entry["amount"])),
+        Purse(str(entry["to"])),
+        int(str(entry["at_ms"])),
+    )
+
+
+def move_with_status(record: MoveRecord, entry: Mapping[str, object]) -> MoveRecord:
+    status = IntentStatus(str(entry["status"]))
+    return replace(record, status=status, venue_id=str(entry["venue_id"]), note=str(entry["note"]))

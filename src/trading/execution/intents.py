@@ -8,6 +8,8 @@
     state    the saga moved on
     done     the saga ended, and how
     closed   a position is over; its id can never be opened again
+    move     collateral is about to be moved between the wallets or into the position
+    moved    what became of that, as the venue said
 
 An order's life: meant -> open | filled | cancelled | rejected | expired | unknown | absent. `meant` and `unknown` must
 be looked up at the venue by their client id; they are never sent again. `absent`: the venue says it never had it, asked
@@ -29,20 +31,23 @@ from pathlib import Path
 
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
-from trading.domain.orders import Order, OrderState
+from trading.domain.orders import Order, OrderState, Purse
 from trading.execution.intent_records import (
     OF_VENUE,
     PREFIX,
     Intent,
     IntentStatus,
+    MoveRecord,
     OrderRecord,
     Purpose,
+    move_with_status,
     parse_intent,
+    parse_move,
     parse_order,
     with_state,
     with_status,
 )
-from trading.storage.files import append_line, write_atomic
+from trading.execution.journal_file import JournalFile
 
 
 class Intents:
@@ -60,14 +65,17 @@ class Intents:
 
     def __init__(self, path: Path, *, mends: bool = True) -> None:
         self._path = path
-        self._mends = mends
+        self._file = JournalFile(path, mends=mends)
         self._intents: dict[str, Intent] = {}
         self._orders: dict[str, OrderRecord] = {}
+        self._moves: dict[str, MoveRecord] = {}
         self._closed: set[str] = set()
-        self.notes: tuple[str, ...] = ()
-        self._lines_read = 0
-        self._bytes_read = 0
         self.catch_up()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was set aside when the file was read."""
+        return self._file.notes
 
     def catch_up(self, *, alone: bool = False) -> None:
         """Read what another process (the stop script) has appended since; cheap when nothing was.
@@ -78,14 +86,12 @@ class Intents:
         Raises:
             StateFileError: the file cannot be read, was shortened, or holds a line that is not ours.
         """
-        self._mends = self._mends or alone
-        for line in self._new_lines():
-            self._lines_read += 1
+        for number, line in self._file.new_lines(alone=alone):
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError, ArithmeticError) as error:
                 raise StateFileError(
-                    f"{self._path}: line {self._lines_read} is not of the journal ({type(error).__name__}: {error}); "
+                    f"{self._path}: line {number} is not of the journal ({type(error).__name__}: {error}); "
                     "restore the file from a backup before trading"
                 ) from error
 
@@ -154,7 +160,24 @@ class Intents:
         )
         return self._orders[order.client_id]
 
+    def move_ahead(self, intent_id: str, asset: str, amount: Decimal, *, to: Purse, at_ms: int) -> MoveRecord:
+        """Write a move of collateral; when this returns, a crash cannot lose it.
+
+        Raises:
+            StateFileError: it could not be written: it must not be sent.
+        """
+        number = 1 + sum(1 for record in self._moves.values() if record.intent_id == intent_id)
+        move_id = f"{PREFIX}{intent_id}-m{number}"
+        entry = {"kind": "move", "id": move_id, "intent": intent_id, "asset": asset, "amount": str(amount)}
+        self._write({**entry, "to": to.value, "at_ms": at_ms})
+        return self._moves[move_id]
+
     # What became of it
+
+    def move_ended(self, move_id: str, status: IntentStatus, *, at_ms: int, venue_id: str = "", note: str = "") -> None:
+        """What became of a move: `filled` is done."""
+        entry = {"kind": "moved", "id": move_id, "status": status.value, "venue_id": venue_id, "note": note}
+        self._write({**entry, "at_ms": at_ms})
 
     def learned(self, client_id: str, state: OrderState, *, at_ms: int) -> OrderRecord:
         """The venue said what became of an order. What has filled never shrinks."""
@@ -199,6 +222,14 @@ class Intents:
     def unresolved(self) -> tuple[OrderRecord, ...]:
         """Orders that may rest or fill at the venue: to be looked up, never sent again."""
         return tuple(record for record in self._orders.values() if not record.status.is_final)
+
+    def move_of(self, move_id: str) -> MoveRecord:
+        """A move of collateral as it stands now."""
+        return self._moves[move_id]
+
+    def moves(self) -> tuple[MoveRecord, ...]:
+        """Every move of collateral, in the order of writing."""
+        return tuple(self._moves.values())
 
     def unfinished(self) -> tuple[Intent, ...]:
         """Sagas that began and did not end; with its position each is over, however it was cut short."""
@@ -257,10 +288,7 @@ class Intents:
         return self._orders[client_id]
 
     def _write(self, entry: dict[str, object]) -> None:
-        line = json.dumps(entry, separators=(",", ":")).encode()
-        append_line(self._path, line)
-        self._bytes_read += len(line) + 1
-        self._lines_read += 1
+        self._file.append(json.dumps(entry, separators=(",", ":")).encode())
         self._take(entry)
 
     def _take(self, entry: Mapping[str, object]) -> None:
@@ -281,34 +309,13 @@ class Intents:
                 self._intents[str(entry["intent"])] = replace(
                     self._intents[str(entry["intent"])], outcome=str(entry["outcome"])
                 )
+            case "move":
+                move = parse_move(entry)
+                self._moves[move.id] = move
+            case "moved":
+                move_id = str(entry["id"])
+                self._moves[move_id] = move_with_status(self._moves[move_id], entry)
             case "closed":
                 self._closed.add(str(entry["position_id"]))
             case kind:
                 raise ValueError(f"kind={kind!r}")
-
-    def _new_lines(self) -> list[bytes]:
-        try:
-            with self._path.open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(self._bytes_read)
-                raw = file.read()
-        except FileNotFoundError:
-            raw, size = b"", 0
-        except OSError as error:
-            raise StateFileError(f"{self._path}: cannot be read: {error.strerror}; check its permissions") from error
-        if size < self._bytes_read:
-            raise StateFileError(f"{self._path}: shorter than it was; stop, and restore it from a backup")
-        whole, _, torn = raw.rpartition(b"\n")
-        if torn and self._mends:
-            self._set_torn_aside(torn, keep_bytes=size - len(torn))
-        self._bytes_read = size - len(torn)
-        return whole.split(b"\n") if whole else []
-
-    def _set_torn_aside(self, torn: bytes, *, keep_bytes: int) -> None:
-        number = 1
-        while (target := self._path.with_name(f"{self._path.name}.torn-{number}")).exists():
-            number += 1
-        write_atomic(target, torn)
-        with self._path.open("r+b") as file:
-            file.truncate(keep_bytes)
-        self.notes = (f"a line torn by a crash was set aside as {target.name}; its order had not left",)

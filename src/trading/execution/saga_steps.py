@@ -12,13 +12,11 @@ import structlog
 
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
-from trading.domain.errors import (
-    OrderValidationError,
-)
 from trading.domain.instrument import Instrument, Market
-from trading.domain.orders import Order, OrderType, Side
+from trading.domain.orders import Order, OrderType, Purse, Side
 from trading.domain.venue import Venue
 from trading.execution.broker import Broker
+from trading.execution.collateral import Collateral
 from trading.execution.intent_records import Intent, OrderRecord, Purpose
 from trading.execution.intents import Intents
 from trading.execution.legs import Leg, pair
@@ -57,16 +55,13 @@ class SagaReport:
         return self.state is not SagaState.IN_DOUBT
 
 
-class TooLittleCashError(OrderValidationError):
-    """A wallet cannot pay for its leg."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What every saga of a desk works with."""
 
     venue: Venue
     broker: Broker
+    collateral: Collateral
     intents: Intents
     clock: Clock
     settings: ExecutionSettings
@@ -96,6 +91,7 @@ class SagaSteps:
         self._outcome, self._note = Reason.OK, "resumed after an interruption" if resumed else ""
         self._slice = 0
         self._start_price = 0.0
+        self._payment: tuple[Purse, Decimal] | None = None
         self._max_unhedged_s, self._is_apart = 0.0, self._rebalancing
         self._started_s = self._even_s = self._since_s = self._making_since_s = self._clock.monotonic_s()
 

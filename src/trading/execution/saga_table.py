@@ -16,6 +16,7 @@ class SagaState(StrEnum):
     """Where a saga is."""
 
     PREFLIGHT = "preflight"
+    PAYING = "paying"
     MAKING = "making"
     HEDGING = "hedging"
     TAKING = "taking"
@@ -44,8 +45,13 @@ TABLE: Mapping[SagaState, StateRow] = MappingProxyType(
         _S.PREFLIGHT: StateRow(
             "both legs checked together: filters, coarser lot, balances, margin mode and leverage; thinner leg chosen; "
             "a rebalance goes to unwinding at once",
-            frozenset({_S.MAKING, _S.TAKING, _S.UNWINDING, _S.REFUSED}),
+            frozenset({_S.PAYING, _S.MAKING, _S.TAKING, _S.UNWINDING, _S.REFUSED}),
             "any refusal or error: refused, nothing was sent",
+        ),
+        _S.PAYING: StateRow(
+            "the wallet that cannot pay for its leg is given what it lacks from the other",
+            frozenset({_S.MAKING, _S.TAKING, _S.REFUSED}),
+            "a refusal, or `lookup_budget_s` without knowing: refused; the move is asked for again next cycle",
         ),
         _S.MAKING: StateRow(
             "the thinner leg rests post-only at the best price and is quoted again when the market leaves it",

@@ -45,6 +45,10 @@ class ExecutionSettings(BaseModel):
     cash_buffer_pct: Annotated[float, Field(ge=0, le=50)] = 2.0
     """Kept free in each wallet beyond what an entry needs."""
 
+    moves_collateral: bool = True
+    """Where a leg or the contract's margin needs it, money is moved between the spot and the futures wallet; the key
+    must be allowed to ("Permits Universal Transfer")."""
+
     @property
     def slippage_cap_rate(self) -> float:
         """`slippage_cap_bps` as a fraction of the price."""

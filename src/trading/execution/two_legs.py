@@ -9,8 +9,7 @@ closing is. A rebalance goes straight to UNWINDING: the leg that has more gives 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -22,19 +21,18 @@ from trading.domain.errors import (
     OutcomeUnknownError,
 )
 from trading.domain.instrument import Instrument, Market
-from trading.domain.market import Book
 from trading.execution.intent_records import Intent, IntentStatus, Purpose
-from trading.execution.legs import Leg, depth_within, pair
-from trading.execution.saga_steps import SagaReport, SagaSteps, TooLittleCashError, Tools
+from trading.execution.legs import Leg
+from trading.execution.preflight import Preflight, TooLittleCashError
+from trading.execution.saga_steps import SagaReport, Tools
 from trading.execution.saga_table import ENDS, TABLE, SagaState
-from trading.market.data_integrity_validator import validate_book
 
 log = structlog.get_logger(__name__)
 
 BOOK_DEPTH = 20
 
 
-class TwoLegs(SagaSteps):
+class TwoLegs(Preflight):
     """One saga over one intent."""
 
     def __init__(
@@ -43,6 +41,7 @@ class TwoLegs(SagaSteps):
         super().__init__(intent, spot, perp, tools, resumed=resumed)
         self._handlers: dict[SagaState, Callable[[], Awaitable[SagaState]]] = {
             SagaState.PREFLIGHT: self._preflight,
+            SagaState.PAYING: self._pay,
             SagaState.MAKING: self._make,
             SagaState.HEDGING: self._hedge,
             SagaState.TAKING: self._take,
@@ -69,59 +68,6 @@ class TwoLegs(SagaSteps):
                 following = await self._after_error(state, error)
             self._go(following)
         return self._report()
-
-    async def _preflight(self) -> SagaState:
-        tools, symbol = self._tools, self._intent.symbol
-        spot, perp = self._instruments
-        opening = self._intent.purpose is Purpose.OPEN
-        if self._rebalancing:
-            return self._preflight_even()
-        if self._may_not_open():
-            return self._refuse(self._why_stopped(), "stopped before anything was sent")
-        books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
-        if opening:
-            self._check_books(books)
-        reach = {
-            m: depth_within(books[m], buy=(m is Market.SPOT) is opening, reach_rate=self._settings.slippage_cap_rate)
-            for m in books
-        }
-        first = Market.SPOT if reach[Market.SPOT] < reach[Market.PERP] else Market.PERP
-        bases = (self._intent.spot_base, self._intent.perp_base)
-        self._pair = pair(self._intent.purpose, spot, perp, bases, first=first)
-        for leg in (self._pair.first, self._pair.second):
-            price = leg.instrument.price(await self._best(leg, taking=True))
-            _check_trading(leg.instrument)
-            if not (leg.reduce_only and leg.market is Market.PERP):
-                leg.instrument.check(leg.target_base, price)
-            if opening:
-                boldest = price * (1 + leg.side.sign * Decimal(str(self._settings.repair_cap_rate)))
-                leg.instrument.check_distance(boldest, price)
-                leg.instrument.check_leverage(leg.target_base * price, self._intent.leverage)
-                await self._check_cash(leg, price)
-        if opening:
-            await tools.venue.prepare_perp(symbol, leverage=self._intent.leverage)
-        self._start_price = await self._best(self._pair.first, taking=False)
-        self._even_s = self._making_since_s = self._clock.monotonic_s()
-        return SagaState.TAKING if self._hurried() else SagaState.MAKING
-
-    def _preflight_even(self) -> SagaState:
-        """A rebalance has one order to send, against what is there: only that the venue takes orders is checked."""
-        for instrument in self._instruments:
-            _check_trading(instrument)
-        return SagaState.UNWINDING
-
-    def _check_books(self, books: Mapping[Market, Book]) -> None:
-        """Nothing is opened by a book that is old, crossed, empty or wide; what is held is closed by any.
-
-        Raises:
-            DataProviderError: the data validator forbids orders by one of them.
-        """
-        now_ms = self._clock.now_ms()
-        for instrument in self._instruments:
-            book = books[instrument.market]
-            verdict = validate_book(book, self._tools.validator, now_ms=now_ms, is_whole=True, instrument=instrument)
-            if not verdict.ok_for_orders:
-                raise DataProviderError(verdict.reasons[0])
 
     async def _make(self) -> SagaState:
         refusals = 0
@@ -241,7 +187,7 @@ class TwoLegs(SagaSteps):
 
     async def _after_error(self, state: SagaState, error: Exception) -> SagaState:
         log.warning("saga.error", intent=self._intent.id, state=state, error=str(error))
-        if state is SagaState.PREFLIGHT:
+        if state in (SagaState.PREFLIGHT, SagaState.PAYING):
             return self._refuse(_reason_of(error), str(error))
         if state in (SagaState.MAKING, SagaState.TAKING):
             self._give_up(Reason.DATA_UNAVAILABLE, str(error))
@@ -256,15 +202,11 @@ class TwoLegs(SagaSteps):
 
     async def _after_doubt(self, state: SagaState, note: str) -> SagaState:
         """An order that cannot be made certain now: retreat once more, else leave it to the next cycle and a human."""
-        if state is SagaState.PREFLIGHT:
+        if state in (SagaState.PREFLIGHT, SagaState.PAYING):
             return self._refuse(Reason.OUTCOME_UNKNOWN, note)
         self._outcome, self._note = Reason.OUTCOME_UNKNOWN, note
         self._giving_up = self._giving_up or self._intent.purpose is Purpose.OPEN
         return SagaState.IN_DOUBT if state in (SagaState.RETREATING, SagaState.UNWINDING) else SagaState.RETREATING
-
-    def _refuse(self, reason: Reason, note: str) -> SagaState:
-        self._outcome, self._note = reason, note
-        return SagaState.REFUSED
 
     def _give_up(self, reason: Reason, note: str) -> None:
         self._giving_up = self._maker_over = True
@@ -302,28 +244,6 @@ class TwoLegs(SagaSteps):
         if self._giving_up or self._may_not_open() or not self._left_to_send():
             return SagaState.BALANCED
         return SagaState.TAKING
-
-    async def _check_cash(self, leg: Leg, price: Decimal) -> None:
-        balances = await self._tools.venue.balances(leg.market)
-        asset = leg.instrument.quote
-        free = balances[asset].free if asset in balances else Decimal(0)
-        share = Decimal(1) if leg.market is Market.SPOT else Decimal(1) / self._intent.leverage
-        need = leg.target_base * price * share * (1 + Decimal(str(self._settings.cash_buffer_fraction)))
-        if free < need:
-            raise TooLittleCashError(
-                f"{leg.market} wallet: {free} {asset} free, the leg needs {need:.2f}; add {need - free:.2f} {asset}"
-            )
-
-
-def _check_trading(instrument: Instrument) -> None:
-    """Refuse where the venue takes no orders.
-
-    Raises:
-        OrderValidationError: the symbol's status says so.
-    """
-    if not instrument.is_trading:
-        name = f"{instrument.market} {instrument.symbol}"
-        raise OrderValidationError(f"{name}: the venue takes no orders in it now; wait")
 
 
 def _reason_of(error: Exception) -> Reason:

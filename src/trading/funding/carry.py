@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.market import FundingNow, FundingRate, Quote
@@ -51,12 +51,25 @@ class CarrySettings(BaseModel):
     """Leave when the basis is this many times `max_basis_bps` against us."""
     min_liquidation_pct: Annotated[float, Field(gt=0, le=100)] = 25.0
     """Leave when the contract's liquidation price is nearer than this."""
+    top_up_below_pct: Annotated[float, Field(gt=0, le=100)] = 30.0
+    """Margin is added to the contract when its liquidation price is nearer than this."""
+    top_up_to_pct: Annotated[float, Field(gt=0, le=200)] = 40.0
+    """Up to this distance; where the money for it is nowhere, both legs are made smaller."""
     funding_tolerance_pct: Annotated[float, Field(gt=0)] = 1.0
     """A settlement booked further than this from what was expected is an alert."""
     identity_tolerance_usdt: Annotated[float, Field(gt=0, le=1)] = 0.01
     """The books may differ from the venue by this much."""
     max_quote_age_s: Annotated[float, Field(gt=0, le=60)] = 60.0
     """Older quotes are not traded on."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> CarrySettings:
+        if not self.min_liquidation_pct < self.top_up_below_pct < self.top_up_to_pct:
+            raise ValueError(
+                f"min_liquidation_pct {self.min_liquidation_pct:g}, top_up_below_pct {self.top_up_below_pct:g}, "
+                f"top_up_to_pct {self.top_up_to_pct:g}: each must be above the one before"
+            )
+        return self
 
     def weights(self) -> CarryWeights:
         """What the decision weighs, for the kernels; backtests and paper are given the same."""

@@ -25,6 +25,7 @@ from trading.funding.cycle_trades import CycleTrades
 from trading.funding.exposure import with_history
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
+from trading.funding.margin_care import liquidation_distance
 from trading.funding.position import CarryPosition, PositionStatus
 from trading.funding.settlements import check_settlements
 from trading.journal.audit import CycleStatus
@@ -73,9 +74,14 @@ class Cycle(CycleTrades):
         return None
 
     async def _resume(self) -> bool:
+        await self._tools.collateral.look()
         for intent in self._tools.intents.unfinished():
             if intent.doubt_since_ms and not await self._may_doubt_on(intent):
                 return False
+            if intent.purpose is Purpose.TOP_UP:
+                # The move itself was looked up above; whether more is needed is measured anew.
+                self._tools.intents.finish(intent.id, "interrupted", at_ms=self._tools.clock.now_ms())
+                continue
             pair = await self._pair(intent.symbol)
             if intent.purpose is Purpose.FLATTEN:
                 await flatten(self._tools, intent.position_id, why=Reason.STOPPED_BY_HUMAN)
@@ -157,18 +163,20 @@ class Cycle(CycleTrades):
             await self._close(pair, Reason.OK)
             return
         venue_position = await self._tools.venue.position(pair.symbol)
-        liquidation, mark = venue_position.liquidation_price, venue_position.mark_price
-        distance = float(liquidation / mark - 1) if liquidation and mark else None
-        held = HeldCarry(position.opened_ms, view.settlements, distance)
+        held = HeldCarry(position.opened_ms, view.settlements, liquidation_distance(venue_position))
         danger = margin_danger(held, self._room.carry)
         if danger is not None:
             await self._close(pair, danger.reason, danger)
             return
+        lacking = await self._top_up(pair, venue_position)
         if not data.allowed:
             self.end(CycleStatus.DEGRADED, data)
             return
         if leave is not None:
             await self._close(pair, leave.reason, leave)
+            return
+        if lacking is not None and lacking.close_fraction > 0:
+            await self._reduce(pair, lacking, price=Decimal(str(market.spot.bid)))
             return
         uneven = moves.rebalance_due(view, pair, position.parameters, price=Decimal(str(market.spot.bid)))
         if uneven is not None:

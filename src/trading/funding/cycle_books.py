@@ -184,6 +184,7 @@ class CycleBooks(CycleBase):
             else equity * self._room.limits.first_live_pct / 100,
             free_spot_quote=float(account.spot_quote) if account else 0.0,
             free_futures_quote=float(account.futures_quote) if account else 0.0,
+            moves_collateral=self._tools.collateral.between_wallets,
             memory=memory,
             stop=stop,
         )

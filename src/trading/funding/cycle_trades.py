@@ -6,15 +6,19 @@ from dataclasses import replace
 from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import OutcomeUnknownError
 from trading.domain.events import Severity
+from trading.domain.instrument import Market
+from trading.domain.orders import Balance, PerpPosition, Purse
 from trading.execution.flatten import flatten_all
-from trading.execution.intent_records import Purpose
+from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_steps import SagaReport
 from trading.execution.saga_table import SagaState
 from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
 from trading.funding.cycle_books import CycleBooks
 from trading.funding.ledger import Pair
+from trading.funding.margin_care import MarginPlan, is_low, liquidation_distance, plan_margin, smallest_close
 from trading.funding.position import PositionStatus
 from trading.journal.audit import CycleStatus
 from trading.strategy.spec import StrategySpec
@@ -100,6 +104,86 @@ class CycleTrades(CycleBooks):
             return
         facts = {"position": position.id, "symbol": pair.symbol, "note": verdict.note, "orders": len(saga.orders)}
         self._room.tell("carry.rebalanced", facts, Severity.NOTICE)
+        self.end(CycleStatus.EXECUTED, verdict)
+
+    async def _top_up(self, pair: Pair, held: PerpPosition) -> MarginPlan | None:
+        """Put margin behind the short before it is in trouble; what was lacking, None: nothing.
+
+        What a wallet refuses or leaves in doubt holds nothing up: the next cycle measures anew.
+        """
+        position, collateral = self._room.store.live, self._tools.collateral
+        if not is_low(held, self._room.carry):
+            return None
+        spot, futures = [await self._tools.venue.balances(market) for market in Market]
+        quote, nothing = pair.perp.quote, Balance(Decimal(0), Decimal(0))
+        plan = plan_margin(
+            held,
+            self._room.carry,
+            free_spot_quote=spot.get(quote, nothing).free,
+            free_futures_quote=futures.get(quote, nothing).free,
+            between_wallets=collateral.between_wallets,
+        )
+        if plan is None or position is None:
+            return None
+        distance = liquidation_distance(held)
+        facts: dict[str, object] = {"position": position.id, "symbol": pair.symbol, "distance": distance}
+        note = ""
+        if plan.moves:
+            now_ms, nil = self._tools.clock.now_ms(), (Decimal(0), Decimal(0))
+            intent = self._tools.intents.begin(
+                position.id, Purpose.TOP_UP, pair.symbol, nil, leverage=position.parameters.leverage, at_ms=now_ms
+            )
+            note = await self._pay_margin(intent.id, quote, plan)
+            self._tools.intents.finish(intent.id, note or Reason.OK, at_ms=self._tools.clock.now_ms())
+            if not note:
+                self._room.tell("carry.margin_added", {**facts, "quote": float(plan.add_quote)}, Severity.NOTICE)
+        if note or plan.missing_quote > 0:
+            note = note or f"{plan.missing_quote} {quote} are free in neither wallet"
+            self._room.tell("carry.margin_low", {**facts, "note": note}, Severity.ALERT)
+        return plan
+
+    async def _pay_margin(self, intent_id: str, asset: str, plan: MarginPlan) -> str:
+        """Move what the plan says; empty, or why it could not be."""
+        steps = ((Purse.FUTURES, plan.transfer_quote), (Purse.POSITION, plan.add_quote))
+        for to, amount in steps:
+            if amount <= 0:
+                continue
+            try:
+                moved = await self._tools.collateral.move(intent_id, asset, amount, to=to)
+            except OutcomeUnknownError as error:
+                return str(error)
+            if moved.status is not IntentStatus.FILLED:
+                return f"{amount} {asset} to {to}: {moved.status} {moved.note}"
+        return ""
+
+    async def _reduce(self, pair: Pair, plan: MarginPlan, *, price: Decimal) -> None:
+        """Close so much of both legs that what it frees carries the rest; the next cycle moves it."""
+        position, view = self._room.store.live, self.report.performance
+        if position is None or view is None:
+            return
+        verdict = Decision(True, Reason.MARGIN_LOW, float(plan.missing_quote), 0.0, "the margin is free in no wallet")
+        base = smallest_close(pair, plan.close_fraction, held_base=-view.perp_base, price=price)
+        if base > min(-view.perp_base, view.spot_base) / 2:
+            await self._close(pair, Reason.MARGIN_LOW, verdict)
+            return
+        intent = self._tools.intents.begin(
+            position.id,
+            Purpose.CLOSE,
+            pair.symbol,
+            (base, base),
+            leverage=position.parameters.leverage,
+            at_ms=self._tools.clock.now_ms(),
+        )
+        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
+        if not self._took(saga):
+            return
+        await self._note_booking(pair, self._room.store.live or position)
+        await self._refresh(pair)
+        if saga.state is SagaState.REFUSED:
+            self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
+            return
+        facts = {"position": position.id, "symbol": pair.symbol, "base": str(base), "note": saga.note}
+        self._room.tell("carry.reduced", facts, Severity.NOTICE)
         self.end(CycleStatus.EXECUTED, verdict)
 
     async def go_flat(self, why: Decision) -> None:

@@ -22,6 +22,7 @@ from trading.domain.errors import (
 )
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.venue import Venue
+from trading.execution.collateral import Collateral
 from trading.execution.flatten import FlattenReport, flatten_all
 from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
@@ -77,7 +78,8 @@ def trading_tools(
     """
     intents = Intents(home.intents_file, mends=mends)
     broker = LiveBroker(venue, intents, clock=clock, settings=settings)
-    return Tools(venue, broker, intents, clock, settings, lambda: read_stop(home, environment))
+    collateral = Collateral(venue, intents, clock=clock, settings=settings)
+    return Tools(venue, broker, collateral, intents, clock, settings, lambda: read_stop(home, environment))
 
 
 @contextmanager

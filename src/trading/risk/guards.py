@@ -52,6 +52,8 @@ class RiskBook:
     """What this strategy was given, quote; 0: nothing yet."""
     free_spot_quote: float
     free_futures_quote: float
+    moves_collateral: bool = False
+    """What is free in one wallet may be moved to the other."""
     memory: Memory = field(default_factory=Memory)
     stop: Stop = field(default_factory=Stop)
     exposures: tuple[Exposure, ...] = ()
@@ -210,8 +212,12 @@ def _caps(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> tuple[Decision,
         Reason.STRESS_LOSS: legs,
     }
     sized = [_cap(reason, wanted, room - taken.get(reason, 0.0), note=name) for name, (reason, room) in caps.items()]
-    spot = book.free_spot_quote / (1 + wanted.cost_rate)
-    futures = book.free_futures_quote / (1 / wanted.leverage + wanted.cost_rate)
+    spot_share, futures_share = 1 + wanted.cost_rate, 1 / wanted.leverage + wanted.cost_rate
+    if book.moves_collateral:
+        both = (book.free_spot_quote + book.free_futures_quote) / (spot_share + futures_share)
+        sized.append(_cap(Reason.INSUFFICIENT_BALANCE, wanted, both, note="free in both wallets"))
+        return tuple(sized)
+    spot, futures = book.free_spot_quote / spot_share, book.free_futures_quote / futures_share
     sized.append(_cap(Reason.INSUFFICIENT_BALANCE, wanted, spot, note="free in the spot wallet"))
     sized.append(_cap(Reason.INSUFFICIENT_BALANCE, wanted, futures, note="free in the futures wallet"))
     return tuple(sized)

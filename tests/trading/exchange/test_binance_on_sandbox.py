@@ -29,7 +29,7 @@ from trading.domain.errors import (
 )
 from trading.domain.instrument import Market
 from trading.domain.market import Bar
-from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Side
+from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Purse, Side
 from trading.exchange import binance_market
 from trading.exchange.binance import Binance
 from trading.market.archive import archive_at
@@ -365,12 +365,15 @@ async def test_the_account_adds_up(venue: Binance):
     assert (await venue.fees(Market.SPOT, SYMBOL)).taker_rate == 0.001
     assert (await venue.fees(Market.PERP, SYMBOL)).maker_rate == 0.0002
     before = {market: (await venue.balances(market))["USDT"].total for market in Market}
-    await venue.transfer("USDT", Decimal("12.5"), to=Market.PERP)
+    number = await venue.move_collateral("USDT", Decimal("12.5"), to=Purse.FUTURES, symbol=SYMBOL)
     after = {market: (await venue.balances(market))["USDT"].total for market in Market}
     assert after[Market.SPOT] == before[Market.SPOT] - Decimal("12.5")
     assert after[Market.PERP] == before[Market.PERP] + Decimal("12.5")
     with pytest.raises(OrderRejectedError):
-        await venue.transfer("USDT", Decimal(10**9), to=Market.SPOT)
+        await venue.move_collateral("USDT", Decimal(10**9), to=Purse.SPOT, symbol=SYMBOL)
+    (moved,) = await venue.collateral_moves(Purse.FUTURES, SYMBOL, start_ms=0)
+    assert (moved.venue_id, moved.amount, moved.asset) == (number, Decimal("12.5"), "USDT")
+    assert await venue.collateral_moves(Purse.SPOT, SYMBOL, start_ms=0) == []
 
 
 async def test_a_perpetual_is_prepared_held_and_closed(venue: Binance, sandbox: Sandbox):
@@ -401,6 +404,26 @@ async def test_a_perpetual_is_prepared_held_and_closed(venue: Binance, sandbox: 
     lines = await venue.income(SYMBOL, start_ms=START_MS)
     assert {IncomeKind.COMMISSION, IncomeKind.REALIZED_PNL} <= {line.kind for line in lines}
     assert [line.at_ms for line in lines] == sorted(line.at_ms for line in lines)
+
+
+async def test_margin_that_is_added_moves_the_liquidation_away_and_is_told(venue: Binance):
+    with pytest.raises(OrderRejectedError, match="position is 0"):
+        await venue.move_collateral("USDT", Decimal(5), to=Purse.POSITION, symbol=SYMBOL)
+    await venue.prepare_perp(SYMBOL, leverage=2)
+    await venue.place(order("short", Market.PERP, Side.SELL, OrderType.MARKET))
+    before = await venue.position(SYMBOL)
+    wallet = (await venue.balances(Market.PERP))["USDT"].total
+    await venue.move_collateral("USDT", Decimal(50), to=Purse.POSITION, symbol=SYMBOL)
+    after = await venue.position(SYMBOL)
+    assert before.liquidation_price is not None
+    assert after.liquidation_price is not None
+    assert after.liquidation_price > before.liquidation_price + Decimal(4_900)
+    assert (await venue.balances(Market.PERP))["USDT"].total == wallet
+    (moved,) = await venue.collateral_moves(Purse.POSITION, SYMBOL, start_ms=0)
+    assert moved.amount == 50
+    with pytest.raises(OrderRejectedError, match="insufficient"):
+        await venue.move_collateral("USDT", Decimal(10**9), to=Purse.POSITION, symbol=SYMBOL)
+    await venue.place(order("back", Market.PERP, Side.BUY, OrderType.MARKET))
 
 
 async def test_keys_that_are_missing_or_wrong_are_named(sandbox: Sandbox, clock: Clock):

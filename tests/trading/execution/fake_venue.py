@@ -24,6 +24,7 @@ from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
     Balance,
+    CollateralMove,
     FeeTier,
     Fill,
     Income,
@@ -33,6 +34,7 @@ from trading.domain.orders import (
     OrderStatus,
     OrderType,
     PerpPosition,
+    Purse,
     Side,
 )
 
@@ -113,6 +115,11 @@ class FakeVenue:
     quote_age_ms: int = 0
     next_funding_ms: int = 0
     perp: Instrument = field(default_factory=perp_btc)
+    margin: Decimal = field(default=D(0))
+    """Of the isolated position, beyond which it is liquidated; 0: the venue names no liquidation price."""
+    locked: dict[Market, Decimal] = field(default_factory=dict)
+    """USDT that orders of somebody else hold."""
+    moved: list[CollateralMove] = field(default_factory=list)
 
     # public
 
@@ -171,14 +178,20 @@ class FakeVenue:
     async def balances(self, market: Market) -> dict[str, Balance]:
         with self._call("balances"):
             if market is Market.SPOT:
-                return {"USDT": Balance(self.spot_usdt, D(0)), "BTC": Balance(self.spot_base, D(0))}
-            return {"USDT": Balance(self.futures_usdt, D(0))}
+                locked = self.locked.get(market, D(0))
+                return {"USDT": Balance(self.spot_usdt - locked, locked), "BTC": Balance(self.spot_base, D(0))}
+            locked = self.locked.get(market, D(0)) + self.margin
+            return {"USDT": Balance(self.futures_usdt - locked, locked)}
 
     async def position(self, symbol: str) -> PerpPosition:
         with self._call("position"):
             mark = self.price + self.basis
             gain = self.quantity * (mark - self.entry)
-            return PerpPosition(symbol, self.quantity, self.entry, mark, gain, abs(self.quantity) * mark, None, 1)
+            held, liquidation = abs(self.quantity) * mark, None
+            if self.margin and self.quantity:
+                held = self.margin + gain
+                liquidation = (self.margin - self.quantity * self.entry) / (-self.quantity * D("1.004"))
+            return PerpPosition(symbol, self.quantity, self.entry, mark, gain, held, liquidation, 1)
 
     async def prepare_perp(self, symbol: str, *, leverage: int) -> None:
         with self._call("prepare_perp"):
@@ -228,6 +241,25 @@ class FakeVenue:
     async def income(self, symbol: str, *, start_ms: int) -> list[Income]:
         with self._call("income"):
             return [record for record in self.records if record.at_ms >= start_ms]
+
+    async def move_collateral(self, asset: str, amount: Decimal, *, to: Purse, symbol: str) -> str:
+        with self._call("move_collateral") as kind:
+            source = self.spot_usdt if to is Purse.FUTURES else self.futures_usdt - self.margin
+            if kind == "reject" or amount > source:
+                raise OrderRejectedError(f"transfer {amount} to {to}: insufficient balance", code=-5013)
+            if to is Purse.POSITION:
+                self.margin += amount
+            else:
+                signed = amount if to is Purse.FUTURES else -amount
+                self.spot_usdt -= signed
+                self.futures_usdt += signed
+            number = f"m{len(self.moved) + 1}"
+            self.moved.append(CollateralMove(to, asset, amount, self.clock.now_ms(), number))
+            return number
+
+    async def collateral_moves(self, to: Purse, symbol: str, *, start_ms: int) -> list[CollateralMove]:
+        with self._call("collateral_moves"):
+            return [move for move in self.moved if move.to is to and move.at_ms >= start_ms]
 
     # the world
 
@@ -300,7 +332,10 @@ class FakeVenue:
             fee, asset = self._fill_spot(order, quantity, value)
         else:
             fee, asset = value * (D("0.0002") if maker else D("0.0005")), "USDT"
+            before = abs(self.quantity)
             self.futures_usdt += self._realise(quantity * order.side.sign, price) - fee
+            if abs(self.quantity) < before:
+                self.margin *= abs(self.quantity) / before
         resting.filled += quantity
         resting.quote += value
         done = resting.filled == order.quantity_base

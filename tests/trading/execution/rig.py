@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.trading.execution.fake_venue import FakeVenue, spot_btc
 from trading.domain.clock import Clock
+from trading.execution.collateral import Collateral
 from trading.execution.intent_records import Intent, Purpose
 from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
@@ -63,7 +64,8 @@ class Rig:
     def tools(self) -> Tools:
         clock = self.venue.clock
         broker = LiveBroker(self.venue, self.intents, clock=clock, settings=self.settings)
-        return Tools(self.venue, broker, self.intents, clock, self.settings, self.read_stop)
+        collateral = Collateral(self.venue, self.intents, clock=clock, settings=self.settings)
+        return Tools(self.venue, broker, collateral, self.intents, clock, self.settings, self.read_stop)
 
     def begin(self, purpose: Purpose, spot: str, perp: str, position: str = "c-1") -> Intent:
         return self.intents.begin(

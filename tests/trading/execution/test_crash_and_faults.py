@@ -15,7 +15,7 @@ from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderState, OrderStatus, OrderType, Side
-from trading.execution import intents as intents_module
+from trading.execution import journal_file
 from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.intents import Intents
 from trading.storage.files import append_line
@@ -119,7 +119,7 @@ def dying_journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]
                 file.write(line[: len(line) // 2])
         raise Crash
 
-    monkeypatch.setattr(intents_module, "append_line", write)
+    monkeypatch.setattr(journal_file, "append_line", write)
     return plan
 
 

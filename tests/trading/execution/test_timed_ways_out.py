@@ -20,6 +20,7 @@ SLACK_S = 5.0
 """A call or a pause that was under way when the budget ended."""
 BUDGET_S = {
     S.PREFLIGHT: SLACK_S,
+    S.PAYING: SETTINGS.lookup_budget_s + SLACK_S,
     S.MAKING: SETTINGS.maker_budget_s + SLACK_S,
     S.HEDGING: SETTINGS.max_unhedged_s + SLACK_S,
     S.TAKING: SETTINGS.attempts * SETTINGS.poll_s + SLACK_S,
@@ -29,6 +30,7 @@ BUDGET_S = {
 DEAF = ["down"] * 500
 NOTHING_COMES: dict[SagaState, dict[str, object]] = {
     S.PREFLIGHT: {"fault_on": {"book": list(DEAF)}},
+    S.PAYING: {"futures_usdt": 10, "fault_on": {"move_collateral": ["lost_after"], "collateral_moves": list(DEAF)}},
     S.MAKING: {"maker_fills": ("0",)},
     S.HEDGING: {"maker_fills": ("1",), "liquidity": 0},
     S.TAKING: {"refuse_post_only": True, "liquidity": 0},

@@ -163,7 +163,7 @@ async def test_an_order_that_arrives_late_is_not_sent_twice(rig: Rig, venue: Fak
 
 
 async def test_a_wallet_that_cannot_pay_refuses_before_anything_is_sent(rig: Rig, venue: FakeVenue) -> None:
-    venue.futures_usdt = D(10)
+    venue.futures_usdt, venue.spot_usdt = D(10), D(900)
     report = await rig.run(Purpose.OPEN, "0.01002", "0.010")
     assert (report.state, report.outcome) == (SagaState.REFUSED, Reason.INSUFFICIENT_BALANCE)
     assert not venue.sent
