@@ -37,7 +37,7 @@ class Preflight(SagaSteps):
             return self._preflight_even()
         if self._may_not_open():
             return self._refuse(self._why_stopped(), "stopped before anything was sent")
-        books = {m: await tools.venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
+        books = await self._books()
         if opening:
             self._check_books(books)
         reach = {
@@ -85,6 +85,7 @@ class Preflight(SagaSteps):
     async def _set_out(self) -> SagaState:
         self._start_price = await self._best(self._pair.first, taking=False)
         self._even_s = self._making_since_s = self._clock.monotonic_s()
+        self._begin_slice()
         return SagaState.TAKING if self._hurried() else SagaState.MAKING
 
     def _cost_of(self, leg: Leg, price: Decimal) -> Decimal:
@@ -112,6 +113,10 @@ class Preflight(SagaSteps):
                 f"{poor} wallet: {free} {asset} free, the leg needs {cost[poor]:.2f}; add {missing:.2f} {asset}"
             )
         return PURSE_OF[poor], missing
+
+    async def _books(self) -> dict[Market, Book]:
+        venue, symbol = self._tools.venue, self._intent.symbol
+        return {m: await venue.book(m, symbol, depth=BOOK_DEPTH) for m in (Market.SPOT, Market.PERP)}
 
     def _check_books(self, books: Mapping[Market, Book]) -> None:
         """Nothing is opened by a book that is old, crossed, empty or wide; what is held is closed by any.

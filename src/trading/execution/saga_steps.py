@@ -91,6 +91,7 @@ class SagaSteps:
         self._outcome, self._note = Reason.OK, "resumed after an interruption" if resumed else ""
         self._slice = 0
         self._start_price = 0.0
+        self._slice_end = self._pair.first.progress(self._records())
         self._payment: tuple[Purse, Decimal] | None = None
         self._max_unhedged_s, self._is_apart = 0.0, self._rebalancing
         self._started_s = self._even_s = self._since_s = self._making_since_s = self._clock.monotonic_s()
@@ -127,8 +128,8 @@ class SagaSteps:
 
     async def _quote(self, best: float) -> OrderRecord | None:
         """Rest the first leg's remainder at the best price; None: too little is left to send."""
-        leg, left = self._pair.first, self._pair.first.instrument.quantity(self._pair.left(self._records()))
-        left = min(left, leg.instrument.max_quantity)
+        leg = self._pair.first
+        left = min(leg.instrument.quantity(self._slice_left()), leg.instrument.max_quantity)
         price = leg.instrument.price(best)
         if not leg.can_send(left, price, reduce_only=leg.reduce_only):
             return None
@@ -162,11 +163,27 @@ class SagaSteps:
     def _unhedged_s(self) -> float:
         return 0.0 if self._pair.is_even(self._records()) else self._clock.monotonic_s() - self._even_s
 
-    def _left_to_send(self) -> bool:
+    def _left_to_send(self, *, in_slice: bool = False) -> bool:
         leg = self._pair.first
-        left = leg.instrument.quantity(self._pair.left(self._records()))
+        left = leg.instrument.quantity(self._slice_left() if in_slice else self._pair.left(self._records()))
         price = leg.instrument.price(self._start_price)
         return leg.can_send(left, price, reduce_only=leg.reduce_only)
+
+    def _begin_slice(self) -> None:
+        """The next slice ends where the first leg will have come by `slice_usdt`; what is left after it is never less
+        than half of one, so that the last is not too small to send.
+        """
+        leg, records = self._pair.first, self._records()
+        left, size = self._pair.left(records), Decimal(str(self._settings.slice_usdt / self._start_price))
+        self._slice_end = leg.progress(records) + (left if left < size * 3 / 2 else size)
+
+    def _slice_left(self) -> Decimal:
+        """What the first leg has still to fill of this slice, base; who is in a hurry knows no slices."""
+        records = self._records()
+        left = self._pair.left(records)
+        if self._hurried():
+            return left
+        return min(left, max(Decimal(0), self._slice_end - self._pair.first.progress(records)))
 
     def _too_small_to_hedge(self) -> bool:
         leg = self._pair.second

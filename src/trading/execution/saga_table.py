@@ -20,6 +20,7 @@ class SagaState(StrEnum):
     MAKING = "making"
     HEDGING = "hedging"
     TAKING = "taking"
+    PAUSING = "pausing"
     RETREATING = "retreating"
     UNWINDING = "unwinding"
     BALANCED = "balanced"
@@ -60,13 +61,18 @@ TABLE: Mapping[SagaState, StateRow] = MappingProxyType(
         ),
         _S.HEDGING: StateRow(
             "what filled is hedged at once on the other leg: taker within the cap, then wider, then market",
-            frozenset({_S.MAKING, _S.TAKING, _S.RETREATING, _S.BALANCED}),
+            frozenset({_S.MAKING, _S.TAKING, _S.PAUSING, _S.RETREATING, _S.BALANCED}),
             "`attempts` or `max_unhedged_s`: retreating, then unwinding",
         ),
         _S.TAKING: StateRow(
             "the rest of the first leg is taken within the cap",
             frozenset({_S.HEDGING, _S.RETREATING}),
             "`attempts`: retreating, and what is there is kept even",
+        ),
+        _S.PAUSING: StateRow(
+            "a slice is hedged, the next one waits; an opening looks at both books again",
+            frozenset({_S.MAKING, _S.TAKING, _S.RETREATING, _S.BALANCED}),
+            "`slice_pause_s`, or a stop: the next slice, or the end; an error: retreating",
         ),
         _S.RETREATING: StateRow(
             "every order of the saga that may still fill is cancelled or looked up until final",

@@ -29,6 +29,10 @@ class ExecutionSettings(BaseModel):
     """The same for a hedge that failed before, and for unwinding; after that a market order."""
     max_unhedged_s: Seconds = 15.0
     """A leg without its counterpart for longer is unwound."""
+    slice_usdt: Annotated[float, Field(gt=0)] = 25_000.0
+    """Larger positions are opened and closed in slices of about so much of one leg, each hedged before the next."""
+    slice_pause_s: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """Between two slices, while the legs are even."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     """Tries of one step before its way out is taken."""
     unwind_budget_s: Seconds = 120.0

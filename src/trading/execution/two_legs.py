@@ -45,6 +45,7 @@ class TwoLegs(Preflight):
             SagaState.MAKING: self._make,
             SagaState.HEDGING: self._hedge,
             SagaState.TAKING: self._take,
+            SagaState.PAUSING: self._pause,
             SagaState.RETREATING: self._retreat,
             SagaState.UNWINDING: self._unwind,
         }
@@ -107,12 +108,14 @@ class TwoLegs(Preflight):
             if not await self._send(self._pair.second, due, boldness=attempt):
                 break
         if self._hedge_due() == 0:
-            if self._resting is not None or (not self._maker_over and self._left_to_send()):
+            if self._resting is not None or (not self._maker_over and self._left_to_send(in_slice=True)):
                 return SagaState.MAKING
             return self._next_after_even()
         if not self._maker_over and self._too_small_to_hedge() and self._unhedged_s() <= self._settings.max_unhedged_s:
             return SagaState.MAKING
         if self._too_small_to_hedge() and not self._giving_up and self._resting is None and self._left_to_send():
+            if not self._left_to_send(in_slice=True):
+                self._begin_slice()
             return SagaState.TAKING
         self._give_up(Reason.SECOND_LEG_FAILED, "the second leg could not be filled")
         return SagaState.RETREATING
@@ -120,18 +123,29 @@ class TwoLegs(Preflight):
     async def _take(self) -> SagaState:
         closing = self._intent.purpose is Purpose.CLOSE
         for attempt in range(self._settings.attempts):
-            if not self._left_to_send() or self._may_not_open():
+            if not self._left_to_send(in_slice=True) or self._may_not_open():
                 break
-            before = self._pair.left(self._records())
+            before = self._slice_left()
             bold = attempt if closing else 0
             if not await self._send(self._pair.first, self._pair.first.instrument.quantity(before), boldness=bold):
                 break
             if self._hedge_ready():
                 return SagaState.HEDGING
-            if self._pair.left(self._records()) == before:
+            if self._slice_left() == before:
                 await self._clock.sleep_s(self._settings.poll_s)
         self._giving_up = True
         return SagaState.RETREATING
+
+    async def _pause(self) -> SagaState:
+        until_s = self._clock.monotonic_s() + self._settings.slice_pause_s
+        while (left_s := until_s - self._clock.monotonic_s()) > 0 and not self._hurried():
+            await self._clock.sleep_s(min(left_s, self._settings.poll_s))
+        if self._may_not_open():
+            return SagaState.BALANCED
+        if self._intent.purpose is Purpose.OPEN:
+            self._check_books(await self._books())
+        self._maker_over = False
+        return await self._set_out()
 
     async def _retreat(self) -> SagaState:
         self._resting = None
@@ -141,6 +155,7 @@ class TwoLegs(Preflight):
         self._maker_over = True
         if not self._start_price:
             self._start_price = await self._best(self._pair.first, taking=False)
+            self._begin_slice()
         if self._intent.purpose is Purpose.OPEN and self._tools.read_stop().blocks_entries:
             self._give_up(self._why_stopped(), "stopped while opening")
         if self._giving_up:
@@ -189,7 +204,7 @@ class TwoLegs(Preflight):
         log.warning("saga.error", intent=self._intent.id, state=state, error=str(error))
         if state in (SagaState.PREFLIGHT, SagaState.PAYING):
             return self._refuse(_reason_of(error), str(error))
-        if state in (SagaState.MAKING, SagaState.TAKING):
+        if state in (SagaState.MAKING, SagaState.TAKING, SagaState.PAUSING):
             self._give_up(Reason.DATA_UNAVAILABLE, str(error))
             return SagaState.RETREATING
         if state is SagaState.HEDGING and self._unhedged_s() > self._settings.max_unhedged_s:
@@ -243,7 +258,7 @@ class TwoLegs(Preflight):
     def _next_after_even(self) -> SagaState:
         if self._giving_up or self._may_not_open() or not self._left_to_send():
             return SagaState.BALANCED
-        return SagaState.TAKING
+        return SagaState.TAKING if self._left_to_send(in_slice=True) else SagaState.PAUSING
 
 
 def _reason_of(error: Exception) -> Reason:

@@ -24,6 +24,7 @@ BUDGET_S = {
     S.MAKING: SETTINGS.maker_budget_s + SLACK_S,
     S.HEDGING: SETTINGS.max_unhedged_s + SLACK_S,
     S.TAKING: SETTINGS.attempts * SETTINGS.poll_s + SLACK_S,
+    S.PAUSING: SETTINGS.slice_pause_s + SLACK_S,
     S.RETREATING: SETTINGS.lookup_budget_s + SLACK_S,
     S.UNWINDING: SETTINGS.unwind_budget_s + SLACK_S,
 }
@@ -34,6 +35,7 @@ NOTHING_COMES: dict[SagaState, dict[str, object]] = {
     S.MAKING: {"maker_fills": ("0",)},
     S.HEDGING: {"maker_fills": ("1",), "liquidity": 0},
     S.TAKING: {"refuse_post_only": True, "liquidity": 0},
+    S.PAUSING: {"price": 6_000_000, "spot_usdt": 10**6, "futures_usdt": 10**6},
     S.RETREATING: {"fault_on": {"find": list(DEAF), "cancel": list(DEAF)}},
     S.UNWINDING: {"maker_fills": ("1",), "liquidity": 0},
 }
