@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.live_checks import EVEN_WITHIN_S, settled, verdict
 from benchmarks.live_plots import Plot, set_faults
 from benchmarks.live_world import Json, Lab, lab_process, open_exchange
-from trading.execution import intents
+from trading.execution import journal_file
 from trading.storage import files
 
 _OURS = "/src/trading/"
@@ -55,7 +55,7 @@ class Points:
             replace(path, content)
             self.reach(f"replace {path.name}: after")
 
-        intents.append_line = watched_append  # type: ignore[attr-defined]
+        journal_file.append_line = watched_append  # type: ignore[attr-defined]
         files.write_atomic = watched_replace
 
     async def watch(self, work: Coroutine[Any, Any, Any]) -> Any:

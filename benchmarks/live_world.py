@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,15 +75,15 @@ def carry_spec(**changes: float) -> StrategySpec:
 class Lab:
     """The lab's side: a clock that follows the exchange's, the real client, the desk on a folder."""
 
-    def __init__(self, folder: Path, ready: Json) -> None:
-        self.home, self.url = Home(folder).make(), f"http://127.0.0.1:{ready['port']}"
+    def __init__(self, world: World, ready: Json) -> None:
+        self.home, self.url = Home(world.folder).make(), f"http://127.0.0.1:{ready['port']}"
         self.clock = Clock(scale=SCALE, origin_ms=START_MS)
         segment = ready["segment"]
         self.clock.follow(Timeline(segment["anchor_s"], segment["origin_ms"], segment["scale"]))
         secrets = SecretStr(_KEY.name), SecretStr(_KEY.secret)
         self.venue = Binance(self.clock, base_url=self.url, api_key=secrets[0], api_secret=secrets[1])
         self.events: list[Event] = []
-        self.patience = PATIENCE
+        self.patience, self.carry = PATIENCE, world.carry
 
     def desk(self) -> CarryDesk:
         """The desk as built from disk."""
@@ -91,7 +91,7 @@ class Lab:
         return CarryDesk(
             self.home,
             self.venue,
-            settings=DeskSettings(CarrySettings(), limits, self.patience),
+            settings=DeskSettings(self.carry, limits, self.patience),
             publish=self.events.append,
             clock=self.clock,
             environment={},
@@ -107,6 +107,10 @@ class World:
     at_ms: int
     """Sandbox time at which the exchange goes on."""
     folder: Path
+    futures_usdt: Decimal = Decimal(10_000)
+    """In the futures wallet when the exchange opened."""
+    carry: CarrySettings = field(default_factory=CarrySettings)
+    """The desk's."""
 
     def copied(self, folder: Path) -> World:
         """The same moment with a folder of its own; the exchange is copied by the fork."""
@@ -115,24 +119,25 @@ class World:
         return replace(self, folder=folder)
 
 
-def new_world(workplace: Path) -> World:
+def new_world(workplace: Path, *, futures_usdt: Decimal = Decimal(10_000)) -> World:
     """An exchange that has just opened, and an empty lab."""
     tape, folder = workplace / "tape", workplace / "fresh"
     tape.mkdir(parents=True, exist_ok=True)
     made = synthetic_market(PLAN)
     write_layout(tape, [made.spot, made.perp])
     Home(folder).make()
-    return World(tape, build(Town(_start(tape, START_MS), _KEY)).exchange, START_MS, folder)
+    town = Town(_start(tape, START_MS, futures_usdt), _KEY)
+    return World(tape, build(town).exchange, START_MS, folder, futures_usdt)
 
 
 def after(world: World, folder: Path, work: Work) -> World:
     """Another world, in which some work has been done; kept in this process to be forked from."""
-    world = replace(world.copied(folder), exchange=build(Town(_start(world.tape, world.at_ms), _KEY)).exchange)
+    world = replace(world.copied(folder), exchange=build(_town(world)).exchange)
 
     async def play() -> int:
         built = _built(world)
         async with serving(built) as opened:
-            lab = Lab(world.folder, {"port": opened.port, "segment": asdict(built.exchange.clock.segment)})
+            lab = Lab(world, {"port": opened.port, "segment": asdict(built.exchange.clock.segment)})
             try:
                 await work(lab)
             finally:
@@ -163,7 +168,7 @@ def lab_process(world: World, ready: Json, work: Work) -> Json | None:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _in_child(lambda: _tell(write, asyncio.run(_work(world.folder, ready, work))))
+        _in_child(lambda: _tell(write, asyncio.run(_work(world, ready, work))))
     os.close(write)
     with os.fdopen(read) as told:
         text = told.read()
@@ -188,8 +193,8 @@ def warm_up() -> None:
     ccxt_line._TIMEOUT_MS = int(10_000 / SCALE)  # ten lab seconds
 
 
-async def _work(folder: Path, ready: Json, work: Work) -> Json:
-    lab = Lab(folder, ready)
+async def _work(world: World, ready: Json, work: Work) -> Json:
+    lab = Lab(world, ready)
     try:
         return await work(lab)
     finally:
@@ -206,7 +211,11 @@ async def _serve(world: World, write: int) -> None:
 
 def _built(world: World) -> Built:
     world.exchange.clock.jump(0.0)  # its sleepers were of another loop
-    return build(Town(_start(world.tape, world.at_ms), _KEY), exchange=world.exchange)
+    return build(_town(world), exchange=world.exchange)
+
+
+def _town(world: World) -> Town:
+    return Town(_start(world.tape, world.at_ms, world.futures_usdt), _KEY)
 
 
 def _tell(write: int, told: Json) -> None:
@@ -226,5 +235,5 @@ def _in_child(work: Callable[[], None]) -> None:
         os._exit(status)
 
 
-def _start(tape: Path, at_ms: int) -> Start:
-    return Start(tape, (SYMBOL,), at_ms, SCALE, spot_usdt=Decimal(10_000), futures_usdt=Decimal(10_000))
+def _start(tape: Path, at_ms: int, futures_usdt: Decimal) -> Start:
+    return Start(tape, (SYMBOL,), at_ms, SCALE, spot_usdt=Decimal(10_000), futures_usdt=futures_usdt)
