@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ TIME_CALLS = {
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax, read once for all that is asked of it."""
+    return ast.parse(path.read_text())
 
 
 def calls(tree: ast.AST) -> set[tuple[str, str]]:
@@ -47,7 +54,7 @@ def calls(tree: ast.AST) -> set[tuple[str, str]]:
 def test_nothing_but_the_clock_asks_the_system_for_the_time(path: Path) -> None:
     if name(path) in CLOCKS or name(path).startswith("benchmarks/"):
         return
-    assert calls(ast.parse(path.read_text())) & TIME_CALLS == set()
+    assert calls(parsed(path)) & TIME_CALLS == set()
 
 
 def test_the_look_for_the_system_clock_finds_what_it_looks_for() -> None:
@@ -61,12 +68,12 @@ def test_the_look_for_the_system_clock_finds_what_it_looks_for() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_every_module_says_what_is_in_it(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(parsed(path))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_no_exception_is_swallowed_and_nothing_rests_on_assert(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}: assert is gone under python -O"
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: bare except"
