@@ -36,7 +36,7 @@ from trading.domain.orders import (
 from trading.exchange import parse_account
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
-from trading.exchange.binance_market import BinanceMarket
+from trading.exchange.binance_hedge import BinanceHedge
 from trading.exchange.rate_plan import RatePlan
 from trading.exchange.sockets import Record
 from trading.exchange.user_stream import UserStream
@@ -50,7 +50,7 @@ _FUTURES_WINDOW_MS = 7 * 86_400_000
 _DEMO = "Binance's demo venue has no wallet endpoints"
 
 
-class Binance(BinanceMarket):
+class Binance(BinanceHedge):
     """An account at Binance; implements `trading.domain.venue.Venue`.
 
     Args:
@@ -246,10 +246,14 @@ class Binance(BinanceMarket):
         params = {"symbol": symbol, "countdownTime": str(countdown_s * 1000)}
         await self._write(Market.PERP, "fapiPrivatePostCountdownCancelAll", params, where)
 
-    async def account_events(self) -> AsyncIterator[AccountEvent]:
-        """What happens to the account's orders, money and positions, both markets; holes are told. Ends when closed."""
+    async def account_events(self, *markets: Market) -> AsyncIterator[AccountEvent]:
+        """What happens to the account's orders, money and positions; holes are told. Ends when closed.
+
+        Args:
+            markets: Whose events; none named: both.
+        """
         self._need_key("account stream")
-        stream = UserStream(self._clock, self._line, tuple(Market))
+        stream = UserStream(self._clock, self._line, markets or tuple(Market))
         self._streams.append(stream)
         try:
             async for event in stream.events():
@@ -289,10 +293,6 @@ class Binance(BinanceMarket):
     async def _write(self, market: Market, endpoint: str, params: Mapping[str, object], where: str) -> object:
         self._need_key(where)
         return await (await self._line(market)).ask(endpoint, params, writes=True, where=where)
-
-    def _need_key(self, where: str) -> None:
-        if self._access.api_key is None:
-            raise SettingsError(f"{where}: no API key; set BINANCE_API_KEY and BINANCE_API_SECRET in .env")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,8 @@ FUTURES: Mapping[str, Cost] = {
     "GET balance": Cost(5, _URGENT),
     "GET positionRisk": Cost(5, _URGENT),
     "GET userTrades": Cost(5, _URGENT),
+    "GET adlQuantile": Cost(5),
+    "GET forceOrders": Cost(20, all_symbols=50),
     "GET income": Cost(30),
     "GET leverageBracket": Cost(1, _URGENT),
     "GET symbolConfig": Cost(5, _URGENT),
