@@ -30,6 +30,8 @@ class Notices:
     status: Mapping[str, str] = field(default_factory=dict)
     """By market, of `exchangeInfo`; `TRADING` where nothing is said."""
     delivery_ms: int = NEVER_MS
+    spot_end_ms: int | None = None
+    """When spot stops trading everything here; None: nothing is on its schedule."""
     interval_hours: int | None = None
     """None: as the tape's settlements lie."""
     cap: float | None = None
@@ -52,7 +54,8 @@ class Notices:
             SandboxError: an unknown word, or a value of another kind.
         """
         kinds: Mapping[str, tuple[type, ...]] = {
-            "adl": (int,), "status": (dict,), "delivery_ms": (int,), "interval_hours": (int, type(None)),
+            "adl": (int,), "status": (dict,), "delivery_ms": (int,),
+            "spot_end_ms": (int, type(None)), "interval_hours": (int, type(None)),
             "cap": (int, float, type(None)), "usdt_usd": (int, float), "usdt_usdc": (int, float),
         }  # fmt: skip
         if not isinstance(words, dict) or not all(isinstance(value, kinds.get(k, ())) for k, value in words.items()):

@@ -1,4 +1,4 @@
-"""What the exchange tells of its own closings: past forced orders, and the place in the queue of auto-deleveraging."""
+"""What the exchange tells of its own closings: forced orders, the queue of auto-deleveraging, spot's delistings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _IDS = {"LIQUIDATION": ("autoclose-",), "ADL": ("adl_autoclose",)}
 
 
 def routes() -> list[Route]:
-    """Both of them."""
+    """All of them."""
     return [
         Route("GET", "/fapi/v1/forceOrders", _force_orders, signed=True),
         Route("GET", "/fapi/v1/adlQuantile", _adl_quantile, signed=True),
+        Route("GET", "/sapi/v1/spot/delist-schedule", _delist_schedule, keyed=True),
     ]
 
 
@@ -40,3 +41,8 @@ def _adl_quantile(exchange: Exchange, call: Call) -> object:
         sides = {"LONG": rank if quantity > 0 else 0, "SHORT": rank if quantity < 0 else 0, "BOTH": rank}
         rows.append({"symbol": symbol, "adlQuantile": sides})
     return rows
+
+
+def _delist_schedule(exchange: Exchange, _: Call) -> object:
+    end_ms = exchange.notices.spot_end_ms
+    return [] if end_ms is None else [{"delistTime": end_ms, "symbols": exchange.symbols(Market.SPOT)}]

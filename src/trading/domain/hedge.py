@@ -60,7 +60,7 @@ class Listed:
     status: str
     """The venue's word, `TRADING` when all is well; empty: it is not listed any more."""
     delivery_ms: int | None = None
-    """When a contract ends, UTC milliseconds; a perpetual that is to live stands in 2100. None: spot has none."""
+    """When it ends, UTC milliseconds; a perpetual that is to live stands in 2100. None: no end is known."""
 
 
 @dataclass(frozen=True, slots=True)

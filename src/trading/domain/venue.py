@@ -110,7 +110,7 @@ class Venue(MarketData, Protocol):
         """Closings that the venue made of ours from `start_ms` on, oldest first; settlements need not be among them."""
 
     async def listed(self, market: Market, symbol: str) -> Listed:
-        """Status of a symbol and the end of a contract, asked for now; of one that is gone the status is empty."""
+        """Status and announced end of a symbol, asked for now; of one that is gone the status is empty."""
 
     async def contract_terms(self, symbol: str) -> ContractTerms:
         """Funding interval, cap and floor of a perpetual, asked for now."""

@@ -1,11 +1,13 @@
 """What Binance says that can break a hedge: ranks, forced orders, statuses, terms, and the mark at a settlement.
 
 Source: Binance's documentation, USD-M futures: "Position ADL Quantile Estimation", "User's Force Orders", "Exchange
-Information", "Get Funding Rate Info", "Mark Price Kline Data"; spot: "Exchange information".
+Information", "Get Funding Rate Info", "Mark Price Kline Data"; spot: "Exchange information"; wallet: "Get Spot Delist
+Schedule".
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from trading.domain.errors import DataProviderError, SettingsError
@@ -41,7 +43,7 @@ class BinanceHedge(BinanceMarket):
         return parse_hedge.forced_orders(document, where)
 
     async def listed(self, market: Market, symbol: str) -> Listed:
-        """Status of a symbol, and when the contract ends, asked for now."""
+        """Status of a symbol, and when it ends, asked for now. The demo venue has no schedule of spot's ends."""
         where = f"{market} {symbol} status"
         line = await self._line(market)
         params = {"symbol": symbol} if market is Market.SPOT else {}
@@ -51,7 +53,11 @@ class BinanceHedge(BinanceMarket):
             if getattr(error.__cause__, "venue_code", None) == _NO_SUCH_SYMBOL:
                 return Listed("")
             raise
-        return parse_hedge.listed(Answer.of(document, where).fields, symbol, where)
+        found = parse_hedge.listed(Answer.of(document, where).fields, symbol, where)
+        if market is Market.PERP or self._access.testnet or self._access.api_key is None:
+            return found
+        schedule = await line.ask("sapiGetSpotDelistSchedule", {}, where=where)
+        return replace(found, delivery_ms=parse_hedge.spot_end_ms(schedule, symbol, where))
 
     async def contract_terms(self, symbol: str) -> ContractTerms:
         """Funding interval, cap and floor, asked for now; `funding_now` follows them from here on."""

@@ -55,6 +55,16 @@ def listed(document: Mapping[str, object], symbol: str, where: str) -> Listed:
     return Listed("")
 
 
+def spot_end_ms(document: object, symbol: str, where: str) -> int | None:
+    """When spot stops trading a symbol, from `delist-schedule`; None: it is not on it."""
+    ends = [
+        row.whole("delistTime")
+        for row in answers(document, where)
+        if symbol in rows(row.fields.get("symbols"), f"{where} symbols")
+    ]
+    return min(ends, default=None)
+
+
 def _entries(document: Mapping[str, object], where: str) -> Iterable[Answer]:
     return answers(document.get("symbols"), where)
 

@@ -81,6 +81,7 @@ SPOT: Mapping[str, Cost] = {
 WALLET: Mapping[str, Cost] = {
     "GET account/apiRestrictions": Cost(1),
     "GET asset/tradeFee": Cost(1),
+    "GET spot/delist-schedule": Cost(1),
     "POST asset/transfer": Cost(1, _URGENT),
 }
 """`/sapi`: it has limits of its own, far above what the lab asks; 1 is taken of spot's budget all the same."""

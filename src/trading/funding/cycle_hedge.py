@@ -35,7 +35,7 @@ class CycleHedge(CycleBooks):
             min_liquidation_distance=self._room.carry.min_liquidation_pct / 100,
         )
         findings = judge(sight, watch.settings)
-        news = watch.memory.news(findings, sight.now_ms)
+        news = watch.memory.news((finding for finding in findings if finding.is_news), sight.now_ms)
         for finding in news.found:
             decision = finding.decision
             facts = {

@@ -34,6 +34,8 @@ class _Seen:
     """What was last read of one symbol."""
 
     at_ms: dict[Source, int] = field(default_factory=dict)
+    asked_ms: dict[Source, int] = field(default_factory=dict)
+    """When each was asked for first."""
     adl: int = 0
     forced: tuple[ForcedOrder, ...] = ()
     distance: float | None = None
@@ -72,12 +74,14 @@ class HedgeWatch:
         if opened_ms is None:
             for source in OF_HELD:
                 seen.at_ms.pop(source, None)
+                seen.asked_ms.pop(source, None)
         asks = {**self._of_all(seen, venue, symbol, clock.now_ms()), **self._of_held(seen, venue, symbol, opened_ms)}
         for source, ask in asks.items():
             every_s = 0.0 if source in OF_HELD else self.settings.slow_s
             last_ms = seen.at_ms.get(source)
             if last_ms is not None and clock.now_ms() - last_ms < every_s * 1000:
                 continue
+            seen.asked_ms.setdefault(source, clock.now_ms())
             try:
                 await ask()
             except (DataProviderError, ExecutionError, TimeoutError) as error:
@@ -145,6 +149,7 @@ class HedgeWatch:
             now_ms=now_ms,
             symbol=symbol,
             ages_s=ages_s,
+            asked_s={source: (now_ms - seen.asked_ms[source]) / 1000 for source in asked},
             adl_quantile=seen.adl if Source.ADL in fresh else None,
             forced=seen.forced if Source.FORCED in fresh else (),
             liquidation_distance=seen.distance if Source.POSITION in fresh else None,

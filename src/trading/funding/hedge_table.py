@@ -43,7 +43,7 @@ TABLE: Mapping[HedgeId, HedgeRow] = {
         },
     ),
     HedgeId.DELIVERY_SET: HedgeRow(
-        "`deliveryDate` of the perpetual, nearer than 2100",
+        "`deliveryDate` of the perpetual, nearer than 2100; spot's `delist-schedule`",
         {
             Consequence.NO_ENTRY: "any",
             Consequence.LEAVE: "within {delivery_leave_days} days",

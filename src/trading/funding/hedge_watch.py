@@ -41,7 +41,7 @@ class HedgeSettings(BaseModel):
     liquidation_flat_pct: Percent = 10.0
     """And here everything is closed at once, whatever the price."""
     delivery_leave_days: Annotated[float, Field(gt=0, le=365)] = 14.0
-    """A perpetual that is to end is left so long before; nothing is opened as soon as it is known."""
+    """A leg that is to end is left so long before; nothing is opened as soon as it is known."""
     delivery_flat_h: Annotated[float, Field(gt=0, le=168)] = 1.0
     """And here everything is closed at once."""
     terms_quiet_h: Annotated[float, Field(ge=0, le=720)] = 24.0
@@ -111,6 +111,8 @@ class HedgeSight:
     symbol: str
     ages_s: Mapping[Source, float]
     """Of what was to be read: seconds since it last was; infinite: never yet."""
+    asked_s: Mapping[Source, float] = field(default_factory=dict)
+    """Seconds since it was first asked for."""
     adl_quantile: int | None = None
     forced: tuple[ForcedOrder, ...] = ()
     """Since the position was opened."""
@@ -137,6 +139,8 @@ class Finding:
     consequence: Consequence
     decision: Decision
     """Value, limit, and one line for a person."""
+    is_news: bool = True
+    """A human hears of it; False: it may be over in a minute, and holds until then."""
 
     @property
     def key(self) -> str:
@@ -225,17 +229,18 @@ def _statuses(sight: HedgeSight) -> Iterator[Finding]:
 
 
 def _delivery(sight: HedgeSight, settings: HedgeSettings) -> Iterator[Finding]:
-    listed = sight.listed.get(Market.PERP)
-    end_ms = listed.delivery_ms if listed is not None else None
-    if end_ms is None or not 0 < end_ms < FOREVER_MS:
-        return
-    left_days, lines = (end_ms - sight.now_ms) / DAY_MS, (settings.delivery_leave_days, settings.delivery_flat_h / 24)
-    consequence, limit = Consequence.NO_ENTRY, (FOREVER_MS - sight.now_ms) / DAY_MS
-    for line, worse in zip(lines, (Consequence.LEAVE, Consequence.FLAT), strict=True):
-        if left_days <= line:
-            consequence, limit = max((consequence, limit), (worse, line))
-    note = f"{sight.symbol} is to end on {iso(end_ms)[:16]} UTC, in {left_days:.1f} days"
-    yield _finding(HedgeId.DELIVERY_SET, sight.symbol, consequence, (left_days, limit), note)
+    lines = (settings.delivery_leave_days, settings.delivery_flat_h / 24)
+    for market, listed in sight.listed.items():
+        end_ms = listed.delivery_ms
+        if end_ms is None or not 0 < end_ms < FOREVER_MS:
+            continue
+        left_days = (end_ms - sight.now_ms) / DAY_MS
+        consequence, limit = Consequence.NO_ENTRY, (FOREVER_MS - sight.now_ms) / DAY_MS
+        for line, worse in zip(lines, (Consequence.LEAVE, Consequence.FLAT), strict=True):
+            if left_days <= line:
+                consequence, limit = max((consequence, limit), (worse, line))
+        note = f"{market} {sight.symbol} is to end on {iso(end_ms)[:16]} UTC, in {left_days:.1f} days"
+        yield _finding(HedgeId.DELIVERY_SET, f"{market} {sight.symbol}", consequence, (left_days, limit), note)
 
 
 def _terms(sight: HedgeSight, settings: HedgeSettings) -> Iterator[Finding]:
@@ -277,8 +282,9 @@ def _silent(sight: HedgeSight, settings: HedgeSettings) -> Iterator[Finding]:
     lines = ((settings.silent_told_s, Consequence.TOLD), (settings.silent_s, Consequence.NO_ENTRY))
     for source, age_s in sight.ages_s.items():
         since = "yet" if age_s == float("inf") else f"for {age_s / 60:.0f} minutes"
-        note = f"{source} could not be read {since}"
-        yield from _crossed(HedgeId.SOURCE_SILENT, source, age_s, lines, note)
+        note, asked_s = f"{source} could not be read {since}", sight.asked_s.get(source, age_s)
+        for found in _crossed(HedgeId.SOURCE_SILENT, source, age_s, lines, note):
+            yield replace(found, is_news=asked_s >= settings.silent_told_s)
 
 
 REASONS: Mapping[HedgeId, Reason] = {

@@ -82,6 +82,8 @@ async def test_status_end_and_terms_are_asked_for_now_and_the_estimate_follows_t
     words = {"status": {"perp": "SETTLING"}, "delivery_ms": START_MS, "interval_hours": 4, "cap": 0.02}
     built.exchange.notices = built.exchange.notices.changed(words)
     assert await venue.listed(Market.PERP, "BTCUSDT") == Listed("SETTLING", START_MS)
+    built.exchange.notices = built.exchange.notices.changed({"spot_end_ms": START_MS + HOUR_MS})
+    assert await venue.listed(Market.SPOT, "BTCUSDT") == Listed("TRADING", START_MS + HOUR_MS)
     assert await venue.contract_terms("BTCUSDT") == ContractTerms(4 * HOUR_MS, 0.02, -0.02)
     now = await venue.funding_now("BTCUSDT")
     assert (now.interval_ms, now.cap_rate) == (4 * HOUR_MS, 0.02), "not an hour later"

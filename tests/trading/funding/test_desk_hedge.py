@@ -159,7 +159,7 @@ async def test_a_source_that_does_not_answer_opens_nothing_and_closes_nothing(ri
         rig.second.is_down = True
     rig.venue.fault_on[source] = ["down"] * 1000
     report = await rig.cycle()
-    assert (report.reason, rig.told()) == (Reason.HEDGE_UNSEEN, ["SOURCE_SILENT"])
+    assert (report.reason, rig.told()) == (Reason.HEDGE_UNSEEN, []), "one stumble is no message"
     rig.second.is_down = False
     rig.venue.fault_on[source] = []
     assert (await rig.cycle()).reason is Reason.OK, "it is asked again in the next cycle"
@@ -169,6 +169,16 @@ async def test_a_source_that_does_not_answer_opens_nothing_and_closes_nothing(ri
         await rig.pass_s(700)
         assert (await rig.cycle()).reason is Reason.HOLDING
     assert rig.desk.store.live is not None
+    assert rig.told() == ["SOURCE_SILENT", "SOURCE_SILENT"], "told, and told again when entries are refused"
+
+
+async def test_a_source_that_never_answered_is_told_when_that_lasts(rig: Rig) -> None:
+    rig.venue.fault_on["contract_terms"] = ["down"] * 1000
+    for _ in range(3):
+        assert (await rig.cycle()).reason is Reason.HEDGE_UNSEEN
+        await rig.pass_s(451)
+    (told,) = [event.facts for event in rig.events if event.name == "hedge.found"]
+    assert (told["note"], told["then"]) == ("funding terms could not be read yet", WORDS[Consequence.NO_ENTRY])
 
 
 async def test_a_second_source_that_hangs_is_not_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,11 @@ def test_a_calm_sight_has_no_finding() -> None:
         ({"listed": ends(in_days=90)}, HedgeId.DELIVERY_SET, Consequence.NO_ENTRY),
         ({"listed": ends(in_days=14)}, HedgeId.DELIVERY_SET, Consequence.LEAVE),
         ({"listed": ends(in_days=1 / 24)}, HedgeId.DELIVERY_SET, Consequence.FLAT),
+        (
+            {"listed": {**ends(), Market.SPOT: Listed("TRADING", NOW_MS + DAY_MS)}},
+            HedgeId.DELIVERY_SET,
+            Consequence.LEAVE,
+        ),
         (changed(23.9), HedgeId.TERMS_CHANGED, Consequence.NO_ENTRY),
         ({"dollars": dollars(0.9995, 0.994)}, HedgeId.QUOTE_DEPEG, Consequence.NO_ENTRY),
         ({"dollars": dollars(1.13, 1.01)}, HedgeId.QUOTE_DEPEG, Consequence.NO_ENTRY),
@@ -119,7 +124,7 @@ def test_every_finding_is_one_line_with_its_numbers() -> None:
         "(adl_autoclose)",
         HedgeId.LIQUIDATION_NEAR: "the liquidation price of BTCUSDT is 20.0% away",
         HedgeId.SYMBOL_STATUS: "perp BTCUSDT is SETTLING: the exchange ends the contract",
-        HedgeId.DELIVERY_SET: "BTCUSDT is to end on 2024-11-12T18:00 UTC, in 0.5 days",
+        HedgeId.DELIVERY_SET: "perp BTCUSDT is to end on 2024-11-12T18:00 UTC, in 0.5 days",
         HedgeId.TERMS_CHANGED: "funding of BTCUSDT was changed: every 8 h, -0.300% to 0.300%; now every 4 h, "
         "-2.000% to 2.000%",
         HedgeId.QUOTE_DEPEG: "the quote coin is off its dollar: the exchange's book of USDC 0.9700, the second source "
