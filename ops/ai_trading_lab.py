@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import structlog
 
+from ops.account_watch import AccountWatch
 from ops.feasibility import feasibility
 from ops.jobs import (
     backup,
@@ -127,6 +128,7 @@ class Service:
                 group.create_task(self._watch(), name="watch")
                 group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
+                group.create_task(AccountWatch(self.lab, self._stop).run(), name="account")
                 try:
                     await self.schedule.run(self._stop, grace_s=self.lab.settings.service.grace_s)
                 finally:

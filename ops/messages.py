@@ -157,6 +157,12 @@ WORDS = {
     "carry.reduced": "{base} of both legs on {symbol} closed, so that what it freed carries the rest. {note}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
     "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
+    "carry.funding_unchecked": "Funding of {position} at {at} could not be checked: {why}. Booked: {booked_quote:+.4f} "
+    "USDT",
+    "hedge.found": "Hedge watch, {kind}: {note}; {then}",
+    "hedge.over": "Hedge watch: {kind} ({where}) is over",
+    "hedge.forced": "Hedge watch, FORCED_CLOSE: {note}",
+    "hedge.forgotten": "The hedge watch has forgotten what it told and which funding terms it knew: {note}",
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",

@@ -30,6 +30,7 @@ from trading.domain.errors import SettingsError
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
+from trading.funding.hedge_watch import HedgeSettings
 from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.guardian import GuardianSettings
@@ -113,6 +114,7 @@ class LabSettings(_Section):
     paper: PaperSettings = PaperSettings()
     risk: RiskLimits = RiskLimits()
     carry: CarrySettings = CarrySettings()
+    hedge: HedgeSettings = HedgeSettings()
     execution: ExecutionSettings = ExecutionSettings()
     farm: FarmSettings = FarmSettings()
     guardian: GuardianSettings = GuardianSettings()

@@ -83,6 +83,9 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         if environment.binance_api_key is not None:
             account = make_venue(settings, environment, clock, setting.home, record=recorder)
             stack.push_async_callback(account.close)
+        second = make_second(settings, environment, clock, setting.home) if account is not None else None
+        if second is not None:
+            stack.push_async_callback(second.close)
         venue: MarketData | None = account if settings.venue.exchange == TRADES_AT else None
         if venue is None:
             venue = make_market_data(settings, environment, clock, setting.home, record=recorder)
@@ -137,7 +140,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             fear_greed=await stack.enter_async_context(FearGreedIndex(settings.sentiment, clock)),
             senses=SenseRecord(setting.home.state / "senses.jsonl"),
             generator=await make_generator(setting, clock, stack),
-            desk=make_desk(setting, account, clock, bus),
+            desk=make_desk(setting, account, clock, bus, second=second),
         )
 
 
@@ -263,14 +266,28 @@ async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) 
     return HypothesisGenerator(model, budget, setting.settings.ideas, clock)
 
 
-def make_desk(setting: Setting, account: Venue | None, clock: Clock, bus: Bus) -> CarryDesk | None:
+def make_second(settings: LabSettings, environment: Environment, clock: Clock, home: Home) -> MarketData | None:
+    """Who else says what the quote coin is worth; None: the settings ask nobody."""
+    name = settings.hedge.second_source
+    return None if name == "none" else open_market_data(name, _access(settings, environment, clock, home))
+
+
+def make_desk(
+    setting: Setting, account: Venue | None, clock: Clock, bus: Bus, *, second: MarketData | None = None
+) -> CarryDesk | None:
     """The carry desk, where there are trading keys; also while another exchange is read: what is open must be kept."""
     if account is None:
         return None
     mine = setting.settings
-    settings = DeskSettings(mine.carry, mine.risk, mine.execution, mine.validator)
+    settings = DeskSettings(mine.carry, mine.risk, mine.execution, mine.validator, mine.hedge)
     return CarryDesk(
-        setting.home, account, settings=settings, publish=bus.publish, clock=clock, environment=setting.switches
+        setting.home,
+        account,
+        settings=settings,
+        publish=bus.publish,
+        clock=clock,
+        environment=setting.switches,
+        second=second,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from aiohttp import web
 
@@ -21,13 +22,15 @@ from sandbox.exchange.tape import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
 from sandbox.exchange.views import Json, number
 from sandbox.exchange.wire import STALE_MS, answer
 
+DOLLAR = "USDTZUSD"
+"""Kraken's name of a tether in dollars."""
 ROWS = 720
 """Most candles of an answer."""
 INTERVALS: Mapping[int, str] = {1: "1m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d"}
 """Minutes of a candle. (Weeks and fifteen days, which Kraken also has, are not kept here.)"""
 LEVELS = 100
 VOLUME_PLACES = 8
-_NAMES = {"BTC": ("XXBT", "XBT"), "ETH": ("XETH", "ETH"), "XRP": ("XXRP", "XRP")}
+_NAMES = {"BTC": ("XXBT", "XBT"), "ETH": ("XETH", "ETH"), "XRP": ("XXRP", "XRP"), "USD": ("ZUSD", "USD")}
 """Assets with a name of Kraken's own: internal, and as people say."""
 
 
@@ -85,20 +88,23 @@ class KrakenDesk:
         return {"status": "online", "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     def _assets(self, _: Mapping[str, str], _now_ms: int) -> object:
-        assets = ["USDT", *(listing.instrument.base for listing in self._listings().values())]
+        assets = ["USD", "USDT", *(listing.instrument.base for listing in self._listings().values())]
         return {
             _names(asset)[0]: {
-                "aclass": "currency", "altname": _names(asset)[1], "decimals": 10 if asset != "USDT" else 8,
-                "display_decimals": 5 if asset != "USDT" else 4, "status": "enabled",
+                "aclass": "currency", "altname": _names(asset)[1], "decimals": 8 if asset == "USDT" else 10,
+                "display_decimals": 4 if asset == "USDT" else 5, "status": "enabled",
             }
             for asset in assets
         }  # fmt: skip
 
     def _pairs(self, query: Mapping[str, str], _: int) -> object:
         found = self._chosen(query) if "pair" in query else self._listings()
-        return {name: _pair(listing.instrument) for name, listing in found.items()}
+        pairs = {name: _pair(listing.instrument) for name, listing in found.items()}
+        return pairs if "pair" in query else {**pairs, DOLLAR: _dollar_pair()}
 
     def _ticker(self, query: Mapping[str, str], now_ms: int) -> object:
+        if query.get("pair") in (DOLLAR, "USDTUSD"):
+            return {DOLLAR: _dollar_day(self._exchange.notices.usdt_usd)}
         found = self._chosen(query) if "pair" in query else self._listings()
         return {name: _day(listing, now_ms) for name, listing in found.items()}
 
@@ -165,6 +171,23 @@ def _pair(spec: Instrument) -> Json:
         "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40, "ordermin": f"{spec.lot * 5:f}",
         "costmin": "0.5", "tick_size": f"{spec.tick:f}", "status": "online",
     }  # fmt: skip
+
+
+def _dollar_pair() -> Json:
+    """A tether in dollars: not of the tape, and quoted only."""
+    return {
+        **_pair(Instrument(Market.SPOT, "USDTUSD", Decimal("0.00001"), Decimal(1), Decimal(5), Decimal(1_000_000))),
+        "altname": "USDTUSD", "wsname": "USDT/USD", "base": "USDT", "quote": "ZUSD",
+    }  # fmt: skip
+
+
+def _dollar_day(price: float) -> Json:
+    last, half = number(price, 5), 0.00001
+    ask, bid = ([number(price + side, 5), "1000", "1000.000"] for side in (half, -half))
+    both = [last, last]
+    volume = ["50000000.00000000"] * 2
+    return {"a": ask, "b": bid, "c": [last, "1.00000000"], "v": volume, "p": both, "t": [1, 1], "l": both, "h": both,
+            "o": last}  # fmt: skip
 
 
 def _day(listing: Listing, now_ms: int) -> Json:

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Middleware
 
 from sandbox.archive import ArchiveDesk
 from sandbox.chain import ChainDesk
-from sandbox.exchange import rest_futures, rest_info, rest_market, rest_spot
+from sandbox.exchange import rest_forced, rest_futures, rest_info, rest_market, rest_spot
 from sandbox.exchange.errors import SandboxError
 from sandbox.exchange.exchange import Exchange, Key, Start, open_exchange
 from sandbox.exchange.limits import Limits
@@ -74,7 +74,8 @@ def build(town: Town, *, exchange: Exchange | None = None) -> Built:
     if town.limits:
         limits.switch_on()
     app = web.Application(middlewares=[_counted(seen), _through(limits.middleware), _through(faults.middleware)])
-    hang(app, exchange, [*rest_info.routes(limits), *rest_market.routes(), *rest_spot.routes(), *rest_futures.routes()])
+    futures = [*rest_futures.routes(), *rest_forced.routes()]
+    hang(app, exchange, [*rest_info.routes(limits), *rest_market.routes(), *rest_spot.routes(), *futures])
     hub.add_routes(app)
     Witness(exchange, seen).add_routes(app)
     _fault_routes(app, faults)

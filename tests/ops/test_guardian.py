@@ -143,6 +143,24 @@ def test_kill_in_the_env_file_is_seen_while_it_runs_and_an_exchange_in_trouble_i
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
 
 
+def test_a_leg_that_the_exchange_closes_while_the_loop_is_frozen_takes_the_other_with_it(
+    carrying: Home, world: World
+) -> None:
+    set_guardian(carrying, "bare_s: 0.5")
+
+    def deleverage() -> None:
+        put(world, "/sandbox/force-close", {"kind": "ADL"})
+
+    with busy_lab(carrying) as lab:
+        os.kill(lab.pid, signal.SIGSTOP)
+        watch_until(carrying, lambda: is_filed_flat(carrying), deleverage)
+        assert lab.wait(5) == -signal.SIGKILL, "it held the account"
+    assert closed_by(carrying)["reason"] == "UNHEDGED"
+    assert seconds(carrying, "flat_s") < 5
+    assert is_flat(world.ask("/sandbox/ledger"))
+    assert world.ask("/sandbox/seen")["duplicate_orders"] == []
+
+
 def test_a_leg_that_was_closed_by_force_while_the_lab_is_dead_takes_the_other_with_it(
     carrying: Home, world: World
 ) -> None:

@@ -115,6 +115,12 @@ def test_notices_word_for_word() -> None:
         "🔔 Carry opened on BTCUSDT: spot 0.006, perpetual -0.006, fees 0.3800 USDT, apart for at most 1.2 s. "
         "12 % a year pays for it"
     )
+    found = {"kind": "ADL_RANK", "note": "the short of BTCUSDT stands at 3 of 4", "then": "nothing is done"}
+    assert notice(Event(AT_MS, "hedge.found", found)) == (
+        "🔔 Hedge watch, ADL_RANK: the short of BTCUSDT stands at 3 of 4; nothing is done"
+    )
+    over = Event(AT_MS, "hedge.over", {"kind": "ADL_RANK", "where": "BTCUSDT"})
+    assert notice(over) == "🔔 Hedge watch: ADL_RANK (BTCUSDT) is over"
     flat = Event(AT_MS, "stop.flat", {"seconds": 0.812, "note": "KILL_SWITCH"})
     assert notice(flat) == "🔔 Everything is flat, the exchange says so after 0.8 s (KILL_SWITCH)"
 

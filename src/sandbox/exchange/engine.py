@@ -24,6 +24,8 @@ from sandbox.exchange.orders import ZERO, Fill, Order, check_filters
 from sandbox.exchange.placing import check_margin, check_spot_balance, halved, walk
 
 _What = TypeVar("_What")
+FORCED_IDS = {"LIQUIDATION": "autoclose-{ms}", "ADL": "adl_autoclose", "SETTLEMENT": "settlement_autoclose-{ms}"}
+"""Client ids of the exchange's own closings, by why."""
 _INSURANCE_RATE = Decimal("0.0125")  # of the notional, taken by a liquidation where there is enough left
 
 
@@ -142,10 +144,10 @@ class Engine:
         """Fill what rests of an order at its own price: it was quicker than its cancel."""
         self._fill(order, order.price, order.remaining, maker=True, ms=int(self.at_ms))
 
-    def close_by_force(self) -> None:
-        """Close every perpetual position as a liquidation does."""
+    def close_by_force(self, kind: str = "LIQUIDATION") -> None:
+        """Close every perpetual position: `LIQUIDATION`, `ADL` against a bankrupt other side, or `SETTLEMENT`."""
         for position in [p for p in self.ledger.positions.values() if p.quantity]:
-            self._liquidate(position, int(self.at_ms))
+            self._liquidate(position, int(self.at_ms), kind)
 
     def transfer(self, amount: Decimal, *, to_futures: bool) -> int:
         """Move USDT between the wallets; the record's number.
@@ -278,22 +280,27 @@ class Engine:
         order.fills.append(fill)
         self._tell(Happening("CALCULATED" if order.forced else "TRADE", order.market, ms, order, fill))
 
-    def _liquidate(self, position: Position, ms: int) -> None:
-        """Close a position whose margin is used up; the account never loses more than was behind it."""
+    def _liquidate(self, position: Position, ms: int, kind: str = "LIQUIDATION") -> None:
+        """Close a position whose margin is used up, or that has to go for another reason, under the exchange's own id.
+
+        The account never loses more than was behind it.
+        """
         for order in [o for o in self.open_orders() if o.market is Market.PERP and o.symbol == position.symbol]:
             self.cancel(order)
         marks = self.marks(ms)
         support, price = self.ledger.support(position, marks), marks[position.symbol]
         price = bankrupt_or(position, support, price)
         sign, quantity = (-1 if position.quantity > 0 else 1), abs(position.quantity)
-        order = Order(self.number(), f"autoclose-{ms}", Market.PERP, position.symbol, sign, "LIQUIDATION", "IOC",
+        client_id = FORCED_IDS[kind].format(ms=ms)
+        order = Order(self.number(), client_id, Market.PERP, position.symbol, sign, "LIQUIDATION", "IOC",
                       quantity, price, reduce_only=True, created_ms=ms, forced=True)  # fmt: skip
         self.orders[order.order_id] = order
         self._tell(Happening("NEW", Market.PERP, ms, order))
         before = self.ledger.futures_usdt
         self._fill(order, price, quantity, maker=False, ms=ms)
         left = support - (before - self.ledger.futures_usdt)
-        charge = max(min((quantity * price * _INSURANCE_RATE).quantize(SATOSHI), left), ZERO)
+        rate = _INSURANCE_RATE if kind == "LIQUIDATION" else ZERO
+        charge = max(min((quantity * price * rate).quantize(SATOSHI), left), ZERO)
         if charge:
             self.ledger.futures_usdt -= charge
             self._booking.income(position.symbol, "INSURANCE_CLEAR", -charge, ms)

@@ -47,6 +47,7 @@ MESSAGES = {
     -4048: "Margin type cannot be changed if there exists position.",
     -4059: "No need to change position side.",
     -4061: "Order's position side does not match user's setting.",
+    -4108: "Symbol is on delivering or delivered or settling or closed or pre-trading.",
     -4116: "ClientOrderId is duplicated.",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected. "
     "The order will not be recorded in the order history.",

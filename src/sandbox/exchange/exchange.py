@@ -17,6 +17,7 @@ from sandbox.exchange.feed import Feed
 from sandbox.exchange.instruments import Market, instrument
 from sandbox.exchange.ledger import Accounts, Ledger, accounts
 from sandbox.exchange.listing import Fees, Listing
+from sandbox.exchange.notices import Notices
 from sandbox.exchange.tape import HOUR_MS, Recorded, Tape, unpack
 
 
@@ -109,6 +110,7 @@ class Exchange:
     def __init__(self, clock: SandboxClock, engine: Engine, key: Key) -> None:
         self.clock, self.engine, self.key = clock, engine, key
         self.listen_key = ListenKey()
+        self.notices = Notices()
         self.diff_listeners: list[Callable[[Market, str, Diff, int], None]] = []
         """Told of every change of a published book."""
         self.attempt_listeners: list[Callable[[Market, str], None]] = []

@@ -153,12 +153,12 @@ _SPOT_BY_SYMBOL: Mapping[str, tuple[int, int]] = {
 _PERP: Mapping[tuple[str, str], int] = {
     ("GET", "aggTrades"): 20, ("GET", "trades"): 5, ("GET", "account"): 5, ("GET", "balance"): 5,
     ("GET", "positionRisk"): 5, ("GET", "userTrades"): 5, ("GET", "income"): 30, ("GET", "commissionRate"): 20,
-    ("GET", "positionSide/dual"): 30, ("GET", "symbolConfig"): 5, ("POST", "countdownCancelAll"): 10,
-    ("POST", "order"): 0,
+    ("GET", "positionSide/dual"): 30, ("GET", "symbolConfig"): 5, ("GET", "adlQuantile"): 5,
+    ("POST", "countdownCancelAll"): 10, ("POST", "order"): 0,
 }  # fmt: skip
 _PERP_BY_SYMBOL: Mapping[str, tuple[int, int]] = {
     "ticker/24hr": (1, 40), "ticker/price": (1, 2), "ticker/bookTicker": (2, 5), "openOrders": (1, 40),
-    "premiumIndex": (1, 10),
+    "premiumIndex": (1, 10), "forceOrders": (20, 50),
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class Order:
     through: float = 0.0
     """The price the path has to be strictly beyond for the rest to fill."""
     forced: bool = False
-    """True: a liquidation."""
+    """True: the exchange closed the position: a liquidation, auto-deleveraging or settlement."""
     half: bool = False
     """A scripted fault: when the path is through it, half is filled and the rest never."""
     fills: list[Fill] = field(default_factory=list)

@@ -27,11 +27,13 @@ def _spot_info(exchange: Exchange, call: Call, limits: list[Json]) -> object:
     symbols = [exchange.listing(Market.SPOT, wanted)] if wanted else [
         exchange.listing(Market.SPOT, s) for s in exchange.symbols(Market.SPOT)
     ]  # fmt: skip
-    return _info(call.now_ms, limits, [_spot_symbol(x.instrument) for x in symbols])
+    return _info(call.now_ms, limits, [_spot_symbol(x.instrument, _status(exchange, Market.SPOT)) for x in symbols])
 
 
 def _perp_info(exchange: Exchange, call: Call, limits: list[Json]) -> object:
-    symbols = [_perp_symbol(exchange.listing(Market.PERP, s).instrument) for s in exchange.symbols(Market.PERP)]
+    status, delivery_ms = _status(exchange, Market.PERP), exchange.notices.delivery_ms
+    listed = [exchange.listing(Market.PERP, s).instrument for s in exchange.symbols(Market.PERP)]
+    symbols = [{**_perp_symbol(spec), "status": status, "deliveryDate": delivery_ms} for spec in listed]
     assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
     return {**_info(call.now_ms, limits, symbols), "futuresType": "U_MARGINED", "assets": assets}
 
@@ -40,7 +42,11 @@ def _info(ms: int, limits: list[Json], symbols: list[Json]) -> Json:
     return {"timezone": "UTC", "serverTime": ms, "rateLimits": limits, "exchangeFilters": [], "symbols": symbols}
 
 
-def _spot_symbol(spec: Instrument) -> Json:
+def _status(exchange: Exchange, market: Market) -> str:
+    return exchange.notices.status.get(market.value, "TRADING")
+
+
+def _spot_symbol(spec: Instrument, status: str) -> Json:
     filters: list[Json] = [
         {"filterType": "PRICE_FILTER", "minPrice": number(spec.tick), "maxPrice": "1000000.00000000",
          "tickSize": number(spec.tick)},
@@ -55,7 +61,7 @@ def _spot_symbol(spec: Instrument) -> Json:
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
     ]  # fmt: skip
     return {
-        "symbol": spec.symbol, "status": "TRADING", "baseAsset": spec.base, "baseAssetPrecision": 8,
+        "symbol": spec.symbol, "status": status, "baseAsset": spec.base, "baseAssetPrecision": 8,
         "quoteAsset": "USDT", "quotePrecision": 8, "quoteAssetPrecision": 8, "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8, "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"], "icebergAllowed": False,
         "ocoAllowed": False, "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": False,
@@ -76,8 +82,8 @@ def _perp_symbol(spec: Instrument) -> Json:
         {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"},
     ]
     return {
-        "symbol": spec.symbol, "pair": spec.symbol, "contractType": "PERPETUAL", "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000, "status": "TRADING", "maintMarginPercent": "2.5000",
+        "symbol": spec.symbol, "pair": spec.symbol, "contractType": "PERPETUAL",
+        "onboardDate": 1569398400000, "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000", "baseAsset": spec.base, "quoteAsset": "USDT", "marginAsset": "USDT",
         "pricePrecision": spec.price_places, "quantityPrecision": spec.lot_places, "baseAssetPrecision": 8,
         "quotePrecision": 8, "underlyingType": "COIN", "underlyingSubType": [], "triggerProtect": "0.0500",

@@ -10,9 +10,10 @@ import numpy as np
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.feed import DAY_MS, Feed, Trade
 from sandbox.exchange.instruments import Instrument, Market
+from sandbox.exchange.notices import USDC
 from sandbox.exchange.tape import HOUR_MS, Block
 from sandbox.exchange.views import Json, kline_rows, number, price_text, size_text
-from sandbox.exchange.wire import Call, Route
+from sandbox.exchange.wire import Call, Handler, Route
 
 FUNDING_MS = 8 * HOUR_MS
 _CAPS = {"BTCUSDT": 0.003, "ETHUSDT": 0.00375}  # of the funding rate, either way
@@ -33,7 +34,7 @@ def routes() -> list[Route]:
             Route("GET", f"{root}/trades", partial(_trades, market)),
             Route("GET", f"{root}/ticker/24hr", partial(_each, market, _day)),
             Route("GET", f"{root}/ticker/price", partial(_each, market, _price)),
-            Route("GET", f"{root}/ticker/bookTicker", partial(_each, market, _best)),
+            Route("GET", f"{root}/ticker/bookTicker", _usdc_or(partial(_each, market, _best), market)),
         ]
     return [
         *found,
@@ -244,17 +245,29 @@ def _funding_info(exchange: Exchange, call: Call) -> object:
         times = exchange.listing(Market.PERP, symbol).funding[0]
         upcoming = int(np.searchsorted(times, call.now_ms, side="right"))
         around = times[max(0, upcoming - 1) : upcoming + 1]
-        cap = _CAPS.get(symbol, _OTHER_CAP)
+        notices = exchange.notices
+        cap = _CAPS.get(symbol, _OTHER_CAP) if notices.cap is None else notices.cap
+        taped_hours = round(float(np.diff(around)[0]) / HOUR_MS) if around.size == 2 else 8
         found.append(
             {
                 "symbol": symbol,
                 "adjustedFundingRateCap": number(cap),
                 "adjustedFundingRateFloor": number(-cap),
-                "fundingIntervalHours": round(float(np.diff(around)[0]) / HOUR_MS) if around.size == 2 else 8,
+                "fundingIntervalHours": notices.interval_hours or taped_hours,
                 "disclaimer": False,
             }
         )
     return found
+
+
+def _usdc_or(best: Handler, market: Market) -> Handler:
+    """A quote by symbol; spot has USDC's too."""
+
+    def answered(exchange: Exchange, call: Call) -> object:
+        is_usdc = market is Market.SPOT and call.text("symbol") == USDC
+        return exchange.notices.usdc_ticker() if is_usdc else best(exchange, call)
+
+    return answered
 
 
 def _open_interest(exchange: Exchange, call: Call) -> object:

@@ -19,11 +19,13 @@ def place(market: Market, exchange: Exchange, call: Call) -> Order:
     """Read a new order and submit it.
 
     Raises:
-        BinanceError: a parameter, a filter or the engine refuses it.
+        BinanceError: a parameter, a filter, the symbol's status or the engine refuses it.
     """
     order = read_order(market, exchange, call)
     for listener in exchange.attempt_listeners:
         listener(market, order.client_id)
+    if exchange.notices.status.get(market.value, "TRADING") != "TRADING":
+        raise refusal(-1013, "Market is closed.") if market is Market.SPOT else refusal(-4108)
     return exchange.engine.submit(order, half=call.half)
 
 

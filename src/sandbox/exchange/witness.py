@@ -13,6 +13,7 @@ from sandbox.exchange.engine import Happening
 from sandbox.exchange.errors import BinanceError, SandboxError
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.instruments import Market
+from sandbox.exchange.notices import FORCED_KINDS
 from sandbox.exchange.orders import Order
 from sandbox.exchange.rest_spot import balance_rows
 from sandbox.exchange.views import Json, perp_order, perp_trade, spot_order, spot_trade
@@ -82,6 +83,8 @@ class Witness:
         app.router.add_post("/sandbox/clock", self._turn_clock)
         app.router.add_post("/sandbox/key", self._set_key)
         app.router.add_post("/sandbox/deposit", self._deposit)
+        app.router.add_post("/sandbox/notices", self._notice)
+        app.router.add_post("/sandbox/force-close", self._force_close)
 
     async def _show_seen(self, _: web.Request) -> web.Response:
         seen = self._seen
@@ -134,6 +137,26 @@ class Witness:
         except (ValueError, KeyError, TypeError, ArithmeticError, BinanceError) as error:
             return answer({"error": f"deposit: {error}: send usdt as a number of dollars that are there"}, 400)
         return answer({"spot_usdt": f"{engine.ledger.spot['USDT']}"})
+
+    async def _notice(self, request: web.Request) -> web.Response:
+        """See `notices.py`."""
+        try:
+            self._exchange.notices = self._exchange.notices.changed(await request.json())
+        except (ValueError, SandboxError) as error:
+            return answer({"error": str(error)}, 400)
+        return answer(self._exchange.notices.view())
+
+    async def _force_close(self, request: web.Request) -> web.Response:
+        """`{"kind": "ADL"}`: the exchange closes every perpetual position; the moment it did."""
+        try:
+            kind = str((await request.json())["kind"])
+        except (ValueError, KeyError, TypeError):
+            kind = ""
+        if kind not in FORCED_KINDS:
+            return answer({"error": f"force-close: kind={kind!r}: send one of {', '.join(FORCED_KINDS)}"}, 400)
+        now_ms = self._exchange.now()
+        self._exchange.engine.close_by_force(kind)
+        return answer({"at_ms": now_ms})
 
 
 def ledger_view(exchange: Exchange, ms: int) -> Json:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from trading.domain.account_events import AccountEvent
+from trading.domain.hedge import ContractTerms, ForcedOrder, Listed
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
@@ -107,6 +109,24 @@ class Venue(MarketData, Protocol):
 
     async def collateral_moves(self, to: Purse, symbol: str, *, start_ms: int) -> list[CollateralMove]:
         """What was moved there from `start_ms` on, by anyone."""
+
+    async def adl_quantile(self, symbol: str) -> int:
+        """The short's place in the queue of auto-deleveraging, 0 (last) to 4 (next); 0 when flat."""
+
+    async def forced_orders(self, symbol: str, *, start_ms: int) -> list[ForcedOrder]:
+        """Closings that the venue made of ours from `start_ms` on, oldest first; settlements need not be among them."""
+
+    async def listed(self, market: Market, symbol: str) -> Listed:
+        """Status and announced end of a symbol, asked for now; of one that is gone the status is empty."""
+
+    async def contract_terms(self, symbol: str) -> ContractTerms:
+        """Funding interval, cap and floor of a perpetual, asked for now."""
+
+    async def mark_at(self, symbol: str, at_ms: int) -> Decimal | None:
+        """The mark price at a full hour that is over, quote; None: the venue does not have it."""
+
+    def account_events(self, *markets: Market) -> AsyncIterator[AccountEvent]:
+        """What happens to the account; holes are told. None named: both markets. Ends when closed."""
 
     async def arm_countdown(self, symbol: str, *, countdown_s: int) -> None:
         """Have the venue cancel all futures orders of a symbol unless renewed in time; 0 disarms."""

@@ -36,6 +36,7 @@ from trading.exchange import parse_account
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.binance_collateral import BinanceCollateral
+from trading.exchange.binance_hedge import BinanceHedge
 from trading.exchange.rate_plan import RatePlan
 from trading.exchange.sockets import Record
 from trading.exchange.user_stream import UserStream
@@ -48,7 +49,7 @@ _PAGE = 1000
 _FUTURES_WINDOW_MS = 7 * 86_400_000
 
 
-class Binance(BinanceCollateral):
+class Binance(BinanceCollateral, BinanceHedge):
     """An account at Binance; implements `trading.domain.venue.Venue`.
 
     Args:
@@ -231,10 +232,14 @@ class Binance(BinanceCollateral):
         params = {"symbol": symbol, "countdownTime": str(countdown_s * 1000)}
         await self._write(Market.PERP, "fapiPrivatePostCountdownCancelAll", params, where)
 
-    async def account_events(self) -> AsyncIterator[AccountEvent]:
-        """What happens to the account's orders, money and positions, both markets; holes are told. Ends when closed."""
+    async def account_events(self, *markets: Market) -> AsyncIterator[AccountEvent]:
+        """What happens to the account's orders, money and positions; holes are told. Ends when closed.
+
+        Args:
+            markets: Whose events; none named: both.
+        """
         self._need_key("account stream")
-        stream = UserStream(self._clock, self._line, tuple(Market))
+        stream = UserStream(self._clock, self._line, markets or tuple(Market))
         self._streams.append(stream)
         try:
             async for event in stream.events():

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from trading.domain.errors import DataProviderError, OrderRejectedError, OutcomeUnknownError, SettingsError
+from trading.domain.errors import DataProviderError, OrderRejectedError, OutcomeUnknownError
 from trading.domain.instrument import Market
 from trading.domain.orders import CollateralMove, Purse
 from trading.exchange.answer import Answer, answers
-from trading.exchange.binance_market import BinanceMarket
+from trading.exchange.binance_signed import BinanceSigned
 
 _DEMO = "Binance's demo venue has no wallet endpoints; move it on the demo web page"
 _TRANSFER = {Purse.FUTURES: "MAIN_UMFUTURE", Purse.SPOT: "UMFUTURE_MAIN"}
@@ -26,7 +26,7 @@ _BY_USER = "USER_ADJUST"
 _MOST_ROWS = 100
 
 
-class BinanceCollateral(BinanceMarket):
+class BinanceCollateral(BinanceSigned):
     """The signed side of the wallets."""
 
     async def move_collateral(self, asset: str, amount: Decimal, *, to: Purse, symbol: str) -> str:
@@ -78,15 +78,3 @@ class BinanceCollateral(BinanceMarket):
             for row in rows
             if row.text("status") == "CONFIRMED"
         ]
-
-    async def _read(self, market: Market, endpoint: str, params: Mapping[str, object], where: str) -> object:
-        self._need_key(where)
-        return await (await self._line(market)).ask(endpoint, params, where=where)
-
-    async def _write(self, market: Market, endpoint: str, params: Mapping[str, object], where: str) -> object:
-        self._need_key(where)
-        return await (await self._line(market)).ask(endpoint, params, writes=True, where=where)
-
-    def _need_key(self, where: str) -> None:
-        if self._access.api_key is None:
-            raise SettingsError(f"{where}: no API key; set BINANCE_API_KEY and BINANCE_API_SECRET in .env")

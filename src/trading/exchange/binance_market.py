@@ -261,13 +261,17 @@ class BinanceMarket:
 
     async def _funding_terms(self, symbol: str) -> parse_market.FundingTerms:
         kept = self._terms.get(symbol)
-        now_ms = self._clock.now_ms()
-        if kept is None or now_ms > kept[0] + _TERMS_KEPT_MS:
+        if kept is None or self._clock.now_ms() > kept[0] + _TERMS_KEPT_MS:
             where = f"perp {symbol} funding info"
             line = await self._line(Market.PERP)
             answer = (await line.ask_stamped("fapiPublicGetFundingInfo", {}, where=where)).document
-            kept = self._terms[symbol] = now_ms, parse_market.funding_terms(answer, symbol, where)
+            return self._learn_terms(symbol, answer, where)
         return kept[1]
+
+    def _learn_terms(self, symbol: str, document: object, where: str) -> parse_market.FundingTerms:
+        terms = parse_market.funding_terms(document, symbol, where)
+        self._terms[symbol] = self._clock.now_ms(), terms
+        return terms
 
     async def _listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         await (await self._line(plan.market)).listen(plan, on_message)

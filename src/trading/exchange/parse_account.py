@@ -32,6 +32,8 @@ STATUSES: Mapping[str, OrderStatus] = {
     "REJECTED": OrderStatus.REJECTED,
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+    "NEW_INSURANCE": OrderStatus.OPEN,
+    "NEW_ADL": OrderStatus.OPEN,
 }
 """The venue's words for what became of an order."""
 

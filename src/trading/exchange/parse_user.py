@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from trading.domain.account_events import AccountEvent, HeldPosition, OrderEvent, WalletEvent
 from trading.domain.instrument import Market
@@ -65,8 +66,8 @@ def _fill(market: Market, told: Answer) -> Fill:
         Side.BUY if told.text("S") == "BUY" else Side.SELL,
         told.decimal("l"),
         told.decimal("L"),
-        told.decimal("n"),
-        told.text("N"),
+        told.decimal("n") if told.has("n") else Decimal(0),  # left out where nothing is charged, as for forced orders
+        told.text("N") if told.has("N") else "",
         told.flag("m"),
         told.whole("T"),
     )

@@ -81,6 +81,7 @@ SPOT: Mapping[str, Cost] = {
 WALLET: Mapping[str, Cost] = {
     "GET account/apiRestrictions": Cost(1),
     "GET asset/tradeFee": Cost(1),
+    "GET spot/delist-schedule": Cost(1),
     "POST asset/transfer": Cost(1, _URGENT),
     "GET asset/transfer": Cost(1, _URGENT),
 }
@@ -116,6 +117,8 @@ FUTURES: Mapping[str, Cost] = {
     "GET balance": Cost(5, _URGENT),
     "GET positionRisk": Cost(5, _URGENT),
     "GET userTrades": Cost(5, _URGENT),
+    "GET adlQuantile": Cost(5),
+    "GET forceOrders": Cost(20, all_symbols=50),
     "GET income": Cost(30),
     "GET leverageBracket": Cost(1, _URGENT),
     "GET symbolConfig": Cost(5, _URGENT),

@@ -21,20 +21,22 @@ from trading.funding.carry import (
     present_apr,
 )
 from trading.funding.carry import Held as HeldCarry
+from trading.funding.cycle_hedge import CycleHedge
 from trading.funding.cycle_trades import CycleTrades
 from trading.funding.exposure import with_history
+from trading.funding.hedge_watch import Consequence, Finding, leaving, strongest
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
 from trading.funding.margin_care import liquidation_distance
 from trading.funding.position import CarryPosition, PositionStatus
-from trading.funding.settlements import check_settlements
+from trading.funding.settlements import check_settlements, settlement_marks
 from trading.journal.audit import CycleStatus
 from trading.risk.kill_switch import Stop
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec
 
 
-class Cycle(CycleTrades):
+class Cycle(CycleTrades, CycleHedge):
     """One pass; `report` is always fit to be shown."""
 
     async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None) -> None:
@@ -56,18 +58,24 @@ class Cycle(CycleTrades):
         with self._stage("books"):
             verdict = await self._books(pair)
         if verdict is not None:
-            return await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
+            await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
+            return await self._explain_forced(pair, live) if live is not None else None
         await self._compare_clocks()
         crossed = self._risk(stop)
         if crossed is not None and self._room.store.live is not None:
             return await self._halt(crossed, flat=True)
+        with self._stage("hedge"):
+            findings = await self._watch_hedge(pair, armed=armed)
+        broken = strongest(findings, Consequence.FLAT)
+        if broken is not None and self._room.store.live is not None:
+            return await self._halt(broken, flat=True)
         with self._stage("market"):
             market = await self._market(pair)
         with self._stage("decide_and_execute"):
             if self._room.store.live is not None:
-                await self._manage(pair, market, leave)
+                await self._manage(pair, market, leave, findings)
             else:
-                await self._consider(pair, market, spec, armed=armed, stop=stop)
+                await self._consider(pair, market, spec, findings, armed=armed, stop=stop)
         idle = self.report.status is not CycleStatus.EXECUTED and self.report.reason is not Reason.OUTCOME_UNKNOWN
         if self._doubt is not None and idle and self.report.flat_s is None:
             self.end(*self._doubt)
@@ -151,12 +159,15 @@ class Cycle(CycleTrades):
         )
         return market
 
-    async def _manage(self, pair: Pair, market: CarryMarket, leave: Decision | None) -> None:
+    async def _manage(
+        self, pair: Pair, market: CarryMarket, leave: Decision | None, findings: tuple[Finding, ...]
+    ) -> None:
         position, view = self._room.store.live, self.report.performance
         if position is None or view is None:
             return
+        marks = await settlement_marks(self._tools.venue, position, market)
         position = self._room.store.save(
-            check_settlements(position, market, tell=self._room.tell, settings=self._room.carry)
+            check_settlements(position, market, marks, tell=self._room.tell, settings=self._room.carry)
         )
         data = check_market(market, self._room.carry)
         if position.status is PositionStatus.CLOSING:
@@ -164,7 +175,7 @@ class Cycle(CycleTrades):
             return
         venue_position = await self._tools.venue.position(pair.symbol)
         held = HeldCarry(position.opened_ms, view.settlements, liquidation_distance(venue_position))
-        danger = margin_danger(held, self._room.carry)
+        danger = margin_danger(held, self._room.carry) or leaving(findings)
         if danger is not None:
             await self._close(pair, danger.reason, danger)
             return
@@ -189,7 +200,14 @@ class Cycle(CycleTrades):
             self.end(self._quiet(), verdict)
 
     async def _consider(
-        self, pair: Pair, market: CarryMarket, spec: StrategySpec | None, *, armed: bool, stop: Stop
+        self,
+        pair: Pair,
+        market: CarryMarket,
+        spec: StrategySpec | None,
+        findings: tuple[Finding, ...],
+        *,
+        armed: bool,
+        stop: Stop,
     ) -> None:
         gate = self._gate(spec, armed)
         if gate is not None or spec is None or not isinstance(spec.parameters, CarryParameters):
@@ -198,7 +216,7 @@ class Cycle(CycleTrades):
             )
             self.end(self._quiet(), gate or note)
             return
-        verdict = decide_entry(market, spec.parameters, self._room.carry)
+        verdict = strongest(findings, Consequence.NO_ENTRY) or decide_entry(market, spec.parameters, self._room.carry)
         if not verdict.allowed:
             self.end(self._quiet(), verdict)
             return

@@ -19,6 +19,7 @@ from trading.funding.carry import (
     CarrySettings,
 )
 from trading.funding.dust import dust_in
+from trading.funding.hedge_look import HedgeWatch
 from trading.funding.ledger import Pair, book, read_account
 from trading.funding.position import CarryPosition, PositionStore
 from trading.funding.report import CycleReport
@@ -50,6 +51,8 @@ class Room:
     tell: Tell
     pulse: Pulse
     """How well the exchange answers; the breakers read it."""
+    hedge: HedgeWatch
+    """What was read of what breaks the hedge, and what was told of it."""
     too_large: list[Reason] = field(default_factory=list)
     """Limits that what is held had outgrown at the last look."""
     last_quotes: dict[Market, Quote] = field(default_factory=dict)

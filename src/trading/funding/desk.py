@@ -21,7 +21,7 @@ from trading.domain.errors import (
     StateFileError,
 )
 from trading.domain.events import Event, Publish, Severity
-from trading.domain.venue import Venue
+from trading.domain.venue import MarketData, Venue
 from trading.execution.collateral import Collateral
 from trading.execution.flatten import FlattenReport, flatten_all
 from trading.execution.intents import Intents
@@ -31,6 +31,9 @@ from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
 from trading.funding.cycle import Cycle
 from trading.funding.cycle_base import Room
+from trading.funding.hedge_look import HedgeWatch
+from trading.funding.hedge_memory import HedgeMemory
+from trading.funding.hedge_watch import HedgeSettings
 from trading.funding.position import PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
@@ -52,6 +55,7 @@ class DeskSettings:
     limits: RiskLimits
     execution: ExecutionSettings
     validator: ValidatorSettings = field(default_factory=ValidatorSettings)
+    hedge: HedgeSettings = field(default_factory=HedgeSettings)
 
 
 def trading_tools(
@@ -114,6 +118,7 @@ class CarryDesk:
         publish: Takes events.
         clock: The lab's.
         environment: For `KILL`; `os.environ` in real life.
+        second: Who else says what the quote coin is worth; None: nobody is asked.
 
     Raises:
         StateFileError: a file of state cannot be read; it has been set aside and a human must look.
@@ -128,6 +133,7 @@ class CarryDesk:
         publish: Publish,
         clock: Clock,
         environment: Mapping[str, str],
+        second: MarketData | None = None,
     ) -> None:
         self._home, self._clock, self._publish = home, clock, publish
         pulse = Pulse(clock)
@@ -137,12 +143,16 @@ class CarryDesk:
         counters = RiskCounters(home.state / "risk_counters.json")
         self._is_ending = False
         tools = replace(tools, is_ending=lambda: self._is_ending, validator=settings.validator)
+        memory = HedgeMemory(home.state / "hedge_watch.json")
+        hedge = HedgeWatch(memory, settings.hedge, second)
         self._room = Room(
-            tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell, pulse
+            tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell, pulse, hedge
         )
         self._last_refusal = ""
         for note in tools.intents.notes:
             self._tell("journal.torn_line", {"note": note}, Severity.NOTICE)
+        if memory.note:
+            self._tell("hedge.forgotten", {"note": memory.note}, Severity.NOTICE)
 
     @property
     def store(self) -> PositionStore:

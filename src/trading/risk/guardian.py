@@ -40,6 +40,8 @@ class GuardianSettings(BaseModel):
     """One leg without the other for so long is closed, while the lab lives: longer than all its own ways out."""
     abandoned_s: Seconds = 30.0
     """The same, and for orders under way, while the lab's loop does not turn."""
+    bare_s: Seconds = 10.0
+    """The same with no order under way: the exchange has closed a leg, and nobody is about to mend it."""
     dead_lab_s: Seconds = 3600.0
     """Everything is closed when no lab has lived for so long."""
     dust_usdt: Annotated[float, Field(ge=0)] = 10.0
@@ -117,7 +119,8 @@ def decide(sight: Sight, settings: GuardianSettings) -> Verdict:
         return _flatten(Reason.MARGIN_RATIO, account.margin_ratio, settings.margin_ratio, note)
     if sight.unhedged_since_s is not None:
         apart_s = sight.now_s - sight.unhedged_since_s
-        limit_s = settings.abandoned_s if silent else settings.unhedged_s
+        unminded_s = settings.abandoned_s if sight.under_way else min(settings.bare_s, settings.abandoned_s)
+        limit_s = unminded_s if silent else settings.unhedged_s
         if apart_s > limit_s:
             return _flatten(Reason.UNHEDGED, apart_s, limit_s, "one leg is open without the other, s")
     if sight.under_way and sight.lab_age_s > settings.abandoned_s:

@@ -158,6 +158,21 @@ async def test_a_cancel_on_spot_is_told_by_the_orders_own_client_id() -> None:
     assert (told.state.order.client_id, told.state.status, told.fill) == ("lab-1", OrderStatus.CANCELLED, None)
 
 
+@pytest.mark.parametrize(
+    ("client_id", "status"), [("autoclose-5", "NEW_INSURANCE"), ("adl_autoclose", "NEW_ADL"), ("autoclose-5", "FILLED")]
+)
+async def test_a_forced_order_is_told_with_its_fill_although_it_names_no_fee(client_id: str, status: str) -> None:
+    order = {
+        "s": SYMBOL, "c": client_id, "S": "BUY", "o": "LIQUIDATION", "f": "IOC", "q": "0.5", "p": "100", "ap": "100",
+        "x": "CALCULATED", "X": status, "i": 7, "l": "0.5", "z": "0.5", "L": "100", "T": 5, "t": 9, "m": False,
+        "R": True,
+    }  # fmt: skip
+    told = account_event(Market.PERP, {"e": "ORDER_TRADE_UPDATE", "E": 5, "T": 5, "o": order})
+    assert isinstance(told, OrderEvent)
+    assert told.fill is not None
+    assert (told.state.order.client_id, told.fill.quantity_base, told.fill.fee) == (client_id, Decimal("0.5"), 0)
+
+
 async def test_a_position_that_changed_is_told_with_the_wallet() -> None:
     data = {
         "e": "ACCOUNT_UPDATE", "E": 5, "T": 5,

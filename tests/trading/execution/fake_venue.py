@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
+from tests.trading.execution.fake_hedge import FakeHedge
 from trading.domain.clock import Clock
 from trading.domain.errors import NetworkDownError, OrderRejectedError, OutcomeUnknownError, RateLimitError
+from trading.domain.hedge import ForcedKind, ForcedOrder
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
@@ -78,7 +80,7 @@ class _Resting:
 
 
 @dataclass
-class FakeVenue:
+class FakeVenue(FakeHedge):
     """Implements `trading.domain.venue.Venue` for one symbol."""
 
     clock: Clock
@@ -136,7 +138,9 @@ class FakeVenue:
         return mid - D("0.5"), mid + D("0.5")
 
     async def quote(self, market: Market, symbol: str) -> Quote:
-        with self._call("quote"):
+        with self._call("usdc_quote" if symbol == "USDCUSDT" else "quote"):
+            if symbol == "USDCUSDT":
+                return self.usdc(self.clock.now_ms())
             bid, ask = self._top(market)
             at_ms = self.clock.now_ms() - self.quote_age_ms
             return Quote(market, symbol, float(bid), float(ask), 5.0, 5.0, at_ms)
@@ -280,7 +284,10 @@ class FakeVenue:
             "v-adl",
             OrderStatus.FILLED,
         )
-        self._fill(resting, -self.quantity, self.price + self.basis, maker=False)
+        at = self.price + self.basis
+        forced = ("adl_autoclose", Side.BUY, -self.quantity, at, self.clock.now_ms())
+        self.forced.append(ForcedOrder("BTCUSDT", ForcedKind.ADL, *forced))
+        self._fill(resting, -self.quantity, at, maker=False)
 
     def equity(self) -> Decimal:
         """All wallets at the present price."""

@@ -63,7 +63,12 @@ def test_only_a_stop_that_wants_flat_closes(stop: Stop, act: Act):
         ({"unhedged_since_s": 820.0}, {"unhedged_since_s": 819.9}, "UNHEDGED"),
         ({"under_way": True, "lab_age_s": 30.0}, {"under_way": True, "lab_age_s": 30.1}, "SAGA_ABANDONED"),
         ({"lab_age_s": 3600.0}, {"lab_age_s": 3600.1}, "LAB_SILENT"),
-        ({"unhedged_since_s": 970.0, "lab_age_s": 3.0}, {"unhedged_since_s": 969.9, "lab_age_s": 3.0}, "UNHEDGED"),
+        ({"unhedged_since_s": 990.0, "lab_age_s": 3.0}, {"unhedged_since_s": 989.9, "lab_age_s": 3.0}, "UNHEDGED"),
+        (
+            {"unhedged_since_s": 970.0, "lab_age_s": 3.0, "under_way": True},
+            {"unhedged_since_s": 969.9, "lab_age_s": 3.0, "under_way": True},
+            "UNHEDGED",
+        ),
     ],
 )
 def test_each_limit_is_the_labs_own_up_to_it_and_the_guardians_beyond(

@@ -1,0 +1,66 @@
+"""The stage of a cycle that watches what breaks the hedge: looked at, judged, told once, and kept for the decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trading.domain.errors import DataProviderError, ExecutionError
+from trading.domain.events import Severity
+from trading.execution.reconcile import DifferenceKind
+from trading.funding.cycle_books import CycleBooks
+from trading.funding.hedge_watch import Consequence, Finding, forced_words, judge
+from trading.funding.ledger import Pair
+from trading.funding.position import CarryPosition
+
+WORDS = {
+    Consequence.TOLD: "nothing is done",
+    Consequence.NO_ENTRY: "nothing new is opened, what is held is kept",
+    Consequence.LEAVE: "what is held is closed by the ordinary exit",
+    Consequence.FLAT: "everything is closed at once and trading halts",
+}
+
+
+class CycleHedge(CycleBooks):
+    """What is found here stands above the market's own numbers: an entry asks it first, an exit needs nothing else."""
+
+    async def _watch_hedge(self, pair: Pair, *, armed: bool) -> tuple[Finding, ...]:
+        """Look and judge, while something is held or may be opened; strongest first."""
+        live, watch = self._room.store.live, self._room.hedge
+        if live is None and not armed:
+            return ()
+        sight = await watch.look(
+            self._tools,
+            pair.symbol,
+            opened_ms=live.opened_ms if live is not None else None,
+            min_liquidation_distance=self._room.carry.min_liquidation_pct / 100,
+        )
+        findings = judge(sight, watch.settings)
+        news = watch.memory.news((finding for finding in findings if finding.is_news), sight.now_ms)
+        for finding in news.found:
+            decision = finding.decision
+            facts = {
+                "kind": finding.id.value,
+                "where": finding.where,
+                "value": decision.value,
+                "limit": decision.limit,
+                "note": decision.note,
+                "then": WORDS[finding.consequence],
+            }
+            self._room.tell("hedge.found", facts, Severity.NOTICE)
+        for told in news.over:
+            self._room.tell("hedge.over", {"kind": told.kind, "where": told.where}, Severity.NOTICE)
+        self.report = replace(self.report, checks=(*self.report.checks, *(f.decision for f in findings)))
+        return findings
+
+    async def _explain_forced(self, pair: Pair, lost: CarryPosition) -> None:
+        """What was held is closed because the venue had it otherwise: say how, as the venue tells it."""
+        if not any(difference.kind is DifferenceKind.PERP_MISSING for difference in self.report.differences):
+            return
+        try:
+            forced = await self._tools.venue.forced_orders(pair.symbol, start_ms=lost.opened_ms)
+        except (DataProviderError, ExecutionError) as error:
+            self._room.tell("hedge.forced", {"note": f"why it was closed could not be read: {error}"}, Severity.NOTICE)
+            return
+        notes = [forced_words(order) for order in forced if order.filled_base > 0]
+        for note in notes or [f"the exchange lists no forced order of {pair.symbol}: a settlement, or a hand"]:
+            self._room.tell("hedge.forced", {"note": note}, Severity.NOTICE)
