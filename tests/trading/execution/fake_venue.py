@@ -19,7 +19,13 @@ from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from trading.domain.clock import Clock
-from trading.domain.errors import NetworkDownError, OrderRejectedError, OutcomeUnknownError, RateLimitError
+from trading.domain.errors import (
+    KeyRefusedError,
+    NetworkDownError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    RateLimitError,
+)
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
 from trading.domain.orders import (
@@ -365,6 +371,8 @@ class FakeVenue:
             raise OutcomeUnknownError(f"{name}: the answer was lost")
         if kind == "rate_limit":
             raise RateLimitError(f"{name}: too many requests", retry_after_s=1.0)
+        if kind == "no_key":
+            raise KeyRefusedError(f"{name}: invalid API-key, IP, or permissions for action")
         if kind == "down":
             raise NetworkDownError(f"{name}: nothing answers")
         yield kind
