@@ -19,7 +19,7 @@ LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
-    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside"),
+    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside", "carry.key_refused"),
     "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.flat": ("risk.not_flat",),
