@@ -204,7 +204,7 @@ def trace_bars(
     """The recorded bar at a time, with the hash of the tape it stands in."""
     from ops.trace import run_bars
 
-    told(lambda: run_bars(at, symbol.upper(), market, interval))
+    told(lambda: run_bars(at, symbol, market, interval))
 
 
 @trace_app.command("fills")
