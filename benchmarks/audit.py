@@ -28,7 +28,11 @@ def main() -> None:
     """Write, verify, print."""
     parser = argparse.ArgumentParser(description="The audit chain of a year of minutes.")
     parser.add_argument("--lines", type=int, default=YEAR_LINES)
-    lines = parser.parse_args().lines
+    print(json.dumps(audit_figures(parser.parse_args().lines)))
+
+
+def audit_figures(lines: int) -> dict[str, object]:
+    """A chain of so many lines; the seconds are told for a year's."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "audit.jsonl"
         root = write(path, lines)
@@ -36,14 +40,13 @@ def main() -> None:
         check = verify_audit(path, [ToldRoot(root, "the benchmark")])
         took_s = time.perf_counter() - began_s
         size_mb = path.stat().st_size / 1e6
-    figures = {
+    return {
         "audit_lines": check.lines,
         "audit_ok": check.ok,
         "audit_mb": round(size_mb, 1),
         "audit_year_verify_s": round(took_s * YEAR_LINES / lines, 2),
         "audit_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
-    print(json.dumps(figures))
 
 
 def write(path: Path, lines: int) -> str:

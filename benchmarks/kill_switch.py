@@ -33,7 +33,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} trials in place of {TRIALS}")
     parser.add_argument("--trials", type=int, help="so many")
     options = parser.parse_args()
-    trials = options.trials or (QUICK if options.quick else TRIALS)
+    print(json.dumps(kill_figures(options.trials or (QUICK if options.quick else TRIALS)), indent=2))
+
+
+def kill_figures(trials: int) -> dict[str, object]:
+    """So many kills on one stage, the modes in turn."""
     chance = np.random.default_rng(SEED)
     with tempfile.TemporaryDirectory() as folder, open_stage(Path(folder)) as stage:
         with stage.process("ops.cli", "guardian", says="the guardian watches") as guardian:
@@ -51,7 +55,7 @@ def main() -> None:
             figures[f"{name}_max_s_{mode}"] = round(max(of_mode), 3) if of_mode else None
     figures["guardian_rss_mb"] = memory_mb
     figures["within_bars"] = not figures["failures"] and all(float(str(figures[k])) <= v for k, v in BARS.items())
-    print(json.dumps(figures, indent=2))
+    return figures
 
 
 def _trial(stage: Stage, mode: str, wait_s: float) -> dict[str, object]:

@@ -11,18 +11,15 @@ import asyncio
 import os
 import signal
 import sys
-from decimal import Decimal
 
+from ops.account import connect
+from ops.drill.desk import leave_a_bid
 from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import LabSettings, read_settings
-from ops.wiring import make_venue
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
-from trading.domain.instrument import Market
-from trading.domain.orders import Order, OrderType, Side
-from trading.domain.venue import Venue
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import Stop, read_stop
@@ -45,7 +42,7 @@ def main(mode: str) -> None:
 
 
 async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> None:
-    venue = make_venue(settings, read_environment(home), clock, home)
+    venue = connect(home, settings, read_environment(home), clock)
     rooms = DeskSettings(settings.carry, settings.risk, settings.execution, settings.validator)
     desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=clock, environment=os.environ)
     pulse = asyncio.create_task(_pulse(home, clock), name="pulse")
@@ -53,7 +50,7 @@ async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> N
         await desk.resume()
         report = await desk.cycle(load_spec(CARRY.encode(), where="trial"), armed=True, stop=Stop())
         if report.position is not None:
-            await _leave_a_bid(venue, clock)
+            await leave_a_bid(venue, SYMBOL, clock)
         facts = {"status": str(report.status), "note": report.decision.note, "open": report.position is not None}
         write_json(home.heartbeat_file, facts, schema=1)
         if mode in ("busy", "frozen"):
@@ -82,14 +79,6 @@ async def _pulse(home: Home, clock: Clock) -> None:
     while True:
         home.pulse_file.touch()
         await clock.real_sleep_s(LOOK_S)
-
-
-async def _leave_a_bid(venue: Venue, clock: Clock) -> None:
-    """A futures order below the market, for a stop to cancel."""
-    price = Decimal(f"{(await venue.quote(Market.PERP, SYMBOL)).bid * 0.97:.1f}")
-    name = f"trial-{clock.system_ms()}"
-    bid = Order(name, Market.PERP, SYMBOL, Side.BUY, OrderType.POST_ONLY, Decimal("0.01"), price, reduce_only=False)
-    await venue.place(bid)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Deaths and faults of the live carry: `python -m benchmarks.live [--quick]`; JSON on the last line.
+"""Deaths, faults, stops and audit of the live carry: `python -m benchmarks.live [--quick]`; JSON on the last line.
 
-The whole matrices take half an hour on two idle cores; `--quick` strikes an even sample of both, the same each time.
+The whole matrices take half an hour on two idle cores, the 200 trials of the kill switch six seconds each. `--quick`
+strikes an even sample of both matrices, the same each time, and takes six trials and a tenth of a year of audit lines.
 `--table FILE` writes the counts into a document, between its `<!-- matrix -->` marks.
 """
 
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.audit import YEAR_LINES, audit_figures
+from benchmarks.kill_switch import QUICK, TRIALS, kill_figures
 from benchmarks.live_crash import count_points, kill_at
 from benchmarks.live_faults import cases, strike
 from benchmarks.live_plots import Plot, plots
@@ -25,6 +28,10 @@ from benchmarks.live_world import Json, Lab, lab_process, new_world, open_exchan
 QUICK_POINTS, QUICK_CASES, QUICK_ENTRIES = 16, 40, 5
 """Every so manieth is struck by `--quick`."""
 ENTRIES = 30
+QUICK_LINES = YEAR_LINES // 10
+KILL_FIGURES = tuple(
+    f"{what}_p{share}_s" for what in ("kill_detect", "cancel_all", "flat_verified") for share in (50, 99)
+)
 MARK = "<!-- matrix -->\n"
 
 
@@ -110,6 +117,21 @@ def figures(crash: Matrix, faults: Matrix, apart_s: Sequence[float]) -> Json:
     }
 
 
+def of_the_stop(trials: int) -> Json:
+    """How the kill switch did; every figure None without a trial."""
+    if trials < 1:
+        return {"kill_trials": 0, "kill_failures": 0, "duplicate_orders": 0} | dict.fromkeys(KILL_FIGURES)
+    found = kill_figures(trials)
+    counts = {"kill_trials": trials, "kill_failures": found["failures"], "duplicate_orders": found["duplicate_orders"]}
+    return counts | {name: found[name] for name in KILL_FIGURES}
+
+
+def of_the_audit(lines: int) -> Json:
+    """How long a year of minute cycles takes to verify; a shorter chain is told for a year's."""
+    found = audit_figures(lines)
+    return {name: found[name] for name in ("audit_lines", "audit_ok", "audit_year_verify_s")}
+
+
 def table(*matrices: Matrix) -> str:
     """Rows are what went wrong, columns what the desk was doing: failed of struck."""
     columns = list(dict.fromkeys(name for matrix in matrices for name in matrix.whole))
@@ -135,6 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases-every", type=int, help="strike every so manieth case of the faults")
     parser.add_argument("--entries", type=int, help="undisturbed entries whose time unhedged is measured")
     parser.add_argument("--offset", type=int, default=0, help="where an even sample begins")
+    parser.add_argument("--trials", type=int, help="kills whose way to flat is timed")
+    parser.add_argument("--audit-lines", type=int, help="length of the audit chain that is verified")
     parser.add_argument("--table", type=Path, help="document whose matrix is renewed")
     chosen = parser.parse_args(arguments)
     warm_up()
@@ -150,8 +174,17 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.table is not None:
         write_table(chosen.table, table(crash, faults))
     found = figures(crash, faults, apart_s)
+    stops = of_the_stop(_number(chosen.trials, QUICK if chosen.quick else TRIALS))
+    found["duplicate_orders"] += stops.pop("duplicate_orders")
+    found |= stops
+    found |= of_the_audit(chosen.audit_lines or (QUICK_LINES if chosen.quick else YEAR_LINES))
     sys.stdout.write(table(crash, faults) + json.dumps(found) + "\n")
-    return int(bool(found["crash_failures"] or found["fault_failures"]))
+    failed = found["crash_failures"] or found["fault_failures"] or found["kill_failures"] or not found["audit_ok"]
+    return int(bool(failed))
+
+
+def _number(chosen: int | None, otherwise: int) -> int:
+    return otherwise if chosen is None else chosen
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ EVEN_WITHIN_S = 10.0
 """Lab seconds after the restart."""
 PATIENCE_S = 180.0
 """Lab seconds until "no end in sight": an exchange that says "stay away" without a number is left alone for 60."""
-UNSURE = frozenset({Reason.OUTCOME_UNKNOWN, Reason.DATA_UNAVAILABLE})
+UNSURE = frozenset({Reason.OUTCOME_UNKNOWN, Reason.DATA_UNAVAILABLE, Reason.KEY_UNFIT})
 Json = dict[str, Any]
 
 

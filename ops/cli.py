@@ -71,6 +71,19 @@ def guardian() -> None:
 
 
 @app.command()
+def drill(
+    venue: Annotated[
+        str, typer.Option(help="sandbox, or demo: the exchange's demo venue with your demo keys.")
+    ] = "sandbox",
+    only: Annotated[list[str] | None, typer.Option(help="stop, crash, leg or key; may be given again.")] = None,
+) -> None:
+    """Rehearse stop, crash, a failed leg and a lost key where no money is, and file the seconds they took."""
+    from ops.drill.play import run_drill
+
+    told(lambda: run_drill(venue, only or ()))
+
+
+@app.command()
 def backtest(
     spec: Annotated[str, typer.Argument(help="A strategy file, or the id of one in strategies/.")],
     tape: Annotated[
@@ -191,7 +204,7 @@ def trace_bars(
     """The recorded bar at a time, with the hash of the tape it stands in."""
     from ops.trace import run_bars
 
-    told(lambda: run_bars(at, symbol.upper(), market, interval))
+    told(lambda: run_bars(at, symbol, market, interval))
 
 
 @trace_app.command("fills")

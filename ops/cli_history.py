@@ -32,7 +32,7 @@ def history_fetch(
     """Fetch history from Binance's public archive, the rest from the exchange; may be killed and begun again."""
     from ops.fetch import run_fetch
 
-    told(lambda: run_fetch(symbol.upper(), start, end, interval, market, ticks, again=again, compare=compare))
+    told(lambda: run_fetch(symbol, start, end, interval, market, ticks, again=again, compare=compare))
 
 
 @history_app.command("show")
@@ -42,7 +42,7 @@ def history_show(
     """What is on the shelf, what is missing of it and why."""
     from ops.history_show import run_show
 
-    told(lambda: run_show(None if symbol is None else symbol.upper()))
+    told(lambda: run_show(symbol))
 
 
 @history_app.command("import")
@@ -54,7 +54,7 @@ def history_import(
     """Import recorded files into the store, both markets, with their gaps told."""
     from ops.history_import import run_import
 
-    told(lambda: run_import(folder, symbol.upper(), interval))
+    told(lambda: run_import(folder, symbol, interval))
 
 
 @history_app.command("copy")
@@ -73,7 +73,7 @@ def history_sync(
     """Bring the shelf and a shared one on object storage in step, both ways; what is shared counts."""
     from ops.history_sync import run_sync
 
-    told(lambda: run_sync(url, None if symbol is None else symbol.upper()))
+    told(lambda: run_sync(url, symbol))
 
 
 @history_app.command("replay")

@@ -43,7 +43,7 @@ def universe_show(
     """What was known of a symbol then: listing, filters, margins, funding, and which snapshot says so."""
     from ops.universe import run_show
 
-    told(lambda: run_show(symbol.upper(), as_of))
+    told(lambda: run_show(symbol, as_of))
 
 
 @universe_app.command("list")

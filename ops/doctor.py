@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment
 from ops.status import read_status
 from trading.domain.clock import Clock
@@ -63,10 +64,19 @@ def settings_checks(home: Home, environment: Environment, clock: Clock) -> list[
         _present("language model", environment.gemini_api_key is not None, "GEMINI_API_KEY in .env"),
         _present("trading keys", environment.binance_api_key is not None, "BINANCE_API_KEY and BINANCE_API_SECRET"),
     ]
+    if environment.binance_api_key is not None:
+        checks.append(drills_check(home, clock))
     if status.stop:
         checks.append(Check("stop", Health.WARNING, status.stop, "python stop_trading.py --release, when you mean it"))
     checks += [Check("files", Health.BAD, problem, "restore it from a backup") for problem in status.problems]
     return checks
+
+
+def drills_check(home: Home, clock: Clock) -> Check:
+    """Whether stop, crash, a failed leg and a lost key were rehearsed not long ago, and passed."""
+    found = standing(read_drills(home), now_ms=clock.system_ms())
+    remedy = f"./lab drill plays all four in a minute; they count for {FRESH_DAYS} days"
+    return Check("drills", Health.GOOD if found.is_fresh else Health.WARNING, found.words, remedy)
 
 
 async def telegram_check(telegram: Telegram | None) -> Check:

@@ -97,11 +97,11 @@ def ticks_of(text: str) -> tuple[Ticks, ...]:
 
 
 def symbol_of(text: str) -> str:
-    """An exchange's own name of a market.
+    """An exchange's own name of a market, in capitals however it was typed.
 
     Raises:
         SettingsError: letters that no exchange uses.
     """
-    if not _SYMBOL.fullmatch(text):
+    if not _SYMBOL.fullmatch(text.upper()):
         raise SettingsError(f"symbol {text!r}: not an exchange's name of a market; write it like BTCUSDT")
-    return text
+    return text.upper()

@@ -66,6 +66,7 @@ def status_lines(status: Status) -> list[str]:
     if isinstance(reasons, dict) and reasons:
         top = sorted(reasons.items(), key=lambda pair: -pair[1])[:3]
         lines.append("  no trades   " + ", ".join(f"{reason} {count}×" for reason, count in top) + " (last day)")
+    lines.append(f"  drills      {status.drills}")
     lines += [f"  waits       {line.id} {line.name}: python approve_strategy.py {line.id}" for line in status.pending]
     lines += [f"  problem     {problem}" for problem in status.problems]
     return lines

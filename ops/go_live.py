@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ops.doctor import is_green, key_checks, machine_checks, screen, settings_checks, venue_checks
+from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment, find_home, read_environment
 from ops.feasibility import feasibility_check
 from ops.lab_clock import lab_clock
@@ -103,7 +104,7 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> boo
     """
     spec = approved_strategy(desk)
     await check_everything(desk, say)
-    for line in limits_in_words(desk.settings, spec):
+    for line in (*limits_in_words(desk.settings, spec), *not_rehearsed(desk)):
         say(line)
     for phrase in PHRASES:
         if ask(f"Type {phrase}: ").strip() != phrase:
@@ -204,6 +205,17 @@ def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:
         f"No new position after {risk.daily_loss_pct:g} % loss in a day or {risk.weekly_loss_pct:g} % in a week; "
         f"everything closed at {risk.drawdown_exit_pct:g} % from the peak.",
         f"One file stops it all: touch {'state/KILL_SWITCH'}, or python stop_trading.py.",
+    ]
+
+
+def not_rehearsed(desk: Desk) -> list[str]:
+    """A warning before the phrases, where the ways out were not rehearsed lately; the gate does not refuse for it."""
+    found = standing(read_drills(desk.home), now_ms=desk.clock.system_ms())
+    if found.is_fresh:
+        return []
+    return [
+        f"WARNING: stop, crash, a failed leg and a lost key have not all passed a rehearsal in {FRESH_DAYS} days "
+        f"({found.words}). Rehearse before you go on: ./lab drill"
     ]
 
 

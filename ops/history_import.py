@@ -11,7 +11,7 @@ from ops.environment import find_home
 from ops.flags import interval_of, symbol_of
 from ops.history_words import lines_of_import
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.gap_ledger import Hole, Witness, holes_in
@@ -33,6 +33,8 @@ def run_import(folder: Path, symbol: str, interval: str) -> int:
         SettingsError: a flag is wrong.
         DataProviderError: the folder has neither market, or a file is damaged.
     """
+    if Path(symbol).is_dir() and not folder.is_dir():
+        raise SettingsError(f"folder {str(folder)!r}, symbol {symbol!r}: the folder comes first, then the symbol")
     symbol, interval = symbol_of(symbol), interval_of(interval)
     if not folder.is_dir():
         raise DataProviderError(f"{folder}: no such folder; give one with spot_{symbol}_{interval}.parquet")

@@ -22,6 +22,9 @@ from trading.market.store import Holding, TapeStore
 def run_show(symbol: str | None) -> int:
     """Show the shelf, or every gap of a symbol.
 
+    Returns:
+        0; 1: nothing of that symbol is on the shelf.
+
     Raises:
         SettingsError: not a symbol.
         DataProviderError: the manifest or a ledger makes no sense.
@@ -32,7 +35,7 @@ def run_show(symbol: str | None) -> int:
     if not held:
         what = "the shelf is empty" if wanted is None else f"nothing of {wanted} is on the shelf"
         print(f"{what}: {root}; run `./lab history fetch {wanted or 'BTCUSDT'} --from 2024`")
-        return 0
+        return 0 if wanted is None else 1
     Console().print(_table(held, root))
     for line in _gaps(held, root) if wanted else ():
         print(line)

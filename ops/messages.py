@@ -19,7 +19,7 @@ LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
-    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside"),
+    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside", "carry.key_refused"),
     "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.flat": ("risk.not_flat",),
@@ -28,6 +28,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "carry.books_agree": ("risk.halted:EQUITY_IDENTITY",),
     "carry.resumed": ("carry.in_doubt",),
     "carry.rebalanced": ("carry.difference:LATE_ORDER", "carry.difference:ORDER_RESTING"),
+    "carry.key_taken": ("carry.key_refused",),
     "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
     "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
     "carry.margin_added": ("carry.margin_low",),
@@ -170,6 +171,9 @@ WORDS = {
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
+    "carry.key_refused": "The exchange does not take the trading key: nothing can be opened or closed with it, look at "
+    "the exchange. Held, by the lab's books: {held}. {note}",
+    "carry.key_taken": "The exchange takes the trading key again. Held, by the lab's books: {held}",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
     "strategy.expired": "{name} ({id}) is retired, its evidence has expired: {life}, {numbers}. What it holds live is "
     "closed by the ordinary exit, and nothing new is opened",

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.drill.filed import read_drills, standing
 from ops.environment import read_environment
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
@@ -46,6 +47,8 @@ class Status:
     heartbeat: dict[str, object]
     """The numbers of the last cycle, as the service wrote them; empty before the first."""
     strategies: tuple[StrategyLine, ...]
+    drills: str
+    """When stop, crash, a failed leg and a lost key were last rehearsed, in words."""
     problems: tuple[str, ...]
     """Files that could not be read, one line each."""
 
@@ -78,6 +81,7 @@ def read_status(home: Home, clock: Clock) -> Status:
         paused=stop.kind is StopKind.PAUSED,
         heartbeat=heartbeat,
         strategies=tuple(_strategies(home, problems)),
+        drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
         problems=tuple(problems),
     )
 

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.environment import Environment, find_home, read_environment
-from ops.settings import LabSettings, read_settings
 from ops.status import ALIVE_S
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
@@ -31,6 +31,9 @@ from trading.risk.guardian import SILENT_S
 from trading.risk.kill_switch import release_stop, stop_trading
 from trading.storage.files import write_atomic, write_json
 from trading.storage.home import Home
+
+if TYPE_CHECKING:
+    from ops.settings import LabSettings
 
 LOCK_POLL_S = 0.2
 """Real seconds between two tries to get hold of the account."""
@@ -114,6 +117,8 @@ def release_request(home: Home) -> Path:
 
 def settings_or_defaults(home: Home) -> LabSettings:
     """`lab.yaml`, or its defaults: a slip in it may be why the lab is dead, and must not keep positions open."""
+    from ops.settings import LabSettings, read_settings  # a second of imports, after the stop is on disk
+
     try:
         return read_settings(home.settings_file)
     except SettingsError as error:
@@ -142,13 +147,13 @@ def without_keys(home: Home, say: Say) -> int:
 
 
 async def _flat(home: Home, environment: Environment, settings: LabSettings) -> int:
+    from ops.account import connect  # seconds of imports, after the stop is on disk
     from ops.lab_clock import lab_clock
-    from ops.wiring import make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
         return remembered(home, without_keys(home, print))
     clock = lab_clock(settings)
-    venue = make_venue(settings, environment, clock)
+    venue = connect(home, settings, environment, clock)
     try:
         return remembered(home, await make_flat(home, venue, settings, clock, print))
     finally:

@@ -69,7 +69,8 @@ def run_bars(at: str, symbol: str, market: str, interval: str) -> int:
     start_ms = time_of("time", at) // step_ms * step_ms
     (side,) = markets_of(market)[:1]
     store = TapeStore(home.tapes)
-    tape = store.load(side, symbol_of(symbol), interval, start_ms, start_ms + step_ms)
+    symbol = symbol_of(symbol)
+    tape = store.load(side, symbol, interval, start_ms, start_ms + step_ms)
     if tape.start_ms != start_ms:
         raise DataProviderError(f"store {side} {symbol} {interval}: no bar at {iso(start_ms)}: it lies in a gap")
     print(f"{side} {symbol} {interval} {iso(start_ms)}, {tape.origin}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,12 +102,17 @@ def tell(summary: Summary, console: Console, options: DemoOptions) -> None:
     if summary.note:
         console.print(f"The story ended early: {summary.note}", style="yellow")
     for name, path in summary.files.items():
-        console.print(f"{name:11} {path}", soft_wrap=True, highlight=False)
-    for path in sorted(summary.files["strategies"].glob("*/*.json")):
-        console.print(f"            {path}", soft_wrap=True, highlight=False)
+        held = f" ({lives(path)})" if name == "strategies" else ""
+        console.print(f"{name:11} {path}{held}", soft_wrap=True, highlight=False)
     if options.json_file is not None:
         text = json.dumps(summary.figures | {"note": summary.note}, indent=2)
         write_atomic(options.json_file.resolve(), text.encode() + b"\n")
+
+
+def lives(strategies: Path) -> str:
+    """How many files each folder of strategies holds."""
+    counts = Counter(path.parent.name for path in strategies.glob("*/*.json"))
+    return ", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "none"
 
 
 def told(value: object) -> str:

@@ -23,7 +23,7 @@ from ai_brain.evidence.filing import evidence_folder
 from ai_brain.ideas import Asked, read_ideas
 from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import account_path, load_account
-from ops import get_status, universe
+from ops import get_status, history_show, universe
 from ops.approve_strategy import approve_strategy
 from ops.backtest import run_backtest
 from ops.fetch import Sources, Wanted, fetch
@@ -329,6 +329,12 @@ BAD_INPUTS = (
     # recorded markets
     Case("no such folder", "`lab history import`",
          lambda place: command(lambda: run_import(place.folder / "none", "BTCUSDT", "1h"))),
+    Case("symbol and folder swapped", "`lab history import`",
+         lambda place: command(lambda: run_import(Path("btcusdt"), str(place.folder), "1h"))),
+    Case("a symbol with a stroke", "`lab history import`",
+         lambda place: command(lambda: run_import(place.folder, "Btc/Usdt", "1h"))),
+    Case("a symbol that is not on the shelf", "`lab history show`",
+         lambda place: command(lambda: history_show.run_show("NOPE"), also=True)),
     Case("an empty folder", "`lab history import`",
          lambda place: command(lambda: run_import(place.folder, "BTCUSDT", "1h"))),
     Case("a torn Parquet file", "recorded market", torn_parquet),

@@ -20,6 +20,7 @@ import sandbox.telegram
 from ai_brain.evidence.verdict import Verdict
 from ops import go_live as gate
 from ops.approve_strategy import approve_strategy
+from ops.drill.filed import REHEARSALS, Drill, file_drill
 from ops.environment import Environment
 from ops.go_live import PHRASES, Desk, go_live
 from ops.settings import LabSettings, TelegramSettings, VenueSettings
@@ -451,6 +452,22 @@ async def test_a_wrong_phrase_changes_nothing(home: Home, world: World, answers:
     async with desk_in(home, world) as desk:
         assert not await ask_to_go_live(desk, world, Human(answers))
     assert nothing_armed(home)
+
+
+async def test_ways_out_that_were_not_rehearsed_are_warned_of_and_no_refusal(home: Home, world: World) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+    human = Human(["no", "no"])
+    async with desk_in(home, world) as desk:
+        assert not await ask_to_go_live(desk, world, human)
+        assert "in 30 days (never rehearsed). Rehearse before you go on: ./lab drill" in human.page
+        assert "warn  drills" in human.page
+        for name in REHEARSALS:
+            file_drill(home, Drill(desk.clock.system_ms(), "demo", "0123456789ab", name, passed=True))
+        human = Human(["no"])
+        assert not await ask_to_go_live(desk, world, human)
+    assert "WARNING" not in human.page
+    assert "ok    drills" in human.page
 
 
 async def test_a_wrong_code_changes_nothing_and_is_not_the_code_of_another_time(home: Home, world: World) -> None:

@@ -162,9 +162,9 @@ async def test_the_shelf_is_shown_with_what_is_missing_and_why(
         archive.add(SPOT.format("monthly", "2024-01"), "".join(lines[:10] + lines[13:]))
         sources = Sources(archive.url, MemoryPages(tape([100.0], start_ms=END_MS)), clock, Console(file=io.StringIO()))
         await fetch(lab, Wanted(Stretch("BTCUSDT", "1h", START_MS, END_MS), ("spot",)), sources, lambda _: None)
-    run_show("BTCUSDT")
+    assert run_show("btcusdt") == 0
     shown = capsys.readouterr().out
     assert "exchange halt 3" in shown
     assert "2024-01-01T10:00:00Z: 3 candles, 3 h: exchange halt (the exchange's pages: none of 3)" in shown
-    run_show("ETHUSDT")
+    assert run_show("ETHUSDT") == 1
     assert "nothing of ETHUSDT is on the shelf" in capsys.readouterr().out

@@ -48,6 +48,7 @@ def test_a_home_in_which_nothing_ever_ran(home: Home) -> None:
         "  holds       nothing",
         "  strategies  none yet",
         "  last cycle  none yet",
+        "  drills      never rehearsed",
     ]
 
 
@@ -65,6 +66,7 @@ def test_a_running_lab_word_for_word(home: Home) -> None:
         "  strategies  1 review",
         "  last cycle  NO_TRADE FUNDING_TOO_LOW (value 2.5, limit 8) 2.5 % a year against 8 %",
         "  no trades   FUNDING_TOO_LOW 51×, HOLDING 3× (last day)",
+        "  drills      never rehearsed",
         f"  waits       {spec.id} Funding carry: python approve_strategy.py {spec.id}",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -62,6 +63,24 @@ def test_a_python_too_old_is_told_in_one_line(bare: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("lab: no Python 3.11 to 3.14 found; install one")
     assert done.stderr.count("\n") == 1
+
+
+CHECKERS = ("ruff", "mypy", "lint-imports", "shellcheck")
+
+
+@pytest.mark.parametrize("failing", ["", *CHECKERS])
+def test_a_check_fails_when_any_of_its_checkers_does(bare: Path, failing: str) -> None:
+    tools, kernels = bare / ".venv" / "bin", bare / "src" / "trading" / "simulator"
+    for folder in (tools, kernels):
+        folder.mkdir(parents=True)
+    (kernels / "step.py").touch()
+    for name in ("python", *CHECKERS):
+        (tools / name).write_text(f"#!/bin/bash\nexit {int(name == failing)}\n")
+        (tools / name).chmod(0o755)
+    made_from = (bare / "requirements-dev.lock").read_bytes() + (bare / "pyproject.toml").read_bytes()
+    (bare / ".venv" / ".stamp-requirements-dev.lock").write_text(hashlib.sha256(made_from).hexdigest())
+    done = run(bare, "check", "--no-tests")
+    assert done.returncode == int(bool(failing)), done.stderr
 
 
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="this checkout was not set up by ./lab")

@@ -92,6 +92,12 @@ def test_the_approval_request_word_for_word() -> None:
             "🚨 risk.halted at 09:14 UTC: reason DAILY_LOSS, value 0.0312, limit 0.03",
         ),
         (
+            "carry.key_refused",
+            {"held": "BTCUSDT: spot 0.006, perpetual -0.006", "note": "spot account: -2015"},
+            "🚨 The exchange does not take the trading key: nothing can be opened or closed with it, look at the "
+            "exchange. Held, by the lab's books: BTCUSDT: spot 0.006, perpetual -0.006. spot account: -2015",
+        ),
+        (
             "job.parked",
             {"job": "news", "error": "KeyError: 'x'"},
             "🚨 The job news had a bug and is set aside: KeyError: 'x'. The others go on; restart after mending it",

@@ -47,6 +47,8 @@ class Key:
     ip_restricted: bool = True
     expires_ms: int = 0
     """When its right to trade ends; 0: never."""
+    revoked: bool = False
+    """True: the owner took it back; whatever comes with it is refused (-2015)."""
 
 
 LISTEN_KEY_MS = 3_600_000

@@ -254,7 +254,7 @@ class Hub:
         if method == "userDataStream.subscribe.signature" and isinstance(parameters, dict):
             sent = {str(k): str(v) for k, v in parameters.items()}
             signature = sent.pop("signature", "")
-            if sent.get("apiKey") != self._exchange.key.name:
+            if sent.get("apiKey") != self._exchange.key.name or self._exchange.key.revoked:
                 raise refusal(-2015, status=401)
             check_signature(self._exchange, urlencode(sorted(sent.items())), signature)
             check_time(self._exchange, int(sent.get("timestamp", "0")), int(sent.get("recvWindow", "5000")))

@@ -169,7 +169,7 @@ def _check_key(exchange: Exchange, request: web.Request) -> None:
     name = request.headers.get("X-MBX-APIKEY", "")
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise refusal(-2014, status=401)
-    if name != exchange.key.name:
+    if name != exchange.key.name or exchange.key.revoked:
         raise refusal(-2015, status=401)
 
 

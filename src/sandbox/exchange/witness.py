@@ -113,19 +113,22 @@ class Witness:
         return {**asdict(self._exchange.clock.segment), "now_ms": self._exchange.clock.now_ms()}
 
     async def _set_key(self, request: web.Request) -> web.Response:
-        """`{"withdrawals": bool, "ip_restricted": bool, "expires_ms": int}`: what the key may do from now on."""
+        """`{"withdrawals": bool, "ip_restricted": bool, "expires_ms": int, "revoked": bool}`: the key's rights."""
         try:
             body: object = await request.json()
         except ValueError:
             body = None
-        kinds = {"withdrawals": bool, "ip_restricted": bool, "expires_ms": int}
+        kinds = {"withdrawals": bool, "ip_restricted": bool, "expires_ms": int, "revoked": bool}
         if not isinstance(body, dict) or not all(type(value) is kinds.get(name) for name, value in body.items()):
-            text = f"key: {body!r}: send withdrawals and ip_restricted as true or false, expires_ms as a number"
+            text = (
+                f"key: {body!r}: send withdrawals, ip_restricted and revoked as true or false, expires_ms as a number"
+            )
             return answer({"error": text}, 400)
         key = self._exchange.key
         key.expires_ms = int(body.get("expires_ms", key.expires_ms))
         key.withdrawals = bool(body.get("withdrawals", key.withdrawals))
         key.ip_restricted = bool(body.get("ip_restricted", key.ip_restricted))
+        key.revoked = bool(body.get("revoked", key.revoked))
         return answer(asdict(key) | {"secret": "***"})
 
     async def _deposit(self, request: web.Request) -> web.Response:

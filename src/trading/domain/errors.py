@@ -9,7 +9,8 @@ TradingEngineError
 ├── OrderValidationError       refused before it left: fix the request, do not resend
 ├── PortfolioUpdateError       books and fills disagree: halt, reconcile
 ├── DataProviderError          data missing, stale or contradictory: wait, do not trade
-│   └── NetworkDownError       nothing answered at all
+│   ├── NetworkDownError       nothing answered at all
+│   └── KeyRefusedError        the venue does not take our key: a human must look at it
 ├── ModelAnswerError           a language model gave no usable answer: no idea, a counter, a reason
 ├── NotifierError              a message was not delivered: it stays in the outbox
 └── ExecutionError             the venue answered, or did not
@@ -57,6 +58,10 @@ class DataProviderError(TradingEngineError):
 
 class NetworkDownError(DataProviderError):
     """No answer from the other side at all."""
+
+
+class KeyRefusedError(DataProviderError):
+    """The venue does not take our key: revoked, lapsed, of another secret, or used from another address."""
 
 
 class DamagedFileError(DataProviderError):

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from trading.domain.errors import (
     DataProviderError,
+    KeyRefusedError,
     NetworkDownError,
     OrderRejectedError,
     OutcomeUnknownError,
@@ -24,6 +25,8 @@ DEFAULT_RETRY_AFTER_S = 60.0
 """Stay away this long when the venue says "too many requests" without a number."""
 
 _TIMESTAMP_CODE = -1021
+_KEY_CODES = frozenset({-1022, -2014, -2015})
+"""The signature does not fit the key, the key has no such form, the key may not (any more, or from here)."""
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _LONGEST_WORDS = 300
 
@@ -123,6 +126,10 @@ def translate(error: Exception, *, writes: bool, where: str) -> TradingEngineErr
         return OutcomeUnknownError(f"{words}; look it up by its client id, do not send it again")
     if found is Meaning.NO_ANSWER:
         return NetworkDownError(f"{words}; check the network")
+    if code in _KEY_CODES:
+        return KeyRefusedError(
+            f"{words}; it was revoked or has lapsed, its secret is another, or this address is not its"
+        )
     return DataProviderError(words)
 
 

@@ -16,6 +16,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import (
     DataProviderError,
     ExecutionError,
+    KeyRefusedError,
     OutcomeUnknownError,
     PortfolioUpdateError,
     StateFileError,
@@ -149,6 +150,7 @@ class CarryDesk:
             tools, store, counters, settings.carry, settings.limits, settings.validator, self._tell, pulse, hedge
         )
         self._last_refusal = ""
+        self._is_key_refused = False
         for note in tools.intents.notes:
             self._tell("journal.torn_line", {"note": note}, Severity.NOTICE)
         if memory.note:
@@ -224,9 +226,27 @@ class CarryDesk:
         except PortfolioUpdateError as error:
             self._tell("carry.books_disagree", {"note": str(error)}, Severity.ALERT)
             cycle.end(CycleStatus.HALTED, Decision(False, Reason.RECONCILE_MISMATCH, 1.0, 0.0, str(error)))
+        except KeyRefusedError as error:
+            self._tell_key_refused(error)
+            cycle.end(CycleStatus.HALTED, Decision(False, Reason.KEY_UNFIT, 1.0, 0.0, str(error)))
         except (ExecutionError, DataProviderError) as error:
             cycle.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
+        if self._is_key_refused and cycle.report.equity_quote is not None:  # the account was read
+            self._is_key_refused = False
+            self._tell("carry.key_taken", {"held": self._held_in_words()}, Severity.NOTICE)
         return cycle.report
+
+    def _tell_key_refused(self, error: KeyRefusedError) -> None:
+        """Without the key nothing can be closed either: a human hears at once what is held, by the lab's own books."""
+        self._is_key_refused = True
+        self._tell("carry.key_refused", {"note": str(error), "held": self._held_in_words()}, Severity.ALERT)
+
+    def _held_in_words(self) -> str:
+        live = self.store.live
+        if live is None:
+            return "nothing"
+        spot, perp = self._room.tools.intents.held(live.id)
+        return f"{live.symbol}: spot {spot}, perpetual {perp}"
 
     def _tell_refusal(self, report: CycleReport) -> None:
         decision = report.decision

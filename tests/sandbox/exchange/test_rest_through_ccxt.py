@@ -241,6 +241,15 @@ async def test_fees_and_the_key_s_rights_are_told(spot: Any, perp: Any, town: To
     await town.call("POST", "/sandbox/key", {"withdrawals": False, "ip_restricted": True})
 
 
+async def test_a_key_that_was_taken_back_is_refused_until_it_is_given_again(spot: Any, perp: Any, town: Town) -> None:
+    await town.call("POST", "/sandbox/key", {"revoked": True})
+    for market in (spot, perp):
+        with pytest.raises(ccxt.BaseError, match="-2015"):
+            await market.fetch_balance()
+    await town.call("POST", "/sandbox/key", {"revoked": False})
+    assert (await spot.fetch_balance())["USDT"]["total"] > 0
+
+
 async def test_a_deposit_is_in_the_spot_wallet_and_in_no_income_record(spot: Any, perp: Any, town: Town) -> None:
     before, records = (await spot.fetch_balance())["USDT"]["total"], await perp.fapiprivate_get_income()
     await town.call("POST", "/sandbox/deposit", {"usdt": "250.5"})

@@ -8,6 +8,7 @@ from ccxt.base.errors import error_hierarchy
 
 from trading.domain.errors import (
     DataProviderError,
+    KeyRefusedError,
     NetworkDownError,
     OrderRejectedError,
     OutcomeUnknownError,
@@ -94,6 +95,13 @@ def test_the_venues_own_code_decides_where_the_class_does_not(
         assert type(told) is expected
         if isinstance(told, OrderRejectedError):
             assert told.code == code
+
+
+@pytest.mark.parametrize("code", [-2015, -2014, -1022])
+def test_a_key_that_is_not_taken_has_an_error_of_its_own_and_an_order_is_a_plain_no(code: int):
+    refused = error("AuthenticationError", f'binance {{"code":{code},"msg":"Invalid"}}')
+    assert type(translate(refused, writes=False, where="spot account")) is KeyRefusedError
+    assert type(translate(refused, writes=True, where="order")) is OrderRejectedError
 
 
 def test_a_server_error_is_doubt_even_where_the_class_sounds_final():

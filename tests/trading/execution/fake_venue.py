@@ -20,7 +20,13 @@ from typing import Protocol, runtime_checkable
 
 from tests.trading.execution.fake_hedge import FakeHedge
 from trading.domain.clock import Clock
-from trading.domain.errors import NetworkDownError, OrderRejectedError, OutcomeUnknownError, RateLimitError
+from trading.domain.errors import (
+    KeyRefusedError,
+    NetworkDownError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    RateLimitError,
+)
 from trading.domain.hedge import ForcedKind, ForcedOrder
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar, Book, FundingNow, FundingRate, Quote
@@ -407,6 +413,8 @@ class FakeVenue(FakeHedge):
             raise OutcomeUnknownError(f"{name}: the answer was lost")
         if kind == "rate_limit":
             raise RateLimitError(f"{name}: too many requests", retry_after_s=1.0)
+        if kind == "no_key":
+            raise KeyRefusedError(f"{name}: invalid API-key, IP, or permissions for action")
         if kind == "down":
             raise NetworkDownError(f"{name}: nothing answers")
         yield kind

@@ -12,6 +12,7 @@ from tests.trading.execution.rig import START_MS, VirtualClock
 from tests.trading.funding.rig import DeskRig, carry_spec, settled
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
+from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
@@ -48,6 +49,24 @@ async def test_a_carry_that_pays_is_opened_within_the_limits(rig: DeskRig, venue
     assert "earned back in" in str(rig.events[-1].facts["why"])
     assert rig.desk.store.live is not None
     assert rig.desk.store.live.status is PositionStatus.OPEN
+
+
+async def test_a_key_that_is_refused_halts_tells_what_is_held_and_lets_go_on_when_it_is_taken_again(
+    rig: DeskRig, venue: FakeVenue
+) -> None:
+    await rig.cycle()
+    orders, venue.fault_on = len(venue.orders), {"balances": ["no_key"] * 2}
+    for _ in range(2):
+        refused = await rig.cycle()
+        assert (refused.status, refused.reason) == (CycleStatus.HALTED, Reason.KEY_UNFIT)
+    told = [event for event in rig.events if event.name == "carry.key_refused"]
+    assert {event.severity for event in told} == {Severity.ALERT}
+    assert str(told[0].facts["held"]).startswith("BTCUSDT: spot 0.015")
+    again = await rig.cycle()
+    assert again.reason is Reason.HOLDING
+    await rig.cycle()
+    assert rig.names().count("carry.key_taken") == 1
+    assert len(venue.orders) == orders
 
 
 async def test_the_books_agree_with_the_venue_to_the_cent_through_a_life(
