@@ -14,7 +14,7 @@ from trading.funding.forced_close import Wake, wake_of
 AGAIN_S = (0.0, 1.0, 2.0, 4.0)
 """Lab seconds before each look after a forced close: an exchange's positions follow its stream, not at once."""
 HOLE_REST_S = 30.0
-"""A stream that breaks again within so many lab seconds waits for the ordinary cycle."""
+"""Lab seconds from one look at a hole to the next: a stream that goes on breaking is looked after no oftener."""
 
 
 class AccountWatch:
@@ -64,14 +64,20 @@ class AccountWatch:
             self._rings.clear()
             if self._stop.is_set():
                 return
-            wake, self._wake = self._wake, None
-            if wake is not None:
+            wake = self._wake
+            if wake is None or (wake.is_hole and not await self._has_rested()):
+                continue
+            self._wake = None
+            if desk.store.live is not None:
                 await self._look(desk, wake)
+
+    async def _has_rested(self) -> bool:
+        """Wait until a hole may be looked at again; False: something was heard meanwhile, which may not wait."""
+        rest_s = (self._quiet_until_ms - self._lab.clock.now_ms()) / 1000
+        return rest_s <= 0 or not await self._lab.clock.wait_s(self._rings, rest_s)
 
     async def _look(self, desk: CarryDesk, wake: Wake) -> None:
         clock = self._lab.clock
-        if wake.is_hole and clock.now_ms() < self._quiet_until_ms:
-            return
         self._lab.tell("hedge.woken", {"note": wake.note})
         for wait_s in AGAIN_S:
             await clock.sleep_s(wait_s)

@@ -30,7 +30,7 @@ from trading.domain.errors import SettingsError
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
-from trading.funding.hedge_watch import HedgeSettings
+from trading.funding.hedge_settings import HedgeSettings
 from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.guardian import GuardianSettings

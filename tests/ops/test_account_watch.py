@@ -67,6 +67,7 @@ async def test_when_the_perpetual_is_closed_by_force_the_spot_is_sold_within_sec
     assert 0 <= took_s < SOLD_WITHIN_S
     assert "hedge.woken" in told
     assert {"risk.halted", "hedge.forced", "carry.closed"} <= set(told)
+    assert "GET /0/public/Ticker" in str(world.ask("/sandbox/seen")["requests"]), "the dollar's second source is asked"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
 
 
@@ -134,9 +135,22 @@ async def test_a_forced_close_is_looked_at_until_the_books_have_it(monkeypatch: 
     await rig.end(task)
 
 
-async def test_a_hole_is_looked_at_once_and_a_stream_that_goes_on_breaking_waits_for_the_cycle(
+async def test_a_hole_is_looked_at_and_again_after_a_rest_however_often_the_stream_breaks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    rig = Rig(monkeypatch, gone_after=99)
+    monkeypatch.setattr(account_watch, "HOLE_REST_S", 0.15)
+    task = await rig.run()
+    await rig.hear(HOLE)
+    await rig.hear(HOLE, HOLE)
+    await rig.hear(HOLE)
+    assert rig.looks == 1
+    await asyncio.sleep(0.2)
+    assert rig.looks == 2, "what broke last is looked at too"
+    await rig.end(task)
+
+
+async def test_what_is_no_hole_does_not_wait_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, gone_after=99)
     task = await rig.run()
     await rig.hear(HOLE)

@@ -34,7 +34,7 @@ from trading.funding.cycle import Cycle
 from trading.funding.cycle_base import Room
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.hedge_memory import HedgeMemory
-from trading.funding.hedge_watch import HedgeSettings
+from trading.funding.hedge_settings import HedgeSettings
 from trading.funding.position import PositionStore
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus

@@ -20,7 +20,12 @@ from trading.domain.market import Quote
 from trading.domain.venue import MarketData, Venue
 from trading.execution.saga_steps import Tools
 from trading.funding.hedge_memory import HedgeMemory
-from trading.funding.hedge_watch import OF_HELD, HedgeSettings, HedgeSight, Source
+from trading.funding.hedge_settings import HedgeSettings
+from trading.funding.hedge_watch import (
+    OF_HELD,
+    HedgeSight,
+    Source,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trading.funding.hedge_watch import REASONS, Consequence, HedgeId, HedgeSettings
+from trading.funding.hedge_settings import HedgeSettings
+from trading.funding.hedge_watch import (
+    REASONS,
+    Consequence,
+    HedgeId,
+)
 
 
 @dataclass(frozen=True, slots=True)

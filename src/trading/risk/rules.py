@@ -95,7 +95,7 @@ _ROWS: tuple[tuple[Reason, Kind, str, str], ...] = (
         "mean loss of its worst 2.5 % of days, recent and stressed",
     ),
     (Reason.STRESS_LOSS, Kind.CAP, "stress_loss_pct", "loss of the book in the worst crash on record"),
-    (Reason.INSUFFICIENT_BALANCE, Kind.CAP, "", "free in both wallets, or in each where nothing may be moved; less fees"),
+    (Reason.INSUFFICIENT_BALANCE, Kind.CAP, "", "free in both wallets (each, where nothing may be moved), less fees"),
     (Reason.MIN_NOTIONAL, Kind.GATE, "min_notional_usdt", "what the caps leave, against the smallest order"),
 )
 RULES = tuple(Rule(reason, kind, tuple(settings.split()), measures) for reason, kind, settings, measures in _ROWS)

@@ -25,7 +25,10 @@ from trading.funding import hedge_look
 from trading.funding.carry import CarrySettings
 from trading.funding.cycle_hedge import WORDS
 from trading.funding.desk import CarryDesk, DeskSettings
-from trading.funding.hedge_watch import Consequence, HedgeSettings
+from trading.funding.hedge_settings import HedgeSettings
+from trading.funding.hedge_watch import (
+    Consequence,
+)
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
 from trading.risk.kill_switch import Stop

@@ -6,8 +6,12 @@ import os
 import re
 from pathlib import Path
 
+from trading.funding.hedge_settings import HedgeSettings
 from trading.funding.hedge_table import TABLE, hedge_markdown
-from trading.funding.hedge_watch import REASONS, HedgeId, HedgeSettings
+from trading.funding.hedge_watch import (
+    REASONS,
+    HedgeId,
+)
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "live-carry.md"
 BEGIN, END = "<!-- hedge -->\n", "<!-- /hedge -->"

@@ -15,6 +15,7 @@ from trading.domain.decisions import Reason
 from trading.domain.hedge import ContractTerms, ForcedKind, ForcedOrder, Listed, forced_kind
 from trading.domain.instrument import Market
 from trading.domain.orders import Side
+from trading.funding.hedge_settings import HedgeSettings
 from trading.funding.hedge_watch import (
     DAY_MS,
     ENDING,
@@ -24,7 +25,6 @@ from trading.funding.hedge_watch import (
     Consequence,
     Finding,
     HedgeId,
-    HedgeSettings,
     HedgeSight,
     Source,
     judge,
