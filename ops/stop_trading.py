@@ -41,6 +41,8 @@ FROZEN_PATIENCE_S = 3.0
 """Real seconds that a stopped process, or one without a heartbeat, may go on holding the account."""
 BUSY_PATIENCE_S = 150.0
 """The same for a lab that works: it has seen the stop and has its own budget for making everything flat."""
+ENDED_PATIENCE_S = 10.0
+"""Real seconds that a process which was killed may take to be gone: on a busy machine that is more than a moment."""
 SEEN_FLAT_SCHEMA = 1
 Say = Callable[[str], None]
 
@@ -208,6 +210,7 @@ class _Holder:
             self._say(f"process {self.pid} works on the account: waiting for it")
         spent_s = self._clock.real_s() - self._since_s
         patience_s = self._patience.frozen_s if self._is_frozen() else self._patience.busy_s
+        patience_s = ENDED_PATIENCE_S if self._was_ended else patience_s
         if spent_s > patience_s:
             is_our_lab = self.pid == _pid_in(self._home.lock_file) != os.getpid()
             if self._was_ended or not is_our_lab:

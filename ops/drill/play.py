@@ -114,7 +114,7 @@ async def _play(home: Home, outside: Outside, names: Sequence[str]) -> int:
 async def _one(home: Home, outside: Outside, name: str) -> Drill:
     seconds, wrong = {}, []
     try:
-        async with open_stage(outside, home.state / "drill", name) as stage:
+        async with open_stage(outside, home, name) as stage:
             played = await rehearse(name, stage)
             seconds, wrong = played.seconds, played.wrong
     except TradingEngineError as error:

@@ -173,18 +173,25 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(outside: Outside, root: Path, name: str) -> AsyncIterator[Stage]:
+async def open_stage(outside: Outside, lab: Home, name: str) -> AsyncIterator[Stage]:
     """An empty home for one rehearsal, with a connection of its own.
+
+    Args:
+        outside: The venue.
+        lab: Whose rehearsal it is; requests to the demo venue come out of its own budget, which its guardian shares.
+        name: Of the rehearsal.
 
     Raises:
         DataProviderError: the venue does not answer, or its account is not empty in that symbol.
     """
-    home = Home(root / outside.name / name)
+    home = Home(lab.state / "drill" / outside.name / name)
     async with AsyncExitStack() as stack:
         if home.intents_file.exists() and outside.name == DEMO:
             await _close_what_was_left(outside, home)
         shutil.rmtree(home.root, ignore_errors=True)
         home.make()
+        lab.rate.mkdir(parents=True, exist_ok=True)
+        home.rate.symlink_to(lab.rate.resolve())
         shown = yaml.safe_dump(outside.settings.model_dump(mode="json"), sort_keys=False)
         write_atomic(home.settings_file, shown.encode())
         venue = connect(home, outside.settings, outside.environment, outside.clock)

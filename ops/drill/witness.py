@@ -71,7 +71,7 @@ class Exchange:
         symbol: Whose account.
     """
 
-    every_s = 0.5
+    every_s = 1.0
 
     def __init__(self, venue: Venue, symbol: str) -> None:
         self._venue, self._symbol = venue, symbol

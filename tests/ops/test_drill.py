@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -31,6 +30,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
     exchange may be asked; and one with limits under which nothing can be opened.
     """
     folder = tmp_path_factory.mktemp("drill")
+    lab = Home(folder)
 
     async def play() -> dict[str, Played]:
         async with open_sandbox(LabSettings(execution=SURE_AT_ONCE), folder / "tape") as outside:
@@ -38,18 +38,19 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
             demo = replace(outside, name=DEMO, environment=keys, sandbox=None)
             risk = outside.settings.risk.model_copy(update={"first_live_usdt": 20.0})
             poor = replace(outside, name="poor", settings=outside.settings.model_copy(update={"risk": risk}))
-            found = {name: await played(outside, folder, name) for name in ("stop", "leg", "key")}
-            found |= {f"demo {name}": await played(demo, folder, name) for name in ("leg", "key")}
-            return found | {f"poor {name}": await played(poor, folder, name) for name in ("leg", "key")}
+            found = {name: await played(outside, lab, name) for name in ("stop", "leg", "key")}
+            found |= {f"demo {name}": await played(demo, lab, name) for name in ("leg", "key")}
+            return found | {f"poor {name}": await played(poor, lab, name) for name in ("leg", "key")}
 
     found = asyncio.run(play())
-    kept = "".join(path.read_text() for path in folder.glob("*/*/state/*.json*"))
+    kept = "".join(path.read_text() for path in lab.state.rglob("*.json*"))
+    assert "does not take the trading key" in kept
     assert WRONG_SECRET not in kept
     return found
 
 
-async def played(outside: Outside, root: Path, name: str) -> Played:
-    async with open_stage(outside, root, name) as stage:
+async def played(outside: Outside, lab: Home, name: str) -> Played:
+    async with open_stage(outside, lab, name) as stage:
         return await rehearse(name, stage)
 
 

@@ -41,6 +41,8 @@ def test_nothing_above_opens_an_exchange_by_another_way():
         for path in (ROOT / folder).rglob("*.py")
         if opening.search(path.read_text())
     }
-    assert found == {"ops/wiring.py", "ops/guardian.py"}, "the guardian has a line of its own, with its own reserve"
-    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian.py").read_text(), "of the same budget"
+    lean = {"ops/account.py", "ops/guardian.py"}
+    assert found == {"ops/wiring.py", *lean}, "the guardian has a line of its own, with its own reserve"
+    for path in lean:
+        assert "RatePlan(home.rate)" in (ROOT / path).read_text(), "of the same budget"
     assert TRADES_AT == "binance"

@@ -207,6 +207,20 @@ def test_a_frozen_lab_that_holds_the_account_is_ended(
     assert is_flat(world.ask("/sandbox/ledger"))
 
 
+async def test_a_lab_that_was_ended_is_given_the_time_to_be_gone(home: Home) -> None:
+    lab, killed = hold(home), list[int]()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+            holder = script._Holder(home, lambda _: None, script.Patience(frozen_s=0.0, busy_s=0.0))
+            assert [await holder.waited() for _ in range(3)] == [True, True, True]
+            assert killed == [lab.pid], "killed once, then waited for"
+            patch.setattr(script, "ENDED_PATIENCE_S", 0.0)
+            assert not await holder.waited()
+    finally:
+        end(lab)
+
+
 def test_a_lab_without_a_heartbeat_for_minutes_counts_as_frozen(
     carrying: Home, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
