@@ -201,10 +201,7 @@ class Cycle(CycleHedge):
         if position.status is PositionStatus.CLOSING:
             await self._close(pair, Reason.OK)
             return
-        venue_position = await self._tools.venue.position(pair.symbol)
-        liquidation, mark = venue_position.liquidation_price, venue_position.mark_price
-        distance = float(liquidation / mark - 1) if liquidation and mark else None
-        held = HeldCarry(position.opened_ms, view.settlements, distance)
+        held = HeldCarry(position.opened_ms, view.settlements, self._liquidation_distance)
         danger = margin_danger(held, self._room.carry) or leaving(findings)
         if danger is not None:
             await self._close(pair, danger.reason, danger)
