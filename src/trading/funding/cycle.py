@@ -27,7 +27,6 @@ from trading.funding.exposure import with_history
 from trading.funding.hedge_watch import Consequence, Finding, leaving, strongest
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
-from trading.funding.margin_care import liquidation_distance
 from trading.funding.position import CarryPosition, PositionStatus
 from trading.funding.settlements import check_settlements, settlement_marks
 from trading.journal.audit import CycleStatus
@@ -173,13 +172,12 @@ class Cycle(CycleTrades, CycleHedge):
         if position.status is PositionStatus.CLOSING:
             await self._close(pair, Reason.OK)
             return
-        venue_position = await self._tools.venue.position(pair.symbol)
-        held = HeldCarry(position.opened_ms, view.settlements, liquidation_distance(venue_position))
+        held = HeldCarry(position.opened_ms, view.settlements, self._liquidation_distance)
         danger = margin_danger(held, self._room.carry) or leaving(findings)
         if danger is not None:
             await self._close(pair, danger.reason, danger)
             return
-        lacking = await self._top_up(pair, venue_position)
+        lacking = await self._top_up(pair, self._liquidation_distance)
         if not data.allowed:
             self.end(CycleStatus.DEGRADED, data)
             return

@@ -23,6 +23,9 @@ WORDS = {
 class CycleHedge(CycleBooks):
     """What is found here stands above the market's own numbers: an entry asks it first, an exit needs nothing else."""
 
+    _liquidation_distance: float | None = None
+    """Of what is held, fraction; None: nothing is, the venue names no price, or it could not be read for long."""
+
     async def _watch_hedge(self, pair: Pair, *, armed: bool) -> tuple[Finding, ...]:
         """Look and judge, while something is held or may be opened; strongest first."""
         live, watch = self._room.store.live, self._room.hedge
@@ -34,6 +37,7 @@ class CycleHedge(CycleBooks):
             opened_ms=live.opened_ms if live is not None else None,
             min_liquidation_distance=self._room.carry.min_liquidation_pct / 100,
         )
+        self._liquidation_distance = sight.liquidation_distance
         findings = judge(sight, watch.settings)
         news = watch.memory.news((finding for finding in findings if finding.is_news), sight.now_ms)
         for finding in news.found:

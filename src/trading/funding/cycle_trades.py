@@ -9,7 +9,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import OutcomeUnknownError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
-from trading.domain.orders import Balance, PerpPosition, Purse
+from trading.domain.orders import Balance, Purse
 from trading.execution.flatten import flatten_all
 from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_steps import SagaReport
@@ -18,7 +18,7 @@ from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
 from trading.funding.cycle_books import CycleBooks
 from trading.funding.ledger import Pair
-from trading.funding.margin_care import MarginPlan, is_low, liquidation_distance, plan_margin, smallest_close
+from trading.funding.margin_care import MarginPlan, is_low, plan_margin, smallest_close
 from trading.funding.position import PositionStatus
 from trading.journal.audit import CycleStatus
 from trading.strategy.spec import StrategySpec
@@ -106,14 +106,15 @@ class CycleTrades(CycleBooks):
         self._room.tell("carry.rebalanced", facts, Severity.NOTICE)
         self.end(CycleStatus.EXECUTED, verdict)
 
-    async def _top_up(self, pair: Pair, held: PerpPosition) -> MarginPlan | None:
+    async def _top_up(self, pair: Pair, distance: float | None) -> MarginPlan | None:
         """Put margin behind the short before it is in trouble; what was lacking, None: nothing.
 
         What a wallet refuses or leaves in doubt holds nothing up: the next cycle measures anew.
         """
         position, collateral = self._room.store.live, self._tools.collateral
-        if not is_low(held, self._room.carry):
+        if not is_low(distance, self._room.carry):
             return None
+        held = await self._tools.venue.position(pair.symbol)
         spot, futures = [await self._tools.venue.balances(market) for market in Market]
         quote, nothing = pair.perp.quote, Balance(Decimal(0), Decimal(0))
         plan = plan_margin(
@@ -125,7 +126,6 @@ class CycleTrades(CycleBooks):
         )
         if plan is None or position is None:
             return None
-        distance = liquidation_distance(held)
         facts: dict[str, object] = {"position": position.id, "symbol": pair.symbol, "distance": distance}
         note = ""
         if plan.moves:
