@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import ops.drill
-import trading.exchange
-import trading.execution
-import trading.funding
-import trading.risk
+import trading
 from ops.drill.filed import REHEARSALS, Drill, drills_file, file_drill
 from ops.drill.rehearsals import rehearse
 from ops.drill.stage import DEMO, SANDBOX, Outside, demo_venue, open_sandbox, open_stage
@@ -30,6 +26,9 @@ from trading.execution.intents import Intents
 from trading.simulator.code_version import files_sha256, sources
 from trading.storage.home import Home
 from trading.storage.lock import only_one
+
+ROOMS = ("execution", "exchange", "funding", "risk")
+"""Of the ground floor, those whose code is rehearsed."""
 
 
 def run_drill(venue: str, only: Sequence[str]) -> int:
@@ -58,8 +57,8 @@ def run_drill(venue: str, only: Sequence[str]) -> int:
 
 def lab_version() -> str:
     """The beginning of a hash over the code that trades and rehearses."""
-    packages = (trading.execution, trading.exchange, trading.funding, trading.risk, ops.drill)
-    return files_sha256([path for package in packages for path in sources(package.__path__[0])])[:12]
+    folders = [f"{trading.__path__[0]}/{room}" for room in ROOMS] + [str(Path(__file__).parent)]
+    return files_sha256([path for folder in folders for path in sources(folder)])[:12]
 
 
 def table(drills: Sequence[Drill]) -> list[str]:

@@ -23,7 +23,7 @@ STATED = (
 
 
 @needs_data
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_the_story_plays_to_its_end_on_recorded_data(tmp_path: Path) -> None:
     words = ["demo", "--tape", str(DATA), "--days", "12", "--keep", "--json", "out.json", "--picture", "last.svg"]
     done = subprocess.run(

@@ -131,7 +131,7 @@ async def test_a_connection_torn_twice_still_brings_the_market(source: list[Tape
 
 
 @needs_data
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_the_demo_judges_ideas_on_a_downloaded_market_and_ends_at_once_when_interrupted(tmp_path: Path) -> None:
     now_ms = Clock().now_ms()
     month_ms = int(np.datetime64(now_ms, "ms").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64))
