@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
 
 from tests.trading.execution.fake_hedge import FakeHedge
 from trading.domain.clock import Clock
@@ -48,13 +47,6 @@ from trading.domain.orders import (
 
 HOUR_MS = 3_600_000
 D = Decimal
-
-
-@runtime_checkable
-class Spends(Protocol):
-    """A clock that a call can move."""
-
-    def spend(self, lab_s: float) -> None: ...
 
 
 class Crash(BaseException):
@@ -396,8 +388,9 @@ class FakeVenue(FakeHedge):
     @contextmanager
     def _call(self, name: str, order: Order | None = None) -> Iterator[str]:
         self.calls += 1
-        if isinstance(self.clock, Spends):
-            self.clock.spend(0.02)
+        spend = getattr(self.clock, "spend", None)  # a clock that a call can move
+        if spend is not None:
+            spend(0.02)
         self.seen.append(name)
         for client_id, (due, waiting) in list(self.late.items()):
             if self.calls >= due:
