@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pickle
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -57,6 +61,67 @@ class Matrix:
         self.apart_s.append(float(told["apart_s"]))
         for line in told["wrong"]:
             sys.stderr.write(f"{plot.name}: {row}: {line}\n")
+
+    def add(self, other: Matrix) -> None:
+        """What another process struck of the same plots."""
+        self.struck += other.struck
+        self.failed += other.failed
+        self.whole |= other.whole
+        self.duplicates += other.duplicates
+        self.lost += other.lost
+        self.apart_s += other.apart_s
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is struck: every so manieth, from a place on."""
+
+    points: int
+    cases: int
+    first_point: int = 0
+    first_case: int = 0
+
+    def share(self, number: int, jobs: int) -> Sample:
+        """One of several equal parts of the sample."""
+        first_point, first_case = self.first_point + number * self.points, self.first_case + number * self.cases
+        return Sample(self.points * jobs, self.cases * jobs, first_point, first_case)
+
+
+def matrices(played: Sequence[Plot], folder: Path, sample: Sample, *, jobs: int) -> tuple[Matrix, Matrix]:
+    """Both matrices, struck by so many processes side by side; most of what each does is waiting."""
+    readers = []
+    for number in range(jobs):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.close(read)
+            _strike_share(played, folder / f"run-{number}", sample.share(number, jobs), write)
+        os.close(write)
+        readers.append(read)
+    crash, faults = Matrix(), Matrix()
+    for read in readers:
+        with os.fdopen(read, "rb") as told:
+            content = told.read()
+        os.wait()
+        if not content:
+            raise RuntimeError("a process of the matrices died; its error is above")
+        for mine, part in zip((crash, faults), pickle.loads(content), strict=True):  # noqa: S301 - our own child's
+            mine.add(part)
+    return crash, faults
+
+
+def _strike_share(played: Sequence[Plot], folder: Path, sample: Sample, write: int) -> NoReturn:
+    """Strike in this process, tell through the pipe, and leave at once: nothing of the parent's is closed here."""
+    status = 1
+    try:
+        crash = crash_matrix(played, folder, every=sample.points, offset=sample.first_point)
+        faults = fault_matrix(played, folder, every=sample.cases, offset=sample.first_case)
+        with os.fdopen(write, "wb") as out:
+            pickle.dump((crash, faults), out)
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc(file=sys.stderr)
+        os._exit(status)
 
 
 def crash_matrix(played: Sequence[Plot], folder: Path, *, every: int, offset: int = 0) -> Matrix:
@@ -157,6 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases-every", type=int, help="strike every so manieth case of the faults")
     parser.add_argument("--entries", type=int, help="undisturbed entries whose time unhedged is measured")
     parser.add_argument("--offset", type=int, default=0, help="where an even sample begins")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes that strike side by side; three keep two cores busy"
+    )
     parser.add_argument("--trials", type=int, help="kills whose way to flat is timed")
     parser.add_argument("--audit-lines", type=int, help="length of the audit chain that is verified")
     parser.add_argument("--table", type=Path, help="document whose matrix is renewed")
@@ -165,10 +233,13 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         played, run = plots(new_world(folder), folder), folder / "run"
-        points = chosen.every or (QUICK_POINTS if chosen.quick else 1)
-        crash = crash_matrix(played, run, every=points, offset=chosen.offset)
-        struck = chosen.cases_every or (QUICK_CASES if chosen.quick else 1)
-        faults = fault_matrix(played, run, every=struck, offset=chosen.offset)
+        sample = Sample(
+            chosen.every or (QUICK_POINTS if chosen.quick else 1),
+            chosen.cases_every or (QUICK_CASES if chosen.quick else 1),
+            chosen.offset,
+            chosen.offset,
+        )
+        crash, faults = matrices(played, folder, sample, jobs=chosen.jobs)
         entries = chosen.entries or (QUICK_ENTRIES if chosen.quick else ENTRIES)
         apart_s = unhedged(played[0], run, entries=entries)
     if chosen.table is not None:
