@@ -178,6 +178,11 @@ class Cycle(CycleTrades, CycleHedge):
             await self._close(pair, danger.reason, danger)
             return
         lacking = await self._top_up(pair, self._liquidation_distance)
+        # An open hedge is closed on whatever the data are: the saga looks at the book it trades on.
+        uneven = moves.rebalance_due(view, pair, position.parameters, price=Decimal(str(market.spot.bid)))
+        if uneven is not None:
+            await self._rebalance(pair, uneven)
+            return
         if not data.allowed:
             self.end(CycleStatus.DEGRADED, data)
             return
@@ -186,10 +191,6 @@ class Cycle(CycleTrades, CycleHedge):
             return
         if lacking is not None and lacking.close_fraction > 0:
             await self._reduce(pair, lacking, price=Decimal(str(market.spot.bid)))
-            return
-        uneven = moves.rebalance_due(view, pair, position.parameters, price=Decimal(str(market.spot.bid)))
-        if uneven is not None:
-            await self._rebalance(pair, uneven)
             return
         verdict = decide_exit(market, position.parameters, held, self._room.carry)
         if verdict.allowed:

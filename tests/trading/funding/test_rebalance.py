@@ -113,6 +113,15 @@ async def test_a_rebalance_that_is_cut_short_at_any_call_is_finished_by_the_next
         assert rig.desk.counters.memory.halts == ()
 
 
+async def test_legs_are_made_even_also_while_the_data_are_doubted(rig: DeskRig, venue: FakeVenue) -> None:
+    await rig.cycle()
+    arrives_late(rig, venue, Market.SPOT, Side.SELL, "0.004")
+    venue.quote_age_ms = 120_000
+    assert (await rig.cycle()).reason is Reason.REBALANCE
+    assert abs(venue.net_delta) < LOT
+    assert (await rig.cycle()).status is CycleStatus.DEGRADED
+
+
 async def test_legs_that_differ_by_less_than_a_lot_are_left(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle()
     arrives_late(rig, venue, Market.SPOT, Side.SELL, "0.0005")
