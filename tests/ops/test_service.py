@@ -171,7 +171,7 @@ async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended
             (first, *_) = audit_lines(lab_home)
             assert (first["status"], first["reason"]) == ("NO_TRADE", "KEY_UNFIT")
             assert "the key may withdraw" in str(first["risk"])
-            assert not service.lab.desk or service.lab.desk.store.live is None
+            assert not service.lab.desk or not service.lab.desk.store.lives
             assert [event.severity for event in heard if event.name == "keys.unfit"] == [Severity.ALERT]
             tell(world, "/sandbox/key", {"withdrawals": False})
             assert "keys.unfit" in service.lab.outbox.open_alerts()
@@ -456,7 +456,7 @@ def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -
     setting, memory = SimpleNamespace(environment=environment), SimpleNamespace(key=fit)
     lab = SimpleNamespace(home=home, repository=repository, setting=setting, memory=memory)
     assert [spec.id for spec in repository.by_stage(Stage.LIVE_TESTING)] == [older.id, newer.id]
-    spec, decision = chosen(cast("Lab", lab))
+    ((spec, decision),) = chosen(cast("Lab", lab))
     assert decision.allowed
     assert spec == newer
 

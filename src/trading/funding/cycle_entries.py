@@ -1,0 +1,137 @@
+"""The stage of a cycle that opens: every carry that wants to is weighed, the best is tried first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import DataProviderError
+from trading.domain.instrument import Market
+from trading.domain.orders import Balance
+from trading.funding import moves
+from trading.funding.carry import CarryMarket, Outlook, decide_entry, outlook, present_apr
+from trading.funding.cycle_base import Carry, Outcome
+from trading.funding.cycle_hedge import CycleHedge
+from trading.funding.cycle_trades import CycleTrades
+from trading.funding.exposure import with_history
+from trading.funding.hedge_watch import Consequence, strongest
+from trading.funding.ledger import Pair
+from trading.funding.look import read_market
+from trading.journal.audit import CycleStatus
+from trading.risk.guards import RiskBook
+from trading.risk.kill_switch import Stop
+from trading.strategy.parameters import CarryParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A carry whose market pays for it."""
+
+    carry: Carry
+    pair: Pair
+    market: CarryMarket
+    outlook: Outlook
+    verdict: Decision
+
+
+class CycleEntries(CycleTrades, CycleHedge):
+    """What is held has been managed before: an exit frees budget."""
+
+    async def _enter(self, carries: Sequence[Carry], pairs: Mapping[str, Pair], *, stop: Stop) -> list[Outcome]:
+        """Weigh every carry whose symbol is free, then try them from the best careful expectation down."""
+        ended, wishes, store = list[Outcome](), list[Wish](), self._room.store
+        for carry in carries:
+            is_idle = bool(store.lives) and self._gate(carry) is not None
+            if store.live_of(carry.symbol) is not None or is_idle:
+                continue
+            wish = await self._weigh(carry, pairs[carry.symbol])
+            if wish is None:
+                ended.append(self._outcome())
+            else:
+                wishes.append(wish)
+        for wish in sorted(wishes, key=lambda one: -one.outlook.careful_apr):
+            if store.live_of(wish.carry.symbol) is not None:
+                continue
+            self._take(wish.carry.symbol)
+            with self._stage("decide_and_execute"):
+                await self._try(wish, stop=stop)
+            if self._is_unsure:
+                break
+            ended.append(self._outcome())
+        return ended
+
+    async def _weigh(self, carry: Carry, pair: Pair) -> Wish | None:
+        """Look at what a carry would hold; None: it may not, or its market does not pay for it."""
+        self._take(carry.symbol)
+        try:
+            with self._stage("hedge"):
+                findings = await self._watch_hedge(pair, armed=carry.armed)
+            with self._stage("market"):
+                market = await self._market(pair)
+            gate, parameters = self._gate(carry), carry.spec.parameters
+            if gate is not None or not isinstance(parameters, CarryParameters):
+                note = "the approved strategy is not a funding carry"
+                self.end(self._quiet(), gate or Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, note))
+                return None
+            verdict = strongest(findings, Consequence.NO_ENTRY) or decide_entry(market, parameters, self._room.carry)
+        except DataProviderError as error:
+            self.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
+            return None
+        if not verdict.allowed:
+            self.end(self._quiet(), verdict)
+            return None
+        return Wish(carry, pair, market, outlook(market, self._room.carry), verdict)
+
+    async def _try(self, wish: Wish, *, stop: Stop) -> None:
+        """Size it beside all that is held and pending, and open it."""
+        pair, spec = wish.pair, wish.carry.spec
+        if self._room.store.lives:
+            await self._refresh(pair)
+        book = replace(self.risk_book(stop, spec.id), quote_age_s=wish.market.quote_age_s)
+        if self._room.store.lives:
+            book = await self._with_free(book, pair)
+        held = {live.symbol: self._held_quote(live) for live in self._room.store.lives}
+        book = await with_history(book, self._room, pair, held_quote=held)
+        entry = moves.size_entry(book, self._room, pair, wish.market, spec)
+        self.report = replace(self.report, checks=(*self.report.checks, *entry.decisions))
+        if entry.perp_base == 0:
+            self.end(self._quiet(), entry.deciding)
+            return
+        await self._open(pair, spec, entry, wish.verdict)
+
+    async def _with_free(self, book: RiskBook, pair: Pair) -> RiskBook:
+        """The wallets are shared: what the others have tied up, or took a moment ago, is not there for this one."""
+        spot, futures = [await self._tools.venue.balances(market) for market in Market]
+        nothing = Balance(Decimal(0), Decimal(0))
+        return replace(
+            book,
+            free_spot_quote=float(spot.get(pair.spot.quote, nothing).free),
+            free_futures_quote=float(futures.get(pair.perp.quote, nothing).free),
+        )
+
+    def _quiet(self) -> CycleStatus:
+        return CycleStatus.HALTED if self._room.counters.memory.halts else CycleStatus.NO_TRADE
+
+    def _gate(self, carry: Carry | None) -> Decision | None:
+        halts = self._room.counters.memory.halts
+        if halts:
+            return halts[0].decision
+        if carry is None:
+            return Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "no carry has been approved")
+        return None if carry.armed else Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "run go_live.py")
+
+    async def _market(self, pair: Pair) -> CarryMarket:
+        market = await read_market(self._room, pair)
+        told = market.spot.mid > 0 and market.perp.mid > 0
+        self._keep(
+            replace(
+                self._hand,
+                outlook=outlook(market, self._room.carry) if told else None,
+                basis_bps=market.basis_rate * 10_000 if told else None,
+                present_funding_apr=present_apr(market),
+                quality=float(market.data.quality),
+            )
+        )
+        return market
