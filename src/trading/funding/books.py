@@ -10,7 +10,7 @@ wallets do. What is *ours* is told apart by the order it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -97,8 +97,8 @@ class Cash:
     futures_quote: Decimal
     """Wallet balance without unrealised profit."""
     carried: tuple[str, ...] = ()
-    """Income of closed positions that is in it, as `income_key` names it; a record that names no symbol is every
-    position's, and counts once.
+    """Income of the account as a whole that closed positions have left in it, as `income_key` names it: a record that
+    names no symbol is in every position's list, and counts once.
     """
 
 
@@ -227,8 +227,8 @@ def identity(start: Cash, parts: Sequence[Part]) -> Identity:
     expected, venue = start.spot_quote + start.futures_quote, cash
     counted, coins = set(start.carried), dict[str, Coins]()
     for part in parts:
-        account, own = part.account, [record for record in part.income if income_key(record) not in counted]
-        counted |= {income_key(record) for record in own}
+        account, own = part.account, _uncounted(part.income, counted)
+        counted |= set(_of_account(own))
         books = moved(part.baseline, part.fills, own)
         expected += books.spot_quote + books.futures_quote
         expected += books.spot_base * account.spot_price + books.perp.unrealised_quote(account.mark_price)
@@ -249,20 +249,27 @@ def with_coins(baseline: Baseline, coins: Coins | None) -> Baseline:
 
 def carry_over(start: Cash, baseline: Baseline, fills: Sequence[BookedFill], income: Sequence[Income]) -> Cash:
     """The start after a position was closed beside others: what it moved stays in the wallets."""
-    fresh = [record for record in income if income_key(record) not in start.carried]
+    fresh = _uncounted(income, start.carried)
     books = moved(baseline, fills, fresh)
     return Cash(
         start.spot_quote + books.spot_quote,
         start.futures_quote + books.futures_quote,
-        (*start.carried, *map(income_key, fresh)),
+        (*start.carried, *_of_account(fresh)),
     )
 
 
 def with_late(start: Cash, records: Sequence[Income]) -> Cash:
     """The start with income of a closed position that the venue recorded late."""
     paid = sum((record.amount_quote for record in records), ZERO)
-    carried = (*start.carried, *map(income_key, records))
-    return Cash(start.spot_quote, start.futures_quote + paid, carried)
+    return replace(start, futures_quote=start.futures_quote + paid)
+
+
+def _uncounted(income: Sequence[Income], counted: Collection[str]) -> list[Income]:
+    return [record for record in income if record.symbol or income_key(record) not in counted]
+
+
+def _of_account(income: Sequence[Income]) -> list[str]:
+    return [income_key(record) for record in income if not record.symbol]
 
 
 def performance(

@@ -72,7 +72,7 @@ class Cycle(CycleEntries):
         crossed, lost = self._risk(stop)
         if crossed is not None and store.lives:
             return await self._halt(crossed, flat=True)
-        ended += [await self._end_one(symbol, verdict) for symbol, verdict in lost.items()]
+        ended += [await self._end_one(symbol, verdict, halts=False) for symbol, verdict in lost.items()]
         for live in store.lives:
             ended.append(await self._look_after(pairs[live.symbol], leave.get(live.id)))
             if self._is_unsure:
@@ -89,10 +89,13 @@ class Cycle(CycleEntries):
             await self._explain_forced(pair, live)
         return outcome
 
-    async def _end_one(self, symbol: str, verdict: Decision) -> Outcome:
-        """Halt, and close what is held in one symbol at once."""
+    async def _end_one(self, symbol: str, verdict: Decision, *, halts: bool = True) -> Outcome:
+        """Halt (unless it is halted already), and close what is held in one symbol at once."""
         self._take(symbol)
-        await self._halt(verdict, flat=True, only=self._live)
+        if halts:
+            await self._halt(verdict, flat=True, only=self._live)
+        else:
+            await self.go_flat(verdict, only=self._live)
         return self._outcome(is_first=True)
 
     async def _look_after(self, pair: Pair, leave: Decision | None) -> Outcome:
