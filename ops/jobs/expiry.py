@@ -55,7 +55,7 @@ def _expire(lab: Lab, spec: StrategySpec, life: Life) -> None:
     why = f"{Reason.EVIDENCE_EXPIRED}: {life.where}: {life}"
     lab.repository.save(move(spec, Stage.RETIRED, by="evidence", why=why[:500], at_ms=lab.clock.now_ms()))
     if was_armed:
-        disarm(lab.home)
+        disarm(lab.home, spec.id)
     lives = lab.desk.store.lives if lab.desk is not None else ()
     holds = any(live.spec_id == spec.id for live in lives)
     facts = {"id": spec.id, "name": spec.name, "life": life.where, "numbers": str(life)}

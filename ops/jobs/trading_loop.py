@@ -175,7 +175,7 @@ def _retire_if_stopped(lab: Lab, spec: StrategySpec) -> None:
         return
     why = f"stopped for good: lost {stopped.value:.2%} of its capital, limit {stopped.limit:.2%}"
     lab.repository.save(move(spec, Stage.RETIRED, by="risk", why=why, at_ms=lab.clock.now_ms()))
-    disarm(lab.home)
+    disarm(lab.home, spec.id)
 
 
 def chosen(lab: Lab) -> tuple[tuple[StrategySpec, Decision], ...]:

@@ -450,7 +450,7 @@ def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -
     newer = move(signed, Stage.LIVE_TESTING, by="ada", why="armed", at_ms=NOW_MS + 1000)
     repository = StrategyRepository(home.strategies)
     repository.save(newer)
-    write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000)
+    write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000, keeps_others=False)
     environment = Environment(None, None, None, None, None, binance_testnet=False, live_trading=True, kill=False)
     fit = Decision(True, Reason.OK, 0.0, 0.0, "")
     setting, memory = SimpleNamespace(environment=environment), SimpleNamespace(key=fit)
