@@ -77,7 +77,7 @@ class Cycle(CycleEntries):
             ended.append(await self._look_after(pairs[live.symbol], leave.get(live.id)))
             if self._is_unsure:
                 return None
-        if not (ended and not store.lives):
+        if self._doubt is None and not (ended and not store.lives):
             ended += await self._enter(carries, pairs, stop=stop)
         return None if self._is_unsure else self._tell_strongest(ended)
 

@@ -11,6 +11,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.orders import Balance
 from trading.funding import moves
+from trading.funding.better_use import FULL, Use, decide_better_use, weakest_first, without
 from trading.funding.carry import CarryMarket, Outlook, decide_entry, outlook, present_apr
 from trading.funding.cycle_base import Carry, Outcome
 from trading.funding.cycle_hedge import CycleHedge
@@ -19,6 +20,7 @@ from trading.funding.exposure import with_history
 from trading.funding.hedge_watch import Consequence, strongest
 from trading.funding.ledger import Pair
 from trading.funding.look import read_market
+from trading.funding.position import CarryPosition, PositionStatus
 from trading.journal.audit import CycleStatus
 from trading.risk.guards import RiskBook
 from trading.risk.kill_switch import Stop
@@ -56,10 +58,13 @@ class CycleEntries(CycleTrades, CycleHedge):
                 continue
             self._take(wish.carry.symbol)
             with self._stage("decide_and_execute"):
-                await self._try(wish, stop=stop)
+                crowded = await self._try(wish, stop=stop)
+                ended.append(self._outcome())
+                if crowded is not None and await self._make_room(wish, crowded, pairs):
+                    ended.append(self._outcome())
+                    break
             if self._is_unsure:
                 break
-            ended.append(self._outcome())
         return ended
 
     async def _weigh(self, carry: Carry, pair: Pair) -> Wish | None:
@@ -84,8 +89,8 @@ class CycleEntries(CycleTrades, CycleHedge):
             return None
         return Wish(carry, pair, market, outlook(market, self._room.carry), verdict)
 
-    async def _try(self, wish: Wish, *, stop: Stop) -> None:
-        """Size it beside all that is held and pending, and open it."""
+    async def _try(self, wish: Wish, *, stop: Stop) -> RiskBook | None:
+        """Size it beside all that is held and pending, and open it; the book where others may hold its place."""
         pair, spec = wish.pair, wish.carry.spec
         if self._room.store.lives:
             await self._refresh(pair)
@@ -98,8 +103,42 @@ class CycleEntries(CycleTrades, CycleHedge):
         self.report = replace(self.report, checks=(*self.report.checks, *entry.decisions))
         if entry.perp_base == 0:
             self.end(self._quiet(), entry.deciding)
-            return
+            return book if held and entry.deciding.reason in FULL else None
         await self._open(pair, spec, entry, wish.verdict)
+        return None
+
+    async def _make_room(self, wish: Wish, book: RiskBook, pairs: Mapping[str, Pair]) -> bool:
+        """Leave the weakest carry that is held for a better one; False: none is so much weaker. The better one is
+        opened in a later cycle, by the ordinary way.
+        """
+        uses = [use for live in self._room.store.lives if (use := self._use_of(live)) is not None]
+        for use in weakest_first(uses):
+            live, view = self._room.store.live_of(use.symbol), self._view_of(use.symbol)
+            if live is None or view is None:
+                continue
+            terms = live.parameters
+            freed = without(book, use.symbol, notional_quote=use.notional_quote, leverage=terms.leverage)
+            entry = moves.size_entry(freed, self._room, wish.pair, wish.market, wish.carry.spec)
+            if entry.perp_base == 0:
+                continue
+            wanted = Use(wish.carry.symbol, wish.outlook, float(entry.capital_quote))
+            verdict = decide_better_use(
+                use, wanted, self._room.carry, fundings=view.settlements, min_hold_fundings=terms.min_hold_fundings
+            )
+            self.report = replace(self.report, checks=(*self.report.checks, verdict))
+            if verdict.allowed:
+                self._take(use.symbol)
+                await self._close(pairs[use.symbol], verdict.reason, verdict)
+                return True
+        return False
+
+    def _use_of(self, live: CarryPosition) -> Use | None:
+        """What a position is worth holding; None: this cycle did not find it quietly held."""
+        found = self.report.symbols.get(live.symbol)
+        if found is None or found.decision is None or found.outlook is None:
+            return None
+        is_quiet = found.decision.reason is Reason.HOLDING and live.status is PositionStatus.OPEN
+        return Use(live.symbol, found.outlook, self._held_quote(live)) if is_quiet else None
 
     async def _with_free(self, book: RiskBook, pair: Pair) -> RiskBook:
         """The wallets are shared: what the others have tied up, or took a moment ago, is not there for this one."""

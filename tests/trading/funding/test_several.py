@@ -36,11 +36,11 @@ def rig(home: Home, venue: ManyVenue) -> DeskRig:
 
 
 async def cycle(
-    rig: DeskRig, *symbols: str, armed: bool = True, leave: Mapping[str, Decision] | None = None
+    rig: DeskRig, *symbols: str, armed: bool = True, leave: Mapping[str, Decision] | None = None, **changes: float
 ) -> CycleReport:
     """A minute later the desk looks."""
     await rig.venue.clock.sleep_s(60)
-    carries = [Carry(carry_in(symbol), armed) for symbol in symbols or (BTC, ETH)]
+    carries = [Carry(carry_in(symbol, **changes), armed) for symbol in symbols or (BTC, ETH)]
     return await rig.desk.cycle(carries, stop=rig.stop, leave=leave or {})
 
 
