@@ -16,7 +16,7 @@ WORDS = {
     Consequence.TOLD: "nothing is done",
     Consequence.NO_ENTRY: "nothing new is opened, what is held is kept",
     Consequence.LEAVE: "what is held is closed by the ordinary exit",
-    Consequence.FLAT: "everything is closed at once and trading halts",
+    Consequence.FLAT: "both legs are closed at once and trading halts",
 }
 
 
