@@ -188,10 +188,14 @@ class PositionStore:
         return max(self._book.dust_base.get(symbol, Decimal(0)), Decimal(0))
 
     def refuse_resurrected(self) -> tuple[CarryPosition, ...]:
-        """Drop live positions that the journal says are closed for good; those, none when the file was right."""
+        """Drop live positions that the journal says are closed for good; those, none when the file was right.
+
+        What they moved goes into the start of the books as when they are closed: the lab may have died in between.
+        """
         claimed = tuple(live for live in self.lives if self._intents.is_closed(live.id))
+        left = tuple(live for live in self.lives if live not in claimed)
         if claimed:
-            self._keep(*(live for live in self.lives if live not in claimed))
+            self._write(replace(self._book, lives=left, cash=self._cash_after(*claimed) if left else None))
         return claimed
 
     def next_id(self) -> tuple[str, int]:
@@ -226,7 +230,8 @@ class PositionStore:
         if self._intents.is_closed(position.id):
             raise _not_live(position.id)
         if position != before:
-            self._keep(*(position if live.id == position.id else live for live in self.lives))
+            lives = tuple(position if live.id == position.id else live for live in self.lives)
+            self._write(replace(self._book, lives=lives))
         return position
 
     def rebase(self, held: Identity) -> None:
@@ -245,7 +250,7 @@ class PositionStore:
         dust = {**self._book.dust_base, closed.symbol: left}
         kept = (*self._book.closed, closed)[-KEEP_CLOSED:]
         lives = tuple(live for live in self.lives if live.id != closed.id)
-        cash = carry_over(self.cash, over.baseline, over.fills, over.income) if lives else None
+        cash = self._cash_after(over) if lives else None
         self._write(replace(self._book, lives=lives, cash=cash, closed=kept, dust_base=dust))
 
     def note_late(self, position_id: str, records: Sequence[Income]) -> None:
@@ -257,14 +262,18 @@ class PositionStore:
         cash = with_late(self.cash, records) if self.lives else None
         self._write(replace(self._book, closed=closed, cash=cash))
 
+    def _cash_after(self, *over: CarryPosition) -> Cash:
+        """The start of the books with what these have moved."""
+        cash = self.cash
+        for position in over:
+            cash = carry_over(cash, position.baseline, position.fills, position.income)
+        return cash
+
     def _live(self, position_id: str) -> CarryPosition:
         found = next((live for live in self.lives if live.id == position_id), None)
         if found is None:
             raise _not_live(position_id)
         return found
-
-    def _keep(self, *lives: CarryPosition) -> None:
-        self._write(replace(self._book, lives=lives, cash=self._book.cash if lives else None))
 
     def _broken(self, what: str) -> StateFileError:
         kept = set_aside(self._path)

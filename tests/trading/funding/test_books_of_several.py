@@ -215,18 +215,25 @@ def test_a_symbol_holds_one_position_and_a_closed_one_is_never_written_again(tmp
     assert [live.sequence for live in account.store.lives] == [2, 3]
 
 
-def test_of_a_file_from_yesterday_what_is_closed_for_good_is_dropped_and_the_other_kept(tmp_path: Path) -> None:
+def test_a_position_that_the_journal_closed_is_dropped_the_other_kept_and_the_books_still_hold(tmp_path: Path) -> None:
     account = Account(tmp_path)
     account.open("BTC")
     account.open("ETH")
-    yesterday = (tmp_path / "positions.json").read_bytes()
+    for step in (("spot", 0, 5, "USDT"), ("perp", 0, -5, "BNB"), ("price", 0, 9, ""), ("income", 0, 123, "0")):
+        account.step(*step)
+    account.step("spot", 0, -5, "USDT")
+    account.step("perp", 0, 5, "USDT")
+    account.book()
+    before = (tmp_path / "positions.json").read_bytes()
     first, second = account.store.lives
     account.close(first)
-    (tmp_path / "positions.json").write_bytes(yesterday)
-    store = PositionStore(tmp_path / "positions.json", account.intents)
-    assert store.refuse_resurrected() == (first,)
-    assert store.lives == (second,)
-    assert store.next_id()[1] == 3
+    (tmp_path / "positions.json").write_bytes(before)  # the lab died between the journal and the file
+    account.store = PositionStore(tmp_path / "positions.json", account.intents)
+    assert account.store.refuse_resurrected() == (first,)
+    assert account.store.refuse_resurrected() == ()
+    assert account.store.lives == (second,)
+    assert account.store.next_id()[1] == 3
+    assert abs(account.held().error_quote) < D("1e-8")
 
 
 def test_a_file_that_holds_a_symbol_twice_is_set_aside(tmp_path: Path) -> None:
