@@ -164,7 +164,7 @@ class _Played:
         (self._home.state / "KILL_SWITCH").touch()
         time.sleep(8.0)
         release(self._home, lambda _: None)
-        write_armed(self._home, self._spec, operator="benchmark", at_ms=int(self._now_ms()))
+        write_armed(self._home, self._spec, operator="benchmark", at_ms=int(self._now_ms()), keeps_others=False)
 
     def _end_of_day(self) -> None:
         """The world behaves, time goes slower, the lab begins anew, is stopped, and must be flat."""

@@ -98,14 +98,14 @@ async def _trial(world: World, lab: Lab, kind: str, *, wait_s: float) -> float |
     lab.desk.release_halts()
     await trading_loop.at_once(lab)
     await lab.clock.real_sleep_s(wait_s)
-    if lab.desk.store.live is None:
+    if lab.desk.store.lives == ():
         return None
     async with httpx.AsyncClient(base_url=world.url) as http:
         closed_ms = int((await http.post("/sandbox/force-close", json={"kind": kind})).json()["at_ms"])
         until_s = lab.clock.real_s() + PATIENCE_S
         while lab.clock.real_s() < until_s:
             ledger = (await http.get("/sandbox/ledger")).json()
-            if lab.desk.store.live is None and is_flat(ledger):
+            if lab.desk.store.lives == () and is_flat(ledger):
                 sales = [f["time"] for f in ledger["fills"] if f["market"] == "spot" and not f["isBuyer"]]
                 return (int(sales[-1]) - closed_ms) / 1000
             await lab.clock.real_sleep_s(0.05)

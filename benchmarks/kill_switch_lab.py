@@ -20,6 +20,7 @@ from ops.settings import LabSettings, read_settings
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import Stop, read_stop
@@ -48,7 +49,7 @@ async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> N
     pulse = asyncio.create_task(_pulse(home, clock), name="pulse")
     try:
         await desk.resume()
-        report = await desk.cycle(load_spec(CARRY.encode(), where="trial"), armed=True, stop=Stop())
+        report = await desk.cycle([Carry(load_spec(CARRY.encode(), where="trial"), armed=True)], stop=Stop())
         if report.position is not None:
             await leave_a_bid(venue, SYMBOL, clock)
         facts = {"status": str(report.status), "note": report.decision.note, "open": report.position is not None}

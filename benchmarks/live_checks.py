@@ -31,7 +31,7 @@ async def settled(lab: Lab, *, wants_flat: bool) -> tuple[CarryDesk, CycleReport
         report = await desk.resume()
         intents = Intents(lab.home.intents_file)
         is_quiet = not intents.unfinished() and not intents.unresolved() and report.reason not in UNSURE
-        if is_quiet and not (wants_flat and desk.store.live is not None):
+        if is_quiet and not (wants_flat and desk.store.lives):
             return desk, report
         await lab.clock.sleep_s(2.0)
     raise RuntimeError(f"no end in sight: {report.reason} {report.decision.note}")
@@ -92,7 +92,7 @@ def _ends(lab: Lab, desk: CarryDesk, report: CycleReport, ledger: Json) -> list[
     wrong = []
     if abs(spot + perp) > NEARLY:
         wrong.append(f"legs apart: spot {spot}, perpetual {perp}")
-    if desk.store.live is None and perp:
+    if desk.store.lives == () and perp:
         wrong.append(f"nothing held, the exchange has {perp}")
     if report.identity is not None and abs(report.identity.error_quote) > Decimal("0.01"):
         wrong.append(f"equity identity: {report.identity.error_quote}")

@@ -17,6 +17,7 @@ from trading.domain.orders import Order, OrderType, Side
 from trading.execution.intent_records import IntentStatus
 from trading.execution.intents import Intents
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop
@@ -37,9 +38,11 @@ class Plot:
         """Run it once."""
         if self.name == "stop":
             lab.home.kill_files[0].write_text("")
-        leave = Decision(True, Reason.EXPECTATION_NEGATIVE, 0.0, 0.0, "the plot") if self.name == "exit" else None
+        held = desk.store.lives if self.name == "exit" else ()
+        why = Decision(True, Reason.EXPECTATION_NEGATIVE, 0.0, 0.0, "the plot")
+        leave = {position.id: why for position in held}
         stop = read_stop(lab.home, {})
-        return await desk.cycle(carry_spec(), armed=self.name != "exit", stop=stop, leave=leave)
+        return await desk.cycle([Carry(carry_spec(), self.name != "exit")], stop=stop, leave=leave)
 
 
 async def set_faults(lab: Lab, faults: tuple[Json, ...]) -> None:
@@ -53,7 +56,7 @@ def plots(world: World, folder: Path) -> tuple[Plot, ...]:
     """Every plot with its moment prepared."""
 
     async def opened(lab: Lab) -> Json:
-        report = await lab.desk().cycle(carry_spec(), armed=True, stop=read_stop(lab.home, {}))
+        report = await lab.desk().cycle([Carry(carry_spec(), armed=True)], stop=read_stop(lab.home, {}))
         if report.reason is not Reason.OK:
             raise RuntimeError(f"nothing was opened: {report.reason} {report.decision.note}")
         return {}

@@ -52,8 +52,8 @@ class AccountWatch:
     async def _listen(self, account: Venue, desk: CarryDesk) -> None:
         """Keep the most urgent thing heard since the last look; the stream opens itself anew when it breaks."""
         async for event in account.account_events(Market.PERP):
-            live = desk.store.live
-            heard = wake_of(event, live.symbol) if live is not None else None
+            held = {live.symbol for live in desk.store.lives}
+            heard = wake_of(event, held) if held else None
             if heard is not None and not (self._wake is not None and self._wake.is_forced):
                 self._wake = heard
                 self._rings.set()
@@ -68,7 +68,7 @@ class AccountWatch:
             if wake is None or (wake.is_hole and not await self._has_rested()):
                 continue
             self._wake = None
-            if desk.store.live is not None:
+            if desk.store.lives:
                 await self._look(desk, wake)
 
     async def _has_rested(self) -> bool:
@@ -82,6 +82,6 @@ class AccountWatch:
         for wait_s in AGAIN_S:
             await clock.sleep_s(wait_s)
             await trading_loop.at_once(self._lab)
-            if desk.store.live is None or not wake.is_forced or self._stop.is_set():
+            if desk.store.live_of(wake.symbol) is None or not wake.is_forced or self._stop.is_set():
                 break
         self._quiet_until_ms = clock.now_ms() + round(HOLE_REST_S * 1000)

@@ -273,7 +273,7 @@ class Service:
         trading_loop.remember_live(self.lab, report)
         trading_loop.write_heartbeat(self.lab)
         facts = {"seconds": report.flat_s or 0.0, "note": report.decision.note}
-        if report.position is not None:
+        if report.held:
             if is_last_hope or report.flat_s is not None:
                 self.lab.tell("stop.not_flat", facts, Severity.ALERT)
             return False

@@ -76,8 +76,8 @@ def parity_words(found: Sequence[Parity]) -> str:
 def live_account(lab: Lab, report: CycleReport) -> Account:
     """The exchange's account as the last cycle read it."""
     equity, cash = float(report.equity_quote or 0), float(report.cash_quote or 0)
-    unrealised = float(report.account.unrealised_quote) if report.account is not None else 0.0
-    dust = float(report.dust.quote) if report.dust is not None else 0.0
+    unrealised = sum(float(one.account.unrealised_quote) for one in report.held if one.account is not None)
+    dust = sum(float(one.dust.quote) for one in report.symbols.values() if one.dust is not None)
     funding, fees = live_totals(lab, report)
     kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
     age_ms = lab.clock.now_ms() - report.at_ms
@@ -103,9 +103,10 @@ def live_totals(lab: Lab, report: CycleReport) -> tuple[float, float]:
     closed = lab.desk.store.closed if lab.desk is not None else ()
     funding = sum(float(position.funding_quote) for position in closed)
     fees = sum(float(position.fees_quote) for position in closed)
-    if report.performance is not None and report.position is not None:
-        funding += float(report.performance.funding_quote)
-        fees += float(report.performance.fees_quote)
+    for one in report.held:
+        if one.performance is not None:
+            funding += float(one.performance.funding_quote)
+            fees += float(one.performance.fees_quote)
     return funding, fees
 
 
@@ -125,16 +126,17 @@ def paper_account(position: PaperPosition) -> Account:
 
 def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
     """What is held, live first."""
-    if live is not None and live.position is not None and live.performance is not None:
-        view = live.performance
-        text = (
-            f"carry {live.position.symbol}: spot {view.spot_base.normalize():f}, perpetual "
-            f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} over {view.settlements} settlements, "
-            f"profit {view.profit_quote:+.4f}"
-        )
-        yield Holding(live.position.spec_id, text)
-    if live is not None and live.dust is not None:
-        yield Holding("", str(live.dust))
+    for one in live.symbols.values() if live is not None else ():
+        view = one.performance
+        if one.position is not None and view is not None:
+            text = (
+                f"carry {one.symbol}: spot {view.spot_base.normalize():f}, perpetual "
+                f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} over {view.settlements} "
+                f"settlements, profit {view.profit_quote:+.4f}"
+            )
+            yield Holding(one.position.spec_id, text)
+        if one.dust is not None:
+            yield Holding("", str(one.dust))
     for position in lab.paper.positions():
         if position.holding:
             yield Holding(position.spec_id, f"on paper {position.holding}")

@@ -30,7 +30,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.domain.venue import Venue
 from trading.notify.message import Message, Notifier
-from trading.risk.arming import approval_key, write_armed
+from trading.risk.arming import approval_key, armed_records, write_armed
 from trading.risk.kill_switch import read_stop
 from trading.storage.home import Home
 from trading.strategy.approval import verify
@@ -57,14 +57,17 @@ class Desk:
     notifier: Notifier
     clock: Clock
     operator: str
+    wanted: str = ""
+    """Id of the strategy to arm; empty: the one that was approved last."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command line: 0 live, 1 not confirmed, 2 refused."""
     parser = argparse.ArgumentParser(prog="go_live.py", description="The second gate to real money.")
-    parser.parse_args(words)
+    parser.add_argument("id", nargs="?", default="", help="the strategy; without it, the one that was approved last")
+    options = parser.parse_args(words)
     try:
-        return 0 if asyncio.run(_from_command_line()) else 1
+        return 0 if asyncio.run(_from_command_line(options.id)) else 1
     except TradingEngineError as error:
         print(f"go_live.py: {error}", file=sys.stderr)
         return 2
@@ -73,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
 
 
-async def _from_command_line() -> bool:
+async def _from_command_line(wanted: str) -> bool:
     home = find_home()
     environment, settings = read_environment(home), read_settings(home.settings_file)
     clock = lab_clock(settings)
@@ -81,7 +84,7 @@ async def _from_command_line() -> bool:
     venue = make_venue(settings, environment, clock)
     try:
         async with open_notifier(environment, settings) as notifier:
-            desk = Desk(home, settings, environment, venue, notifier, clock, getpass.getuser())
+            desk = Desk(home, settings, environment, venue, notifier, clock, getpass.getuser(), wanted)
             return await go_live(desk, ask=input, say=print, read_code=code_from_keyboard)
     finally:
         await venue.close()
@@ -115,17 +118,20 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> boo
         return False
     if spec_sha256(approved_strategy(desk)) != spec_sha256(spec):
         raise SpecError(f"{spec.id}: another strategy was approved while you answered; nothing was changed, begin anew")
-    write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms())
+    keeps_others = desk.settings.risk.max_positions > 1
+    write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms(), keeps_others=keeps_others)
     if spec.stage is Stage.REVIEW:
         why = "armed by go_live.py"
         live = move(spec, Stage.LIVE_TESTING, by=desk.operator, why=why, at_ms=desk.clock.now_ms())
         StrategyRepository(desk.home.strategies).save(live)
     say(f"{spec.id} is live. The next cycle may open a position. To stop everything: python stop_trading.py")
+    if others := [record.strategy_id for record in armed_records(desk.home) if record.strategy_id != spec.id]:
+        say(f"Armed beside it: {', '.join(others)}. risk.max_positions is {desk.settings.risk.max_positions}.")
     return True
 
 
 def approved_strategy(desk: Desk) -> StrategySpec:
-    """The carry that was approved last, validly signed.
+    """The carry that was asked for, else the one approved last, validly signed.
 
     Raises:
         SpecError: none is, or the signature does not stand.
@@ -135,6 +141,8 @@ def approved_strategy(desk: Desk) -> StrategySpec:
     approved = [spec for spec in repository.by_stage(*stages) if spec.approved_at is not None]
     if not approved:
         raise SpecError("no approved strategy; see python get_status.py --pending, then python approve_strategy.py ID")
+    if desk.wanted and not (approved := [spec for spec in approved if spec.id == desk.wanted]):
+        raise SpecError(f"{desk.wanted}: is not an approved strategy; see python get_status.py --pending")
     carries = [spec for spec in approved if isinstance(spec.parameters, CarryParameters)]
     if not carries:
         spec = approved[-1]
@@ -201,7 +209,8 @@ def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:
     return [
         f"{spec.id}: {spec.name}, spec {spec_sha256(spec)[:16]}",
         f"At most {risk.first_live_usdt:,.0f} USDT or {risk.first_live_pct:g} % of equity, of which "
-        f"{risk.live_scale_pct} % at first; leverage {risk.leverage}; {risk.max_positions} position.",
+        f"{risk.live_scale_pct} % at first; leverage {risk.leverage}; "
+        f"{risk.max_positions} position{'s' if risk.max_positions > 1 else ''}.",
         f"No new position after {risk.daily_loss_pct:g} % loss in a day or {risk.weekly_loss_pct:g} % in a week; "
         f"everything closed at {risk.drawdown_exit_pct:g} % from the peak.",
         f"One file stops it all: touch {'state/KILL_SWITCH'}, or python stop_trading.py.",

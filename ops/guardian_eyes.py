@@ -10,7 +10,7 @@ from trading.domain.clock import Clock
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.execution.intents import Intents
-from trading.risk.guardian import AccountSight, GuardianSettings, Sight, is_apart, margin_ratio
+from trading.risk.guardian import AccountSight, GuardianSettings, Sight, is_apart, margin_ratio, together
 from trading.risk.kill_switch import Stop, StopKind, read_stop
 from trading.storage.home import Home
 
@@ -74,14 +74,7 @@ class Eyes:
             self._account = self._apart_since_s = None
             return None
         sights = [await self._position(position_id) for position_id in positions]
-        account = AccountSight(
-            at_s=self._clock.real_s(),
-            margin_ratio=max(sight.margin_ratio for sight in sights),
-            unhedged_quote=sum((sight.unhedged_quote for sight in sights), Decimal(0)),
-            larger_quote=sum((sight.larger_quote for sight in sights), Decimal(0)),
-            is_open=any(sight.is_open for sight in sights),
-            resting=sum(sight.resting for sight in sights),
-        )
+        account = together(sights, self._settings)
         self._account = account
         if not is_apart(account, self._settings):
             self._apart_since_s = None

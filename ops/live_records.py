@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Side
-from trading.funding.position import CarryPosition, ClosedPosition
+from trading.funding.position import CarryPosition, ClosedPosition, of_several
 from trading.storage.home import Home
 
 ZERO = Decimal(0)
@@ -40,6 +40,8 @@ class FillLine(_Read):
     """In `fee_asset`."""
     fee_asset: str
     ours: bool
+    symbol: str = ""
+    """Empty: the line does not say."""
     at_ms: int | None = None
     """The venue's time of it; None: the line does not say."""
     fee_quote: Decimal | None = None
@@ -100,7 +102,8 @@ class Holdings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    live: CarryPosition | None = None
+    lives: tuple[CarryPosition, ...] = ()
+    """Oldest first."""
     closed: tuple[ClosedPosition, ...] = ()
 
 
@@ -151,7 +154,7 @@ def read_holdings(home: Home) -> Holdings:
     except OSError as error:
         raise StateFileError(f"{home.positions_file}: cannot be read: {error.strerror}") from error
     try:
-        return _HOLDINGS.validate_json(raw)
+        return Holdings.model_validate(of_several(_OBJECT.validate_json(raw)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -160,7 +163,7 @@ def read_holdings(home: Home) -> Holdings:
         ) from error
 
 
-_HOLDINGS = TypeAdapter(Holdings)
+_OBJECT = TypeAdapter(dict[str, object])
 
 
 def _lines(path: Path) -> Iterator[bytes]:

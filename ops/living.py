@@ -71,7 +71,7 @@ def live_results(held: Holdings, spec: StrategySpec, promise: LifePromise) -> ND
     if not isinstance(spec.parameters, CarryParameters) or not promise.settlements_a_result:
         return None
     closed = [position for position in held.closed if position.spec_id == spec.id]
-    live = held.live if held.live is not None and held.live.spec_id == spec.id else None
+    live = next((one for one in held.lives if one.spec_id == spec.id), None)
     if not closed and live is None:
         return None
     of_both_legs = spec.parameters.capital_fraction / (1.0 + 1.0 / spec.parameters.leverage)

@@ -95,7 +95,7 @@ def run_fills() -> int:
     """
     home = find_home()
     held = read_holdings(home)
-    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.live))
+    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.lives))
     print_table(FILL_HEAD, [fill_line(*row) for row in rows])
     fees = [fill.fee_in_quote(QUOTE) for fill, _ in rows if fill.ours]
     unknown = sum(fee is None for fee in fees)
@@ -209,7 +209,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _profit(held: Holdings, fills: Sequence[FillLine]) -> int:
     """While nothing is held: cash, coins and funding of all positions, against the profits the reports tell."""
     dust = dust_quote(held.closed)
-    if held.live is not None or not held.closed or dust is None or any(f.fee_asset in THIRD_COINS for f in fills):
+    if held.lives or not held.closed or dust is None or any(f.fee_asset in THIRD_COINS for f in fills):
         return 0
     left, funding = coins_moved(fills), reported_funding(held)
     cash = sum(cash_moved(fills), ZERO)

@@ -47,25 +47,32 @@ class Booked:
 
 
 def fill_rows(
-    cycles: Iterable[CycleLine], orders: dict[str, str], live: CarryPosition | None
+    cycles: Iterable[CycleLine], orders: dict[str, str], lives: Sequence[CarryPosition]
 ) -> Iterator[tuple[FillLine, str]]:
     """Every fill once, with the client id its order was sent with.
 
-    Those of the audit file, told as exactly as the position that is held has them; then those that only the position
-    has, because a crash came before the cycle's line.
+    Those of the audit file, told as exactly as the positions that are held have them; then those that only a
+    position has, because a crash came before the cycle's line.
     """
-    booked = {(b.fill.market, b.fill.venue_trade_id): as_line(b) for b in (live.fills if live else ())}
-    seen: set[tuple[Market, str]] = set()
+    booked = {_key(line): line for live in lives for line in map(as_line, live.fills)}
+    # a line from before fills named their symbol: the trade of the only one there was
+    unnamed = {(market, "", trade_id): line for (market, _, trade_id), line in booked.items()}
+    seen: set[tuple[Market, str, str]] = set()
     audited = (
         fill if fill.at_ms is not None else fill.model_copy(update={"at_ms": cycle.at_ms})
         for cycle in cycles
         for fill in cycle.fills
     )
     for fill in (*audited, *booked.values()):
-        key = (fill.market, fill.venue_trade_id)
-        if key not in seen:
-            seen.add(key)
-            yield booked.get(key, fill), orders.get(fill.venue_order_id, "?" if fill.ours else "foreign")
+        line = booked.get(_key(fill)) or unnamed.get(_key(fill), fill)
+        if _key(line) not in seen:
+            seen.add(_key(line))
+            yield line, orders.get(fill.venue_order_id, "?" if fill.ours else "foreign")
+
+
+def _key(fill: FillLine) -> tuple[Market, str, str]:
+    """A trade id is unique within a market and symbol only."""
+    return fill.market, fill.symbol, fill.venue_trade_id
 
 
 def as_line(booked: BookedFill) -> FillLine:
@@ -73,6 +80,7 @@ def as_line(booked: BookedFill) -> FillLine:
     fill = booked.fill
     return FillLine(
         venue_trade_id=fill.venue_trade_id,
+        symbol=fill.symbol,
         venue_order_id=fill.venue_order_id,
         market=fill.market,
         side=fill.side,
@@ -88,13 +96,13 @@ def as_line(booked: BookedFill) -> FillLine:
 
 def reported_fees(held: Holdings) -> Decimal:
     """Fees of every live position as the reports tell them, quote."""
-    live = [booked.fee_quote for booked in held.live.fills if booked.is_ours] if held.live else []
+    live = [booked.fee_quote for one in held.lives for booked in one.fills if booked.is_ours]
     return sum((*live, *(position.fees_quote for position in held.closed)), ZERO)
 
 
 def reported_funding(held: Holdings) -> Decimal:
     """Funding of every live position as the reports tell it, quote."""
-    live = [r.amount_quote for r in held.live.income if r.kind is IncomeKind.FUNDING_FEE] if held.live else []
+    live = [r.amount_quote for one in held.lives for r in one.income if r.kind is IncomeKind.FUNDING_FEE]
     return sum((*live, *(position.funding_quote for position in held.closed)), ZERO)
 
 
@@ -111,9 +119,9 @@ def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Ite
         # the cycle that closes a position writes its line a moment after
         last = bisect_left(cycles, position.closed_ms, key=lambda cycle: cycle.at_ms)
         yield from _steps(position.id, cycles[first : last + 1], rates)
-    if held.live is not None:
-        rates = recorded(home, held.live.symbol, held.live.opened_ms)
-        yield from _records(held.live.id, settled_of(held.live), rates)
+    for live in held.lives:
+        rates = recorded(home, live.symbol, live.opened_ms)
+        yield from _records(live.id, settled_of(live), rates)
 
 
 def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:

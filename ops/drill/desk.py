@@ -28,6 +28,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.domain.venue import Venue
 from trading.execution.intents import Intents
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport
 from trading.journal.bus import Bus
@@ -96,7 +97,7 @@ class DeskAtWork:
 
     async def cycle(self, *, opens: bool) -> CycleReport:
         """One decision cycle of the rehearsal's carry."""
-        return await self.desk.cycle(self.spec, armed=opens, stop=Stop())
+        return await self.desk.cycle([Carry(self.spec, opens)], stop=Stop())
 
     async def go_round(self, end: asyncio.Event, say: Say, *, opens: bool) -> None:
         """Cycle until `end`, looking at the switches in between; a stop makes everything flat."""

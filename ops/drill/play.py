@@ -7,12 +7,12 @@ rehearsed on while the lab holds a position or runs. The live venue never is.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import trading
 from ops.drill.filed import REHEARSALS, Drill, drills_file, file_drill
 from ops.drill.rehearsals import rehearse
 from ops.drill.stage import DEMO, SANDBOX, Outside, demo_venue, open_sandbox, open_stage
@@ -57,7 +57,8 @@ def run_drill(venue: str, only: Sequence[str]) -> int:
 
 def lab_version() -> str:
     """The beginning of a hash over the code that trades and rehearses."""
-    folders = [f"{trading.__path__[0]}/{room}" for room in ROOMS] + [str(Path(__file__).parent)]
+    floor = Path(inspect.getfile(Home)).parents[1]
+    folders = [str(floor / room) for room in ROOMS] + [str(Path(__file__).parent)]
     return files_sha256([path for folder in folders for path in sources(folder)])[:12]
 
 

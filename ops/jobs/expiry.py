@@ -32,13 +32,16 @@ def run(lab: Lab) -> None:
     lab.memory.living = tuple(told)
 
 
-def leave(lab: Lab) -> Decision | None:
-    """Why the desk must close what it holds: it belongs to a strategy whose evidence has expired; None: it need not."""
-    held = lab.desk.store.live if lab.desk is not None else None
-    if held is None:
-        return None
+def leave(lab: Lab) -> dict[str, Decision]:
+    """By position id, why the desk must close it: it belongs to a strategy whose evidence has expired."""
+    lives = lab.desk.store.lives if lab.desk is not None else ()
+    found = ((live.id, _expired(lab, live.spec_id)) for live in lives)
+    return {position_id: why for position_id, why in found if why is not None}
+
+
+def _expired(lab: Lab, spec_id: str) -> Decision | None:
     try:
-        spec = lab.repository.get(held.spec_id)
+        spec = lab.repository.get(spec_id)
     except SpecError:
         return None
     if spec.stage is not Stage.RETIRED or not spec.history[-1].why.startswith(Reason.EVIDENCE_EXPIRED):
@@ -52,8 +55,8 @@ def _expire(lab: Lab, spec: StrategySpec, life: Life) -> None:
     why = f"{Reason.EVIDENCE_EXPIRED}: {life.where}: {life}"
     lab.repository.save(move(spec, Stage.RETIRED, by="evidence", why=why[:500], at_ms=lab.clock.now_ms()))
     if was_armed:
-        disarm(lab.home)
-    held = lab.desk.store.live if lab.desk is not None else None
-    holds = held is not None and held.spec_id == spec.id
+        disarm(lab.home, spec.id)
+    lives = lab.desk.store.lives if lab.desk is not None else ()
+    holds = any(live.spec_id == spec.id for live in lives)
     facts = {"id": spec.id, "name": spec.name, "life": life.where, "numbers": str(life)}
     lab.tell("strategy.expired", facts, Severity.ALERT if holds else Severity.NOTICE)

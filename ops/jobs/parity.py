@@ -98,7 +98,7 @@ def _back_to_paper(lab: Lab, parity: Parity) -> None:
     was_armed = spec.stage in TRADING and read_armed(lab.home, spec).allowed
     lab.repository.save(move(spec, Stage.DRY_RUN, by="parity", why=why[:500], at_ms=lab.clock.now_ms()))
     if was_armed:
-        disarm(lab.home)  # nothing new is opened; what is held goes on by its own exit rules
+        disarm(lab.home, spec.id)  # nothing new is opened; what is held goes on by its own exit rules
 
 
 def _file(home: Home) -> Path:

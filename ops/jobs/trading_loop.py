@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
@@ -20,6 +21,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.domain.market import INTERVAL_MS
+from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
 from trading.risk.arming import disarm, read_armed
@@ -143,21 +145,23 @@ async def _live(lab: Lab) -> CycleReport | None:
         return None
     stop = read_stop(lab.home, lab.setting.switches)
     await keys.once(lab)
-    spec, armed = chosen(lab)
+    wanted = chosen(lab)
+    carries = [Carry(spec, verdict.allowed) for spec, verdict in wanted]
     try:
         async with lab.trading:
-            report = await lab.desk.cycle(spec, armed=armed.allowed, stop=stop, leave=expiry.leave(lab))
+            report = await lab.desk.cycle(carries, stop=stop, leave=expiry.leave(lab))
     except TradingEngineError as error:
         # A file of state that cannot be written, say: nothing was sent, and the line and the heartbeat are written.
         lab.failed("live", error)
         verdict = Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, f"{type(error).__name__}: {error}")
         return CycleReport(lab.clock.now_ms(), CycleStatus.DEGRADED, verdict)
-    if spec is not None and not armed.allowed and report.status is CycleStatus.NO_TRADE:
-        lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
-    if not armed.allowed and report.decision.reason is Reason.NOT_ARMED:
-        report = replace(report, decision=armed)  # the desk only knows that it may not; here it is known why
+    for spec, armed in wanted:
+        if not armed.allowed and report.status is CycleStatus.NO_TRADE:
+            lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
+        if not armed.allowed and report.decision.reason is Reason.NOT_ARMED:
+            report = replace(report, decision=armed)  # the desk only knows that it may not; here it is known why
     remember_live(lab, report)
-    if spec is not None:
+    for spec, _ in wanted:
         _retire_if_stopped(lab, spec)
     return report
 
@@ -165,27 +169,33 @@ async def _live(lab: Lab) -> CycleReport | None:
 def _retire_if_stopped(lab: Lab, spec: StrategySpec) -> None:
     """A strategy that lost too much is stopped for good; what it holds is closed by the desk all the same."""
     halts = lab.desk.counters.memory.halts if lab.desk is not None else ()
-    stopped = next((halt for halt in halts if halt.reason is Reason.STRATEGY_DRAWDOWN), None)
+    lost = (halt for halt in halts if halt.reason is Reason.STRATEGY_DRAWDOWN)
+    stopped = next((halt for halt in lost if halt.subject in ("", spec.id)), None)
     if stopped is None:
         return
     why = f"stopped for good: lost {stopped.value:.2%} of its capital, limit {stopped.limit:.2%}"
     lab.repository.save(move(spec, Stage.RETIRED, by="risk", why=why, at_ms=lab.clock.now_ms()))
-    disarm(lab.home)
+    disarm(lab.home, spec.id)
 
 
-def chosen(lab: Lab) -> tuple[StrategySpec | None, Decision]:
-    """The strategy that may trade live, and whether both gates are open for it."""
+def chosen(lab: Lab) -> tuple[tuple[StrategySpec, Decision], ...]:
+    """Every strategy that may trade live, and that both gates are open for it; where that is so for none, the first
+    that is approved, and why not.
+    """
     live = lab.repository.by_stage(Stage.LIVE_TESTING, Stage.SCALING)
     if not live:
-        return None, Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "nothing is approved for live trading")
+        return ()
+    key = lab.memory.key
     if not lab.setting.environment.live_trading:
-        return live[0], Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
-    if lab.memory.key is None:
-        return live[0], Decision(False, Reason.KEY_UNFIT, 0.0, 1.0, "the exchange has not said yet what the key may do")
-    if not lab.memory.key.allowed:
-        return live[0], lab.memory.key
-    verdicts = [(spec, read_armed(lab.home, spec)) for spec in live]
-    return next((pair for pair in verdicts if pair[1].allowed), verdicts[0])
+        refused = Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "LIVE_TRADING=YES is not set")
+    elif key is None:
+        refused = Decision(False, Reason.KEY_UNFIT, 0.0, 1.0, "the exchange has not said yet what the key may do")
+    elif not key.allowed:
+        refused = key
+    else:
+        verdicts = tuple((spec, read_armed(lab.home, spec)) for spec in live)
+        return tuple(pair for pair in verdicts if pair[1].allowed) or verdicts[:1]
+    return ((live[0], refused),)
 
 
 def remember_live(lab: Lab, report: CycleReport) -> None:
@@ -203,7 +213,8 @@ def remember_live(lab: Lab, report: CycleReport) -> None:
     path = lab.home.state / "live_start.json"
     kept = read_json(path, schema=LIVE_START_SCHEMA)
     if kept is None:
-        profit = report.performance.profit_quote if report.performance is not None else 0
+        views = (one.performance for one in report.symbols.values())
+        profit = sum((view.profit_quote for view in views if view is not None), Decimal(0))
         start = float(report.equity_quote - profit)
         kept = {"equity_quote": start, "at_ms": report.at_ms, "flows_quote": lab.memory.live_flows_quote}
         write_json(path, kept, schema=LIVE_START_SCHEMA)

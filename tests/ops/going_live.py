@@ -26,6 +26,7 @@ from ops.settings import read_settings
 from tests.ops.papers import put, put_in_review
 from tests.ops.test_approve_and_go_live import code_in_chat
 from tests.ops.world import World, furnish
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.journal.bus import Bus
 from trading.notify.console import Console
@@ -96,7 +97,7 @@ class Walk:
                     desk.release_halts()
                     stop_trading.release_request(home).unlink()
                 (spec,) = StrategyRepository(home.strategies).by_stage(Stage.LIVE_TESTING)
-                await desk.cycle(spec, armed=read_armed(home, spec).allowed, stop=read_stop(home, {}))
+                await desk.cycle([Carry(spec, read_armed(home, spec).allowed)], stop=read_stop(home, {}))
                 out = io.StringIO()
                 await outbox.drain(Console(out), clock)
                 self.screens[name.replace("_", "-")] = out.getvalue().strip()

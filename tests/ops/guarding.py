@@ -23,6 +23,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.domain.venue import Venue
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import Stop
@@ -101,7 +102,7 @@ def open_carry(home: Home) -> CycleReport:
         settings = read_settings(home.settings_file)
         rooms = DeskSettings(CarrySettings(), settings.risk, settings.execution)
         desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=lab_clock(settings), environment={})
-        return await desk.cycle(approved_carry(home), armed=True, stop=Stop())
+        return await desk.cycle([Carry(approved_carry(home), armed=True)], stop=Stop())
 
     return with_account(home, cycle)
 

@@ -88,18 +88,18 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, gone_after: int = 1) -> None:
         self.account, self.stop, self.looks = Account(), asyncio.Event(), 0
-        self.live: object = SimpleNamespace(symbol="BTCUSDT")
+        held = SimpleNamespace(symbol="BTCUSDT")
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.events: list[str] = []
-        store = SimpleNamespace(live=self.live)
+        store = SimpleNamespace(lives=(held,), live_of=lambda _: store.lives[0] if store.lives else None)
         self.store = store
 
         async def look(_: object) -> None:
             self.looks += 1
             await self.go_on.wait()
             if self.looks >= gone_after:
-                store.live = None
+                store.lives = ()
 
         monkeypatch.setattr(trading_loop, "at_once", look)
         monkeypatch.setattr(account_watch, "AGAIN_S", (0.0, 0.001, 0.001, 0.001))
@@ -171,7 +171,7 @@ async def test_what_is_heard_during_a_look_is_one_more_look_and_a_hole_does_not_
     await rig.hear(FORCED, HOLE, HOLE)
     rig.go_on.set()
     await rig.hear()
-    assert (rig.looks, rig.store.live) == (2, None)
+    assert (rig.looks, rig.store.lives) == (2, ())
     await rig.end(task)
 
 

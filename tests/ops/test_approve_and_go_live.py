@@ -31,7 +31,7 @@ from tests.ops.world import NOW_MS, World, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import NotifierError, SpecError, TradingEngineError
-from trading.risk.arming import approval_key, read_armed
+from trading.risk.arming import approval_key, disarm, read_armed
 from trading.risk.kill_switch import stop_trading
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
@@ -279,7 +279,8 @@ async def test_an_arming_written_by_hand_is_void(home: Home, world: World) -> No
     async with desk_in(home, world) as desk:
         await ask_to_go_live(desk, world, Human(RIGHT))
     armed = json.loads(home.armed_file.read_text())
-    home.armed_file.write_text(json.dumps(armed | {"operator": "mallory"}))
+    armed["armed"][0]["operator"] = "mallory"
+    home.armed_file.write_text(json.dumps(armed))
     decision = read_armed(home, StrategyRepository(home.strategies).get(spec.id))
     assert (decision.allowed, decision.reason) == (False, Reason.APPROVAL_VOID)
 
@@ -307,6 +308,41 @@ async def test_of_two_approved_strategies_the_one_signed_last_is_armed(home: Hom
         assert await ask_to_go_live(desk, world, Human(RIGHT))
     assert read_armed(home, StrategyRepository(home.strategies).get(second.id)).allowed
     assert StrategyRepository(home.strategies).get(first.id).stage is Stage.REVIEW
+
+
+async def test_with_room_for_two_a_second_is_armed_beside_the_first_and_each_is_disarmed_by_itself(
+    home: Home, world: World
+) -> None:
+    first, second = put_in_review(home, number=0xB2), put_in_review(home, number=0xA1)
+    for spec in (first, second):
+        approved(home, spec)
+    human = Human(RIGHT)
+    async with desk_in(home, world) as desk:
+        roomy = desk.settings.model_copy(update={"risk": desk.settings.risk.model_copy(update={"max_positions": 2})})
+        for spec in (first, second):
+            human = Human(RIGHT)
+            assert await ask_to_go_live(replace(desk, settings=roomy, wanted=spec.id), world, human)
+        with pytest.raises(SpecError, match="nobody: is not an approved strategy"):
+            await ask_to_go_live(replace(desk, wanted="nobody"), world, Human(RIGHT))
+    assert f"Armed beside it: {first.id}. risk.max_positions is 2." in human.page
+    repository = StrategyRepository(home.strategies)
+    assert all(read_armed(home, repository.get(spec.id)).allowed for spec in (first, second))
+    assert disarm(home, first.id)
+    assert not disarm(home, first.id)
+    assert read_armed(home, repository.get(first.id)).reason is Reason.NOT_ARMED
+    assert read_armed(home, repository.get(second.id)).allowed
+    assert disarm(home, second.id)
+    assert not home.armed_file.exists()
+
+
+async def test_an_arming_from_before_there_could_be_several_still_stands(home: Home, world: World) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+    async with desk_in(home, world) as desk:
+        await ask_to_go_live(desk, world, Human(RIGHT))
+    (record,) = json.loads(home.armed_file.read_text())["armed"]
+    home.armed_file.write_text(json.dumps({"schema": 1, **record}))
+    assert read_armed(home, StrategyRepository(home.strategies).get(spec.id)).allowed
 
 
 async def test_nothing_approved_is_refused_with_what_to_do(home: Home, world: World) -> None:

@@ -241,7 +241,7 @@ async def test_a_live_strategy_that_breaks_its_promise_is_retired_disarmed_and_w
     judge(lab_home, spec, PER_MONTH)
     live_before(lab_home, spec, closed_carry(spec, [-0.12] * 2700, price_and_fees=0.0), open_carry(spec, number=2))
     async with lab_at_night(lab_home) as (lab, heard):
-        assert expiry.leave(lab) is None
+        assert expiry.leave(lab) == {}
         expiry.run(lab)
         gone = lab.repository.get(spec.id)
         assert (gone.stage, gone.approved_at) == (Stage.RETIRED, None)
@@ -251,8 +251,7 @@ async def test_a_live_strategy_that_breaks_its_promise_is_retired_disarmed_and_w
         assert told.severity is Severity.ALERT
         assert f"strategy.expired:{spec.id}" in lab.outbox.open_alerts()
     async with lab_at_night(lab_home) as (lab, _):
-        called = expiry.leave(lab)
-        assert called is not None
+        (called,) = expiry.leave(lab).values()
         assert (called.allowed, called.reason) == (True, Reason.EVIDENCE_EXPIRED)
         assert called.note == gone.history[-1].why
 
@@ -262,7 +261,7 @@ async def test_what_a_strategy_retired_for_another_reason_holds_goes_on_by_its_o
     live_before(lab_home, spec, closed_carry(spec, [1.0], price_and_fees=0.0), open_carry(spec, number=2))
     async with lab_at_night(lab_home) as (lab, _):
         lab.repository.save(move(spec, Stage.RETIRED, by="test", why="no longer wanted", at_ms=NOW_MS))
-        assert expiry.leave(lab) is None
+        assert expiry.leave(lab) == {}
 
 
 async def test_the_state_is_shown_by_the_status_page_and_the_trace(
@@ -305,13 +304,13 @@ async def test_the_loop_closes_what_an_expired_strategy_holds_at_the_exchange(la
         assert lab.desk is not None
         await lab.market.open()
         await run_loop(lab)
-        assert lab.desk.store.live is not None
+        assert lab.desk.store.lives
         judge(lab_home, spec, PER_MONTH)
         await run_loop(lab)
         assert lab.repository.get(spec.id).stage is Stage.RETIRED
-        assert lab.desk.store.live is None
+        assert lab.desk.store.lives == ()
         assert lab.desk.store.closed[-1].reason == "EVIDENCE_EXPIRED"
         assert named(heard, "risk.halted") == []
         assert f"strategy.expired:{spec.id}" not in lab.outbox.open_alerts(), "its capital is back"
         await run_loop(lab)
-        assert lab.desk.store.live is None
+        assert lab.desk.store.lives == ()

@@ -171,7 +171,7 @@ async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended
             (first, *_) = audit_lines(lab_home)
             assert (first["status"], first["reason"]) == ("NO_TRADE", "KEY_UNFIT")
             assert "the key may withdraw" in str(first["risk"])
-            assert not service.lab.desk or service.lab.desk.store.live is None
+            assert not service.lab.desk or not service.lab.desk.store.lives
             assert [event.severity for event in heard if event.name == "keys.unfit"] == [Severity.ALERT]
             tell(world, "/sandbox/key", {"withdrawals": False})
             assert "keys.unfit" in service.lab.outbox.open_alerts()
@@ -450,13 +450,13 @@ def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -
     newer = move(signed, Stage.LIVE_TESTING, by="ada", why="armed", at_ms=NOW_MS + 1000)
     repository = StrategyRepository(home.strategies)
     repository.save(newer)
-    write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000)
+    write_armed(home, newer, operator="ada", at_ms=NOW_MS + 1000, keeps_others=False)
     environment = Environment(None, None, None, None, None, binance_testnet=False, live_trading=True, kill=False)
     fit = Decision(True, Reason.OK, 0.0, 0.0, "")
     setting, memory = SimpleNamespace(environment=environment), SimpleNamespace(key=fit)
     lab = SimpleNamespace(home=home, repository=repository, setting=setting, memory=memory)
     assert [spec.id for spec in repository.by_stage(Stage.LIVE_TESTING)] == [older.id, newer.id]
-    spec, decision = chosen(cast("Lab", lab))
+    ((spec, decision),) = chosen(cast("Lab", lab))
     assert decision.allowed
     assert spec == newer
 

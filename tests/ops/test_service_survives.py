@@ -73,7 +73,7 @@ def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(world: 
     positions = read_json(carrying_home.positions_file, schema=SCHEMA)
     assert positions is not None
     # An opening that a kill interrupted may have been taken back by now; what is left of it is less than a lot.
-    assert (positions["live"] is not None) == (spot > LOT), f"the books say {positions['live']}, the venue {spot}"
+    assert bool(positions["lives"]) == (spot > LOT), f"the books say {positions['lives']}, the venue {spot}"
     check = verify_audit(carrying_home.audit_file)
     assert check.ok, check.why
 

@@ -30,6 +30,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.execution.intents import Intents, Purpose
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
@@ -80,7 +81,7 @@ async def one_cycle(home: Home, stop: Stop) -> CycleReport:
     rooms = DeskSettings(CarrySettings(), settings.risk, settings.execution)
     try:
         desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=clock, environment={})
-        return await desk.cycle(approved_carry(home), armed=True, stop=stop)
+        return await desk.cycle([Carry(approved_carry(home), armed=True)], stop=stop)
     finally:
         await venue.close()
 
@@ -303,7 +304,7 @@ def test_a_real_service_that_is_frozen_finds_itself_stopped_when_it_wakes(
     assert len(world.ask("/sandbox/seen")["orders"]) == orders  # type: ignore[arg-type]
     assert is_flat(world.ask("/sandbox/ledger"))
     positions = json.loads(home.positions_file.read_text())
-    assert positions["live"] is None, "the woken lab has not booked what was closed"
+    assert positions["lives"] == [], "the woken lab has not booked what was closed"
 
 
 def test_without_keys_the_stop_is_all_there_is_to_do(

@@ -98,7 +98,7 @@ def approved_carry(home: Home) -> StrategySpec:
     spec = approve(spec, by="test", at_ms=at_ms, evidence_sha256="0" * 64, signature=signature)
     spec = move(spec, Stage.LIVE_TESTING, by="test", why="armed", at_ms=NOW_MS - 900_000)
     StrategyRepository(home.strategies).save(spec)
-    write_armed(home, spec, operator="test", at_ms=NOW_MS - 900_000)
+    write_armed(home, spec, operator="test", at_ms=NOW_MS - 900_000, keeps_others=True)
     return spec
 
 

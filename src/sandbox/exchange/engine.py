@@ -144,9 +144,12 @@ class Engine:
         """Fill what rests of an order at its own price: it was quicker than its cancel."""
         self._fill(order, order.price, order.remaining, maker=True, ms=int(self.at_ms))
 
-    def close_by_force(self, kind: str = "LIQUIDATION") -> None:
-        """Close every perpetual position: `LIQUIDATION`, `ADL` against a bankrupt other side, or `SETTLEMENT`."""
-        for position in [p for p in self.ledger.positions.values() if p.quantity]:
+    def close_by_force(self, kind: str = "LIQUIDATION", symbol: str = "") -> None:
+        """Close every perpetual position, or one symbol's: `LIQUIDATION`, `ADL` against a bankrupt other side, or
+        `SETTLEMENT`.
+        """
+        held = [p for p in self.ledger.positions.values() if p.quantity]
+        for position in [p for p in held if symbol in ("", p.symbol)]:
             self._liquidate(position, int(self.at_ms), kind)
 
     def transfer(self, amount: Decimal, *, to_futures: bool) -> int:

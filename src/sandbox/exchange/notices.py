@@ -2,8 +2,8 @@
 
 `POST /sandbox/notices` changes it: `{"adl": 4, "status": {"perp": "SETTLING"}, "delivery_ms": 1735689600000,
 "interval_hours": 4, "cap": 0.01, "usdt_usd": 0.97, "usdt_usdc": 0.97}`, each of them or some; null is the tape again.
-One word for all symbols: a test has one. `POST /sandbox/force-close` with `{"kind": "ADL"}` closes every perpetual
-position as the exchange does: LIQUIDATION, ADL or SETTLEMENT.
+One word for all symbols. `POST /sandbox/force-close` with `{"kind": "ADL"}` closes every perpetual position as the
+exchange does: LIQUIDATION, ADL or SETTLEMENT; with a `symbol` besides, that one's.
 """
 
 from __future__ import annotations

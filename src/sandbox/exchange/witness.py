@@ -150,15 +150,18 @@ class Witness:
         return answer(self._exchange.notices.view())
 
     async def _force_close(self, request: web.Request) -> web.Response:
-        """`{"kind": "ADL"}`: the exchange closes every perpetual position; the moment it did."""
+        """`{"kind": "ADL"}`: the exchange closes every perpetual position (of a `symbol`, where one is named); the
+        moment it did.
+        """
         try:
-            kind = str((await request.json())["kind"])
-        except (ValueError, KeyError, TypeError):
-            kind = ""
+            asked = await request.json()
+            kind, symbol = str(asked["kind"]), str(asked.get("symbol", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            kind = symbol = ""
         if kind not in FORCED_KINDS:
             return answer({"error": f"force-close: kind={kind!r}: send one of {', '.join(FORCED_KINDS)}"}, 400)
         now_ms = self._exchange.now()
-        self._exchange.engine.close_by_force(kind)
+        self._exchange.engine.close_by_force(kind, symbol)
         return answer({"at_ms": now_ms})
 
 

@@ -1,14 +1,17 @@
-"""The books of one carry: fills and income as the venue recorded them, and the identity they must satisfy. Pure.
+"""The books of the carries: fills and income as the venue recorded them, and the identity they must satisfy. Pure.
 
     start equity + realised + unrealised + funding + other income - fees == the venue's equity, to the cent
 
-The account's books take every fill of the symbol, foreign ones too, because the venue's wallets do. What is *ours* is
-told apart by the order it belongs to.
+There is one identity for the account, because there is one pair of wallets. It starts with the cash of the moment when
+the account went from flat to not flat; each live position adds what it moved since, and one that is closed beside
+others leaves what it moved in the start. The books take every fill of a symbol, foreign ones too, because the venue's
+wallets do. What is *ours* is told apart by the order it belongs to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from trading.domain.instrument import Market
@@ -23,6 +26,7 @@ class Baseline:
 
     at_ms: int
     spot_quote: Decimal
+    """The books start with the cash of the first position's; a later one's is told only."""
     spot_base: Decimal
     futures_quote: Decimal
     """Wallet balance without unrealised profit."""
@@ -86,14 +90,61 @@ class VenueAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Cash:
+    """The quote coin of both wallets that the books start with."""
+
+    spot_quote: Decimal
+    futures_quote: Decimal
+    """Wallet balance without unrealised profit."""
+    carried: tuple[str, ...] = ()
+    """Income of the account as a whole that closed positions have left in it, as `income_key` names it: a record that
+    names no symbol is in every position's list, and counts once.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A live position's part in the account's books."""
+
+    symbol: str
+    baseline: Baseline
+    fills: tuple[BookedFill, ...]
+    income: tuple[Income, ...]
+    account: VenueAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a position has moved since its baseline, and what the books expect to be there."""
+
+    spot_quote: Decimal
+    """Change of the spot wallet's cash."""
+    futures_quote: Decimal
+    """Change of the futures wallet's, realised profit included."""
+    spot_base: Decimal
+    """Coins that are there now, foreign ones too."""
+    perp: Perp
+    """The contract as it is now, foreign part too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coins:
+    """A difference that is coins in the spot wallet."""
+
+    base: Decimal
+    """Venue less expected."""
+    price: Decimal
+    """Quote per base."""
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Both sides of the books."""
 
     expected_quote: Decimal
     venue_quote: Decimal
-    error_base: Decimal = ZERO
-    """Part of the difference that is coins in the spot wallet, venue less expected, base."""
-    spot_price: Decimal = ZERO
+    coins: Mapping[str, Coins] = field(default_factory=dict)
+    """By symbol, the part of the difference that is coins."""
 
     @property
     def error_quote(self) -> Decimal:
@@ -103,7 +154,7 @@ class Identity:
     @property
     def error_cash(self) -> Decimal:
         """The part of the difference that is cash, quote."""
-        return self.error_quote - self.error_base * self.spot_price
+        return self.error_quote - sum((coins.base * coins.price for coins in self.coins.values()), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +190,13 @@ def income_key(record: Income) -> str:
     return f"{record.kind}:{record.venue_id}"
 
 
-def identity(
-    baseline: Baseline, fills: tuple[BookedFill, ...], income: tuple[Income, ...], account: VenueAccount
-) -> Identity:
-    """Hold the books against the venue's wallets.
+def moved(baseline: Baseline, fills: Sequence[BookedFill], income: Sequence[Income]) -> Moved:
+    """What fills and income make of a baseline.
 
     Profit and commission of the contract come from the fills, so the venue's own records of those kinds are not added
     again; transfers leave one wallet for the other. A fee in a third coin leaves neither quote nor base.
     """
-    spot_quote, spot_base, futures = baseline.spot_quote, baseline.spot_base, baseline.futures_quote
+    spot_quote, spot_base, futures = ZERO, baseline.spot_base, ZERO
     perp = Perp(baseline.perp_base, baseline.perp_entry)
     for booked in fills:
         fill = booked.fill
@@ -159,21 +208,68 @@ def identity(
         else:
             perp = perp.after(signed, fill.price)
             futures -= fill.fee if is_quote else ZERO
-    futures += perp.realised_quote
     for record in income:
         if record.kind in (IncomeKind.REALIZED_PNL, IncomeKind.COMMISSION):
             continue
         futures += record.amount_quote
         spot_quote -= record.amount_quote if record.kind is IncomeKind.TRANSFER else ZERO
-    unrealised = perp.unrealised_quote(account.mark_price)
-    expected = spot_quote + spot_base * account.spot_price + futures + unrealised
-    return Identity(expected, account.equity_quote, account.spot_base - spot_base, account.spot_price)
+    return Moved(spot_quote, futures + perp.realised_quote, spot_base, perp)
 
 
-def rebased(baseline: Baseline, held: Identity) -> Baseline:
-    """The baseline that makes both sides equal: what differs was moved by a human, coins as coins, the rest as cash."""
-    futures_quote = baseline.futures_quote + held.error_cash
-    return replace(baseline, spot_base=baseline.spot_base + held.error_base, futures_quote=futures_quote)
+def identity(start: Cash, parts: Sequence[Part]) -> Identity:
+    """Hold the books against the venue's wallets.
+
+    Args:
+        start: Cash that the books start with.
+        parts: Every live position, at least one, with the account read in one go: its cash is the same in each.
+    """
+    cash = parts[0].account.spot_quote + parts[0].account.futures_quote
+    expected, venue = start.spot_quote + start.futures_quote, cash
+    counted, coins = set(start.carried), dict[str, Coins]()
+    for part in parts:
+        account, own = part.account, _uncounted(part.income, counted)
+        counted |= set(_of_account(own))
+        books = moved(part.baseline, part.fills, own)
+        expected += books.spot_quote + books.futures_quote
+        expected += books.spot_base * account.spot_price + books.perp.unrealised_quote(account.mark_price)
+        venue += account.spot_base * account.spot_price + account.unrealised_quote
+        coins[part.symbol] = Coins(account.spot_base - books.spot_base, account.spot_price)
+    return Identity(expected, venue, coins)
+
+
+def rebased(start: Cash, held: Identity) -> Cash:
+    """The start that makes both sides equal: cash that differs was moved by a human."""
+    return replace(start, futures_quote=start.futures_quote + held.error_cash)
+
+
+def with_coins(baseline: Baseline, coins: Coins | None) -> Baseline:
+    """A baseline that has the coins which a human moved."""
+    return baseline if coins is None else replace(baseline, spot_base=baseline.spot_base + coins.base)
+
+
+def carry_over(start: Cash, baseline: Baseline, fills: Sequence[BookedFill], income: Sequence[Income]) -> Cash:
+    """The start after a position was closed beside others: what it moved stays in the wallets."""
+    fresh = _uncounted(income, start.carried)
+    books = moved(baseline, fills, fresh)
+    return Cash(
+        start.spot_quote + books.spot_quote,
+        start.futures_quote + books.futures_quote,
+        (*start.carried, *_of_account(fresh)),
+    )
+
+
+def with_late(start: Cash, records: Sequence[Income]) -> Cash:
+    """The start with income of a closed position that the venue recorded late."""
+    paid = sum((record.amount_quote for record in records), ZERO)
+    return replace(start, futures_quote=start.futures_quote + paid)
+
+
+def _uncounted(income: Sequence[Income], counted: Collection[str]) -> list[Income]:
+    return [record for record in income if record.symbol or income_key(record) not in counted]
+
+
+def _of_account(income: Sequence[Income]) -> list[str]:
+    return [income_key(record) for record in income if not record.symbol]
 
 
 def performance(

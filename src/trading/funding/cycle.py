@@ -1,84 +1,128 @@
-"""One cycle of the carry desk, stage by stage: stops, what a crash left, books, risk, market, decision, execution."""
+"""One cycle of the carry desk, stage by stage: stops, what a crash left, books, risk, then market, decision and
+execution of each symbol; what is held before what is wanted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 
 from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import DataProviderError
 from trading.domain.events import Severity
 from trading.execution.flatten import flatten
 from trading.execution.intent_records import Intent, Purpose
 from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
-from trading.funding.carry import (
-    CarryMarket,
-    check_market,
-    decide_entry,
-    decide_exit,
-    margin_danger,
-    outlook,
-    present_apr,
-)
+from trading.funding.carry import CarryMarket, check_market, decide_exit, margin_danger
 from trading.funding.carry import Held as HeldCarry
-from trading.funding.cycle_hedge import CycleHedge
-from trading.funding.cycle_trades import CycleTrades
-from trading.funding.exposure import with_history
+from trading.funding.cycle_base import Carry, Outcome
+from trading.funding.cycle_books import Mismatch
+from trading.funding.cycle_entries import CycleEntries
 from trading.funding.hedge_watch import Consequence, Finding, leaving, strongest
 from trading.funding.ledger import Pair
-from trading.funding.look import read_market
 from trading.funding.position import CarryPosition, PositionStatus
 from trading.funding.settlements import check_settlements, settlement_marks
 from trading.journal.audit import CycleStatus
 from trading.risk.kill_switch import Stop
-from trading.strategy.parameters import CarryParameters
-from trading.strategy.spec import StrategySpec
+
+NOTHING: Mapping[str, Decision] = MappingProxyType({})
+RANK = (CycleStatus.EXECUTED, CycleStatus.HALTED, CycleStatus.DEGRADED, CycleStatus.NO_TRADE)
+"""Which verdict a cycle over several symbols is told by; among equals the first, and what is held comes first."""
 
 
-class Cycle(CycleTrades, CycleHedge):
+class Cycle(CycleEntries):
     """One pass; `report` is always fit to be shown."""
 
-    async def run(self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None) -> None:
-        """Every stage in order; `leave` closes what is held by the ordinary exit, whatever its own rules say."""
-        claimed = self._room.store.refuse_resurrected()
-        if claimed is not None:
+    async def run(self, carries: Sequence[Carry], *, stop: Stop, leave: Mapping[str, Decision] = NOTHING) -> None:
+        """Every stage in order.
+
+        Args:
+            carries: The strategies that want to hold, in the order of their approval.
+            stop: The switches.
+            leave: By position id, why it is closed by the ordinary exit, whatever its own rules say.
+        """
+        store = self._room.store
+        for claimed in store.refuse_resurrected():
             self._room.tell("carry.resurrection_refused", {"position": claimed.id}, Severity.ALERT)
+        if store.lives:
+            self._take(store.lives[0].symbol)
         if stop.demands_flat:
             return await self.go_flat(stop.decision)
         with self._stage("resume"):
             if not await self._resume():
                 return None
-        live = self._room.store.live
-        symbol = live.symbol if live else (spec.market.native_symbol if spec else "")
-        if not symbol:
-            return self.end(self._quiet(), self._gate(spec, armed) or self.report.decision)
-        self.report = replace(self.report, symbol=symbol)
-        pair = await self._pair(symbol)
+        symbols = dict.fromkeys([*(live.symbol for live in store.lives), *(carry.symbol for carry in carries)])
+        if not symbols:
+            return self.end(self._quiet(), self._gate(None) or self.report.decision)
+        pairs = {symbol: await self._pair(symbol) for symbol in symbols}
+        self._take(next(iter(pairs)))
         with self._stage("books"):
-            verdict = await self._books(pair)
-        if verdict is not None:
-            await self._halt(verdict, flat=verdict.reason is Reason.RECONCILE_MISMATCH)
-            return await self._explain_forced(pair, live) if live is not None else None
+            mismatches = await self._books(pairs)
+        doubted = next((one.decision for one in mismatches if not one.is_own), None)
+        if doubted is not None:
+            return await self._halt(doubted, flat=True)
+        ended = [await self._end_lost(one, pairs[one.symbol]) for one in mismatches]
+        if ended and not store.lives:
+            return None
         await self._compare_clocks()
-        crossed = self._risk(stop)
-        if crossed is not None and self._room.store.live is not None:
+        crossed, lost = self._risk(stop)
+        if crossed is not None and store.lives:
             return await self._halt(crossed, flat=True)
-        with self._stage("hedge"):
-            findings = await self._watch_hedge(pair, armed=armed)
-        broken = strongest(findings, Consequence.FLAT)
-        if broken is not None and self._room.store.live is not None:
-            return await self._halt(broken, flat=True)
-        with self._stage("market"):
-            market = await self._market(pair)
-        with self._stage("decide_and_execute"):
-            if self._room.store.live is not None:
+        ended += [await self._end_one(symbol, verdict, halts=False) for symbol, verdict in lost.items()]
+        for live in store.lives:
+            ended.append(await self._look_after(pairs[live.symbol], leave.get(live.id)))
+            if self._is_unsure:
+                return None
+        if self._doubt is None and not (ended and not store.lives):
+            ended += await self._enter(carries, pairs, stop=stop)
+        return None if self._is_unsure else self._tell_strongest(ended)
+
+    async def _end_lost(self, mismatch: Mismatch, pair: Pair) -> Outcome:
+        """A leg of one symbol is gone: its other is closed, a human told how it went, the rest is left as it was."""
+        live = self._room.store.live_of(mismatch.symbol)
+        outcome = await self._end_one(mismatch.symbol, mismatch.decision)
+        if live is not None:
+            await self._explain_forced(pair, live)
+        return outcome
+
+    async def _end_one(self, symbol: str, verdict: Decision, *, halts: bool = True) -> Outcome:
+        """Halt (unless it is halted already), and close what is held in one symbol at once."""
+        self._take(symbol)
+        if halts:
+            await self._halt(verdict, flat=True, only=self._live)
+        else:
+            await self.go_flat(verdict, only=self._live)
+        return self._outcome(is_first=True)
+
+    async def _look_after(self, pair: Pair, leave: Decision | None) -> Outcome:
+        """One symbol that is held: what breaks its hedge, its market, and what to do; data that is not there holds up
+        no other symbol.
+        """
+        self._take(pair.symbol)
+        try:
+            with self._stage("hedge"):
+                findings = await self._watch_hedge(pair, armed=False)
+            broken = strongest(findings, Consequence.FLAT)
+            if broken is not None:
+                return await self._end_one(pair.symbol, broken)
+            with self._stage("market"):
+                market = await self._market(pair)
+            with self._stage("decide_and_execute"):
                 await self._manage(pair, market, leave, findings)
-            else:
-                await self._consider(pair, market, spec, findings, armed=armed, stop=stop)
+        except DataProviderError as error:
+            self.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
+        return self._outcome()
+
+    def _tell_strongest(self, ended: Sequence[Outcome]) -> None:
+        """The report is about the strongest verdict; books in doubt are told unless something was done."""
+        if ended:
+            self._tell_outcome(min(ended, key=lambda one: (not one.is_first, RANK.index(one.status))))
         idle = self.report.status is not CycleStatus.EXECUTED and self.report.reason is not Reason.OUTCOME_UNKNOWN
         if self._doubt is not None and idle and self.report.flat_s is None:
             self.end(*self._doubt)
-        return None
 
     async def _resume(self) -> bool:
         await self._tools.collateral.look()
@@ -89,6 +133,7 @@ class Cycle(CycleTrades, CycleHedge):
                 # The move itself was looked up above; whether more is needed is measured anew.
                 self._tools.intents.finish(intent.id, "interrupted", at_ms=self._tools.clock.now_ms())
                 continue
+            self._take(intent.symbol)
             pair = await self._pair(intent.symbol)
             if intent.purpose is Purpose.FLATTEN:
                 await flatten(self._tools, intent.position_id, why=Reason.STOPPED_BY_HUMAN)
@@ -98,12 +143,13 @@ class Cycle(CycleTrades, CycleHedge):
             self._room.tell("carry.resumed", facts, Severity.NOTICE)
             if not self._took(saga):
                 return False
-        live = self._room.store.live
+        lives = self._room.store.lives
         for position_id in self._tools.intents.positions():
-            if live is None or position_id != live.id:
+            if position_id not in {live.id for live in lives}:
                 await self._adopt_lost(position_id)
-        if live is not None and (live.status is not PositionStatus.OPEN or self._tools.intents.held(live.id)[1] == 0):
-            await self._settle_status(live)
+        for live in self._room.store.lives:
+            if live.status is not PositionStatus.OPEN or self._tools.intents.held(live.id)[1] == 0:
+                await self._settle_status(live)
         return True
 
     async def _may_doubt_on(self, intent: Intent) -> bool:
@@ -125,6 +171,7 @@ class Cycle(CycleTrades, CycleHedge):
             self._tools.intents.close_position(position_id, at_ms=self._tools.clock.now_ms())
 
     async def _settle_status(self, live: CarryPosition) -> None:
+        self._take(live.symbol)
         pair = await self._pair(live.symbol)
         position = await self._note_booking(pair, live)
         view = self._view(position, price=None)
@@ -135,33 +182,10 @@ class Cycle(CycleTrades, CycleHedge):
             self._room.store.save(replace(position, status=PositionStatus.OPEN, note="opening was interrupted"))
             self._room.counters.opened(self._tools.clock.now_ms())
 
-    def _quiet(self) -> CycleStatus:
-        return CycleStatus.HALTED if self._room.counters.memory.halts else CycleStatus.NO_TRADE
-
-    def _gate(self, spec: StrategySpec | None, armed: bool) -> Decision | None:
-        halts = self._room.counters.memory.halts
-        if halts:
-            return halts[0].decision
-        if spec is None:
-            return Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "no carry has been approved")
-        return None if armed else Decision(False, Reason.NOT_ARMED, 0.0, 1.0, "run go_live.py")
-
-    async def _market(self, pair: Pair) -> CarryMarket:
-        market = await read_market(self._room, pair)
-        told = market.spot.mid > 0 and market.perp.mid > 0
-        self.report = replace(
-            self.report,
-            outlook=outlook(market, self._room.carry) if told else None,
-            basis_bps=market.basis_rate * 10_000 if told else None,
-            present_funding_apr=present_apr(market),
-            quality=float(market.data.quality),
-        )
-        return market
-
     async def _manage(
         self, pair: Pair, market: CarryMarket, leave: Decision | None, findings: tuple[Finding, ...]
     ) -> None:
-        position, view = self._room.store.live, self.report.performance
+        position, view = self._live, self.report.performance
         if position is None or view is None:
             return
         marks = await settlement_marks(self._tools.venue, position, market)
@@ -197,32 +221,3 @@ class Cycle(CycleTrades, CycleHedge):
             await self._close(pair, verdict.reason, verdict)
         else:
             self.end(self._quiet(), verdict)
-
-    async def _consider(
-        self,
-        pair: Pair,
-        market: CarryMarket,
-        spec: StrategySpec | None,
-        findings: tuple[Finding, ...],
-        *,
-        armed: bool,
-        stop: Stop,
-    ) -> None:
-        gate = self._gate(spec, armed)
-        if gate is not None or spec is None or not isinstance(spec.parameters, CarryParameters):
-            note = Decision(
-                False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "the approved strategy is not a funding carry"
-            )
-            self.end(self._quiet(), gate or note)
-            return
-        verdict = strongest(findings, Consequence.NO_ENTRY) or decide_entry(market, spec.parameters, self._room.carry)
-        if not verdict.allowed:
-            self.end(self._quiet(), verdict)
-            return
-        book = replace(self.risk_book(stop, spec.id), quote_age_s=market.quote_age_s)
-        entry = moves.size_entry(await with_history(book, self._room, pair), self._room, pair, market, spec)
-        self.report = replace(self.report, checks=(*self.report.checks, *entry.decisions))
-        if entry.perp_base == 0:
-            self.end(self._quiet(), entry.deciding)
-            return
-        await self._open(pair, spec, entry, verdict)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from trading.domain.errors import DataProviderError, ExecutionError
 from trading.domain.events import Severity
 from trading.execution.reconcile import DifferenceKind
-from trading.funding.cycle_books import CycleBooks
+from trading.funding.cycle_risk import CycleRisk
 from trading.funding.hedge_watch import Consequence, Finding, forced_words, judge
 from trading.funding.ledger import Pair
 from trading.funding.position import CarryPosition
@@ -16,11 +16,11 @@ WORDS = {
     Consequence.TOLD: "nothing is done",
     Consequence.NO_ENTRY: "nothing new is opened, what is held is kept",
     Consequence.LEAVE: "what is held is closed by the ordinary exit",
-    Consequence.FLAT: "everything is closed at once and trading halts",
+    Consequence.FLAT: "both legs are closed at once and trading halts",
 }
 
 
-class CycleHedge(CycleBooks):
+class CycleHedge(CycleRisk):
     """What is found here stands above the market's own numbers: an entry asks it first, an exit needs nothing else."""
 
     _liquidation_distance: float | None = None
@@ -28,7 +28,7 @@ class CycleHedge(CycleBooks):
 
     async def _watch_hedge(self, pair: Pair, *, armed: bool) -> tuple[Finding, ...]:
         """Look and judge, while something is held or may be opened; strongest first."""
-        live, watch = self._room.store.live, self._room.hedge
+        live, watch = self._live, self._room.hedge
         if live is None and not armed:
             return ()
         sight = await watch.look(

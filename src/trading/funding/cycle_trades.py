@@ -10,21 +10,21 @@ from trading.domain.errors import OutcomeUnknownError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.orders import Balance, Purse
-from trading.execution.flatten import flatten_all
+from trading.execution.flatten import FlattenReport, flatten, flatten_all
 from trading.execution.intent_records import IntentStatus, Purpose
 from trading.execution.saga_steps import SagaReport
 from trading.execution.saga_table import SagaState
 from trading.execution.two_legs import TwoLegs
 from trading.funding import moves
-from trading.funding.cycle_books import CycleBooks
+from trading.funding.cycle_risk import CycleRisk
 from trading.funding.ledger import Pair
 from trading.funding.margin_care import MarginPlan, is_low, plan_margin, smallest_close
-from trading.funding.position import PositionStatus
+from trading.funding.position import CarryPosition, PositionStatus
 from trading.journal.audit import CycleStatus
 from trading.strategy.spec import StrategySpec
 
 
-class CycleTrades(CycleBooks):
+class CycleTrades(CycleRisk):
     """Stages that send orders; when to is decided in `cycle`."""
 
     async def _open(self, pair: Pair, spec: StrategySpec, entry: moves.Entry, verdict: Decision) -> None:
@@ -40,7 +40,7 @@ class CycleTrades(CycleBooks):
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
             return
-        position = await self._note_booking(pair, self._room.store.live or position)
+        position = await self._note_booking(pair, self._live or position)
         view = self._view(position, price=None)
         if view.perp_base == 0 and view.spot_base < pair.perp.lot:
             await self._finish(pair, saga.outcome)
@@ -55,7 +55,7 @@ class CycleTrades(CycleBooks):
         self.end(CycleStatus.EXECUTED, verdict)
 
     async def _close(self, pair: Pair, reason: Reason, verdict: Decision | None = None) -> None:
-        position = self._room.store.live
+        position = self._live
         if position is None:
             return
         position = self._room.store.save(replace(position, status=PositionStatus.CLOSING))
@@ -63,7 +63,7 @@ class CycleTrades(CycleBooks):
         spot, perp = pair.spot.quantity(max(view.spot_base, Decimal(0))), -view.perp_base
         decision = verdict or Decision(True, reason, 1.0, 0.0, "closing was interrupted")
         if spot == 0 or perp <= 0:
-            await self.go_flat(decision)
+            await self.go_flat(decision, only=position)
             return
         now_ms, leverage = self._tools.clock.now_ms(), position.parameters.leverage
         intent = self._tools.intents.begin(
@@ -72,7 +72,7 @@ class CycleTrades(CycleBooks):
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
             return
-        position = await self._note_booking(pair, self._room.store.live or position)
+        position = await self._note_booking(pair, self._live or position)
         view = self._view(position, price=None)
         if view.perp_base == 0 and view.spot_base < pair.perp.lot:
             await self._finish(pair, reason)
@@ -83,7 +83,7 @@ class CycleTrades(CycleBooks):
 
     async def _rebalance(self, pair: Pair, verdict: Decision) -> None:
         """The leg that is ahead gives the difference back; the position goes on."""
-        position, view = self._room.store.live, self.report.performance
+        position, view = self._live, self.report.performance
         if position is None or view is None:
             return
         intent = self._tools.intents.begin(
@@ -97,7 +97,7 @@ class CycleTrades(CycleBooks):
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
             return
-        await self._note_booking(pair, self._room.store.live or position)
+        await self._note_booking(pair, self._live or position)
         await self._refresh(pair)
         if saga.state is SagaState.REFUSED:
             self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
@@ -111,7 +111,7 @@ class CycleTrades(CycleBooks):
 
         What a wallet refuses or leaves in doubt holds nothing up: the next cycle measures anew.
         """
-        position, collateral = self._room.store.live, self._tools.collateral
+        position, collateral = self._live, self._tools.collateral
         if not is_low(distance, self._room.carry):
             return None
         held = await self._tools.venue.position(pair.symbol)
@@ -158,7 +158,7 @@ class CycleTrades(CycleBooks):
 
     async def _reduce(self, pair: Pair, plan: MarginPlan, *, price: Decimal) -> None:
         """Close so much of both legs that what it frees carries the rest; the next cycle moves it."""
-        position, view = self._room.store.live, self.report.performance
+        position, view = self._live, self.report.performance
         if position is None or view is None:
             return
         verdict = Decision(True, Reason.MARGIN_LOW, float(plan.missing_quote), 0.0, "the margin is free in no wallet")
@@ -177,7 +177,7 @@ class CycleTrades(CycleBooks):
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
             return
-        await self._note_booking(pair, self._room.store.live or position)
+        await self._note_booking(pair, self._live or position)
         await self._refresh(pair)
         if saga.state is SagaState.REFUSED:
             self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
@@ -186,12 +186,17 @@ class CycleTrades(CycleBooks):
         self._room.tell("carry.reduced", facts, Severity.NOTICE)
         self.end(CycleStatus.EXECUTED, verdict)
 
-    async def go_flat(self, why: Decision) -> None:
-        """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle."""
+    async def go_flat(self, why: Decision, *, only: CarryPosition | None = None) -> None:
+        """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle.
+
+        Args:
+            why: Goes to the journal.
+            only: The position that the reason is about; None: the account as a whole.
+        """
         with self._stage("flatten"):
-            reports = await flatten_all(self._tools, why=why.reason)
-        status, seconds = CycleStatus.HALTED, max((report.elapsed_s for report in reports), default=None)
-        self.report = replace(self.report, flat_s=seconds)
+            reports = await self._flattened(why, only)
+        seconds = [report.elapsed_s for report in reports]
+        self.report = replace(self.report, flat_s=max(seconds, default=self.report.flat_s))
         for report in reports:
             facts = {
                 "position": report.position_id,
@@ -200,20 +205,31 @@ class CycleTrades(CycleBooks):
             }
             name = "risk.flat" if report.is_flat else "risk.not_flat"
             self._room.tell(name, {**facts, "reason": why.reason.value}, Severity.ALERT)
-        live = self._room.store.live
+        lives = self._room.store.lives if only is None else (only,)
         for report in reports:
-            if report.is_flat and (live is None or report.position_id != live.id):
+            if report.is_flat and report.position_id not in {live.id for live in lives}:
                 self._tools.intents.close_position(report.position_id, at_ms=self._tools.clock.now_ms())
-        if live is not None and not any(report.position_id == live.id and not report.is_flat for report in reports):
-            pair = await self._pair(live.symbol)
-            await self._note_booking(pair, live)
-            await self._finish(pair, why.reason)
-        self.end(status, why)
+        open_still = {report.position_id for report in reports if not report.is_flat}
+        for live in lives:
+            if live.id not in open_still:
+                self._take(live.symbol)
+                pair = await self._pair(live.symbol)
+                await self._note_booking(pair, self._live or live)
+                await self._finish(pair, why.reason)
+        self.end(CycleStatus.HALTED, why)
 
-    async def _halt(self, verdict: Decision, *, flat: bool) -> None:
+    async def _flattened(self, why: Decision, only: CarryPosition | None) -> tuple[FlattenReport, ...]:
+        if only is None:
+            return await flatten_all(self._tools, why=why.reason)
+        if only.id not in self._tools.intents.positions():
+            return ()  # no order of it was ever meant
+        return (await flatten(self._tools, only.id, why=why.reason),)
+
+    async def _halt(self, verdict: Decision, *, flat: bool, only: CarryPosition | None = None) -> None:
+        """Halt entries and close what the verdict is about: one position, or everything."""
         self._halt_entries(verdict)
         if flat and self._tools.intents.positions():
-            await self.go_flat(verdict)
+            await self.go_flat(verdict, only=only)
         else:
             self.end(CycleStatus.HALTED, verdict)
 
@@ -221,10 +237,11 @@ class CycleTrades(CycleBooks):
         """Take note of a saga; False: it is in doubt and nothing else may happen this cycle."""
         longest = max(self.report.max_unhedged_s, saga.max_unhedged_s)
         self.report = replace(self.report, max_unhedged_s=longest)
-        live = self._room.store.live
+        live = self._live
         if live is not None:
             self._room.store.save(replace(live, max_unhedged_s=max(live.max_unhedged_s, saga.max_unhedged_s)))
         if saga.state is SagaState.IN_DOUBT:
+            self._is_unsure = True
             verdict = Decision(False, Reason.OUTCOME_UNKNOWN, saga.elapsed_s, 0.0, saga.note)
             self._room.tell("carry.in_doubt", {"intent": saga.intent_id, "note": saga.note}, Severity.ALERT)
             self.end(CycleStatus.HALTED, verdict)

@@ -7,7 +7,7 @@ While a cycle runs it holds `state/trading.lock`; the stop script takes the same
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -30,8 +30,8 @@ from trading.execution.live import LiveBroker
 from trading.execution.saga_steps import Tools
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
-from trading.funding.cycle import Cycle
-from trading.funding.cycle_base import Room
+from trading.funding.cycle import NOTHING, Cycle
+from trading.funding.cycle_base import Carry, Room
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.hedge_memory import HedgeMemory
 from trading.funding.hedge_settings import HedgeSettings
@@ -45,7 +45,6 @@ from trading.risk.limits import RiskLimits
 from trading.risk.pulse import Pulse, watched
 from trading.storage.home import Home
 from trading.storage.lock import only_one
-from trading.strategy.spec import StrategySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +173,23 @@ class CarryDesk:
 
     async def resume(self) -> CycleReport:
         """At start: finish or unwind what a crash interrupted, then hold the books against the venue. No new entry."""
-        return await self.cycle(None, armed=False, stop=self._room.tools.read_stop())
+        return await self.cycle((), stop=self._room.tools.read_stop())
 
     async def cycle(
-        self, spec: StrategySpec | None, *, armed: bool, stop: Stop, leave: Decision | None = None
+        self, carries: Sequence[Carry], *, stop: Stop, leave: Mapping[str, Decision] = NOTHING
     ) -> CycleReport:
         """One decision cycle.
 
         Args:
-            spec: The approved carry; None: none is.
-            armed: Both gates are open and the approval still holds. Without it nothing is opened; what is held is
-                still managed and closed by its own parameters.
+            carries: The approved carries, and which of them are armed; none: nothing is opened, what is held is still
+                managed.
             stop: The switches, read just now.
-            leave: Why what is held is closed by the ordinary exit, whatever its own rules say; None: they decide.
+            leave: By position id, why it is closed by the ordinary exit, whatever its own rules say.
 
         Raises:
             StateFileError: the journal or a file of state cannot be written; nothing may be sent.
         """
-        return await self._guarded(lambda cycle: cycle.run(spec, armed=armed, stop=stop, leave=leave))
+        return await self._guarded(lambda cycle: cycle.run(carries, stop=stop, leave=leave))
 
     async def flatten(self, reason: Decision) -> CycleReport:
         """Close everything now; the reason goes to the journal."""
@@ -242,11 +240,8 @@ class CarryDesk:
         self._tell("carry.key_refused", {"note": str(error), "held": self._held_in_words()}, Severity.ALERT)
 
     def _held_in_words(self) -> str:
-        live = self.store.live
-        if live is None:
-            return "nothing"
-        spot, perp = self._room.tools.intents.held(live.id)
-        return f"{live.symbol}: spot {spot}, perpetual {perp}"
+        held = [(live.symbol, *self._room.tools.intents.held(live.id)) for live in self.store.lives]
+        return "; ".join(f"{symbol}: spot {spot}, perpetual {perp}" for symbol, spot, perp in held) or "nothing"
 
     def _tell_refusal(self, report: CycleReport) -> None:
         decision = report.decision

@@ -36,8 +36,14 @@ def pending_quote(records: Iterable[OrderRecord], *, prices: Mapping[str, float]
     return total
 
 
-async def with_history(book: RiskBook, room: Room, pair: Pair) -> RiskBook:
-    """The book with its recent tail, and with what is pending in other symbols by how they move with this one.
+async def with_history(book: RiskBook, room: Room, pair: Pair, *, held_quote: Mapping[str, float]) -> RiskBook:
+    """The book with its recent tail, and with what is held or pending in other symbols by how they move with this one.
+
+    Args:
+        book: Of the account.
+        room: For the exchange, the clock and the journal.
+        pair: What is wanted.
+        held_quote: By symbol, notional of one leg that is held.
 
     Raises:
         DataProviderError: the exchange does not give candles: no size can be judged.
@@ -51,10 +57,11 @@ async def with_history(book: RiskBook, room: Room, pair: Pair) -> RiskBook:
     exposures = [
         Exposure(
             symbol,
-            pending_quote(records, prices={}, unknown_quote=book.equity_quote),
+            held_quote.get(symbol, 0.0)
+            + pending_quote(others.get(symbol, ()), prices={}, unknown_quote=book.equity_quote),
             correlation(perp, await _closes(room, Market.PERP, symbol)),
         )
-        for symbol, records in others.items()
+        for symbol in dict.fromkeys([*held_quote, *others])
     ]
     return replace(book, tail=worse(hedge_losses(spot, perp)), exposures=tuple(exposures))
 

@@ -46,7 +46,7 @@ class Consequence(IntEnum):
     LEAVE = 3
     """What is held is closed by the ordinary exit."""
     FLAT = 4
-    """Everything is closed at once, and trading halts until a human releases."""
+    """Both legs are closed at once, and trading halts until a human releases."""
 
 
 class Source(StrEnum):
@@ -188,7 +188,7 @@ def _statuses(sight: HedgeSight) -> Iterator[Finding]:
             "the exchange ends the contract" if ends else "its orders are not taken, and one leg alone is not closed"
         )
         consequence = Consequence.FLAT if ends else Consequence.NO_ENTRY
-        yield _finding(HedgeId.SYMBOL_STATUS, f"{market} {says}", consequence, (1.0, 0.0), note)
+        yield _finding(HedgeId.SYMBOL_STATUS, f"{market} {sight.symbol} {says}", consequence, (1.0, 0.0), note)
 
 
 def _delivery(sight: HedgeSight, settings: HedgeSettings) -> Iterator[Finding]:

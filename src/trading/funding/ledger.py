@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -12,7 +13,9 @@ from trading.execution.saga_steps import Tools
 from trading.funding.books import (
     Baseline,
     BookedFill,
+    Cash,
     Identity,
+    Part,
     VenueAccount,
     fee_side,
     fill_key,
@@ -55,6 +58,17 @@ class Booking:
         return sum(amounts, Decimal(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The books of the account, held against it."""
+
+    bookings: Mapping[str, Booking]
+    """By symbol, what was added."""
+    accounts: Mapping[str, VenueAccount]
+    """By symbol, read in one go."""
+    identity: Identity
+
+
 async def take_baseline(tools: Tools, pair: Pair) -> Baseline:
     """The account before a position's first order, with the records that are there already."""
     account = await read_account(tools, pair)
@@ -76,25 +90,32 @@ async def take_baseline(tools: Tools, pair: Pair) -> Baseline:
 
 async def read_account(tools: Tools, pair: Pair) -> VenueAccount:
     """Wallets, position and prices, as close together as the venue allows."""
+    return (await read_accounts(tools, [pair]))[pair.symbol]
+
+
+async def read_accounts(tools: Tools, pairs: Sequence[Pair]) -> dict[str, VenueAccount]:
+    """The account as each symbol sees it, by symbol: the wallets are read once."""
     spot = await tools.venue.balances(Market.SPOT)
     futures = await tools.venue.balances(Market.PERP)
-    position = await tools.venue.position(pair.symbol)
-    quote = await tools.venue.quote(Market.SPOT, pair.symbol)
-    quote_asset, base_asset = pair.spot.quote, pair.spot.base
 
     def total(wallet: Market, asset: str) -> Decimal:
         balances = spot if wallet is Market.SPOT else futures
         return balances[asset].total if asset in balances else Decimal(0)
 
-    return VenueAccount(
-        spot_quote=total(Market.SPOT, quote_asset),
-        spot_base=total(Market.SPOT, base_asset),
-        futures_quote=total(Market.PERP, quote_asset),
-        perp_base=position.quantity_base,
-        unrealised_quote=position.unrealised_quote,
-        spot_price=Decimal(str(quote.mid)),
-        mark_price=position.mark_price,
-    )
+    found = {}
+    for pair in pairs:
+        position = await tools.venue.position(pair.symbol)
+        quote = await tools.venue.quote(Market.SPOT, pair.symbol)
+        found[pair.symbol] = VenueAccount(
+            spot_quote=total(Market.SPOT, pair.spot.quote),
+            spot_base=total(Market.SPOT, pair.spot.base),
+            futures_quote=total(Market.PERP, pair.spot.quote),
+            perp_base=position.quantity_base,
+            unrealised_quote=position.unrealised_quote,
+            spot_price=Decimal(str(quote.mid)),
+            mark_price=position.mark_price,
+        )
+    return found
 
 
 async def book(tools: Tools, pair: Pair, position: CarryPosition) -> Booking:
@@ -134,22 +155,36 @@ def adopt_forced(position: CarryPosition) -> CarryPosition:
 
 
 async def check_identity(
-    tools: Tools, pair: Pair, position: CarryPosition, *, tolerance_quote: Decimal
-) -> tuple[Booking, VenueAccount, Identity]:
-    """Book, read the account and hold one against the other; looks again when a record may have come between."""
-    fills: tuple[BookedFill, ...] = ()
-    income: tuple[Income, ...] = ()
+    tools: Tools, held: Sequence[tuple[Pair, CarryPosition]], start: Cash, *, tolerance_quote: Decimal
+) -> Checked:
+    """Book, read the account and hold one against the other; looks again when a record may have come between.
+
+    Args:
+        tools: The venue and the clock.
+        held: Every live position, at least one.
+        start: Cash that the books start with.
+        tolerance_quote: A larger difference is looked at again.
+    """
+    pairs = [pair for pair, _ in held]
+    bookings = {pair.symbol: Booking(position, (), ()) for pair, position in held}
     for look in range(IDENTITY_LOOKS):
         if look:
             await tools.clock.sleep_s(tools.settings.poll_s)
-        account = await read_account(tools, pair)
-        booking = await book(tools, pair, position)
-        position = booking.position
-        fills, income = (*fills, *booking.fills), (*income, *booking.income)
-        held = identity(position.baseline, position.fills, position.income, account)
-        if abs(held.error_quote) <= tolerance_quote:
+        accounts = await read_accounts(tools, pairs)
+        for pair in pairs:
+            before = bookings[pair.symbol]
+            fresh = await book(tools, pair, before.position)
+            bookings[pair.symbol] = Booking(
+                fresh.position, (*before.fills, *fresh.fills), (*before.income, *fresh.income)
+            )
+        books = identity(start, [_part(bookings[symbol].position, account) for symbol, account in accounts.items()])
+        if abs(books.error_quote) <= tolerance_quote:
             break
-    return Booking(position, fills, income), account, held
+    return Checked(bookings, accounts, books)
+
+
+def _part(position: CarryPosition, account: VenueAccount) -> Part:
+    return Part(position.symbol, position.baseline, position.fills, position.income, account)
 
 
 async def _fee_quote(tools: Tools, pair: Pair, fill: Fill) -> Decimal:

@@ -82,7 +82,8 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
         now_ms,
         reading,
     )
-    verdict = judge_market(market, room.last_quotes, room.validator, known=known)
+    last = {m: quote for m in Market if (quote := room.last_quotes.get((m, symbol))) is not None}
+    verdict = judge_market(market, last, room.validator, known=known)
     market = replace(market, data=demand(verdict, WANTED, room.validator))
     _remember(room, market)
     return market
@@ -91,7 +92,7 @@ async def read_market(room: Room, pair: Pair) -> CarryMarket:
 def _remember(room: Room, market: CarryMarket) -> None:
     """Keep a look for the next one to be held against."""
     for quote in (market.spot, market.perp):
-        room.last_quotes[quote.market] = quote
+        room.last_quotes[quote.market, quote.symbol] = quote
         if quote.mid > 0:
             room.recent_mids.setdefault((quote.market, quote.symbol), RecentPrices()).append(quote.at_ms, quote.mid)
     room.last_funding[market.funding.symbol] = market.funding

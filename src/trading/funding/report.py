@@ -17,6 +17,44 @@ from trading.journal.audit import CycleStatus
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolReport:
+    """What a cycle found in one symbol."""
+
+    symbol: str
+    position: CarryPosition | None = None
+    """None: nothing is held in it."""
+    account: VenueAccount | None = None
+    """The account as this symbol sees it: the wallets' cash is the same for each."""
+    performance: Performance | None = None
+    """Of what is held, or was closed in this cycle."""
+    dust: Dust | None = None
+    """Of closed positions, in the equity; None: there is none."""
+    outlook: Outlook | None = None
+    basis_bps: float | None = None
+    present_funding_apr: float | None = None
+    quality: float = 0.0
+    """0..100 of the data it was decided on."""
+    decision: Decision | None = None
+    """About this symbol; None: none was taken."""
+
+    def terms_json(self) -> dict[str, object]:
+        """What is held, JSON values, quote."""
+        view = self.performance
+        return {
+            "dust_base": _number(self.dust.base if self.dust else None),
+            "dust_quote": _number(self.dust.quote if self.dust else None),
+            "spot_base": _number(view.spot_base if view else None),
+            "perp_base": _number(view.perp_base if view else None),
+            "realised_quote": _number(view.realised_quote if view else None),
+            "unrealised_quote": _number(view.unrealised_quote if view else None),
+            "funding_quote": _number(view.funding_quote if view else None),
+            "fees_quote": _number(view.fees_quote if view else None),
+            "profit_quote": _number(view.profit_quote if view else None),
+            "settlements": view.settlements if view else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CycleReport:
     """One decision cycle."""
 
@@ -25,24 +63,17 @@ class CycleReport:
     decision: Decision
     """The one that decided; its reason is the line's reason code."""
     symbol: str = ""
+    """That it is about; what is told of one symbol is told of this one."""
+    symbols: Mapping[str, SymbolReport] = field(default_factory=dict)
+    """All that were looked at, what is held first."""
     equity_quote: Decimal | None = None
     """Cash of both wallets, our spot and our dust at their bid-ask mid, unrealised; foreign coins are not in it.
     None: not read.
     """
     cash_quote: Decimal | None = None
     """Both wallets' quote, without unrealised."""
-    dust: Dust | None = None
-    """Of closed positions, in the equity; None: there is none."""
-    account: VenueAccount | None = None
-    position: CarryPosition | None = None
-    """None: flat."""
-    performance: Performance | None = None
     identity: Identity | None = None
-    outlook: Outlook | None = None
-    basis_bps: float | None = None
-    present_funding_apr: float | None = None
-    quality: float = 0.0
-    """0..100 of the data the cycle decided on."""
+    """Of the account; None: flat, or not read."""
     checks: tuple[Decision, ...] = ()
     """Every rule that was asked."""
     differences: tuple[Difference, ...] = ()
@@ -60,27 +91,64 @@ class CycleReport:
     """Real seconds of each stage."""
 
     @property
+    def main(self) -> SymbolReport:
+        """The symbol that the decision is about."""
+        return self.symbols.get(self.symbol, SymbolReport(self.symbol))
+
+    @property
+    def held(self) -> tuple[SymbolReport, ...]:
+        """The symbols in which something is held."""
+        return tuple(one for one in self.symbols.values() if one.position is not None)
+
+    @property
+    def position(self) -> CarryPosition | None:
+        """What is held in the deciding symbol."""
+        return self.main.position
+
+    @property
+    def performance(self) -> Performance | None:
+        """Of the deciding symbol."""
+        return self.main.performance
+
+    @property
+    def account(self) -> VenueAccount | None:
+        """The account as the deciding symbol sees it."""
+        return self.main.account
+
+    @property
+    def dust(self) -> Dust | None:
+        """Of the deciding symbol."""
+        return self.main.dust
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """Of the deciding symbol."""
+        return self.main.outlook
+
+    @property
+    def basis_bps(self) -> float | None:
+        """Of the deciding symbol."""
+        return self.main.basis_bps
+
+    @property
+    def quality(self) -> float:
+        """0..100 of the data the decision rests on."""
+        return self.main.quality
+
+    @property
     def reason(self) -> Reason:
         """The audit line's reason code."""
         return self.decision.reason
 
     def equity_json(self) -> dict[str, object]:
-        """The identity's terms, JSON values, quote."""
-        view, books = self.performance, self.identity
+        """The identity's terms, JSON values, quote: the account's, the deciding symbol's, and those of all held."""
+        books = self.identity
         return {
             "equity_quote": _number(self.equity_quote),
             "cash_quote": _number(self.cash_quote),
-            "dust_base": _number(self.dust.base if self.dust else None),
-            "dust_quote": _number(self.dust.quote if self.dust else None),
-            "spot_base": _number(view.spot_base if view else None),
-            "perp_base": _number(view.perp_base if view else None),
-            "realised_quote": _number(view.realised_quote if view else None),
-            "unrealised_quote": _number(view.unrealised_quote if view else None),
-            "funding_quote": _number(view.funding_quote if view else None),
-            "fees_quote": _number(view.fees_quote if view else None),
-            "profit_quote": _number(view.profit_quote if view else None),
-            "settlements": view.settlements if view else None,
+            **self.main.terms_json(),
             "identity_error_quote": _number(books.error_quote if books else None),
+            "positions": [{"symbol": one.symbol, **one.terms_json()} for one in self.held],
         }
 
     def risk_json(self) -> dict[str, object]:
@@ -94,6 +162,7 @@ class CycleReport:
                 "client_id": record.order.client_id,
                 "venue_id": record.venue_id,
                 "market": record.order.market.value,
+                "symbol": record.order.symbol,
                 "side": record.order.side.value,
                 "type": record.order.type.value,
                 "quantity_base": str(record.order.quantity_base),
@@ -111,6 +180,7 @@ class CycleReport:
                 "venue_trade_id": booked.fill.venue_trade_id,
                 "venue_order_id": booked.fill.venue_order_id,
                 "market": booked.fill.market.value,
+                "symbol": booked.fill.symbol,
                 "side": booked.fill.side.value,
                 "quantity_base": str(booked.fill.quantity_base),
                 "price": str(booked.fill.price),

@@ -22,7 +22,7 @@ from trading.storage.files import read_json, set_aside, write_json
 
 SCHEMA = 1
 KEEP_CLOSED = 50
-"""Ids of closed positions that are remembered; one is live at a time."""
+"""Ids of closed positions that are remembered; more than can be live at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Halt:
     value: float
     limit: float
     note: str
+    subject: str = ""
+    """The spec id it is about; empty: the account."""
 
     @property
     def decision(self) -> Decision:
@@ -262,12 +264,19 @@ class RiskCounters:
         self._keep(replace(self._memory, watched=(*self._memory.watched, spec_id)))
         return True
 
-    def halt(self, decision: Decision, now_ms: int) -> bool:
-        """Halt for the decision's reason; False when that halt already stands or its release still holds."""
+    def halt(self, decision: Decision, now_ms: int, *, subject: str = "") -> bool:
+        """Halt for the decision's reason; False when that halt already stands or its release still holds.
+
+        Args:
+            decision: Reason, numbers and note.
+            now_ms: Lab time.
+            subject: The spec id it is about; empty: the account.
+        """
         old = self._memory
-        if decision.reason in old.released or any(halt.reason is decision.reason for halt in old.halts):
+        stands = any(halt.reason is decision.reason and halt.subject == subject for halt in old.halts)
+        if decision.reason in old.released or stands:
             return False
-        halt = Halt(decision.reason, now_ms, decision.value, decision.limit, decision.note)
+        halt = Halt(decision.reason, now_ms, decision.value, decision.limit, decision.note, subject)
         self._keep(replace(old, halts=(*old.halts, halt)))
         return True
 

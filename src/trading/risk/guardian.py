@@ -6,6 +6,7 @@ lab's own to repair while its loop turns. Times with `_s` are real seconds but w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -71,9 +72,9 @@ class AccountSight:
     margin_ratio: float
     """Maintenance over margin of the worst contract, fraction; 0: no contract is open."""
     unhedged_quote: Decimal
-    """Notional of what one leg has more than the other."""
+    """Notional of what one leg has more than the other, of the position whose legs are furthest apart."""
     larger_quote: Decimal
-    """Notional of the larger leg."""
+    """Notional of its larger leg."""
     is_open: bool
     """A contract of ours is open, or a leg worth more than dust."""
     resting: int
@@ -157,6 +158,19 @@ def is_apart(account: AccountSight, settings: GuardianSettings) -> bool:
     """The legs differ by more than dust, fees and lots."""
     allowed = max(Decimal(str(settings.dust_usdt)), account.larger_quote * Decimal(str(UNHEDGED_FRACTION)))
     return account.unhedged_quote > allowed
+
+
+def together(sights: Sequence[AccountSight], settings: GuardianSettings) -> AccountSight:
+    """Several positions as one: the worst of each number, so that an even one hides no other; at least one."""
+    worst = max(sights, key=lambda sight: (is_apart(sight, settings), sight.unhedged_quote))
+    return AccountSight(
+        at_s=min(sight.at_s for sight in sights),
+        margin_ratio=max(sight.margin_ratio for sight in sights),
+        unhedged_quote=worst.unhedged_quote,
+        larger_quote=worst.larger_quote,
+        is_open=any(sight.is_open for sight in sights),
+        resting=sum(sight.resting for sight in sights),
+    )
 
 
 def _flatten(reason: Reason, value: float, limit: float, note: str) -> Verdict:

@@ -62,6 +62,8 @@ class RiskBook:
     """Of the hedged book, recent and stressed, the worse of both."""
     quote_age_s: float = 0.0
     """Of the oldest quote looked at."""
+    held_leverage: int | None = None
+    """The most of what is held; None: that of what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +203,11 @@ def equity_caps(
 
 def _caps(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> tuple[Decision, ...]:
     caps = equity_caps(max(0.0, book.equity_quote), limits, leverage=wanted.leverage, tail=book.tail)
-    legs = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
+    capital = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
+    legs = (book.committed_quote + book.pending_quote) / (1 + 1 / (book.held_leverage or wanted.leverage))
     apart = sum(e.notional_quote for e in book.exposures if abs(e.correlation) < limits.cluster_correlation)
     taken = {
-        Reason.TOTAL_RISK: legs,
+        Reason.TOTAL_RISK: capital,
         Reason.POSITION_SIZE: book.position_quote + book.pending_quote,
         Reason.CLUSTER_EXPOSURE: max(0.0, legs - apart),
         Reason.VALUE_AT_RISK: legs,

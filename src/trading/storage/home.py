@@ -64,7 +64,7 @@ class Home:
 
     @property
     def armed_file(self) -> Path:
-        """Written by `go_live.py`: which strategy may trade, signed."""
+        """Written by `go_live.py`: which strategies may trade, each signed."""
         return self.state / "live_armed.json"
 
     @property

@@ -53,14 +53,16 @@ class Crash(BaseException):
     """The process dies here."""
 
 
-def spot_btc() -> Instrument:
+def spot_btc(base: str = "BTC") -> Instrument:
     """BTCUSDT spot with Binance's filters."""
-    return Instrument(Market.SPOT, "BTCUSDT", "BTC", "USDT", D("0.01"), D("0.00001"), D("0.00001"), D(9000), D(5))
+    lot = D("0.00001")
+    return Instrument(Market.SPOT, f"{base}USDT", base, "USDT", D("0.01"), lot, lot, D(9000), D(5))
 
 
-def perp_btc(min_notional: str = "100") -> Instrument:
+def perp_btc(min_notional: str = "100", base: str = "BTC") -> Instrument:
     """BTCUSDT perpetual with Binance's filters."""
-    return Instrument(Market.PERP, "BTCUSDT", "BTC", "USDT", D("0.1"), D("0.001"), D("0.001"), D(120), D(min_notional))
+    lot = D("0.001")
+    return Instrument(Market.PERP, f"{base}USDT", base, "USDT", D("0.1"), lot, lot, D(120), D(min_notional))
 
 
 @dataclass
@@ -120,6 +122,11 @@ class FakeVenue(FakeHedge):
     locked: dict[Market, Decimal] = field(default_factory=dict)
     """USDT that orders of somebody else hold."""
     moved: list[CollateralMove] = field(default_factory=list)
+    base: str = "BTC"
+
+    @property
+    def symbol(self) -> str:
+        return f"{self.base}USDT"
 
     # public
 
@@ -129,7 +136,7 @@ class FakeVenue(FakeHedge):
 
     async def instrument(self, market: Market, symbol: str) -> Instrument:
         with self._call("instrument"):
-            return spot_btc() if market is Market.SPOT else self.perp
+            return spot_btc(self.base) if market is Market.SPOT else self.perp
 
     def _top(self, market: Market) -> tuple[Decimal, Decimal]:
         mid = self.price + (self.basis if market is Market.PERP else 0)
@@ -181,7 +188,7 @@ class FakeVenue(FakeHedge):
         with self._call("balances"):
             if market is Market.SPOT:
                 locked = self.locked.get(market, D(0))
-                return {"USDT": Balance(self.spot_usdt - locked, locked), "BTC": Balance(self.spot_base, D(0))}
+                return {"USDT": Balance(self.spot_usdt - locked, locked), self.base: Balance(self.spot_base, D(0))}
             locked = self.locked.get(market, D(0)) + self.margin
             return {"USDT": Balance(self.futures_usdt - locked, locked)}
 
@@ -268,23 +275,23 @@ class FakeVenue(FakeHedge):
     def settle_funding(self, rate: float, at_ms: int) -> None:
         """A funding settlement: paid on the mark, recorded as income, published as history."""
         mark = self.price + self.basis
-        self.history.append(FundingRate("BTCUSDT", at_ms, rate, float(mark)))
+        self.history.append(FundingRate(self.symbol, at_ms, rate, float(mark)))
         if self.quantity:
             amount = (-self.quantity * mark * D(str(rate))).quantize(D("0.00000001"))
             self.futures_usdt += amount
             number = f"f{len(self.records)}"
-            self.records.append(Income("BTCUSDT", IncomeKind.FUNDING_FEE, amount, at_ms, number))
+            self.records.append(Income(self.symbol, IncomeKind.FUNDING_FEE, amount, at_ms, number))
 
     def force_close(self) -> None:
         """The venue closes the perpetual (auto-deleveraging) at the mark, with an order that is not ours."""
         resting = _Resting(
-            Order("adl_autoclose", Market.PERP, "BTCUSDT", Side.BUY, OrderType.MARKET, -self.quantity),
+            Order("adl_autoclose", Market.PERP, self.symbol, Side.BUY, OrderType.MARKET, -self.quantity),
             "v-adl",
             OrderStatus.FILLED,
         )
         at = self.price + self.basis
         forced = ("adl_autoclose", Side.BUY, -self.quantity, at, self.clock.now_ms())
-        self.forced.append(ForcedOrder("BTCUSDT", ForcedKind.ADL, *forced))
+        self.forced.append(ForcedOrder(self.symbol, ForcedKind.ADL, *forced))
         self._fill(resting, -self.quantity, at, maker=False)
 
     def equity(self) -> Decimal:
@@ -307,7 +314,7 @@ class FakeVenue(FakeHedge):
             return resting
         bid, ask = self._top(order.market)
         best = ask if order.side is Side.BUY else bid
-        lot = spot_btc().lot if order.market is Market.SPOT else self.perp.lot
+        lot = spot_btc(self.base).lot if order.market is Market.SPOT else self.perp.lot
         quantity = min(order.quantity_base, self.liquidity)
         if half:
             quantity = (quantity / 2 / lot).quantize(D(1), rounding="ROUND_DOWN") * lot
@@ -324,7 +331,7 @@ class FakeVenue(FakeHedge):
             return
         share = D(self.maker_fills[min(resting.looks, len(self.maker_fills) - 1)])
         resting.looks += 1
-        lot = spot_btc().lot if resting.order.market is Market.SPOT else self.perp.lot
+        lot = spot_btc(self.base).lot if resting.order.market is Market.SPOT else self.perp.lot
         left = resting.order.quantity_base - resting.filled
         quantity = (left * share / lot).quantize(D(1), rounding="ROUND_DOWN") * lot
         if quantity:
@@ -348,7 +355,7 @@ class FakeVenue(FakeHedge):
         self.trades.append(
             Fill(
                 order.market,
-                "BTCUSDT",
+                self.symbol,
                 f"t{len(self.trades) + 1}",
                 resting.venue_id,
                 order.side,
@@ -366,7 +373,7 @@ class FakeVenue(FakeHedge):
             fee = quantity * D("0.001")
             self.spot_usdt -= value
             self.spot_base += quantity - fee
-            return fee, "BTC"
+            return fee, self.base
         fee = value * D("0.001")
         self.spot_usdt += value - fee
         self.spot_base -= quantity

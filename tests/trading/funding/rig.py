@@ -10,6 +10,7 @@ from trading.domain.events import Event
 from trading.domain.market import FundingRate
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import Stop, read_stop
@@ -88,7 +89,7 @@ class DeskRig:
         return read_stop(self.home, self.environment)
 
     async def cycle(self, spec: StrategySpec | None = None, *, armed: bool = True) -> CycleReport:
-        return await self.desk.cycle(spec or carry_spec(), armed=armed, stop=self.stop)
+        return await self.desk.cycle([Carry(spec or carry_spec(), armed)], stop=self.stop)
 
     def names(self) -> list[str]:
         return [event.name for event in self.events]

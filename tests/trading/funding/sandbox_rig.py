@@ -19,6 +19,7 @@ from trading.domain.events import Event
 from trading.exchange.binance import Binance
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop
@@ -57,7 +58,7 @@ class World:
         )
 
     async def cycle(self, desk: CarryDesk, *, armed: bool = True, **changes: float) -> CycleReport:
-        return await desk.cycle(carry_spec(**changes), armed=armed, stop=read_stop(self.home, {}))
+        return await desk.cycle([Carry(carry_spec(**changes), armed)], stop=read_stop(self.home, {}))
 
     async def ask(self, path: str) -> dict[str, object]:
         async with self.http.get(self.url + path) as answer:

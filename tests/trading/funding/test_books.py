@@ -11,7 +11,17 @@ from tests.trading.execution.fake_venue import FakeVenue
 from tests.trading.execution.rig import START_MS, VirtualClock
 from trading.domain.instrument import Market
 from trading.domain.orders import Income, IncomeKind, Order, OrderType, Side
-from trading.funding.books import Baseline, BookedFill, Perp, VenueAccount, identity, performance
+from trading.funding.books import (
+    Baseline,
+    BookedFill,
+    Cash,
+    Identity,
+    Part,
+    Perp,
+    VenueAccount,
+    identity,
+    performance,
+)
 
 D = Decimal
 STEPS = st.one_of(
@@ -34,6 +44,14 @@ def account_of(venue: FakeVenue) -> VenueAccount:
     )
 
 
+def of_one(
+    baseline: Baseline, fills: tuple[BookedFill, ...], income: tuple[Income, ...], account: VenueAccount
+) -> Identity:
+    """The books of an account with one position."""
+    part = Part("BTCUSDT", baseline, fills, income, account)
+    return identity(Cash(baseline.spot_quote, baseline.futures_quote), [part])
+
+
 @settings(deadline=None)
 @given(st.lists(STEPS, max_size=25))
 async def test_the_identity_holds_whatever_is_traded(steps: list[tuple[str, Market, int]]) -> None:
@@ -48,7 +66,7 @@ async def test_the_identity_holds_whatever_is_traded(steps: list[tuple[str, Mark
         elif which is Market.PERP or what == "buy" or venue.spot_base > D(amount) / 1000:
             await venue.place(Order(f"x{number}", which, "BTCUSDT", Side(what), OrderType.MARKET, D(amount) / 1000))
     fills = tuple(BookedFill(fill, True, fill.fee) for fill in venue.trades)
-    held = identity(baseline, fills, tuple(venue.records), account_of(venue))
+    held = of_one(baseline, fills, tuple(venue.records), account_of(venue))
     assert abs(held.error_quote) < D("1e-12")
     view = performance(
         tuple(BookedFill(f, True, f.fee * f.price if f.fee_asset == "BTC" else f.fee) for f in venue.trades),
@@ -62,20 +80,20 @@ async def test_the_identity_holds_whatever_is_traded(steps: list[tuple[str, Mark
 
 def test_a_cent_that_is_missing_shows() -> None:
     account = VenueAccount(D(100), D(0), D("99.98"), D(0), D(0), D(1), D(1))
-    held = identity(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), (), account)
+    held = of_one(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), (), account)
     assert held.error_quote == D("-0.02")
 
 
 def test_a_transfer_moves_money_and_makes_none() -> None:
     account = VenueAccount(D(60), D(0), D(140), D(0), D(0), D(1), D(1))
     moved = Income("", IncomeKind.TRANSFER, D(40), 1, "t1")
-    assert identity(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), (moved,), account).error_quote == 0
+    assert of_one(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), (moved,), account).error_quote == 0
 
 
 def test_the_venues_own_profit_and_commission_records_are_not_counted_twice() -> None:
     account = VenueAccount(D(100), D(0), D(100), D(0), D(0), D(1), D(1))
     records = (Income("", IncomeKind.REALIZED_PNL, D(7), 1, "1"), Income("", IncomeKind.COMMISSION, D(-1), 1, "2"))
-    assert identity(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), records, account).error_quote == 0
+    assert of_one(Baseline(0, D(100), D(0), D(100), D(0), D(0)), (), records, account).error_quote == 0
 
 
 def test_a_position_that_flips_realises_the_old_and_enters_the_new() -> None:

@@ -47,8 +47,8 @@ async def test_a_carry_that_pays_is_opened_within_the_limits(rig: DeskRig, venue
     assert abs(venue.net_delta) < D("0.00002")
     assert "carry.opened" in rig.names()
     assert "earned back in" in str(rig.events[-1].facts["why"])
-    assert rig.desk.store.live is not None
-    assert rig.desk.store.live.status is PositionStatus.OPEN
+    assert rig.desk.store.lives
+    assert rig.desk.store.live_of("BTCUSDT").status is PositionStatus.OPEN
 
 
 async def test_a_key_that_is_refused_halts_tells_what_is_held_and_lets_go_on_when_it_is_taken_again(
@@ -143,7 +143,7 @@ async def test_without_both_gates_nothing_is_opened(rig: DeskRig, venue: FakeVen
 
 
 async def test_without_a_strategy_nothing_is_asked(rig: DeskRig, venue: FakeVenue) -> None:
-    report = await rig.desk.cycle(None, armed=True, stop=rig.stop)
+    report = await rig.desk.cycle((), stop=rig.stop)
     assert report.reason is Reason.NO_APPROVED_STRATEGY
     assert venue.calls == 0
 
@@ -179,7 +179,7 @@ async def test_the_kill_file_makes_everything_flat(rig: DeskRig, venue: FakeVenu
     assert report.flat_s is not None
     assert venue.quantity == 0
     assert venue.spot_base < D("0.0001")
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     assert rig.desk.store.closed[0].reason == "KILL_SWITCH"
     after = await rig.cycle()
     assert after.reason is Reason.KILL_SWITCH
@@ -212,7 +212,7 @@ async def test_after_the_stop_script_the_desk_knows_that_it_is_flat(rig: DeskRig
     await flatten_home(tools, home, why="STOPPED_BY_HUMAN")
     report = await rig.cycle(armed=False)
     assert report.position is None
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     assert max(venue.sent.values()) == 1
 
 
@@ -306,7 +306,7 @@ async def test_a_drawdown_beyond_the_exit_line_closes_everything(home: Home, ven
 
 async def test_a_settlement_that_was_not_paid_is_an_alert(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle()
-    live = rig.desk.store.live
+    live = rig.desk.store.live_of("BTCUSDT")
     assert live is not None
     venue.history.append(FundingRate("BTCUSDT", live.opened_ms + HOUR_MS, 0.0003, 50_000.0))
     await venue.clock.sleep_s(2.5 * 3600)
@@ -317,7 +317,7 @@ async def test_a_settlement_that_was_not_paid_is_an_alert(rig: DeskRig, venue: F
 
 async def test_a_settlement_paid_wrongly_is_an_alert(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle()
-    live = rig.desk.store.live
+    live = rig.desk.store.live_of("BTCUSDT")
     assert live is not None
     at_ms = live.opened_ms + HOUR_MS
     venue.settle_funding(0.0003, at_ms)
@@ -333,7 +333,7 @@ async def test_a_second_leg_that_fails_is_told_as_an_alert_and_counted_as_a_loss
     venue.refuse_market = frozenset({Market.PERP})
     report = await rig.cycle()
     assert report.reason is Reason.SECOND_LEG_FAILED
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     assert rig.desk.counters.memory.losses_in_a_row == 1
     assert (await rig.cycle()).reason is Reason.COOL_DOWN
 

@@ -51,7 +51,7 @@ async def settle(rig: DeskRig, plot: str) -> DeskRig:
 
 
 def check(rig: DeskRig) -> None:
-    venue, live = rig.venue, rig.desk.store.live
+    venue, live = rig.venue, rig.desk.store.live_of("BTCUSDT")
     assert max(venue.sent.values(), default=0) <= 1
     assert abs(venue.net_delta) < LOT + D("0.0001")
     assert not rig.desk._room.tools.intents.unresolved()
@@ -80,7 +80,7 @@ async def test_one_disturbance_at_every_call(plot: str, kind: str, tmp_path: Pat
             check(rig)
         except AssertionError as error:
             raise AssertionError(f"{plot} {kind} at call {number}: {error}") from error
-        if rig.desk.store.live is not None:
+        if rig.desk.store.lives:
             report = await rig.cycle(armed=False)
             assert report.identity is not None
             assert abs(report.identity.error_quote) < D("0.01")

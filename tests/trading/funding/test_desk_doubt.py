@@ -255,7 +255,7 @@ async def test_a_loss_is_counted_once_when_the_lab_dies_before_its_position_is_c
     once = rig.desk.counters.memory
     again = rig.reborn()
     await again.cycle()
-    assert again.desk.store.live is None
+    assert again.desk.store.lives == ()
     after = again.desk.counters.memory
     assert (after.losses_in_a_row, after.strategy_quote) == (1, once.strategy_quote)
     assert after.trades_today == once.trades_today == 2
@@ -279,27 +279,29 @@ async def test_what_must_be_left_is_closed_by_the_ordinary_exit_and_nothing_new_
 ) -> None:
     await rig.cycle()
     assert venue.quantity != 0
-    leave = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
-    report = await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    why = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
+    leave = {live.id: why for live in rig.desk.store.lives}
+    report = await rig.desk.cycle((), stop=rig.stop, leave=leave)
     assert (report.status, report.reason, report.flat_s) == (CycleStatus.EXECUTED, Reason.EVIDENCE_EXPIRED, None)
-    assert (venue.quantity, rig.desk.store.live) == (0, None)
+    assert (venue.quantity, rig.desk.store.live_of("BTCUSDT")) == (0, None)
     (closed,) = rig.desk.store.closed
     assert (closed.reason, closed.capital_quote) == ("EVIDENCE_EXPIRED", D("750.1575"))
     assert halts(rig) == []
     sent = len(venue.sent)
-    again = await rig.reborn().desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    again = await rig.reborn().desk.cycle((), stop=rig.stop, leave=leave)
     assert (again.reason, len(venue.sent)) == (Reason.NO_APPROVED_STRATEGY, sent)
 
 
 async def test_what_must_be_left_waits_for_data_fit_to_trade_on(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle()
     venue.basis = D(2_000)
-    leave = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
-    assert (await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)).reason is Reason.DATA_BLOCKED
+    why = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "EVIDENCE_EXPIRED: live")
+    leave = {live.id: why for live in rig.desk.store.lives}
+    assert (await rig.desk.cycle((), stop=rig.stop, leave=leave)).reason is Reason.DATA_BLOCKED
     assert venue.quantity != 0
     venue.basis = D(0)
-    await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
-    await rig.desk.cycle(None, armed=False, stop=rig.stop, leave=leave)
+    await rig.desk.cycle((), stop=rig.stop, leave=leave)
+    await rig.desk.cycle((), stop=rig.stop, leave=leave)
     assert venue.quantity == 0
 
 
@@ -320,7 +322,7 @@ async def test_a_saga_that_stays_in_doubt_ends_flat_and_halted(rig: DeskRig, ven
     assert venue.spot_base < D("0.0001")
     venue.fault_on.clear()
     assert (await rig.cycle()).status is CycleStatus.HALTED
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     sent = len(venue.sent)
     await rig.cycle()
     assert len(venue.sent) == sent

@@ -23,6 +23,7 @@ from trading.domain.venue import MarketData
 from trading.execution.settings import ExecutionSettings
 from trading.funding import hedge_look
 from trading.funding.carry import CarrySettings
+from trading.funding.cycle_base import Carry
 from trading.funding.cycle_hedge import WORDS
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.hedge_settings import HedgeSettings
@@ -99,7 +100,7 @@ class Rig:
         return Rig(self.home, self.venue, self.second, self.hedge, self.events)
 
     async def cycle(self, *, armed: bool = True) -> CycleReport:
-        return await self.desk.cycle(carry_spec(), armed=armed, stop=Stop())
+        return await self.desk.cycle([Carry(carry_spec(), armed)], stop=Stop())
 
     async def pass_s(self, seconds: float) -> None:
         await self.venue.clock.sleep_s(seconds)
@@ -119,7 +120,7 @@ def terms(hours: int) -> ContractTerms:
 
 async def test_a_calm_venue_is_asked_for_little_and_nothing_is_told(rig: Rig) -> None:
     await rig.cycle()
-    assert rig.desk.store.live is not None
+    assert rig.desk.store.lives
     assert rig.venue.seen.count("adl_quantile") == 0, "nothing was held when it was looked"
     for _ in range(4):
         assert (await rig.cycle()).reason is Reason.HOLDING
@@ -151,7 +152,7 @@ async def test_an_entry_is_refused_with_a_reason(rig: Rig, attribute: str, value
         report = await rig.cycle()
         assert (report.status, report.reason) == (CycleStatus.NO_TRADE, reason)
         assert reason in [check.reason for check in report.checks]
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     (told,) = [event.facts for event in rig.events if event.name == "hedge.found"]  # once, not every minute
     assert told["then"] in (WORDS[Consequence.NO_ENTRY], WORDS[Consequence.FLAT])
 
@@ -171,7 +172,7 @@ async def test_a_source_that_does_not_answer_opens_nothing_and_closes_nothing(ri
     for _ in range(4):
         await rig.pass_s(700)
         assert (await rig.cycle()).reason is Reason.HOLDING
-    assert rig.desk.store.live is not None
+    assert rig.desk.store.lives
     assert rig.told() == ["SOURCE_SILENT", "SOURCE_SILENT"], "told, and told again when entries are refused"
 
 
@@ -225,7 +226,7 @@ async def test_a_contract_that_is_to_end_is_left_by_the_saga_even_while_its_data
         Reason.DELIVERY_SET,
         True,
     )
-    assert (rig.venue.quantity, rig.desk.store.live) == (0, None)
+    assert (rig.venue.quantity, rig.desk.store.live_of("BTCUSDT")) == (0, None)
     assert rig.desk.store.closed[-1].reason == "DELIVERY_SET"
     assert not rig.desk.counters.memory.halts
 
@@ -244,7 +245,7 @@ async def test_a_depeg_that_both_sources_see_is_left_and_one_alone_is_not(rig: R
 @pytest.mark.parametrize("what", ["settling", "ending", "forced", "liquidation"])
 async def test_what_the_exchange_ends_makes_everything_flat_and_halts(rig: Rig, what: str) -> None:
     await rig.cycle()
-    assert rig.desk.store.live is not None
+    assert rig.desk.store.lives
     await rig.pass_s(301)
     now_ms, of = rig.venue.clock.now_ms(), rig.venue
     if what == "settling":
@@ -286,7 +287,7 @@ async def test_a_forced_close_is_explained_by_the_exchanges_own_words(rig: Rig) 
     rig.venue.force_close()
     report = await rig.cycle()
     assert (report.status, report.reason) == (CycleStatus.HALTED, Reason.RECONCILE_MISMATCH)
-    assert (rig.venue.quantity, rig.desk.store.live) == (0, None)
+    assert (rig.venue.quantity, rig.desk.store.live_of("BTCUSDT")) == (0, None)
     (told,) = [event.facts["note"] for event in rig.events if event.name == "hedge.forced"]
     assert str(told).startswith("the exchange closed 0.015 of BTCUSDT at 50010 by auto-deleveraging")
 
@@ -298,7 +299,7 @@ async def test_a_forced_close_that_nobody_explains_is_said_to_be_so(rig: Rig, fa
     rig.venue.forced.clear()
     rig.venue.fault_on["forced_orders"] = [fault]
     await rig.cycle()
-    assert rig.desk.store.live is None
+    assert rig.desk.store.lives == ()
     (told,) = [event.facts["note"] for event in rig.events if event.name == "hedge.forced"]
     assert words in str(told)
 

@@ -70,10 +70,10 @@ async def test_a_carry_whose_expectation_is_gone_is_closed_by_the_saga(home: Hom
     async with world(home) as here:
         desk = here.desk()
         await here.cycle(desk, exit_apr_pct=400.0, entry_apr_pct=401.0)
-        assert desk.store.live is None  # nothing pays that much
+        assert desk.store.lives == ()  # nothing pays that much
         await here.cycle(desk, min_hold_fundings=0, entry_apr_pct=5.0, exit_apr_pct=4.9)
-        assert desk.store.live is not None
-        live = desk.store.live
+        assert desk.store.lives
+        live = desk.store.live_of("BTCUSDT")
         from dataclasses import replace
 
         stricter = live.parameters.model_copy(update={"exit_apr_pct": 400.0})
@@ -121,7 +121,7 @@ async def test_a_leg_that_is_rejected_leaves_nothing_behind(home: Home) -> None:
         spot, perp = await held(here)
         assert perp == 0
         assert spot < LOT
-        assert desk.store.live is None
+        assert desk.store.lives == ()
 
 
 async def test_a_lab_that_died_while_opening_resumes_to_even(home: Home) -> None:

@@ -107,7 +107,7 @@ class DeskMachine(RuleBasedStateMachine):
         intents = self.rig.desk._room.tools.intents
         assert abs(self.venue.net_delta) < LOT + DUST
         assert not intents.unresolved()
-        live = self.rig.desk.store.live
+        live = self.rig.desk.store.live_of("BTCUSDT")
         if live is None:
             assert self.venue.quantity == 0
         else:

@@ -127,7 +127,7 @@ async def test_a_file_of_positions_from_before_dust_was_noted_is_still_read(
     assert (await rig.reborn().cycle(armed=False)).reason is Reason.NOT_ARMED
     old["schema"] = 99
     home.positions_file.write_text(json.dumps(old))
-    with pytest.raises(StateFileError, match="schema=99, expected 2"):
+    with pytest.raises(StateFileError, match="schema=99, expected 3"):
         PositionStore(home.positions_file, Intents(home.intents_file))
 
 

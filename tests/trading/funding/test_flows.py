@@ -122,7 +122,7 @@ async def test_a_deposit_on_the_exchange_beside_a_carry_is_unexplained_until_rel
         await here.cycle(desk, armed=False)
         assert desk.counters.memory.flows_quote == pytest.approx(250)
         await here.cycle(desk)
-        assert desk.store.live is not None
+        assert desk.store.lives
         await here.post("/sandbox/deposit", {"usdt": "1000"})
         report = await here.cycle(desk)
         memory = desk.counters.memory

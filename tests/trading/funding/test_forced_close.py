@@ -30,14 +30,14 @@ def filled(client_id: str, *, market: Market = Market.PERP, symbol: str = "BTCUS
     ],
 )
 def test_the_exchanges_own_closing_of_ours_is_looked_at_until_the_books_have_it(client_id: str, kind: str) -> None:
-    wake = wake_of(filled(client_id), "BTCUSDT")
-    assert wake == Wake(f"{kind}, buy 0.02 of BTCUSDT at 50000 ({client_id})", is_forced=True)
+    wake = wake_of(filled(client_id), ["BTCUSDT"])
+    assert wake == Wake(f"{kind}, buy 0.02 of BTCUSDT at 50000 ({client_id})", "BTCUSDT", is_forced=True)
 
 
 def test_a_hand_on_the_contract_and_a_hole_are_looked_at_once() -> None:
-    hand = wake_of(filled("web_1"), "BTCUSDT")
-    hole = wake_of(AccountUnseen(Market.PERP, "the connection broke"), "BTCUSDT")
-    assert hand == Wake("not the lab's, buy 0.02 of BTCUSDT at 50000 (web_1)")
+    hand = wake_of(filled("web_1"), ["BTCUSDT"])
+    hole = wake_of(AccountUnseen(Market.PERP, "the connection broke"), ["BTCUSDT"])
+    assert hand == Wake("not the lab's, buy 0.02 of BTCUSDT at 50000 (web_1)", "BTCUSDT")
     assert hole == Wake("the account's stream was broken: the connection broke", is_hole=True)
 
 
@@ -52,4 +52,4 @@ def test_a_hand_on_the_contract_and_a_hole_are_looked_at_once() -> None:
     ],
 )
 def test_our_own_fills_other_symbols_and_money_can_wait(event: AccountEvent) -> None:
-    assert wake_of(event, "BTCUSDT") is None
+    assert wake_of(event, ["BTCUSDT"]) is None

@@ -48,6 +48,6 @@ async def test_while_a_contract_is_settled_its_spot_is_sold_and_the_settlement_e
         await here.post("/sandbox/force-close", {"kind": "SETTLEMENT"})
         await here.cycle(desk)
         assert (await held(here))[1] == 0
-        assert desk.store.live is None
+        assert desk.store.lives == ()
         assert len(desk.store.closed) == 1
         await no_duplicates(here)

@@ -40,7 +40,7 @@ def rig(home: Home, venue: FakeVenue) -> DeskRig:
 
 def arrives_late(rig: DeskRig, venue: FakeVenue, market: Market, side: Side, quantity: str) -> None:
     """An order of the live position that was given up as absent is at the venue after all, and fills."""
-    position, now_ms = rig.desk.store.live, venue.clock.now_ms()
+    position, now_ms = rig.desk.store.live_of("BTCUSDT"), venue.clock.now_ms()
     intents = rig.desk._room.tools.intents
     assert position is not None
     intent = intents.orders(position_id=position.id)[0].intent_id
@@ -109,7 +109,7 @@ async def test_a_rebalance_that_is_cut_short_at_any_call_is_finished_by_the_next
             await rig.cycle()
         assert abs(venue.net_delta) < LOT
         assert max(venue.sent.values()) == 1
-        assert rig.desk.store.live is not None
+        assert rig.desk.store.lives
         assert rig.desk.counters.memory.halts == ()
 
 

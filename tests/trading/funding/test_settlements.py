@@ -39,8 +39,8 @@ async def test_a_settlement_without_a_mark_is_checked_by_the_marks_own_candle(ri
     await paid_without_a_mark(rig)
     rig.venue.marks[AT_MS] = D(50_010)
     assert (await rig.cycle()).reason is Reason.HOLDING
-    assert rig.desk.store.live is not None
-    assert rig.desk.store.live.checked_settlements_ms == (AT_MS,)
+    assert rig.desk.store.lives
+    assert rig.desk.store.live_of("BTCUSDT").checked_settlements_ms == (AT_MS,)
     assert about_funding(rig) == []
     before = rig.venue.seen.count("mark_at")
     await rig.cycle()

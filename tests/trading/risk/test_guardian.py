@@ -18,6 +18,7 @@ from trading.risk.guardian import (
     is_apart,
     margin_ratio,
     may_renew,
+    together,
 )
 from trading.risk.kill_switch import Stop, StopKind
 
@@ -95,6 +96,16 @@ def test_the_margin_ratio_is_one_where_the_venue_liquidates():
     assert margin_ratio(replace(SHORT, isolated_margin_quote=Decimal(0))) == 1.0
     assert margin_ratio(replace(SHORT, quantity_base=Decimal(0))) == 0.0
     assert margin_ratio(replace(SHORT, liquidation_price=None)) == 0.0
+
+
+def test_a_large_even_position_hides_no_small_one_whose_leg_is_gone():
+    large = replace(EVEN, unhedged_quote=Decimal(40), larger_quote=Decimal(5000), resting=2)
+    bare = AccountSight(1001.0, 0.4, Decimal(30), Decimal(30), is_open=False, resting=1)
+    seen = together([large, bare], SETTINGS)
+    assert is_apart(seen, SETTINGS)
+    assert (seen.margin_ratio, seen.is_open, seen.resting, seen.at_s) == (0.4, True, 3, 1000.0)
+    assert together([EVEN], SETTINGS) == EVEN
+    assert not is_apart(together([large, EVEN], SETTINGS), SETTINGS)
 
 
 def test_fees_in_coin_and_dust_are_not_apart():
