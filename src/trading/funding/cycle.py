@@ -92,10 +92,11 @@ class Cycle(CycleEntries):
     async def _end_one(self, symbol: str, verdict: Decision, *, halts: bool = True) -> Outcome:
         """Halt (unless it is halted already), and close what is held in one symbol at once."""
         self._take(symbol)
-        if halts:
-            await self._halt(verdict, flat=True, only=self._live)
-        else:
-            await self.go_flat(verdict, only=self._live)
+        live = self._live
+        if live is not None and halts:
+            await self._halt(verdict, flat=True, only=live)
+        elif live is not None:
+            await self.go_flat(verdict, only=live)
         return self._outcome(is_first=True)
 
     async def _look_after(self, pair: Pair, leave: Decision | None) -> Outcome:

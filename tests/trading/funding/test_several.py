@@ -102,9 +102,13 @@ async def test_one_is_closed_the_other_goes_on_and_the_books_hold_to_the_end(
     report = await cycle(rig, armed=False, leave=leaving(rig, first))
     assert (report.status, report.symbol, held(rig)) == (CycleStatus.EXECUTED, first, [other])
     assert (venue.of[first].quantity, venue.of[other].quantity < 0) == (0, True)
+    assert report.equity_quote is not None
+    assert abs(report.equity_quote - venue.equity()) < NEARLY, "dust of the closed one is in it"
     venue.of[other].price -= 900
     again = rig.reborn()
     report = await cycle(again, armed=False)
+    assert report.equity_quote is not None
+    assert abs(report.equity_quote - venue.equity()) < NEARLY
     assert (report.reason, error_of(report) < NEARLY) == (Reason.HOLDING, True)
     await cycle(again, armed=False, leave=leaving(again, other))
     report = await cycle(again, armed=False)
