@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from tests.trading.execution.fake_venue import Crash
 from tests.trading.funding.many import ROOMY, ManyVenue, carry_in, rig_of
 from tests.trading.funding.rig import DeskRig, settled
+from tests.trading.funding.test_desk_risk import candles
 from trading.domain.decisions import Decision, Reason
+from trading.domain.instrument import Market
 from trading.domain.orders import Income, IncomeKind
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
@@ -235,6 +239,18 @@ async def test_what_moves_together_shares_the_clusters_room_and_the_wallets_are_
     first, second = rig.desk.store.lives
     assert float(first.capital_quote) == pytest.approx(800, rel=0.1)
     assert float(second.capital_quote) == pytest.approx(400, rel=0.15)
+
+
+async def test_what_moves_apart_has_room_of_its_own(home: Home, venue: ManyVenue) -> None:
+    rig = rig_of(home, venue, replace_limits(cluster_pct=6, trade_pct=4))
+    for number, fake in enumerate(venue.of.values()):
+        walk = np.random.default_rng(number).normal(0, 0.01, 480)
+        closes = [float(close) for close in 50_000 * np.exp(np.cumsum(walk))]
+        bars = candles(Market.SPOT, closes) + candles(Market.PERP, closes)
+        fake.bars = [replace(bar, symbol=fake.symbol) for bar in bars]
+    await cycle(rig)
+    capital = [float(live.capital_quote) for live in rig.desk.store.lives]
+    assert capital == [pytest.approx(800, rel=0.1), pytest.approx(800, rel=0.1)]
 
 
 async def test_a_file_with_one_live_position_is_read_as_it_was_before_there_could_be_several(
