@@ -241,6 +241,17 @@ async def test_what_moves_together_shares_the_clusters_room_and_the_wallets_are_
     assert float(second.capital_quote) == pytest.approx(400, rel=0.15)
 
 
+async def test_a_market_looked_at_before_another_was_opened_is_looked_at_anew(home: Home, venue: ManyVenue) -> None:
+    rig = rig_of(home, venue, replace_limits(max_quote_age_s=1.5))
+    report = await cycle(rig)
+    assert held(rig) == [BTC]
+    refused = report.symbols[ETH].decision
+    assert refused is not None
+    assert refused.reason is Reason.QUOTE_STALE
+    await cycle(rig)
+    assert held(rig) == [BTC, ETH]
+
+
 async def test_what_moves_apart_has_room_of_its_own(home: Home, venue: ManyVenue) -> None:
     rig = rig_of(home, venue, replace_limits(cluster_pct=6, trade_pct=4))
     for number, fake in enumerate(venue.of.values()):
