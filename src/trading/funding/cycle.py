@@ -77,6 +77,9 @@ class Cycle(CycleEntries):
             ended.append(await self._look_after(pairs[live.symbol], leave.get(live.id)))
             if self._is_unsure:
                 return None
+            stop = self._tools.read_stop()  # one that came while this symbol was worked on waits for no other
+            if stop.demands_flat and store.lives:
+                return await self.go_flat(stop.decision)
         if self._doubt is None and not (ended and not store.lives):
             ended += await self._enter(carries, pairs, stop=stop)
         return None if self._is_unsure else self._tell_strongest(ended)

@@ -63,7 +63,8 @@ class CycleEntries(CycleTrades, CycleHedge):
                 if crowded is not None and await self._make_room(wish, crowded, pairs):
                     ended.append(self._outcome())
                     break
-            if self._is_unsure:
+            stop = self._tools.read_stop()
+            if self._is_unsure or stop.blocks_entries:
                 break
         return ended
 

@@ -10,13 +10,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from tests.trading.execution.fake_venue import Crash
+from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.funding.many import ROOMY, ManyVenue, carry_in, rig_of
 from tests.trading.funding.rig import DeskRig, settled
 from tests.trading.funding.test_desk_risk import candles
 from trading.domain.decisions import Decision, Reason
 from trading.domain.instrument import Market
-from trading.domain.orders import Income, IncomeKind
+from trading.domain.orders import Income, IncomeKind, Order, OrderState
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
@@ -175,6 +175,25 @@ async def test_a_stop_and_the_exit_ladder_of_the_account_close_all(rig: DeskRig,
     report = await cycle(rig)
     assert (report.reason, held(rig)) == (Reason.KILL_SWITCH, [])
     assert [fake.quantity for fake in venue.of.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_a_stop_that_comes_while_one_symbol_is_worked_on_waits_for_no_other(
+    rig: DeskRig, venue: ManyVenue, opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not opens:
+        await cycle(rig)
+    place = FakeVenue.place
+
+    async def place_and_stop(self: FakeVenue, order: Order) -> OrderState:
+        rig.home.kill_files[0].write_text("")
+        return await place(self, order)
+
+    monkeypatch.setattr(FakeVenue, "place", place_and_stop)
+    report = await cycle(rig, armed=opens, leave=leaving(rig, BTC))
+    assert (venue.of[ETH].quantity, len(venue.of[ETH].trades) > 0) == (0, not opens)
+    if not opens:
+        assert (report.reason, held(rig)) == (Reason.KILL_SWITCH, [])
 
 
 async def test_money_lost_beyond_the_exit_line_closes_all(rig: DeskRig, venue: ManyVenue) -> None:
