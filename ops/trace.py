@@ -96,7 +96,8 @@ def run_fills() -> int:
     home = find_home()
     held = read_holdings(home)
     rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.lives))
-    print_table(FILL_HEAD, [fill_line(*row) for row in rows])
+    names_symbol = len({fill.symbol for fill, _ in rows if fill.symbol}) > 1
+    print_table(FILL_HEAD, [fill_line(*row, names_symbol=names_symbol) for row in rows])
     fees = [fill.fee_in_quote(QUOTE) for fill, _ in rows if fill.ours]
     unknown = sum(fee is None for fee in fees)
     total, told = sum((fee for fee in fees if fee is not None), ZERO), reported_fees(held)

@@ -178,7 +178,9 @@ def _last(rates: Sequence[FundingRate], at_ms: int, count: int) -> tuple[Funding
 
 def cash_moved(fills: Sequence[FillLine]) -> tuple[Decimal, Decimal, Decimal]:
     """What our fills did to the cash: by the spot leg, realised by the perpetual, and fees taken in quote."""
-    spot, fees, perp = ZERO, ZERO, Perp()
+    spot, fees, perps = ZERO, ZERO, dict[str, Perp]()
+    # lines from before fills named their symbol are of the only one there was
+    before = next((fill.symbol for fill in fills if fill.symbol), "")
     for fill in fills:
         if not fill.ours:
             continue
@@ -187,8 +189,9 @@ def cash_moved(fills: Sequence[FillLine]) -> tuple[Decimal, Decimal, Decimal]:
         if fill.market is Market.SPOT:
             spot -= signed * fill.price
         else:
-            perp = perp.after(signed, fill.price)
-    return spot, perp.realised_quote, fees
+            symbol = fill.symbol or before
+            perps[symbol] = perps.get(symbol, Perp()).after(signed, fill.price)
+    return spot, sum((perp.realised_quote for perp in perps.values()), ZERO), fees
 
 
 def coins_moved(fills: Sequence[FillLine]) -> Decimal:
@@ -210,12 +213,12 @@ def plain(value: Decimal) -> str:
     return format(value.normalize(), "f") if value else "0"
 
 
-def fill_line(fill: FillLine, client_id: str) -> tuple[str, ...]:
-    """One fill as a row of the table."""
+def fill_line(fill: FillLine, client_id: str, *, names_symbol: bool) -> tuple[str, ...]:
+    """One fill as a row of the table; it names the symbol where there are several."""
     fee_quote = fill.fee_in_quote(QUOTE)
     return (
         "?" if fill.at_ms is None else iso(fill.at_ms),
-        fill.market.value,
+        f"{fill.market} {fill.symbol}" if names_symbol else fill.market.value,
         fill.venue_trade_id,
         fill.side.value,
         plain(fill.quantity_base),

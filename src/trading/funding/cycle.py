@@ -76,6 +76,9 @@ class Cycle(CycleEntries):
             ended.append(await self._look_after(pairs[live.symbol], leave.get(live.id)))
             if self._is_unsure:
                 return None
+            stop = self._tools.read_stop()  # one that came while this symbol was worked on waits for no other
+            if stop.demands_flat and store.lives:
+                return await self.go_flat(stop.decision)
         if self._doubt is None and not (ended and not store.lives):
             ended += await self._enter(carries, pairs, stop=stop)
         return None if self._is_unsure else self._tell_strongest(ended)
@@ -91,10 +94,11 @@ class Cycle(CycleEntries):
     async def _end_one(self, symbol: str, verdict: Decision, *, halts: bool = True) -> Outcome:
         """Halt (unless it is halted already), and close what is held in one symbol at once."""
         self._take(symbol)
-        if halts:
-            await self._halt(verdict, flat=True, only=self._live)
-        else:
-            await self.go_flat(verdict, only=self._live)
+        live = self._live
+        if live is not None and halts:
+            await self._halt(verdict, flat=True, only=live)
+        elif live is not None:
+            await self.go_flat(verdict, only=live)
         return self._outcome(is_first=True)
 
     async def _look_after(self, pair: Pair, leave: Decision | None) -> Outcome:

@@ -180,9 +180,10 @@ class CycleBase:
         self._value(pairs, await read_accounts(self._tools, list(pairs.values())))
 
     async def _with_held(self, pair: Pair) -> dict[str, Pair]:
-        """The pair and those of all that is held, by symbol."""
-        others = [live.symbol for live in self._room.store.lives if live.symbol != pair.symbol]
-        return {pair.symbol: pair} | {symbol: await self._pair(symbol) for symbol in others}
+        """The pair and those of all that is in the equity, by symbol."""
+        dusty = [symbol for symbol, found in self.report.symbols.items() if found.dust is not None]
+        others = dict.fromkeys([*(live.symbol for live in self._room.store.lives), *dusty])
+        return {pair.symbol: pair} | {symbol: await self._pair(symbol) for symbol in others if symbol != pair.symbol}
 
     def _value(self, pairs: Mapping[str, Pair], accounts: Mapping[str, VenueAccount]) -> None:
         """What the account is worth: cash, what live positions hold, and dust of closed ones."""

@@ -10,7 +10,7 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.orders import IncomeKind
 from trading.execution.reconcile import Difference, DifferenceKind, Held, Reconciliation, late_orders, reconcile
-from trading.funding.books import Performance, income_key
+from trading.funding.books import Performance, VenueAccount, income_key
 from trading.funding.cycle_base import CycleBase
 from trading.funding.ledger import OVERLAP_MS, Checked, Pair, adopt_forced, check_identity, read_accounts
 from trading.funding.position import CarryPosition, ClosedPosition
@@ -49,11 +49,17 @@ class CycleBooks(CycleBase):
                 facts = {"position": booking.position.id, "funding_quote": float(booking.funding_quote)}
                 self._room.tell("carry.funding_booked", facts, Severity.INFO)
         self.report = replace(self.report, identity=checked.identity)
-        self._value(pairs, checked.accounts)
+        self._value(pairs, {**checked.accounts, **await self._dusty(pairs)})
         mismatches = await self._held_against(pairs)
         if not mismatches:
             await self._hold_identity(checked, tolerance)
         return mismatches
+
+    async def _dusty(self, pairs: Mapping[str, Pair]) -> dict[str, VenueAccount]:
+        """The account as the symbols see it in which nothing is held, but coins of closed positions are left."""
+        store = self._room.store
+        left = [pair for symbol, pair in pairs.items() if store.live_of(symbol) is None and store.dust_base(symbol)]
+        return await read_accounts(self._tools, left) if left else {}
 
     async def _held_against(self, pairs: Mapping[str, Pair]) -> tuple[Mismatch, ...]:
         """Reconcile every symbol; an order with our prefix that nobody knows is about the account as a whole."""

@@ -63,7 +63,8 @@ class CycleEntries(CycleTrades, CycleHedge):
                 if crowded is not None and await self._make_room(wish, crowded, pairs):
                     ended.append(self._outcome())
                     break
-            if self._is_unsure:
+            stop = self._tools.read_stop()
+            if self._is_unsure or stop.blocks_entries:
                 break
         return ended
 
@@ -94,7 +95,9 @@ class CycleEntries(CycleTrades, CycleHedge):
         pair, spec = wish.pair, wish.carry.spec
         if self._room.store.lives:
             await self._refresh(pair)
-        book = replace(self.risk_book(stop, spec.id), quote_age_s=wish.market.quote_age_s)
+        # Another may have been opened since this market was looked at.
+        market = replace(wish.market, now_ms=self._tools.clock.now_ms())
+        book = replace(self.risk_book(stop, spec.id), quote_age_s=market.quote_age_s)
         if self._room.store.lives:
             book = await self._with_free(book, pair)
         held = {live.symbol: self._held_quote(live) for live in self._room.store.lives}

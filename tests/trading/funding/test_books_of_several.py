@@ -173,7 +173,7 @@ class Account:
             self.store.note_late(last.id, self.income[base][-1:])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(STEPS, min_size=12, max_size=40), st.sampled_from(["spot", "futures"]), st.integers(1, 100_000))
 def test_the_identity_of_the_account_holds_at_every_step_and_finds_what_is_taken(
     steps: list[tuple[str, int, int, str]], wallet: str, cents: int

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
-from tests.trading.execution.fake_venue import Crash
+from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.funding.many import ROOMY, ManyVenue, carry_in, rig_of
 from tests.trading.funding.rig import DeskRig, settled
+from tests.trading.funding.test_desk_risk import candles
 from trading.domain.decisions import Decision, Reason
-from trading.domain.orders import Income, IncomeKind
+from trading.domain.instrument import Market
+from trading.domain.orders import Income, IncomeKind, Order, OrderState
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
@@ -102,9 +106,13 @@ async def test_one_is_closed_the_other_goes_on_and_the_books_hold_to_the_end(
     report = await cycle(rig, armed=False, leave=leaving(rig, first))
     assert (report.status, report.symbol, held(rig)) == (CycleStatus.EXECUTED, first, [other])
     assert (venue.of[first].quantity, venue.of[other].quantity < 0) == (0, True)
+    assert report.equity_quote is not None
+    assert abs(report.equity_quote - venue.equity()) < NEARLY, "dust of the closed one is in it"
     venue.of[other].price -= 900
     again = rig.reborn()
     report = await cycle(again, armed=False)
+    assert report.equity_quote is not None
+    assert abs(report.equity_quote - venue.equity()) < NEARLY
     assert (report.reason, error_of(report) < NEARLY) == (Reason.HOLDING, True)
     await cycle(again, armed=False, leave=leaving(again, other))
     report = await cycle(again, armed=False)
@@ -169,6 +177,25 @@ async def test_a_stop_and_the_exit_ladder_of_the_account_close_all(rig: DeskRig,
     assert [fake.quantity for fake in venue.of.values()] == [0, 0]
 
 
+@pytest.mark.parametrize("opens", [True, False])
+async def test_a_stop_that_comes_while_one_symbol_is_worked_on_waits_for_no_other(
+    rig: DeskRig, venue: ManyVenue, opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not opens:
+        await cycle(rig)
+    place = FakeVenue.place
+
+    async def place_and_stop(self: FakeVenue, order: Order) -> OrderState:
+        rig.home.kill_files[0].write_text("")
+        return await place(self, order)
+
+    monkeypatch.setattr(FakeVenue, "place", place_and_stop)
+    report = await cycle(rig, armed=opens, leave=leaving(rig, BTC))
+    assert (venue.of[ETH].quantity, len(venue.of[ETH].trades) > 0) == (0, not opens)
+    if not opens:
+        assert (report.reason, held(rig)) == (Reason.KILL_SWITCH, [])
+
+
 async def test_money_lost_beyond_the_exit_line_closes_all(rig: DeskRig, venue: ManyVenue) -> None:
     await cycle(rig)
     venue.first.futures_usdt -= 7_000
@@ -231,6 +258,29 @@ async def test_what_moves_together_shares_the_clusters_room_and_the_wallets_are_
     first, second = rig.desk.store.lives
     assert float(first.capital_quote) == pytest.approx(800, rel=0.1)
     assert float(second.capital_quote) == pytest.approx(400, rel=0.15)
+
+
+async def test_a_market_looked_at_before_another_was_opened_is_looked_at_anew(home: Home, venue: ManyVenue) -> None:
+    rig = rig_of(home, venue, replace_limits(max_quote_age_s=1.5))
+    report = await cycle(rig)
+    assert held(rig) == [BTC]
+    refused = report.symbols[ETH].decision
+    assert refused is not None
+    assert refused.reason is Reason.QUOTE_STALE
+    await cycle(rig)
+    assert held(rig) == [BTC, ETH]
+
+
+async def test_what_moves_apart_has_room_of_its_own(home: Home, venue: ManyVenue) -> None:
+    rig = rig_of(home, venue, replace_limits(cluster_pct=6, trade_pct=4))
+    for number, fake in enumerate(venue.of.values()):
+        walk = np.random.default_rng(number).normal(0, 0.01, 480)
+        closes = [float(close) for close in 50_000 * np.exp(np.cumsum(walk))]
+        bars = candles(Market.SPOT, closes) + candles(Market.PERP, closes)
+        fake.bars = [replace(bar, symbol=fake.symbol) for bar in bars]
+    await cycle(rig)
+    capital = [float(live.capital_quote) for live in rig.desk.store.lives]
+    assert capital == [pytest.approx(800, rel=0.1), pytest.approx(800, rel=0.1)]
 
 
 async def test_a_file_with_one_live_position_is_read_as_it_was_before_there_could_be_several(

@@ -35,7 +35,7 @@ async def shorts(here: World) -> tuple[Decimal, Decimal]:
     return btc, eth
 
 
-async def test_two_are_opened_paid_and_closed_one_by_one_and_every_cent_is_accounted_for(home: Home) -> None:
+async def test_two_are_opened_paid_and_closed_each_by_itself_and_every_cent_is_accounted_for(home: Home) -> None:
     async with world(home, "--symbol", ETH) as here:
         here.limits = ROOM_FOR_TWO
         desk = here.desk()
@@ -52,10 +52,18 @@ async def test_two_are_opened_paid_and_closed_one_by_one_and_every_cent_is_accou
         btc, eth = await shorts(here)
         assert (btc, eth < 0) == (0, True)
         again = here.desk()
+        await cycle(here, again, armed=True)
+        before, _ = await shorts(here)
+        assert before < 0, "opened anew beside the other"
+        await here.post("/sandbox/force-close", {"kind": "ADL", "symbol": ETH})
+        report = await cycle(here, again)
+        assert (report.status, report.reason, report.symbol) == (CycleStatus.HALTED, Reason.RECONCILE_MISMATCH, ETH)
+        assert await shorts(here) == (before, 0), "the other is as it was"
+        again.release_halts()
         report = await cycle(here, again)
         even(report)
         assert report.identity is not None
-        await cycle(here, again, leave=ETH)
+        await cycle(here, again, leave=BTC)
         assert await shorts(here) == (0, 0)
         report = await cycle(here, again)
         profit = sum((closed.profit_quote for closed in again.store.closed), D(0))
@@ -64,21 +72,4 @@ async def test_two_are_opened_paid_and_closed_one_by_one_and_every_cent_is_accou
         assert again.counters.memory.flows_quote == 0
         ledger = await here.ask("/sandbox/ledger")
         assert dict(ledger["equity"])["adds_up"]  # type: ignore[call-overload]
-        await no_duplicates(here)
-
-
-async def test_a_contract_closed_by_force_leaves_the_other_as_it_was(home: Home) -> None:
-    async with world(home, "--symbol", ETH) as here:
-        here.limits = ROOM_FOR_TWO
-        desk = here.desk()
-        await cycle(here, desk, armed=True)
-        before = (await shorts(here))[0]
-        await here.post("/sandbox/force-close", {"kind": "ADL", "symbol": ETH})
-        report = await cycle(here, desk)
-        assert (report.status, report.reason, report.symbol) == (CycleStatus.HALTED, Reason.RECONCILE_MISMATCH, ETH)
-        assert await shorts(here) == (before, 0)
-        assert [live.symbol for live in desk.store.lives] == [BTC]
-        desk.release_halts()
-        report = await cycle(here, desk)
-        even(report)
         await no_duplicates(here)

@@ -1,0 +1,106 @@
+"""Two live carries as the reports, the status page and the trace tell them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from ops.gather import holdings, live_account
+from ops.jobs.trading_loop import remember_live
+from ops.lab import Lab
+from ops.live_records import CycleLine, read_holdings
+from ops.trace_money import cash_moved, dust_quote, fill_line, fill_rows, reported_fees, reported_funding
+from tests.trading.funding.many import ManyVenue, rig_of
+from tests.trading.funding.rig import DeskRig
+from tests.trading.funding.test_several import BTC, ETH, cycle, leaving
+from trading.funding.report import CycleReport
+from trading.storage.home import Home
+
+
+@pytest.fixture
+def venue() -> ManyVenue:
+    return ManyVenue("BTC", "ETH")
+
+
+@pytest.fixture
+def rig(home: Home, venue: ManyVenue) -> DeskRig:
+    return rig_of(home, venue)
+
+
+def lab_of(rig: DeskRig) -> Lab:
+    """As much of a lab as the reports ask."""
+    memory = SimpleNamespace(
+        live=None, live_start_quote=0.0, live_flows_quote=0.0, live_start_flows_quote=0.0, live_unexplained_quote=0.0
+    )
+    settings = SimpleNamespace(venue=SimpleNamespace(base_url=None), service=SimpleNamespace(loop_s=60))
+    paper = SimpleNamespace(positions=tuple)
+    clock, desk = rig.venue.clock, rig.desk
+    lab = SimpleNamespace(memory=memory, settings=settings, paper=paper, clock=clock, desk=desk, home=rig.home)
+    return cast(Lab, lab)
+
+
+async def test_each_position_is_told_and_the_account_is_the_sum(rig: DeskRig, venue: ManyVenue) -> None:
+    await cycle(rig)
+    for fake in venue.of.values():
+        fake.settle_funding(0.0003, rig.venue.clock.now_ms())
+    report = await cycle(rig)
+    lab = lab_of(rig)
+    remember_live(lab, report)
+    told = [holding.text for holding in holdings(lab, report)]
+    assert [text.split(":")[0] for text in told] == [f"carry {BTC}", f"carry {ETH}"]
+    account = live_account(lab, report)
+    whole = account.cash_quote + account.positions_quote + account.unrealised_quote + account.dust_quote
+    assert account.equity_quote == pytest.approx(whole)
+    assert account.equity_quote == pytest.approx(float(venue.equity()))
+    views = [one.performance for one in report.held if one.performance is not None]
+    assert account.funding_quote == pytest.approx(sum(float(view.funding_quote) for view in views))
+    assert account.start_quote == pytest.approx(20_000)
+    report = await cycle(rig, armed=False, leave=leaving(rig, BTC))
+    assert live_account(lab, report).funding_quote == pytest.approx(account.funding_quote)
+    assert [text.split(":")[0] for text in [h.text for h in holdings(lab, report)] if "carry" in text] == [
+        f"carry {ETH}"
+    ]
+
+
+def line_of(report: CycleReport) -> CycleLine:
+    facts = {
+        "at_ms": report.at_ms, "mode": "live", "status": report.status, "reason": report.reason, "data_quality": 100.0,
+        "risk": report.risk_json(), "fills": report.fills_json(), "intents": (), "equity": report.equity_json(),
+        "note": "",
+    }  # fmt: skip
+    return CycleLine.model_validate(facts)
+
+
+async def test_the_cash_that_two_positions_moved_is_the_profit_the_reports_tell(rig: DeskRig, venue: ManyVenue) -> None:
+    lines = [line_of(await cycle(rig))]
+    for number, fake in enumerate(venue.of.values()):
+        fake.price += 300 * (1 + 2 * number)
+    lines += [line_of(await cycle(rig, armed=False, leave=leaving(rig, symbol))) for symbol in (BTC, ETH)]
+    held = read_holdings(rig.home)
+    fills = [fill for fill, _ in fill_rows(lines, {}, held.lives)]
+    profit = sum((closed.profit_quote for closed in held.closed), Decimal(0))
+    dust = dust_quote(held.closed)
+    assert dust is not None
+    assert abs(sum(cash_moved(fills), Decimal(0)) + dust - profit) < Decimal("1e-12")
+
+
+async def test_fills_of_two_symbols_under_one_trade_id_are_two_rows_and_their_fees_add_up(
+    rig: DeskRig, venue: ManyVenue
+) -> None:
+    lines = [line_of(await cycle(rig))]
+    for fake in venue.of.values():
+        fake.settle_funding(0.0003, rig.venue.clock.now_ms())
+    lines.append(line_of(await cycle(rig)))
+    ids = [trade.venue_trade_id for fake in venue.of.values() for trade in fake.trades]
+    assert len(set(ids)) < len(ids), "the test is about ids that two symbols share"
+    held = read_holdings(rig.home)
+    rows = [fill for fill, _ in fill_rows(lines, {}, held.lives)]
+    assert len(rows) == len(ids)
+    fees = [fill.fee_in_quote("USDT") for fill in rows]
+    assert sum(fee for fee in fees if fee is not None) == reported_fees(held)
+    assert reported_funding(held) == sum(record.amount_quote for fake in venue.of.values() for record in fake.records)
+    assert {row.symbol for row in rows} == {BTC, ETH}
+    assert fill_line(rows[0], "lab-1", names_symbol=True)[1] in (f"spot {BTC}", f"perp {BTC}")
