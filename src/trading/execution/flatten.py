@@ -110,7 +110,8 @@ class _Flattening:
         self._started_s = tools.clock.monotonic_s()
         self._intent_id = ""
         self._left = Left(Decimal(0), Decimal(0))
-        self._foreign: Left | None = None
+        self._foreign: dict[Market, Decimal] = {}
+        """What is there beside ours, base, as of the last look at which every order of the leg was known."""
         self._dust, self._slice, self._errors = Decimal(0), 0, list[str]()
         self._is_flat = False
 
@@ -159,28 +160,35 @@ class _Flattening:
         return all(record.status.is_final for record in intents.orders(position_id=self._position_id))
 
     async def _look(self, spot: Instrument, perp: Instrument) -> Left:
-        """What is ours and still there. What was there beside it at the first look is foreign, and stays."""
+        """What is ours and still there, as far as that is sure."""
         venue, intents = self._tools.venue, self._tools.intents
-        ours_spot = await own_spot_net(self._tools, self._position_id)
-        in_doubt = [r for r in intents.orders(position_id=self._position_id) if not r.status.is_final]
-        sold_in_doubt = sum(
-            (
-                record.order.quantity_base - record.filled_base
-                for record in in_doubt
-                if record.order.market is Market.PERP and record.order.side is Side.SELL
-            ),
-            Decimal(0),
-        )
-        ours_perp = sold_in_doubt - intents.held(self._position_id)[1]
         balances = await venue.balances(Market.SPOT)
         wallet = balances.get(spot.base, Balance(Decimal(0), Decimal(0)))
         open_short = -(await venue.position(self._symbol)).quantity_base
-        if self._foreign is None:
-            over = max(Decimal(0), wallet.total - ours_spot), max(Decimal(0), open_short - ours_perp)
-            self._foreign = Left(*over)
-        sell = max(Decimal(0), min(ours_spot, wallet.total - self._foreign.spot_base, wallet.free))
-        buy = max(Decimal(0), min(ours_perp, open_short - self._foreign.perp_base))
-        return Left(spot.quantity(sell), perp.quantity(buy))
+        # A short that may have been opened is bought back where it is there: it can be liquidated, coins cannot.
+        ours_spot = await own_spot_net(self._tools, self._position_id)
+        ours_perp = self._in_doubt(Market.PERP, Side.SELL) - intents.held(self._position_id)[1]
+        sell = min(self._sure(Market.SPOT, ours_spot, wallet.total, closing=Side.SELL), wallet.free)
+        buy = self._sure(Market.PERP, ours_perp, open_short, closing=Side.BUY)
+        return Left(spot.quantity(max(Decimal(0), sell)), perp.quantity(max(Decimal(0), buy)))
+
+    def _sure(self, market: Market, ours: Decimal, there: Decimal, *, closing: Side) -> Decimal:
+        """How much of one leg may be closed without touching what is foreign, base.
+
+        With every order known, what is there beyond ours is foreign. While one is in doubt what was foreign before
+        still is; and where that is not known, an order that may have closed some of ours is taken to have done so.
+        """
+        orders_known = not any(self._in_doubt(market, side) for side in Side)
+        if orders_known or market not in self._foreign:
+            may_be_closed = self._in_doubt(market, closing)
+            self._foreign[market] = max(Decimal(0), there - ours + may_be_closed)
+        return min(ours, there - self._foreign[market])
+
+    def _in_doubt(self, market: Market, side: Side) -> Decimal:
+        """What orders that are not known may still turn out to have filled, base."""
+        orders = self._tools.intents.orders(position_id=self._position_id)
+        unknown = (r for r in orders if not r.status.is_final and (r.order.market, r.order.side) == (market, side))
+        return sum((r.order.quantity_base - r.filled_base for r in unknown), Decimal(0))
 
     async def _close(self, spot: Instrument, perp: Instrument) -> bool:
         """Close both legs at once; False: nothing that could be sent is left."""
@@ -205,22 +213,14 @@ class _Flattening:
         """An order in doubt may still arrive. Where it would find nothing left to take, the next one need not wait for
         it; where it could take what is foreign, it must be known first.
         """
-        if not self._could_take_foreign(leg, amount):
-            return True
-        orders = self._tools.intents.orders(position_id=self._position_id)
-        return not any(
-            not record.status.is_final and record.order.market is leg.market and record.order.side is leg.side
-            for record in orders
-        )
+        return not (self._could_take_foreign(leg, amount) and self._in_doubt(leg.market, leg.side))
 
     def _could_take_foreign(self, leg: Leg, amount: Decimal) -> bool:
         """Of spot a sale is filled or refused by what the wallet has for all of it; a contract is reduced by what there
         is.
         """
-        foreign = self._foreign or Left(Decimal(0), Decimal(0))
-        if leg.market is Market.SPOT:
-            return foreign.spot_base >= amount
-        return foreign.perp_base >= leg.instrument.lot
+        foreign = self._foreign.get(leg.market, Decimal(0))
+        return foreign >= (amount if leg.market is Market.SPOT else leg.instrument.lot)
 
     def _begin(self, sell: Decimal, buy: Decimal) -> str:
         intents, now_ms = self._tools.intents, self._tools.clock.now_ms()

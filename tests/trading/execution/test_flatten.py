@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.trading.execution.fake_venue import FakeVenue
 from tests.trading.execution.rig import Rig, VirtualClock
+from trading.domain.instrument import Market
+from trading.domain.orders import Order, OrderType, Side
 from trading.execution.flatten import FlattenReport, flatten
 from trading.execution.intent_records import IntentStatus, Purpose
 
@@ -79,6 +81,35 @@ async def test_a_sale_that_arrives_late_does_not_take_the_owners_coins(rig: Rig)
     assert report.is_flat
     assert abs(rig.venue.spot_base - D("0.5")) < DUST
     assert rig.venue.quantity == D("-0.2")
+
+
+def in_doubt(rig: Rig, market: Market, side: Side, quantity: str, *, filled: bool) -> None:
+    """An order of before, of which nobody has heard: it filled, or it never arrived."""
+    intent, now_ms = rig.intents.orders()[0].intent_id, rig.venue.clock.now_ms()
+    draft = Order("", market, "BTCUSDT", side, OrderType.MARKET, D(quantity))
+    record = rig.intents.write_ahead(intent, draft, slice_number=9, at_ms=now_ms)
+    rig.intents.marked(record.order.client_id, IntentStatus.UNKNOWN, note="no answer", at_ms=now_ms)
+    if filled:
+        rig.venue._accept(record.order)
+
+
+@pytest.mark.parametrize("foreign", ["0", "0.03", "0.5"])
+@pytest.mark.parametrize("filled", [True, False])
+@pytest.mark.parametrize(
+    ("market", "side"), [(market, side) for market in Market for side in Side], ids=lambda part: str(part)
+)
+async def test_what_was_in_doubt_before_is_closed_when_it_is_known_and_not_paid_for_with_the_owners(
+    rig: Rig, market: Market, side: Side, filled: bool, foreign: str
+) -> None:
+    # A sale of the contract in doubt beside a foreign short is the one case in which the short is closed on suspicion.
+    is_suspicion = (market, side, filled) == (Market.PERP, Side.SELL, False)
+    await held(rig, foreign_spot=foreign, foreign_short="0" if is_suspicion else foreign)
+    in_doubt(rig, market, side, "0.06", filled=filled)
+    rig.venue.fault_on = {"find": ["down"] * 4, "cancel": ["down"] * 4}
+    assert (await to_flat(rig)).is_flat
+    assert abs(rig.venue.spot_base - D(foreign)) < DUST + D("0.00006")
+    assert rig.venue.quantity == (0 if is_suspicion else -D(foreign))
+    assert not rig.intents.unresolved()
 
 
 @settings(max_examples=60, deadline=None)
