@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trading.domain.errors import StateFileError
-from trading.storage.files import append_line, write_atomic
+from trading.storage.files import append_line, set_torn_aside
 
 
 class JournalFile:
@@ -63,15 +63,7 @@ class JournalFile:
             raise StateFileError(f"{self._path}: shorter than it was; stop, and restore it from a backup")
         whole, _, torn = raw.rpartition(b"\n")
         if torn and self._mends:
-            self._set_torn_aside(torn, keep_bytes=size - len(torn))
+            kept = set_torn_aside(self._path, torn, keep_bytes=size - len(torn))
+            self.notes = (f"a line torn by a crash was set aside as {kept.name}; its order had not left",)
         self._bytes_read = size - len(torn)
         return whole.split(b"\n") if whole else []
-
-    def _set_torn_aside(self, torn: bytes, *, keep_bytes: int) -> None:
-        number = 1
-        while (target := self._path.with_name(f"{self._path.name}.torn-{number}")).exists():
-            number += 1
-        write_atomic(target, torn)
-        with self._path.open("r+b") as file:
-            file.truncate(keep_bytes)
-        self.notes = (f"a line torn by a crash was set aside as {target.name}; its order had not left",)

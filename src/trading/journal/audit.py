@@ -19,7 +19,7 @@ from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.journal.audit_roots import TOLD_DIGITS, ToldRoot
-from trading.storage.files import append_line, write_atomic
+from trading.storage.files import append_line, set_torn_aside
 
 SCHEMA = 1
 GENESIS = "0" * 64
@@ -127,7 +127,8 @@ class AuditLog:
             raise StateFileError(f"{self._path}: cannot be read: {error.strerror}; check its permissions") from error
         whole, _, torn = tail.rpartition(b"\n")
         if torn:
-            self._set_torn_aside(torn, keep_bytes=size - len(torn))
+            kept = set_torn_aside(self._path, torn, keep_bytes=size - len(torn))
+            self._note = f"a line torn by a crash was set aside as {kept.name}"
         last = whole.rpartition(b"\n")[2]
         if not last:
             return GENESIS
@@ -135,15 +136,6 @@ class AuditLog:
         if entry is None or _digest_of(entry) != entry.get("hash"):
             raise StateFileError(f"{self._path}: the last line is not of the chain; run verify-audit and restore it")
         return str(entry["hash"])
-
-    def _set_torn_aside(self, torn: bytes, *, keep_bytes: int) -> None:
-        number = 1
-        while (target := self._path.with_name(f"{self._path.name}.torn-{number}")).exists():
-            number += 1
-        write_atomic(target, torn)
-        with self._path.open("r+b") as file:
-            file.truncate(keep_bytes)
-        self._note = f"a line torn by a crash was set aside as {target.name}"
 
 
 def verify_audit(path: Path, roots: Sequence[ToldRoot] = ()) -> AuditCheck:

@@ -44,6 +44,23 @@ def append_line(path: Path, line: bytes) -> None:
         raise StateFileError(f"{path}: cannot be appended to: {error.strerror}; check space and permissions") from error
 
 
+def set_torn_aside(path: Path, torn: bytes, *, keep_bytes: int) -> Path:
+    """Take a last line that a crash tore out of a file of lines, into a file of its own beside it; that file.
+
+    Args:
+        path: The file of lines.
+        torn: The part of a line at its end.
+        keep_bytes: Where the last whole line ends.
+    """
+    number = 1
+    while (target := path.with_name(f"{path.name}.torn-{number}")).exists():
+        number += 1
+    write_atomic(target, torn)
+    with path.open("r+b") as file:
+        file.truncate(keep_bytes)
+    return target
+
+
 def write_json(path: Path, data: Mapping[str, object], *, schema: int) -> None:
     """Write a JSON object atomically, with its schema version as `schema`, two spaces indented."""
     text = json.dumps({"schema": schema, **data}, indent=2, ensure_ascii=False, allow_nan=False)
