@@ -130,6 +130,12 @@ class PerpPosition:
     liquidation_price: Decimal | None
     leverage: int
 
+    @property
+    def liquidation_distance(self) -> float | None:
+        """How far the mark may rise before a short is liquidated, fraction; None: the venue names no price."""
+        price, mark = self.liquidation_price, self.mark_price
+        return float(price / mark - 1) if price and mark else None
+
 
 class IncomeKind(StrEnum):
     """Kinds of the venue's income records the lab books."""

@@ -57,7 +57,9 @@ class Collateral:
         record = self._intents.move_ahead(intent_id, asset, amount, to=to, at_ms=self._clock.now_ms())
         try:
             venue_id = await self._venue.move_collateral(asset, amount, to=to, symbol=symbol)
-        except (OrderRejectedError, RateLimitError) as error:
+        except RateLimitError as error:
+            return self._end(record, IntentStatus.REJECTED, note=str(error))
+        except OrderRejectedError as error:
             if to is not Purse.POSITION:
                 self._refused_until_s = self._clock.monotonic_s() + REFUSED_FOR_S
             return self._end(record, IntentStatus.REJECTED, note=str(error))

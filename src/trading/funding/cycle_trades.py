@@ -86,25 +86,28 @@ class CycleTrades(CycleRisk):
         position, view = self._live, self.report.performance
         if position is None or view is None:
             return
-        intent = self._tools.intents.begin(
-            position.id,
-            Purpose.REBALANCE,
-            pair.symbol,
-            (view.spot_base, -view.perp_base),
-            leverage=position.parameters.leverage,
-            at_ms=self._tools.clock.now_ms(),
-        )
+        bases = view.spot_base, -view.perp_base
+        saga = await self._trade_on(pair, position, Purpose.REBALANCE, bases, verdict)
+        if saga is not None:
+            facts = {"position": position.id, "symbol": pair.symbol, "note": verdict.note, "orders": len(saga.orders)}
+            self._room.tell("carry.rebalanced", facts, Severity.NOTICE)
+
+    async def _trade_on(
+        self, pair: Pair, position: CarryPosition, purpose: Purpose, bases: tuple[Decimal, Decimal], verdict: Decision
+    ) -> SagaReport | None:
+        """A saga after which the position goes on, booked and told as the verdict; None: in doubt, or refused."""
+        now_ms, leverage = self._tools.clock.now_ms(), position.parameters.leverage
+        intent = self._tools.intents.begin(position.id, purpose, pair.symbol, bases, leverage=leverage, at_ms=now_ms)
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
-            return
+            return None
         await self._note_booking(pair, self._live or position)
         await self._refresh(pair)
         if saga.state is SagaState.REFUSED:
             self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
-            return
-        facts = {"position": position.id, "symbol": pair.symbol, "note": verdict.note, "orders": len(saga.orders)}
-        self._room.tell("carry.rebalanced", facts, Severity.NOTICE)
+            return None
         self.end(CycleStatus.EXECUTED, verdict)
+        return saga
 
     async def _top_up(self, pair: Pair, distance: float | None) -> MarginPlan | None:
         """Put margin behind the short before it is in trouble; what was lacking, None: nothing.
@@ -166,25 +169,10 @@ class CycleTrades(CycleRisk):
         if base > min(-view.perp_base, view.spot_base) / 2:
             await self._close(pair, Reason.MARGIN_LOW, verdict)
             return
-        intent = self._tools.intents.begin(
-            position.id,
-            Purpose.CLOSE,
-            pair.symbol,
-            (base, base),
-            leverage=position.parameters.leverage,
-            at_ms=self._tools.clock.now_ms(),
-        )
-        saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
-        if not self._took(saga):
-            return
-        await self._note_booking(pair, self._live or position)
-        await self._refresh(pair)
-        if saga.state is SagaState.REFUSED:
-            self.end(CycleStatus.DEGRADED, Decision(False, saga.outcome, 0.0, verdict.value, saga.note))
-            return
-        facts = {"position": position.id, "symbol": pair.symbol, "base": str(base), "note": saga.note}
-        self._room.tell("carry.reduced", facts, Severity.NOTICE)
-        self.end(CycleStatus.EXECUTED, verdict)
+        saga = await self._trade_on(pair, position, Purpose.CLOSE, (base, base), verdict)
+        if saga is not None:
+            facts = {"position": position.id, "symbol": pair.symbol, "base": str(base), "note": saga.note}
+            self._room.tell("carry.reduced", facts, Severity.NOTICE)
 
     async def go_flat(self, why: Decision, *, only: CarryPosition | None = None) -> None:
         """Close everything of ours, whatever it takes; what is not flat after the budget is tried again next cycle.

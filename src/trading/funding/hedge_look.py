@@ -108,9 +108,7 @@ class HedgeWatch:
             seen.forced = tuple(await venue.forced_orders(symbol, start_ms=opened_ms))
 
         async def position() -> None:
-            held = await venue.position(symbol)
-            price, mark = held.liquidation_price, held.mark_price
-            seen.distance = float(price / mark - 1) if price and mark else None
+            seen.distance = (await venue.position(symbol)).liquidation_distance
 
         return {Source.ADL: adl, Source.FORCED: forced, Source.POSITION: position}
 

@@ -43,12 +43,6 @@ class MarginPlan:
         return self.add_quote > 0
 
 
-def liquidation_distance(position: PerpPosition) -> float | None:
-    """How far the mark may move against the short before it is liquidated, fraction; None: the venue names no price."""
-    liquidation, mark = position.liquidation_price, position.mark_price
-    return float(liquidation / mark - 1) if liquidation and mark else None
-
-
 def is_low(distance: float | None, settings: CarrySettings) -> bool:
     """The short is near enough to its liquidation that margin should follow it."""
     return distance is not None and distance < settings.top_up_below_pct / 100
@@ -79,7 +73,7 @@ def plan_margin(
         between_wallets: Money may be moved from one to the other.
     """
     liquidation = position.liquidation_price
-    if liquidation is None or not is_low(liquidation_distance(position), settings):
+    if liquidation is None or not is_low(position.liquidation_distance, settings):
         return None
     short, aim = abs(position.quantity_base), Decimal(str(settings.top_up_to_pct)) / 100
     lacking = short * (1 + MAINTENANCE) * (position.mark_price * (1 + aim) - liquidation)

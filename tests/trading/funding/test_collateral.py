@@ -18,7 +18,7 @@ from trading.domain.orders import PerpPosition, Purse
 from trading.execution.intent_records import IntentStatus
 from trading.funding.carry import CarrySettings
 from trading.funding.ledger import Pair
-from trading.funding.margin_care import liquidation_distance, plan_margin, smallest_close
+from trading.funding.margin_care import plan_margin, smallest_close
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
 from trading.storage.home import Home
@@ -60,7 +60,7 @@ async def in_need(rig: DeskRig, *, share: str = "0.28", spot: str = "1000", futu
 
 
 async def distance(venue: FakeVenue) -> float:
-    found = liquidation_distance(await venue.position("BTCUSDT"))
+    found = (await venue.position("BTCUSDT")).liquidation_distance
     assert found is not None
     return found
 
@@ -102,6 +102,17 @@ async def test_a_refused_transfer_refuses_the_entry_once_and_is_not_tried_again_
     assert venue.seen.count("move_collateral") == 1
     assert (report.reason, abs(venue.net_delta) < LOT) == (Reason.HOLDING, True)
     assert -venue.quantity * venue.price < 300
+
+
+async def test_being_told_to_stay_away_is_no_refusal_of_the_right_to_move(rig: DeskRig, venue: FakeVenue) -> None:
+    venue.futures_usdt = D(300)
+    venue.fault_on["move_collateral"] = ["rate_limit"]
+    assert (await rig.cycle()).reason is Reason.INSUFFICIENT_BALANCE
+    for _ in range(3):  # the breaker that the limit opened rests a minute
+        await venue.clock.sleep_s(60)
+        report = await rig.cycle()
+    assert report.reason in (Reason.OK, Reason.HOLDING)
+    assert len(venue.moved) == 1
 
 
 @pytest.mark.parametrize(
@@ -251,14 +262,14 @@ def test_the_plan_takes_no_more_than_is_free_and_reaches_as_far_as_it_says(
     plan = plan_margin(
         position, SETTINGS, free_spot_quote=D(spot), free_futures_quote=D(futures), between_wallets=between
     )
-    before = liquidation_distance(position)
+    before = position.liquidation_distance
     assert before is not None
     if plan is None:
         assert before >= SETTINGS.top_up_below_pct / 100
         return
     assert plan.transfer_quote <= (spot if between else 0)
     assert plan.add_quote <= futures + plan.transfer_quote
-    after = liquidation_distance(at(margin + plan.add_quote, held))
+    after = at(margin + plan.add_quote, held).liquidation_distance
     assert after is not None
     assert after >= min(AIM, before)
     if plan.missing_quote == 0:
@@ -267,7 +278,7 @@ def test_the_plan_takes_no_more_than_is_free_and_reaches_as_far_as_it_says(
         closed = held * plan.close_fraction
         freed = (margin + plan.add_quote) * plan.close_fraction + (closed * mark if between else 0)
         left = (margin + plan.add_quote) * (1 - plan.close_fraction) + freed
-        reached = liquidation_distance(at(left, held - closed))
+        reached = at(left, held - closed).liquidation_distance
         assert reached is not None
         assert reached >= AIM - 0.01
 
