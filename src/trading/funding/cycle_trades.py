@@ -110,7 +110,7 @@ class CycleTrades(CycleRisk):
         return saga
 
     async def _top_up(self, pair: Pair, distance: float | None) -> MarginPlan | None:
-        """Put margin behind the short before it is in trouble; what was lacking, None: nothing.
+        """Put margin behind the short before it is in trouble; the plan that was carried out, None: none was.
 
         What a wallet refuses or leaves in doubt holds nothing up: the next cycle measures anew.
         """
@@ -141,9 +141,10 @@ class CycleTrades(CycleRisk):
             if not note:
                 self._room.tell("carry.margin_added", {**facts, "quote": float(plan.add_quote)}, Severity.NOTICE)
         if note or plan.missing_quote > 0:
-            note = note or f"{plan.missing_quote} {quote} are free in neither wallet"
-            self._room.tell("carry.margin_low", {**facts, "note": note}, Severity.ALERT)
-        return plan
+            told = note or f"{plan.missing_quote} {quote} are free in neither wallet"
+            self._room.tell("carry.margin_low", {**facts, "note": told}, Severity.ALERT)
+        # Closing frees money, which helps nobody while money cannot be moved.
+        return None if note else plan
 
     async def _pay_margin(self, intent_id: str, asset: str, plan: MarginPlan) -> str:
         """Move what the plan says; empty, or why it could not be."""

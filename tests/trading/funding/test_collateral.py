@@ -202,6 +202,16 @@ async def test_a_margin_that_nobody_takes_is_told_and_the_carry_is_held_on(rig: 
     assert await distance(venue) > AIM
 
 
+async def test_nothing_is_closed_for_money_that_could_not_be_moved(rig: DeskRig, venue: FakeVenue) -> None:
+    await in_need(rig, spot="0", futures="20")
+    venue.fault_on["move_collateral"] = ["reject"] * 9
+    held = venue.quantity
+    for _ in range(3):
+        await venue.clock.sleep_s(60)
+        assert (await rig.cycle()).reason is Reason.HOLDING
+    assert venue.quantity == held
+
+
 @pytest.mark.parametrize("plot", ["paying", "topping"])
 @pytest.mark.parametrize("fault", ["crash_before", "crash_after"])
 async def test_a_move_that_is_cut_short_at_any_call_is_known_after_the_next_start(
