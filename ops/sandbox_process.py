@@ -56,7 +56,7 @@ class SandboxProcess:
         Raises:
             DataProviderError: it did not start; carries what it said.
         """
-        words = ["--tape", str(plan.tape), "--start", str(plan.start_ms), "--seed", str(plan.seed)]
+        words = ["--tape", str(plan.tape), "--start", str(plan.start_ms), "--seed", str(plan.seed), "--with-parent"]
         words += [word for symbol in plan.symbols for word in ("--symbol", symbol)]
         words += ["--spot-usdt", str(plan.spot_usdt), "--futures-usdt", str(plan.futures_usdt)]
         words += ["--gemini-script", str(plan.gemini_script)] if plan.gemini_script else []

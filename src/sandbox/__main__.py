@@ -18,7 +18,8 @@ from sandbox.server import Town, serve
 def main(arguments: list[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 for bad input with one line on stderr."""
     try:
-        asyncio.run(serve(*_town(_parser().parse_args(arguments))))
+        chosen = _parser().parse_args(arguments)
+        asyncio.run(serve(*_town(chosen), with_parent=chosen.with_parent))
     except (SandboxError, ScriptError) as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return 2
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--feed", type=Path, help="news items")
     parser.add_argument("--faults", type=Path, help="schedule of faults, see sandbox/faults.py")
     parser.add_argument("--limits", action="store_true", help="limit requests by weight as Binance does: 429, then 418")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started it is gone")
     parser.add_argument("--api-key", default=os.environ.get("SANDBOX_API_KEY", "sandbox-key"))
     parser.add_argument("--api-secret", default=os.environ.get("SANDBOX_API_SECRET", "sandbox-secret"))
     parser.add_argument("--key-withdrawals", action="store_true", help="the key may withdraw")

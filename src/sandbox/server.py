@@ -126,8 +126,13 @@ async def serving(built: Built, *, port: int = 0) -> AsyncIterator[Open]:
         await runner.cleanup()
 
 
-async def serve(town: Town, port: int) -> None:
+async def serve(town: Town, port: int, *, with_parent: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; says in one line of JSON where.
+
+    Args:
+        town: What stands in it.
+        port: 0: a free one.
+        with_parent: End too when the process that started this one is gone, however it went.
 
     Raises:
         SandboxError: bad input.
@@ -142,9 +147,19 @@ async def serve(town: Town, port: int) -> None:
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         opened.pump.add_done_callback(lambda _: stop.set())
+        orphaned = asyncio.ensure_future(_until_orphaned(built, stop)) if with_parent else None
         await stop.wait()
+        if orphaned is not None:
+            orphaned.cancel()
         if opened.pump.done():
             await opened.pump  # raises what stopped it: a sandbox that no longer streams must not look alive
+
+
+async def _until_orphaned(built: Built, stop: asyncio.Event) -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await built.exchange.clock.sleep_real_s(1.0)
+    stop.set()
 
 
 def _counted(seen: Seen) -> Middleware:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +28,20 @@ async def test_it_starts_soon_tells_where_and_ends_at_once(tape: Path) -> None:
     out, err = town.process.communicate(timeout=5)
     assert time.monotonic() - ended_s < 1.0
     assert (town.process.returncode, out, err) == (0, "", "")
+
+
+def test_it_ends_with_who_started_it_however_that_went(tape: Path) -> None:
+    words = ["-m", "sandbox", "--tape", str(tape), "--symbol", "BTCUSDT", "--start", str(START_MS), "--with-parent"]
+    code = f"import subprocess, sys; subprocess.run([sys.executable, *{words!r}])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        port = json.loads(parent.stdout.readline())["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            pass
+        parent.kill()
+        parent.stdout.read()  # ends when the sandbox, which has the other end, is gone
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
 
 
 @pytest.mark.parametrize(
