@@ -20,6 +20,8 @@ from trading.strategy.spec import (
     new_spec,
 )
 
+LIBRARY = "library"
+"""The author of what is written here."""
 TIMEFRAME = "1h"
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD")
 """Quote coins by which a venue's symbol is read, longest market first."""
@@ -247,7 +249,7 @@ def library_specs(symbol: str, at_ms: int) -> list[StrategySpec]:
             market=market,
             parameters=_parameters(effect),
             origin=Origin(
-                author="library",
+                author=LIBRARY,
                 model=effect.source,
                 prompt_sha256="",
                 thesis=effect.thesis,

@@ -12,12 +12,22 @@ from trading.risk.feasibility import feasible
 
 
 async def feasibility(settings: LabSettings, venue: Venue) -> Decision:
-    """Whether, with the account's own money, filters and fees, at least one trade is possible.
+    """Whether, with the account's own money, filters and fees, at least one trade is possible; why not is told of the
+    first symbol.
 
     Raises:
         TradingEngineError: the exchange does not say.
     """
-    symbol = settings.venue.symbol
+    found = await _of_symbol(settings, venue, settings.venue.symbol)
+    for symbol in settings.venue.more_symbols:
+        if found.allowed:
+            break
+        other = await _of_symbol(settings, venue, symbol)
+        found = other if other.allowed else found
+    return found
+
+
+async def _of_symbol(settings: LabSettings, venue: Venue, symbol: str) -> Decision:
     spot, perp = await venue.instrument(Market.SPOT, symbol), await venue.instrument(Market.PERP, symbol)
     equity = 0.0
     for market in Market:

@@ -80,7 +80,10 @@ class Memory:
     """What the risk counters had as put in or taken out when `live` was read."""
     live_unexplained_quote: float = 0.0
     """Cash that the books could not explain when `live` was read."""
-    quality: float = 0.0
+    qualities: Mapping[str, float] = field(default_factory=dict)
+    """By symbol, 0 to 100, of its worse side at the last cycle; 0: what is here may not be traded on."""
+    questions: Counter[str] = field(default_factory=Counter)
+    """Asked of the language model since the start, by symbol."""
     regime: Regime = UNMEASURED
     """Of the market the lab trades, at the last cycle's newest bar; a description, nothing decides on it."""
     reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
@@ -103,6 +106,11 @@ class Memory:
     parity: tuple[Parity, ...] = ()
     """What was found then, by strategy."""
 
+    @property
+    def quality(self) -> float:
+        """Of the data as a whole: the mean over the symbols, 0 to 100."""
+        return sum(self.qualities.values()) / len(self.qualities) if self.qualities else 0.0
+
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:
         """Reasons of the last day, by count."""
         return Counter(reason for at_ms, reason in self.reasons if at_ms > now_ms - DAY_MS)
@@ -124,8 +132,8 @@ class Lab:
     account: Venue | None
     """Where live orders go; None: no trading keys."""
     market: RealtimeMarketData
-    instruments: Mapping[Market, Instrument]
-    """The symbol's filters on the markets that the exchange has, read at the start."""
+    instruments: Mapping[tuple[Market, str], Instrument]
+    """The filters of every market that is read, by side and symbol, read at the start."""
     history: History
     repository: StrategyRepository
     bench: Bench
@@ -155,9 +163,15 @@ class Lab:
         return self.setting.settings
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """What is researched and traded: the symbols of the settings that the exchange lists."""
+        return tuple(dict.fromkeys(symbol for _, symbol in self.instruments))
+
+    @property
     def main_side(self) -> Market:
         """The market that ideas are about: the perpetual where there is one."""
-        return Market.PERP if Market.PERP in self.instruments else Market.SPOT
+        has_perp = any(side is Market.PERP for side, _ in self.instruments)
+        return Market.PERP if has_perp else Market.SPOT
 
     def tell(self, name: str, facts: Mapping[str, object], severity: Severity = Severity.INFO) -> None:
         """Publish an event stamped now."""

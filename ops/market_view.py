@@ -26,9 +26,8 @@ class Snapshot:
     tapes: Mapping[tuple[Market, str, str], Tape]
     reasons: Mapping[tuple[Market, str, str], str]
     """Why a market may not be used; those that may be are not in it."""
-    instruments: Mapping[Market, Instrument]
-    symbol: str
-    """The symbol the lab subscribes to, in both markets."""
+    instruments: Mapping[tuple[Market, str], Instrument]
+    """Of every market that the lab subscribes to."""
     interval: str
     """Of the candles it subscribes to."""
     exchange: ExchangeName = "binance"
@@ -43,8 +42,9 @@ class Snapshot:
 
     def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
         """Why research may not use the newest bars: the validator's reasons, or nobody subscribed; None: it may."""
-        if (symbol, interval) != (self.symbol, self.interval):
-            return f"not subscribed: the lab trades {self.symbol} {self.interval}"
+        if (market, symbol) not in self.instruments or interval != self.interval:
+            named = ", ".join(dict.fromkeys(symbol for _, symbol in self.instruments))
+            return f"not subscribed: the lab trades {named} {self.interval}"
         return self.reasons.get((market, symbol, interval))
 
     def rules(self, spec: StrategySpec) -> MarketRules:
@@ -57,7 +57,9 @@ class Snapshot:
         return paper_rules(self.instruments, spec)
 
 
-def check_market(spec: StrategySpec, exchange: ExchangeName, instruments: Mapping[Market, Instrument]) -> None:
+def check_market(
+    spec: StrategySpec, exchange: ExchangeName, instruments: Mapping[tuple[Market, str], Instrument]
+) -> None:
     """Whether a strategy is of a market that this lab reads; one exchange's prices prove nothing at another.
 
     Raises:
@@ -68,10 +70,16 @@ def check_market(spec: StrategySpec, exchange: ExchangeName, instruments: Mappin
             f"{spec.id}: it is of {spec.market.exchange} and the lab reads {exchange}; "
             "set venue.exchange back, or retire it"
         )
-    if missing := [str(market) for market in markets_of(spec) if market not in instruments]:
-        raise DataProviderError(
-            f"{spec.id}: it needs {' and '.join(missing)}, which the lab does not read at {exchange}"
-        )
+    symbol = spec.market.native_symbol
+    missing = [market for market in markets_of(spec) if (market, symbol) not in instruments]
+    if not missing:
+        return
+    if any(read == symbol for _, read in instruments):
+        named = " and ".join(map(str, missing))
+        raise DataProviderError(f"{spec.id}: it needs {named}, which the lab does not read at {exchange}")
+    raise DataProviderError(
+        f"{spec.id}: it is of {symbol}, which the lab does not read; add it to venue.more_symbols, or retire it"
+    )
 
 
 def costs_of(settings: LabSettings, exchange: ExchangeName, market: Market) -> Costs:
@@ -90,17 +98,17 @@ def shelf(home: Home, exchange: ExchangeName) -> Path:
     return home.tapes if exchange == TRADES_AT else home.tapes / exchange
 
 
-def paper_rules(instruments: Mapping[Market, Instrument], spec: StrategySpec) -> MarketRules:
+def paper_rules(instruments: Mapping[tuple[Market, str], Instrument], spec: StrategySpec) -> MarketRules:
     """What the venue demands of a strategy's orders; of both legs for a carry."""
+    symbol = spec.market.native_symbol
     if isinstance(spec.parameters, CarryParameters):
-        return carry_rules(instruments[Market.SPOT], instruments[Market.PERP])
-    return market_rules(instruments[spec.market.market])
+        return carry_rules(instruments[Market.SPOT, symbol], instruments[Market.PERP, symbol])
+    return market_rules(instruments[spec.market.market, symbol])
 
 
 def take_snapshot(
     market: RealtimeMarketData,
-    instruments: Mapping[Market, Instrument],
-    symbol: str,
+    instruments: Mapping[tuple[Market, str], Instrument],
     interval: str,
     *,
     exchange: ExchangeName = "binance",
@@ -108,7 +116,7 @@ def take_snapshot(
     """The markets as they are now."""
     tapes: dict[tuple[Market, str, str], Tape] = {}
     reasons: dict[tuple[Market, str, str], str] = {}
-    for side in Market:
+    for side, symbol in instruments:
         key = (side, symbol, interval)
         try:
             tapes[key] = market.tape(*key)
@@ -118,4 +126,4 @@ def take_snapshot(
         verdict = market.verdict(*key)
         if not verdict.ok_for_research:
             reasons[key] = "; ".join(verdict.reasons)
-    return Snapshot(tapes, reasons, instruments, symbol, interval, exchange)
+    return Snapshot(tapes, reasons, instruments, interval, exchange)

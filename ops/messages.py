@@ -180,7 +180,7 @@ WORDS = {
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
     "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
-    "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
+    "data.stale": "The candles of {stale} that are due have not come for {cycles} cycles; old ones decide nothing",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
     "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",

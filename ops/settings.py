@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.living import LivingSettings
@@ -45,18 +46,37 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}USDT$")]
+"""Base and quote in one word, on every exchange."""
+MAX_MORE_SYMBOLS = 19
+
+
 class VenueSettings(_Section):
     """Which exchange, and what there."""
 
     exchange: ExchangeName = "binance"
     """Whose market is read and traded on paper. kraken: spot only; see docs/venues.md."""
-    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}USDT$")] = "BTCUSDT"
-    """What the lab researches and trades: base and quote in one word, on every exchange."""
-
+    symbol: Symbol = "BTCUSDT"
+    """What the lab researches and trades, base and quote in one word, on every exchange; the regime is of it."""
+    more_symbols: Annotated[tuple[Symbol, ...], Field(max_length=MAX_MORE_SYMBOLS)] = ()
+    """Researched and traded beside it, at most 19; every idea about any of them counts in the one ledger."""
     base_url: str | None = None
     """Everything goes there instead of to the exchange: a sandbox on loopback. None: the real thing."""
     follow_sandbox_clock: bool = False
     """Lab time is the sandbox's. Only together with base_url."""
+
+    @field_validator("more_symbols")
+    @classmethod
+    def _each_once(cls, more: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        named = Counter([str(info.data.get("symbol")), *more])
+        if twice := [symbol for symbol, times in named.items() if times > 1]:
+            raise ValueError(f"{twice[0]} is named twice")
+        return more
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All of them, the first one first."""
+        return (self.symbol, *self.more_symbols)
 
     @property
     def origin(self) -> Origin:

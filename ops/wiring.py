@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -24,8 +24,8 @@ from ops.market_view import shelf
 from ops.messages import Messenger
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, RateLimitError, SettingsError
-from trading.domain.events import Event
+from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError, SettingsError
+from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Instrument, Market
 from trading.domain.venue import MarketData, Venue
 from trading.exchange.access import Access
@@ -94,9 +94,8 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         stack.callback(database.close)
         if recorder is not None:
             recorder.begin(subscriptions_of(settings), settings.research.live_bars)
-        market = make_market(settings, venue, clock, publish=bus.publish)
-        sides = MARKETS[settings.venue.exchange]
-        instruments = {side: await first_answer(venue, side, settings.venue.symbol, clock) for side in sides}
+        instruments = await listed(settings, venue, clock, publish=bus.publish)
+        market = make_market(settings, venue, clock, list(instruments), publish=bus.publish)
         for instrument in instruments.values():
             market.know(instrument)
         loop = asyncio.get_running_loop()
@@ -157,6 +156,32 @@ async def first_answer(venue: MarketData, side: Market, symbol: str, clock: Cloc
             log.warning("lab.start_again", market=side, symbol=symbol, wait_s=wait_s, why=str(error))
             await clock.real_sleep_s(wait_s)
     return await venue.instrument(side, symbol)
+
+
+async def listed(
+    settings: LabSettings, venue: MarketData, clock: Clock, *, publish: Publish
+) -> dict[tuple[Market, str], Instrument]:
+    """The filters of every market of the settings. A symbol beside the first that is not listed is left out, and told:
+    the lab must come up for what it holds.
+
+    Raises:
+        DataProviderError: the exchange does not answer, or does not list the first symbol.
+    """
+    found: dict[tuple[Market, str], Instrument] = {}
+    sides = MARKETS[settings.venue.exchange]
+    for symbol in settings.venue.symbols:
+        try:
+            mine = [await first_answer(venue, side, symbol, clock) for side in sides]
+        except NetworkDownError:
+            raise
+        except DataProviderError as error:
+            if symbol == settings.venue.symbol:
+                raise
+            facts = {"symbol": symbol, "why": str(error)}
+            publish(Event(clock.now_ms(), "market.left_out", facts, Severity.ALERT))
+            continue
+        found |= {(instrument.market, symbol): instrument for instrument in mine}
+    return found
 
 
 def check_fee(settings: LabSettings) -> None:
@@ -242,16 +267,23 @@ def _access(
 
 
 def subscriptions_of(settings: LabSettings) -> list[tuple[Market, str, str]]:
-    """The live candles that the lab keeps: the symbol's markets."""
-    return [(market, settings.venue.symbol, settings.research.timeframe) for market in MARKETS[settings.venue.exchange]]
+    """The live candles that the lab keeps: every symbol's markets."""
+    sides, venue = MARKETS[settings.venue.exchange], settings.venue
+    return [(side, symbol, settings.research.timeframe) for symbol in venue.symbols for side in sides]
 
 
 def make_market(
-    settings: LabSettings, venue: MarketData, clock: Clock, *, publish: Callable[[Event], None]
+    settings: LabSettings,
+    venue: MarketData,
+    clock: Clock,
+    markets: Sequence[tuple[Market, str]],
+    *,
+    publish: Publish,
 ) -> RealtimeMarketData:
-    """The live tapes of the symbol's markets."""
+    """The live tapes of those markets."""
     live = LiveSettings(keep_bars=settings.research.live_bars, validator=settings.validator)
-    return RealtimeMarketData(venue, clock, subscriptions_of(settings), publish=publish, settings=live)
+    subscriptions = [(side, symbol, settings.research.timeframe) for side, symbol in markets]
+    return RealtimeMarketData(venue, clock, subscriptions, publish=publish, settings=live)
 
 
 async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) -> HypothesisGenerator | None:

@@ -15,12 +15,11 @@ from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.lab import Lab
-from ops.market_view import check_market, costs_of
+from ops.market_view import check_market, costs_of, paper_rules
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch
-from trading.simulator.costs import carry_rules, market_rules
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import CarryParameters, StrategySpec
 
@@ -71,13 +70,13 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
     settings = lab.setting.settings
     check_market(spec, settings.venue.exchange, lab.instruments)
+    rules = paper_rules(lab.instruments, spec)
     if isinstance(spec.parameters, CarryParameters):
-        rules = carry_rules(lab.instruments[Market.SPOT], lab.instruments[Market.PERP])
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
         return Tapes(perp, Conditions(rules=rules, carry_costs=settings.carry_costs()), spot)
     market = spec.market.market
     costs = costs_of(settings, settings.venue.exchange, market)
-    conditions = Conditions(rules=market_rules(lab.instruments[market]), costs=costs)
+    conditions = Conditions(rules=rules, costs=costs)
     tape = await lab.history.tape(market, symbol, interval)
     if not spec.reads_basis:
         return Tapes(tape, conditions)

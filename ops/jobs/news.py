@@ -25,7 +25,7 @@ async def run(lab: Lab) -> None:
         told = {"title": headline.title, "source": headline.source}
         lab.senses.note("news", at_ms=headline.published_ms, known_ms=headline.known_ms, facts=told)
     lab.memory.headlines_noted = set(now_told)
-    if (found := tone_now(lab)) is not None:
+    if (found := tone_now(lab, lab.settings.venue.symbol)) is not None:
         numbers = {"mean": found.mean, "standard_error": found.standard_error, "n": found.headlines}
         lab.senses.note("sentiment", at_ms=found.at_ms, known_ms=now_ms, facts={**numbers, "source": found.source})
     if news.failures and len(news.failures) == len(lab.settings.news.feeds):
@@ -33,10 +33,9 @@ async def run(lab: Lab) -> None:
         raise DataProviderError(f"none of {len(news.failures)} feeds could be read; {feed}: {why}")
 
 
-def tone_now(lab: Lab) -> Tone | None:
-    """How the headlines known now sound together; None: news or sentiment is off."""
+def tone_now(lab: Lab, symbol: str) -> Tone | None:
+    """How the headlines known now sound together for a symbol's coin; None: news or sentiment is off."""
     if not (lab.settings.news.enabled and lab.settings.sentiment.enabled):
         return None
     now_ms = lab.clock.now_ms()
-    coin = lab.settings.venue.symbol.removesuffix("USDT")
-    return tone(lab.news.as_of(now_ms), coin, lab.settings.sentiment, now_ms=now_ms)
+    return tone(lab.news.as_of(now_ms), symbol.removesuffix("USDT"), lab.settings.sentiment, now_ms=now_ms)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.power import power_of, power_sentence
 from ai_brain.hypothesis_generator import Question
 from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
-from ai_brain.research_library import library_specs
+from ai_brain.research_library import LIBRARY, library_specs
 from ops.jobs.news import tone_now
 from ops.lab import DAY_MS, Lab
 from trading.domain.clock import iso
@@ -38,7 +40,7 @@ async def crazy_idea(lab: Lab) -> None:
 
 
 def seed_library(lab: Lab) -> None:
-    """Write the published effects for this market into the repository, once, those that are not known yet.
+    """Write the published effects for every symbol into the repository, once, those that are not known yet.
 
     They are about perpetuals: an exchange without them gets none.
     """
@@ -46,24 +48,26 @@ def seed_library(lab: Lab) -> None:
         return
     lab.memory.has_library = True
     known = _known(lab)
-    for spec in library_specs(lab.settings.venue.symbol, lab.clock.now_ms()):
-        if spec_sha256(spec) not in known:
-            _keep(lab, spec)
+    for symbol in lab.symbols:
+        for spec in library_specs(symbol, lab.clock.now_ms()):
+            if spec_sha256(spec) not in known:
+                _keep(lab, spec)
 
 
 async def ask_model(lab: Lab, mood: Mood) -> None:
-    """Ask once, keep what parses, count what does not."""
+    """Ask once, about the symbol that was asked about least; keep what parses, count what does not."""
     if lab.generator is None:
         return
     if (rest := resting(lab.memory.tuned, WORK[mood])) is not None:
         lab.tell("ideas.not_asked", {"reason": str(rest.rule), "detail": rest.note})
         return
+    symbol = least_asked(lab)
     question = Question(
-        tape=live_tape(lab),
+        tape=live_tape(lab, symbol),
         exchange=lab.settings.venue.exchange,
         headlines=lab.news.as_of(lab.clock.now_ms()),
         onchain=lab.onchain.fresh(),
-        senses=senses_told(lab),
+        senses=senses_told(lab, symbol),
         refused=[
             Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
         ],
@@ -71,16 +75,23 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         mood=mood,
         provable=provable(lab),
     )
+    lab.memory.questions[symbol] += 1
     ideas = await lab.generator.generate(question)
     for spec in ideas.specs:
         _keep(lab, spec)
     _tell_refused(lab, ideas)
 
 
-def senses_told(lab: Lab) -> list[str]:
+def least_asked(lab: Lab) -> str:
+    """The symbol with the fewest questions since the start, then with the fewest ideas that somebody thought of."""
+    kept = Counter(spec.market.native_symbol for spec in lab.repository.all() if spec.origin.author != LIBRARY)
+    return min(lab.symbols, key=lambda symbol: (lab.memory.questions[symbol], kept[symbol]))
+
+
+def senses_told(lab: Lab, symbol: str) -> list[str]:
     """How the news sounds and what Fear & Greed says, as of now, a line each; a sense that is off or silent says so."""
     settings, now_ms = lab.settings, lab.clock.now_ms()
-    found, index = tone_now(lab), lab.fear_greed.as_of(now_ms)
+    found, index = tone_now(lab, symbol), lab.fear_greed.as_of(now_ms)
     is_asked = settings.sentiment.enabled and settings.sentiment.fear_greed_url is not None
     lines = ["the tone of headlines: off"]
     if found is not None:
@@ -115,12 +126,12 @@ def provable(lab: Lab) -> str:
     return power_sentence(found, bars_per_year=per_year)
 
 
-def live_tape(lab: Lab) -> Tape:
-    """The perpetual as it is now, not history; with the spot market beside it where that is at hand.
+def live_tape(lab: Lab, symbol: str) -> Tape:
+    """A symbol's perpetual as it is now, not history; with the spot market beside it where that is at hand.
 
     Of an exchange without perpetuals, the spot market.
     """
-    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    interval = lab.settings.research.timeframe
     tape = lab.market.tape(lab.main_side, symbol, interval)
     if tape.market is Market.SPOT:
         return tape

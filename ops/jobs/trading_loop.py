@@ -52,7 +52,7 @@ async def run(lab: Lab) -> None:
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)
-    _alert_when_it_lasts(lab, "data.stale", lab.memory.quality == 0)
+    _alert_when_it_lasts(lab, "data.stale", 0.0 in lab.memory.qualities.values())
 
 
 async def at_once(lab: Lab) -> None:
@@ -80,23 +80,30 @@ class StageWatch:
 
 
 async def _due_bars(lab: Lab) -> None:
-    """Wait for candles that have closed by the clock and are not here yet; go on without them after a while."""
-    symbol, interval = lab.settings.venue.symbol, lab.settings.research.timeframe
+    """Wait for candles that have closed by the clock and are not here yet; go on without them after a while.
+
+    A symbol whose candles did not come the last time is not waited for: one that is silent must not slow the others.
+    """
+    interval = lab.settings.research.timeframe
     due_ms = lab.clock.now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
     deadline_ms = lab.clock.now_ms() + lab.settings.service.bar_patience_s * 1000
-    while lab.clock.now_ms() < deadline_ms:
-        held = [lab.market.last_closed_ms(market, symbol, interval) for market in lab.instruments]
-        if all(closed_ms is not None and closed_ms >= due_ms for closed_ms in held):
-            break
+    silent = {symbol for symbol in lab.symbols[1:] if lab.memory.qualities.get(symbol) == 0}
+    while not (late := late_symbols(lab, due_ms)) <= silent and lab.clock.now_ms() < deadline_ms:
         await lab.clock.sleep_s(BAR_POLL_S)
-    else:
-        # The candle that is due is not here: what is here is old, however well it looked when it came.
-        lab.memory.quality = 0.0
-        return
-    verdicts = [lab.market.verdict(market, symbol, interval) for market in lab.instruments]
-    lab.memory.quality = min(verdict.quality for verdict in verdicts)
-    if all(verdict.ok_for_orders for verdict in verdicts):
+    verdicts = {key: lab.market.verdict(*key, interval) for key in lab.instruments}
+    # Where the candle that is due is not here, what is here is old, however well it looked when it came.
+    lab.memory.qualities = {
+        symbol: 0.0 if symbol in late else min(verdicts[key].quality for key in lab.instruments if key[1] == symbol)
+        for symbol in lab.symbols
+    }
+    if not late and all(verdict.ok_for_orders for verdict in verdicts.values()):
         lab.messenger.resolve("data.failing")
+
+
+def late_symbols(lab: Lab, due_ms: int) -> set[str]:
+    """Whose candles that have closed by then are not here."""
+    interval = lab.settings.research.timeframe
+    return {key[1] for key in lab.instruments if (lab.market.last_closed_ms(*key, interval) or 0) < due_ms}
 
 
 def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
@@ -104,7 +111,9 @@ def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
     in_row = lab.memory.bad_cycles[name] = lab.memory.bad_cycles[name] + 1 if is_bad else 0
     if in_row > FAILURES_IN_ROW:
         last = lab.memory.last
+        stale = ", ".join(symbol for symbol, quality in lab.memory.qualities.items() if quality == 0)
         facts = {"cycles": in_row, "reason": last.reason if last else "", "note": last.note if last else ""}
+        facts |= {"stale": stale} if stale else {}
         lab.tell(name, facts, Severity.ALERT)
     elif not is_bad:
         lab.messenger.resolve(name)
@@ -128,7 +137,6 @@ async def _step_paper(lab: Lab) -> bool:
         snapshot = take_snapshot(
             lab.market,
             lab.instruments,
-            settings.venue.symbol,
             settings.research.timeframe,
             exchange=settings.venue.exchange,
         )

@@ -31,10 +31,12 @@ async def run(lab: Lab) -> None:
     finally:
         await venue.close()
     lab.tell("universe.recorded", {"documents": lines})
-    symbol, store = lab.settings.venue.symbol, UniverseStore(lab.home.tapes)
-    universe = Universe(await asyncio.to_thread(store.snapshots, symbol=symbol))
-    for instrument in as_listed(lab.instruments.values(), universe, lab.clock.now_ms()):
-        lab.market.know(instrument)
+    store = UniverseStore(lab.home.tapes)
+    for symbol in lab.symbols:
+        universe = Universe(await asyncio.to_thread(store.snapshots, symbol=symbol))
+        mine = [instrument for instrument in lab.instruments.values() if instrument.symbol == symbol]
+        for instrument in as_listed(mine, universe, lab.clock.now_ms()):
+            lab.market.know(instrument)
 
 
 def as_listed(instruments: Iterable[Instrument], universe: Universe, now_ms: int) -> list[Instrument]:

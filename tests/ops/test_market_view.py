@@ -10,7 +10,7 @@ from ai_brain.paper.market_view import tapes_of
 from ops.market_view import Snapshot, take_snapshot
 from tests.ops.world import CARRY
 from trading.domain.errors import DataProviderError
-from trading.domain.instrument import Market
+from trading.domain.instrument import Instrument, Market
 from trading.market.realtime_market_data import RealtimeMarketData
 from trading.market.synthetic import Plan, synthetic_market
 from trading.market.validator_rules import FLAWLESS
@@ -35,7 +35,8 @@ class Live:
 
 @pytest.fixture
 def snapshot() -> Snapshot:
-    return take_snapshot(cast("RealtimeMarketData", Live()), {}, "BTCUSDT", "1h")
+    instruments = {(side, "BTCUSDT"): cast(Instrument, None) for side in Market}
+    return take_snapshot(cast("RealtimeMarketData", Live()), instruments, "1h")
 
 
 def test_what_is_subscribed_to_is_there_and_free(snapshot: Snapshot) -> None:

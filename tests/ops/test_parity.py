@@ -77,7 +77,7 @@ async def play_on_paper(lab: Lab, *specs: StrategySpec) -> None:
         publish=lambda _: None,
         weights=lab.settings.carry.weights(),
     )
-    engine.on_closed_bar(Snapshot(tapes, {}, lab.instruments, symbol, interval))
+    engine.on_closed_bar(Snapshot(tapes, {}, lab.instruments, interval))
 
 
 def bend(home: Home, spec: StrategySpec) -> tuple[float, float]:

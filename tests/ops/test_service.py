@@ -186,7 +186,7 @@ async def test_an_exchange_that_stumbles_at_the_start_is_asked_again(lab_home: H
     tell(world, "/sandbox/faults", {"match": "GET /api/v3/exchangeInfo", "kind": "503", "times": 1})
     async with running(lab_home) as (service, task):
         await until(lambda: service.schedule.has_run("loop"), task)
-    assert set(service.lab.instruments) == {Market.SPOT, Market.PERP}
+    assert set(service.lab.instruments) == {(side, "BTCUSDT") for side in Market}
 
 
 async def test_a_key_of_which_the_exchange_says_nothing_opens_nothing_until_it_does(
@@ -283,7 +283,7 @@ async def test_what_the_venue_lists_is_recorded_once_and_a_second_day_without_a_
         await JOBS["universe"](service.lab)
         universe = Universe(UniverseStore(lab_home.tapes).snapshots())
         known = universe.of(Market.PERP, "BTCUSDT", service.lab.clock.now_ms())
-        listed = service.lab.instruments[Market.PERP]
+        listed = service.lab.instruments[Market.PERP, "BTCUSDT"]
     assert known.listing is not None
     assert known.listing.source == world.url
     v = known.listing.value

@@ -83,6 +83,9 @@ def test_the_hash_changes_with_any_setting(home: Home) -> None:
         ("- risk\n", "a list where settings should be"),
         ("risk: {leverage: 50}\n", r"risk\.leverage=50: Input should be less than or equal to 3"),
         ("venue: {symbol: btc}\n", r"venue\.symbol='btc'"),
+        ("venue: {more_symbols: [ETHUSDT, BTCUSDT]}\n", r"venue\.more_symbols=.*BTCUSDT is named twice"),
+        ("venue: {more_symbols: [ethusdt]}\n", r"venue\.more_symbols\.0='ethusdt'"),
+        (f"venue: {{more_symbols: {[f'A{n}USDT' for n in range(20)]}}}\n", r"at most 19 items"),
     ],
 )
 def test_everything_wrong_is_one_line_with_file_key_and_value(home: Home, text: str, message: str) -> None:

@@ -108,7 +108,8 @@ async def test_a_strategy_of_a_spot_only_exchange_steps_on_its_live_bars(world: 
     spec, foreign = on_paper(home, json.dumps(RULES)), on_paper(home, CARRY)
     told: list[Event] = []
     async with opened(home, world, told) as lab:
-        assert (set(lab.instruments), lab.main_side, lab.desk, lab.account) == ({Market.SPOT}, Market.SPOT, None, None)
+        assert (set(lab.instruments), lab.main_side) == ({(Market.SPOT, "BTCUSDT")}, Market.SPOT)
+        assert (lab.desk, lab.account) == (None, None)
         await trading_loop.run(lab)
         async with later(lab, world):
             await trading_loop.run(lab)
@@ -131,7 +132,7 @@ async def test_research_is_about_the_spot_market_of_that_exchange(world: World, 
     async with opened(home, world, []) as lab:
         research.seed_library(lab)
         assert lab.repository.all() == [], "published effects are about perpetuals"
-        assert research.live_tape(lab).market is Market.SPOT
+        assert research.live_tape(lab, "BTCUSDT").market is Market.SPOT
         for market, why in (
             ({"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1h"}, "the lab reads kraken"),
             ({"exchange": "kraken", "symbol": "BTC/USDT:USDT", "timeframe": "1h"}, "it needs perp, which the lab"),

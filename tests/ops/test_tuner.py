@@ -101,7 +101,7 @@ async def test_on_refused_data_the_model_is_not_asked_and_on_good_data_it_is(lab
 async def test_the_model_is_asked_about_the_perpetual_with_spot_beside_it(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, _):
         await lab.market.open()
-        tape = research.live_tape(lab)
+        tape = research.live_tape(lab, lab.settings.venue.symbol)
         spot = lab.market.tape(Market.SPOT, "BTCUSDT", "1h")
         assert (tape.market, len(tape)) == (Market.PERP, len(tape.spot_close))
         assert tape.spot_close[-300:].tolist() == spot.close[-300:].tolist()

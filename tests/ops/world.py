@@ -65,23 +65,17 @@ class World:
             self.process.stdout.close()
 
 
-def open_world(folder: Path, *, scale: float, words: Sequence[str] = ()) -> World:
+def open_world(
+    folder: Path, *, scale: float, words: Sequence[str] = (), symbols: Sequence[str] = ("BTCUSDT",)
+) -> World:
     """Make a market and start a sandbox on it, with more words on its command line."""
-    made = synthetic_market(Plan(start_ms=START_MS, bars=HOURS, seed=11))
-    settled = made.perp.funding
-    paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
-    write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])
-    all_words = [
-        "--tape",
-        str(folder),
-        "--symbol",
-        "BTCUSDT",
-        "--start",
-        str(SETTLED_MS),
-        "--scale",
-        str(scale),
-        *words,
-    ]
+    for seed, symbol in enumerate(symbols, start=11):
+        made = synthetic_market(Plan(symbol=symbol, start_ms=START_MS, bars=HOURS, seed=seed))
+        settled = made.perp.funding
+        paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
+        write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])
+    named = [word for symbol in symbols for word in ("--symbol", symbol)]
+    all_words = ["--tape", str(folder), *named, "--start", str(SETTLED_MS), "--scale", str(scale), *words]
     process = subprocess.Popen([sys.executable, "-m", "sandbox", *all_words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return World(process, json.loads(process.stdout.readline())["url"])
