@@ -10,6 +10,7 @@ import pytest
 from ops.door import ROOT, kernels_version
 from trading.storage.home import Home
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # for the processes that tests start; as `./lab test` does
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / kernels_version()))  # as `./lab test` does
 
 DATA = Path(os.environ.get("LAB_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
