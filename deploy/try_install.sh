@@ -65,6 +65,7 @@ git -C "$tree" bundle create -q "$root/srv/lab.bundle" HEAD
 lab_home="$root/var/lib/ai-trading-lab" lab_prefix="$root/opt/ai-trading-lab"
 [ -x "$root/usr/bin/git" ] || inside sh -c 'apt-get update -q && apt-get install -q -y git' >/dev/null
 inside git -c advice.detachedHead=false clone -q /srv/lab.bundle /srv/source
+inside git -C /srv/source checkout -q -B main # what somebody clones has a branch
 ok "a clean root with the source, as somebody would clone it"
 
 holds "the installer" inside /srv/source/deploy/install.sh
@@ -104,7 +105,7 @@ with tempfile.TemporaryDirectory() as folder:
         world.close()
 PYTHON
 rm -f "$root/tmp/world.url"
-(exec chroot --userspec=ai-lab:ai-lab "$root" "${clean[@]}" -C /tmp HOME=/tmp PYTHONPATH=/opt/ai-trading-lab \
+(exec chroot --userspec=ai-lab:ai-lab "$root" /usr/bin/env -C /tmp "${clean[@]}" HOME=/tmp PYTHONPATH=/opt/ai-trading-lab \
     /opt/ai-trading-lab/.venv/bin/python /tmp/world.py) &
 world=$!
 there "$root/tmp/world.url" || no "the sandbox"

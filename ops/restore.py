@@ -187,12 +187,27 @@ def _unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(prefix=".restore-", dir=home.root)
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder.name, filter="data")
+            for member in tar:
+                _unpack(tar, member, Path(folder.name))
         Home(Path(folder.name)).make()
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
         folder.cleanup()
         raise StateFileError(f"{archive}: cannot be unpacked: {error}; take another archive") from error
     return folder
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """One file of an archive, below a folder and nowhere else; what is no file is not of an archive of ours."""
+    if member.isdir():
+        return
+    target = folder / member.name
+    source = tar.extractfile(member) if member.isreg() else None
+    if source is None or not target.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{member.name} is not a file of the lab's")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    target.chmod(member.mode & 0o700)  # whoever made it: the lab's user, and nobody else
 
 
 def _exchange(fresh: Home, home: Home, aside: Path) -> None:

@@ -156,6 +156,19 @@ def test_a_file_that_is_no_archive_and_no_archive_at_all_are_one_line(home: Home
         put_back(tmp_path / "text.tar.gz", home)
 
 
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "state/link"])
+def test_an_archive_that_reaches_outside_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    evil = tmp_path / "evil.tar.gz"
+    with tarfile.open(evil, "w:gz") as tar:
+        info = tarfile.TarInfo(name)
+        if name.endswith("link"):
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(info)
+    with pytest.raises(StateFileError, match="is not a file of the lab's"):
+        put_back(evil, home)
+    assert not (tmp_path.parent / "outside").exists()
+
+
 def test_what_was_held_at_the_backup_is_named(home: Home) -> None:
     spec = load_spec(CARRY.encode(), where="a test")
     assert isinstance(spec.parameters, CarryParameters)
