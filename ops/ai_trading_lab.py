@@ -132,6 +132,10 @@ class Service:
                 group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
                 group.create_task(AccountWatch(self.lab, self._stop).run(), name="account")
+                if self.lab.meter is not None:
+                    from ops.metrics import serve_metrics  # with its client library, which is here by now
+
+                    group.create_task(serve_metrics(self.lab, self._stop), name="metrics")
                 try:
                     await self.schedule.run(self._stop, grace_s=self.lab.settings.service.grace_s)
                 finally:
