@@ -178,7 +178,7 @@ take_away() { # $1: also the state
     fi
     [ ! -d "$home/state" ] || rm -rf "$home"
     rm -rf "$deploy_log_folder" "$conf"
-    ! id "$user" >/dev/null 2>&1 || userdel "$user"
+    ! id "$user" >/dev/null 2>&1 || userdel "$user" || die 1 "everything is gone but the user $user, whose processes still run: end them, then userdel $user"
     say "gone: everything, with $home and the user $user"
 }
 

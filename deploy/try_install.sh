@@ -132,6 +132,8 @@ says "undoes no stop" "TRADING_STOPPED.json is there" inside ai-lab get_status.p
 says "its audit" "the chain is whole" inside ai-lab verify-audit
 says "the release" "released: TRADING_STOPPED.json" inside ai-lab stop_trading.py --release
 
+kill "$world" && wait "$world" || true
+world=""
 holds "uninstall" inside /opt/ai-trading-lab/deploy/install.sh --uninstall
 holds "leaves the state" test -s "$lab_home/state/audit.jsonl"
 holds "and takes program, units and cron line" sh -c "! ls '$lab_prefix' '$root'/etc/systemd/system/ai-trading-lab* '$root/etc/cron.d/ai-trading-lab' 2>/dev/null"
