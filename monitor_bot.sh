@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # The lab's watchman, for cron, every five minutes:
 #   */5 * * * * /path/to/lab/monitor_bot.sh
-# Alive? Heartbeat young? Memory and logs within bounds? If not: restart, and say so. A stopped lab stays stopped.
+# Alive? Heartbeat young? Memory, disk and logs within bounds? If not: restart, and say so. A stopped lab stays stopped.
 # The guardian is kept alive beside it wherever there are trading keys, also while stopped: it only ever closes.
 # Needs bash, coreutils, curl (for alerts) and nothing of Python, so that it works when the lab does not.
+# MONITOR_SUPERVISOR=systemd: units start the processes (deploy/install.sh); the watchman ends what is frozen or too
+# large, so that systemd starts it anew, and tells of what systemd does not start.
+# monitor_bot.sh --may-start: exit status 1 and why, while a stop is in force. --may-guard: 1 without trading keys.
+# monitor_bot.sh --when-allowed COMMAND...: waits while a stop is in force, then becomes the command (a container's start).
 set -uo pipefail
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 home="${LAB_HOME:-$root}"
@@ -13,6 +17,8 @@ monitor_log="$logs/monitor.log"
 max_heartbeat_age_s="${MONITOR_MAX_HEARTBEAT_AGE_S:-300}"
 max_rss_mb="${MONITOR_MAX_RSS_MB:-900}"
 max_log_mb="${MONITOR_MAX_LOG_MB:-50}"
+min_disk_mb="${MONITOR_MIN_DISK_MB:-1000}"
+supervisor="${MONITOR_SUPERVISOR:-}"
 alert_from_restarts=3
 start_command="${MONITOR_START_COMMAND:-$root/lab run}"
 guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
@@ -88,16 +94,53 @@ frozen() { # a process long enough there, whose heartbeat is old
     [ "$(heartbeat_age_s)" -gt "$max_heartbeat_age_s" ] && [ "${age:-0}" -gt "$max_heartbeat_age_s" ]
 }
 
-nobody_closes() { # flat is demanded and no lab lives to see to it: say so once an hour, until it is delivered
-    local stamp="$state/monitor_not_flat" last switch
+alert_each() { # $1 name, $2 seconds between two, $3 words: an alert, again only after so long, until it is delivered
+    local stamp="$state/monitor_$1" last
+    last="$(stat -c %Y "$stamp" 2>/dev/null || echo 0)"
+    [ "$(($(date +%s) - last))" -lt "$2" ] && return
+    alert "$3" && touch "$stamp"
+}
+
+nobody_closes() { # flat is demanded and no lab lives to see to it: say so once an hour
+    local switch
     for switch in "$state/KILL_SWITCH" "$home/.kill" "$state/TRADING_STOPPED.json"; do
         # stop_trading.py has seen everything flat since this switch was thrown
         [ -e "$switch" ] && [ "$state/seen_flat.json" -nt "$switch" ] && return
     done
-    last="$(stat -c %Y "$stamp" 2>/dev/null || echo 0)"
-    [ "$(($(date +%s) - last))" -lt 3600 ] && return
-    alert "AI Trading Lab: stop in force and the lab does not run: make sure that everything is flat: python stop_trading.py" &&
-        touch "$stamp"
+    alert_each not_flat 3600 "AI Trading Lab: stop in force and the lab does not run: make sure that everything is flat: python stop_trading.py"
+}
+
+disk() { # a full disk stops audit, intents and heartbeat: say so while there is time
+    local free_mb
+    free_mb="$(df -Pm "$home" | awk 'NR == 2 {print $4}')"
+    if [ "${free_mb:-0}" -lt "$min_disk_mb" ]; then
+        say "disk: ${free_mb:-?} MB free, limit ${min_disk_mb} MB"
+        alert_each disk 14400 "AI Trading Lab: ${free_mb:-?} MB of disk left, limit ${min_disk_mb} MB. Make room in $home: recordings and market can be fetched again"
+    fi
+}
+
+no_trade() { # once a day: nothing executed in 24 h, and why not, most often; also told where live trading is armed
+    local stamp="$state/monitor_no_trade" top
+    [ -f "$state/audit.jsonl" ] || return
+    [ "$(($(date +%s) - $(stat -c %Y "$stamp" 2>/dev/null || echo 0)))" -lt 86400 ] && return
+    touch "$stamp"
+    top="$(tail -n 3000 "$state/audit.jsonl" | awk -v from="$(($(date +%s) - 86400))" '
+        match($0, /"at_ms":[0-9]+/) && substr($0, RSTART + 8, RLENGTH - 8) / 1000 >= from {
+            cycles++
+            if (/"status":"EXECUTED"/) executed++
+            else if (match($0, /"reason":"[A-Z_]+"/)) reasons[substr($0, RSTART + 10, RLENGTH - 11)]++
+        }
+        END {
+            if (!cycles || executed) exit
+            for (reason in reasons) if (reasons[reason] > most) { most = reasons[reason]; top = reason }
+            print top " " most "× of " cycles " cycles"
+        }')"
+    [ -z "$top" ] && return
+    say "no trade in 24 h, most often because: $top"
+    # what holds a carry for weeks is doing its work
+    if [ -f "$state/live_armed.json" ] && [ "${top%% *}" != HOLDING ]; then
+        alert "AI Trading Lab: armed, and no trade in 24 h, most often because: $top"
+    fi
 }
 
 service_pid() { holder "$state/lab.lock"; }
@@ -130,6 +173,10 @@ guard() { # a guardian that is dead, or that has not looked for minutes, is star
         end_process "$pid"
     fi
     if [ -n "$pid" ]; then say "guardian restart: process $pid has not looked for $age s"; else say "guardian restart: no process"; fi
+    if [ "$supervisor" = systemd ]; then
+        [ -n "$pid" ] || alert_each no_guardian 3600 "AI Trading Lab: no guardian watches; run: sudo systemctl start ai-trading-lab-guardian"
+        return 0
+    fi
     # shellcheck disable=SC2086  # the command is words on purpose
     LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 9>&- &
 }
@@ -137,10 +184,17 @@ guard() { # a guardian that is dead, or that has not looked for minutes, is star
 restart() {
     local why="$1" pid="$2" count
     [ -n "$pid" ] && end_process "$pid"
+    if [ "$supervisor" = systemd ] && [ -z "$pid" ]; then
+        say "not there: $why; systemd starts it unless it was told not to"
+        alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: sudo systemctl start ai-trading-lab"
+        return
+    fi
     say "restart: $why"
     date +%s >>"$state/monitor_restarts"
-    # shellcheck disable=SC2086  # the command is words on purpose
-    LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
+    if [ "$supervisor" != systemd ]; then
+        # shellcheck disable=SC2086  # the command is words on purpose
+        LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
+    fi
     count="$(awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" | wc -l)"
     awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" >"$state/monitor_restarts.tmp" &&
         mv "$state/monitor_restarts.tmp" "$state/monitor_restarts"
@@ -149,6 +203,41 @@ restart() {
     fi
 }
 
+why_absent() { # what became of the process that last held the lock
+    local pid
+    pid="$(cat "$state/lab.lock" 2>/dev/null)"
+    if [ -n "$pid" ] && grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null; then
+        echo "process $pid is a zombie"
+    else
+        echo "no process"
+    fi
+}
+
+case "${1:-}" in
+    --may-start)
+        why_stopped="$(stop_in_force)"
+        [ -z "$why_stopped" ] && exit 0
+        echo "not started: $why_stopped"
+        exit 1
+        ;;
+    --when-allowed)
+        shift
+        told=""
+        while why_stopped="$(stop_in_force)" && [ -n "$why_stopped" ]; do
+            [ "$why_stopped" = "$told" ] || echo "waiting: $why_stopped"
+            told="$why_stopped"
+            sleep 5 &
+            wait $!
+        done
+        exec "$@"
+        ;;
+    --may-guard)
+        [ -n "$(setting BINANCE_API_KEY)" ] && exit 0
+        echo "no guardian: there are no trading keys in .env, so nothing to guard"
+        exit 1
+        ;;
+esac
+
 exec 9>"$state/monitor.lock"
 flock -n 9 || exit 0 # the last round still works
 
@@ -156,6 +245,7 @@ rotate_log "$logs/ai_lab.log"
 rotate_log "$logs/service.out"
 rotate_log "$logs/guardian.out"
 rotate_log "$monitor_log"
+disk
 guard
 
 pid="$(service_pid)"
@@ -168,9 +258,10 @@ if [ -n "$why_stopped" ]; then
     exit 0
 fi
 if [ -z "$pid" ]; then
-    restart "no process" ""
+    restart "$(why_absent)" ""
     exit 0
 fi
+no_trade
 age="$(heartbeat_age_s)"
 if frozen "$pid"; then
     restart "heartbeat ${age} s old, limit ${max_heartbeat_age_s} s" "$pid"

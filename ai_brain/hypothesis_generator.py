@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from ai_brain.ideas import Asked, IdeaReason, Ideas, RejectedIdea, read_ideas
-from ai_brain.llm.budget import Budget
+from ai_brain.llm.budget import Budget, Spent
 from ai_brain.llm.grounding import measure
 from ai_brain.llm.idea_prompt import Mood, Refused, idea_prompt
 from ai_brain.llm.idea_settings import GeneratorSettings
@@ -79,6 +79,14 @@ class HypothesisGenerator:
             StateFileError: the budget's file cannot be read.
         """
         return self._budget.share()
+
+    def budget_spent(self) -> Spent:
+        """What the model cost today, and how often it was asked.
+
+        Raises:
+            StateFileError: the budget's file cannot be read.
+        """
+        return self._budget.spent()
 
     async def generate(self, question: Question) -> Ideas:
         """Ask for ideas.

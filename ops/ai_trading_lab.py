@@ -34,6 +34,7 @@ from ops.lab import Lab, Setting
 from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
 from ops.stop_trading import release_request
+from ops.supervisor import Supervisor
 from ops.thinking import think
 from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
@@ -95,6 +96,7 @@ class Service:
         self._notifier = notifier
         self._stop = stop
         self._wake = wake
+        self._supervisor = Supervisor(os.environ)
         self.is_open = False
         """The market's history is here and the schedule runs."""
         self.has_ended = False
@@ -122,6 +124,7 @@ class Service:
             self.lab.tell("lab.started", {"market": self.lab.setting.market, "pid": os.getpid()})
             await self._resume()
             self.is_open = True
+            self._supervisor.ready()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
                 group.create_task(self._messages(), name="messages")
@@ -129,6 +132,10 @@ class Service:
                 group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
                 group.create_task(AccountWatch(self.lab, self._stop).run(), name="account")
+                if self.lab.meter is not None:
+                    from ops.metrics import serve_metrics  # with its client library, which is here by now
+
+                    group.create_task(serve_metrics(self.lab, self._stop), name="metrics")
                 try:
                     await self.schedule.run(self._stop, grace_s=self.lab.settings.service.grace_s)
                 finally:
@@ -138,6 +145,7 @@ class Service:
             raise errors.exceptions[0] from errors
         finally:
             self._stop.set()
+            self._supervisor.ends()
             await self._last_words()
             self.has_ended = True
             log.info("lab.ended")
@@ -244,8 +252,9 @@ class Service:
                 continue
 
     async def _pulse(self) -> None:
-        """Show the guardian that the loop turns, whatever the watch and the jobs are waiting for."""
+        """Show guardian and supervisor that the loop turns, whatever the watch and the jobs are waiting for."""
         while not self._stop.is_set():
+            self._supervisor.turns(self.lab.clock.real_s())
             self.lab.home.pulse_file.touch()
             await self.lab.clock.real_wait_s(self._stop, WATCH_S)
 

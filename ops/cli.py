@@ -118,6 +118,25 @@ def doctor(offline: Annotated[bool, typer.Option("--offline", help="Ask nobody o
 
 
 @app.command()
+def backup(to: Annotated[Path | None, typer.Option(help="Also copy the archive into this folder.")] = None) -> None:
+    """Write an archive of keys, settings, strategies, state and logs into backups/, as every Sunday."""
+    from ops.restore import run_backup
+
+    told(lambda: run_backup(to))
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path | None, typer.Argument(help="An archive; without it, the newest in backups/.")] = None,
+    drill: Annotated[bool, typer.Option("--drill", help="Only try it, beside the lab; changes nothing.")] = False,
+) -> None:
+    """Put an archive back in place of what is here; not while the lab runs. Undoes no stop, disarms live trading."""
+    from ops.restore import run_restore
+
+    told(lambda: run_restore(archive, drill=drill))
+
+
+@app.command()
 def verify(
     strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning, of a strategy with evidence.")],
 ) -> None:

@@ -23,6 +23,7 @@ from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings
 from ops.stop_trading import settings_or_defaults
+from ops.supervisor import Supervisor
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
 from trading.domain.events import Severity
@@ -67,6 +68,7 @@ class Guardian:
     ) -> None:
         self._eyes, self._hands, self._home = eyes, hands, home
         self._settings, self._environment, self._clock = settings, environment, clock
+        self._supervisor = Supervisor(os.environ)
         self._flat_at_s: float | None = None
         self._answered_s = clock.real_s()
 
@@ -80,6 +82,7 @@ class Guardian:
             "countdown": (self._countdown, lambda: WATCH_S * 2),
             "messages": (self._messages, lambda: look_s),
         }
+        self._supervisor.ready()
         async with asyncio.TaskGroup() as group:
             for name, (look, every_s) in looks.items():
                 group.create_task(self._again(name, look, every_s, stop), name=name)
@@ -97,6 +100,7 @@ class Guardian:
             await self._clock.real_wait_s(stop, every_s())
 
     async def _switches(self) -> None:
+        self._supervisor.turns(self._clock.real_s())
         self._home.guardian_pulse_file.touch()
         sight = self._eyes.look()
         verdict = decide(sight, self._settings)

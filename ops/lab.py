@@ -7,6 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ai_brain.desk.tuner import Adjustment, CycleMark
 from ai_brain.evidence.case import Bench
@@ -37,6 +38,9 @@ from trading.market.tape import Origin
 from trading.notify.outbox import Outbox
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
+
+if TYPE_CHECKING:
+    from ops.metrics import Meter
 
 DAY_MS = 86_400_000
 UNMEASURED = Regime(UNKNOWN, "no cycle yet")
@@ -147,6 +151,8 @@ class Lab:
     """None: no language model is configured; the library of published effects is all there is."""
     desk: CarryDesk | None
     """None: no trading keys; paper only."""
+    meter: Meter | None = None
+    """None: nobody reads metrics."""
     failures: Callable[[], Mapping[str, int]] = dict
     """Jobs that failed the last time, with how often in a row; the service's schedule answers."""
     trading: asyncio.Lock = field(default_factory=asyncio.Lock)

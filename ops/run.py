@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from ops import doctor
 from ops.ai_trading_lab import serve
+from ops.doctor_upkeep import model_check, upkeep_checks
 from ops.environment import Environment, find_home, read_environment
 from ops.feasibility import feasibility_check
 from ops.guardian import guardian_line
@@ -61,7 +62,8 @@ def run_doctor(*, offline: bool) -> int:
     """Show the doctor's screen; 0 when nothing is bad, 1 when something is."""
     home = find_home()
     environment, settings = read_all(home)
-    checks = doctor.machine_checks(home) + doctor.settings_checks(home, environment, Clock())
+    checks = doctor.machine_checks(home) + upkeep_checks(home, Clock())
+    checks += doctor.settings_checks(home, environment, Clock())
     if not offline:
         checks += asyncio.run(_outside(environment, settings, lab_clock(settings)))
     print(doctor.screen(checks))
@@ -78,7 +80,12 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
             telegram = await stack.enter_async_context(
                 Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url)
             )
-        checks = [await doctor.telegram_check(telegram)]
+        model = None
+        if environment.gemini_api_key is not None:
+            from ai_brain.llm.gemini import Gemini
+
+            model = await stack.enter_async_context(Gemini(settings.gemini, api_key=environment.gemini_api_key))
+        checks = [await doctor.telegram_check(telegram), await model_check(model)]
         exchange, has_keys = settings.venue.exchange, environment.binance_api_key is not None
         if exchange != TRADES_AT:
             data = make_market_data(settings, environment, clock)

@@ -113,6 +113,13 @@ class ServiceSettings(_Section):
     """How long a cycle waits for a candle that is due, lab seconds."""
 
 
+class MetricsSettings(_Section):
+    """Numbers for Prometheus, see docs/metrics.md."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Of 127.0.0.1, where the service shows them. None: nowhere; 0: a free one, told in the log."""
+
+
 class LabSettings(_Section):
     """Everything in `lab.yaml`."""
 
@@ -138,6 +145,7 @@ class LabSettings(_Section):
     execution: ExecutionSettings = ExecutionSettings()
     farm: FarmSettings = FarmSettings()
     guardian: GuardianSettings = GuardianSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def carry_costs(self) -> CarryCosts:
         """What a backtest charges a carry, and what its decision weighs: the live desk's own weights."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -51,6 +52,9 @@ from trading.notify.outbox import Outbox
 from trading.storage.home import Home
 from trading.storage.raw_log import RawLog
 from trading.strategy.repository import StrategyRepository
+
+if TYPE_CHECKING:
+    from ops.metrics import Meter
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +144,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             senses=SenseRecord(setting.home.state / "senses.jsonl"),
             generator=await make_generator(setting, clock, stack),
             desk=make_desk(setting, account, clock, bus, second=second),
+            meter=make_meter(settings, clock, bus),
         )
 
 
@@ -296,6 +301,18 @@ async def make_generator(setting: Setting, clock: Clock, stack: AsyncExitStack) 
     model = await stack.enter_async_context(Gemini(setting.settings.gemini, api_key=key))
     budget = Budget(setting.home.state / "model_budget.json", setting.settings.budget, clock)
     return HypothesisGenerator(model, budget, setting.settings.ideas, clock)
+
+
+def make_meter(settings: LabSettings, clock: Clock, bus: Bus) -> Meter | None:
+    """What measures the lab, where somebody reads it."""
+    if settings.metrics.port is None:
+        return None
+    from ops.metrics import Meter
+    from trading.journal.metrics import Metrics  # a client library that a lab without metrics does not need
+
+    metrics = Metrics()
+    bus.subscribe(metrics.hear, name="metrics")
+    return Meter(metrics, settings.carry_costs(), started_ms=clock.now_ms())
 
 
 def make_second(settings: LabSettings, environment: Environment, clock: Clock, home: Home) -> MarketData | None:

@@ -53,6 +53,22 @@ class Gemini:
     ) -> None:
         await self._http.aclose()
 
+    async def check(self) -> str:
+        """The model's own name: key and name are taken, and Google answers. Costs nothing.
+
+        Raises:
+            ModelFailed: one of them is not so.
+        """
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                model = await self._client.aio.models.get(model=self._settings.model)
+        except errors.APIError as error:
+            raise self._refused(error) from None
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            reason = f"gemini: no answer within {self._settings.timeout_s:g} s: {type(error).__name__}"
+            raise ModelFailed(reason, kind=Failure.UNAVAILABLE) from error
+        return str(model.name or self._settings.model).removeprefix("models/")
+
     async def propose(self, prompt: Prompt) -> Answer:
         """Ask once; see `LanguageModel.propose`."""
         config = types.GenerateContentConfig(

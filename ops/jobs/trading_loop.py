@@ -245,30 +245,31 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
         lab.memory.reasons.append((now_ms, decision.reason))
     tape = lab.market.tape(lab.main_side, lab.settings.venue.symbol, lab.settings.research.timeframe)
     lab.memory.regime = regime_of(tape)
-    lab.audit.append(
-        AuditLine(
-            at_ms=now_ms,
-            mode="paper" if lab.desk is None else "live" if lab.settings.venue.base_url is None else "demo",
-            status=live.status,
-            reason=decision.reason,
-            config_sha256=lab.setting.config_hash,
-            data_sha256=tape.content_hash,
-            data_quality=lab.memory.quality,
-            stage_s={**stage_s, **live.stage_s},
-            regime=str(lab.memory.regime),
-            signals=[
-                {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
-                for position in lab.paper.positions()
-            ],
-            proposals=proposals(lab),
-            risk=live.risk_json(),
-            intents=sorted({record.intent_id for record in live.orders}),
-            orders=live.orders_json(),
-            fills=live.fills_json(),
-            equity=live.equity_json(),
-            note=f"market: {lab.setting.market}",
-        )
+    line = AuditLine(
+        at_ms=now_ms,
+        mode="paper" if lab.desk is None else "live" if lab.settings.venue.base_url is None else "demo",
+        status=live.status,
+        reason=decision.reason,
+        config_sha256=lab.setting.config_hash,
+        data_sha256=tape.content_hash,
+        data_quality=lab.memory.quality,
+        stage_s={**stage_s, **live.stage_s},
+        regime=str(lab.memory.regime),
+        signals=[
+            {"strategy_id": position.spec_id, "equity_quote": position.equity_quote, "holding": position.holding}
+            for position in lab.paper.positions()
+        ],
+        proposals=proposals(lab),
+        risk=live.risk_json(),
+        intents=sorted({record.intent_id for record in live.orders}),
+        orders=live.orders_json(),
+        fills=live.fills_json(),
+        equity=live.equity_json(),
+        note=f"market: {lab.setting.market}",
     )
+    lab.audit.append(line)
+    if lab.meter is not None:
+        lab.meter.saw_cycle(line, live)
 
 
 def proposals(lab: Lab) -> list[dict[str, object]]:

@@ -69,17 +69,33 @@ class GeminiDesk:
     def add_routes(self, app: web.Application) -> None:
         """Hang the desk into a server."""
         app.router.add_post("/{version:v1|v1beta}/models/{call}", self._call)
+        app.router.add_get("/{version:v1|v1beta}/models/{model}", self._describe)
         app.router.add_get("/sandbox/gemini", self._witness)
 
-    async def _call(self, request: web.Request) -> web.Response:
-        model, _, method = request.match_info["call"].partition(":")
-        if method != "generateContent":
-            return _error(404, message=f"method {method!r} is not found")
+    async def _describe(self, request: web.Request) -> web.Response:
+        """`models.get`: what a model is; every name is one."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        name = request.match_info["model"]
+        methods = ["generateContent"]
+        return web.json_response(
+            {"name": f"models/{name}", "version": "001", "displayName": name, "supportedGenerationMethods": methods}
+        )
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
         key = request.headers.get("x-goog-api-key") or request.query.get("key", "")
         if not key:
             return _error(403, message="Method doesn't allow unregistered callers. Please use API Key.")
         if key != self._api_key:
             return _error(400, message="API key not valid. Please pass a valid API key.")
+        return None
+
+    async def _call(self, request: web.Request) -> web.Response:
+        model, _, method = request.match_info["call"].partition(":")
+        if method != "generateContent":
+            return _error(404, message=f"method {method!r} is not found")
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
         try:
             body = await request.json()
             system, prompt = _text_of(body.get("systemInstruction")), "".join(_text_of(c) for c in body["contents"])

@@ -8,12 +8,16 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+
+from trading.domain.decisions import Reason
+from trading.journal.audit import AuditLine, AuditLog, CycleStatus
 
 MONITOR = Path(__file__).resolve().parents[2] / "monitor_bot.sh"
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
@@ -239,9 +243,119 @@ def test_the_alert_reaches_the_chat_and_the_token_shows_nowhere(watch: Watch, te
 
 
 @pytest.mark.skipif(not SHELLCHECK.exists(), reason="there is no shellcheck for this kind of machine")
-@pytest.mark.parametrize("script", ["monitor_bot.sh", "lab", ".ci/run"])
-def test_shell_scripts_are_clean(script: str) -> None:
-    subprocess.run([SHELLCHECK, MONITOR.parent / script], check=True)
+def test_shell_scripts_are_clean() -> None:
+    root = MONITOR.parent
+    scripts = [
+        MONITOR,
+        root / "lab",
+        root / ".ci" / "run",
+        *sorted(root.glob("deploy/*.sh")),
+        root / "deploy" / "ai-lab",
+    ]
+    subprocess.run([SHELLCHECK, "-x", "-P", "SCRIPTDIR", *scripts], check=True)
+
+
+@pytest.mark.parametrize("stop", ["state/TRADING_STOPPED.json", "state/KILL_SWITCH", ".kill"])
+def test_a_unit_may_not_start_while_a_stop_is_in_force(watch: Watch, stop: str) -> None:
+    settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    asked = ["bash", MONITOR, "--may-start"]
+    assert subprocess.run(asked, env=settings).returncode == 0
+    (watch.home / stop).write_text("")
+    done = subprocess.run(asked, env=settings, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.startswith("not started: ")
+    assert not (watch.home / "logs" / "monitor.log").exists(), "a question is no round"
+
+
+def test_a_container_waits_while_a_stop_is_in_force_and_then_becomes_the_lab(watch: Watch) -> None:
+    settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    words = ["bash", MONITOR, "--when-allowed", "echo", "the lab runs"]
+    assert subprocess.run(words, env=settings, capture_output=True, text=True).stdout == "the lab runs\n"
+    (watch.state / "TRADING_STOPPED.json").write_text("")
+    with subprocess.Popen(words, env=settings, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith("waiting: state/TRADING_STOPPED.json")
+        waiting.terminate()
+        assert waiting.wait(5) != 0
+        assert waiting.stdout.read() == ""
+
+
+def test_a_guardian_may_start_only_where_there_are_keys(watch: Watch) -> None:
+    settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    asked = ["bash", MONITOR, "--may-guard"]
+    assert subprocess.run(asked, env=settings).returncode == 1
+    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    (watch.state / "KILL_SWITCH").write_text("")
+    assert subprocess.run(asked, env=settings).returncode == 0, "it only ever closes, so a stop does not hold it"
+
+
+def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_what_is_not_there(watch: Watch) -> None:
+    assert "not there: no process; systemd starts it" in watch.run(MONITOR_SUPERVISOR="systemd")
+    assert not (watch.state / "lab.lock").exists(), "nothing was started"
+    assert (
+        watch.run(MONITOR_SUPERVISOR="systemd").count("alert: AI Trading Lab: no process; unless you stopped it") == 1
+    )
+    watch.run()
+    pid = watch.wait_for_service()
+    watch.beat(age_s=900)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    assert "restart: heartbeat 90" in watch.run(MONITOR_SUPERVISOR="systemd", MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_little_disk_left_is_an_alert_and_not_one_every_five_minutes(watch: Watch) -> None:
+    (watch.state / "KILL_SWITCH").write_text("")
+    for _ in range(2):
+        log = watch.run(MONITOR_MIN_DISK_MB="999999999")
+    assert log.count("disk: ") == 2
+    assert log.count("alert: AI Trading Lab: ") == 2, "one of the disk, one that nobody closes"
+    assert "MB of disk left, limit 999999999 MB" in log
+
+
+def test_a_zombie_is_called_one(watch: Watch) -> None:
+    child = subprocess.Popen(["true"])
+    subprocess.run(["sleep", "0.2"], check=True)
+    (watch.state / "lab.lock").write_text(str(child.pid))
+    assert f"restart: process {child.pid} is a zombie" in watch.run()
+    child.wait()
+    for _ in range(100):
+        if (watch.state / "lab.lock").read_text().strip() not in ("", str(child.pid)):
+            break
+        subprocess.run(["sleep", "0.02"], check=True)
+    watch.wait_for_service()
+
+
+def cycles_of_a_day(watch: Watch, *reasons: str, executed: bool = False) -> None:
+    """An audit file of real lines, the newest now."""
+    audit = AuditLog(watch.state / "audit.jsonl")
+    now_ms = int(time.time() * 1000)
+    for number, reason in enumerate(reasons):
+        at_ms = now_ms - (len(reasons) - number) * 60_000
+        audit.append(AuditLine(at_ms, "live", CycleStatus.NO_TRADE, Reason(reason), "abc"))
+    if executed:
+        audit.append(AuditLine(now_ms, "live", CycleStatus.EXECUTED, Reason.OK, "abc"))
+
+
+def test_a_day_without_a_trade_is_told_once_with_the_reason(watch: Watch) -> None:
+    watch.run()
+    watch.wait_for_service()
+    watch.beat()
+    cycles_of_a_day(watch, "COST_ABOVE_EXPECTED", "QUOTE_STALE", "COST_ABOVE_EXPECTED")
+    log = watch.run()
+    assert "no trade in 24 h, most often because: COST_ABOVE_EXPECTED 2× of 3 cycles" in log
+    assert "alert" not in log, "nobody armed it"
+    assert watch.run().count("no trade in 24 h") == 1
+    (watch.state / "monitor_no_trade").unlink()
+    (watch.state / "live_armed.json").write_text("{}")
+    assert "alert: AI Trading Lab: armed, and no trade in 24 h" in watch.run()
+
+
+def test_a_day_with_a_trade_is_not_told(watch: Watch) -> None:
+    watch.run()
+    watch.wait_for_service()
+    watch.beat()
+    cycles_of_a_day(watch, "QUOTE_STALE", executed=True)
+    assert "no trade" not in watch.run()
 
 
 def test_a_stop_that_was_seen_through_is_no_alert(watch: Watch) -> None:

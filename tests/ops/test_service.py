@@ -327,10 +327,30 @@ async def test_a_bug_where_money_is_touched_ends_the_service_and_is_told(lab_hom
     assert any("a bug with money" in text for text in chat(world)), "the last words did not leave"
 
 
+async def scraped(heard: list[Event], path: str = "/metrics", host: str = "127.0.0.1") -> httpx.Response:
+    """What Prometheus would read, at the port that the service told."""
+    (port,) = [event.facts["port"] for event in heard if event.name == "metrics.on"]
+    async with httpx.AsyncClient() as client:
+        return await client.get(f"http://127.0.0.1:{port}{path}", headers={"Host": f"{host}:{port}"})
+
+
 async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(lab_home: Home, world: World) -> None:
     approved_carry(lab_home)
-    async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
+    with lab_home.settings_file.open("a") as settings:
+        settings.write("metrics: {port: 0}\n")
+    heard: list[Event] = []
+    async with running(lab_home, environment=with_telegram(lab_home), hear=heard.append) as (service, task):
         await until(lambda: holds_carry(service), task)
+        metrics = (await scraped(heard)).text.splitlines()
+        assert "lab_positions_open 1.0" in metrics
+        assert 'lab_orders_total{market="perp",outcome="filled"} 1.0' in metrics
+        assert 'lab_events_total{name="carry.opened",severity="notice"} 1.0' in metrics
+        unknown = {"lab_parity_age_seconds", "lab_guardian_age_seconds", "lab_backup_age_seconds"}  # nothing of it yet
+        unknown |= {"lab_model_spent_usd", "lab_model_budget_usd", "lab_model_calls"}  # there is no model
+        unknown |= {"lab_identity_error_usdt"}  # until the books were held against the exchange once more
+        assert {line.split()[0] for line in metrics if line.endswith(" NaN")} <= unknown
+        assert (await scraped(heard, "/")).status_code == 404
+        assert (await scraped(heard, host="somewhere.example")).status_code == 403
         lab_home.kill_files[0].write_text("")
         began_s = time.monotonic()
         await until(lambda: not holds_carry(service) and is_flat(world.ask("/sandbox/ledger")), task)

@@ -42,7 +42,7 @@ from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import Halt, RiskCounters
 from trading.risk.kill_switch import Stop, read_stop
 from trading.risk.limits import RiskLimits
-from trading.risk.pulse import Pulse, watched
+from trading.risk.pulse import Pulse, Vitals, watched
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 
@@ -164,6 +164,11 @@ class CarryDesk:
     def counters(self) -> RiskCounters:
         """What the guards remember, and the halts that stand."""
         return self._room.counters
+
+    @property
+    def vitals(self) -> Vitals:
+        """How well the exchange answered the latest calls."""
+        return self._room.pulse.vitals
 
     def hurry(self) -> None:
         """The service ends: a saga under way stops waiting as maker and ends even at once, and nothing is opened any

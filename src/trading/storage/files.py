@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from trading.domain.errors import StateFileError
@@ -25,7 +27,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            temporary.unlink(missing_ok=True)
         raise StateFileError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 
 
@@ -33,15 +36,27 @@ def append_line(path: Path, line: bytes) -> None:
     """Append one line and fsync it: when this returns, the line is on disk.
 
     Raises:
-        StateFileError: the file cannot be written to.
+        StateFileError: the file cannot be written to; it is as it was before.
     """
     try:
-        with path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with path.open("ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            try:
+                _write_all(file, line + b"\n")
+                os.fsync(file.fileno())
+            except OSError:
+                # A full disk takes half of a line, and the next one would be written right behind it.
+                file.truncate(before)
+                raise
     except OSError as error:
         raise StateFileError(f"{path}: cannot be appended to: {error.strerror}; check space and permissions") from error
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Every byte: without a buffer a write may take only some of them."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def set_torn_aside(path: Path, torn: bytes, *, keep_bytes: int) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from trading.domain.errors import StateFileError
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -138,12 +140,21 @@ class Home:
         return self.logs / "ai_lab.log"
 
     def make(self) -> Home:
-        """Create the folders that are missing; the same home, for chaining."""
+        """Create the folders that are missing; the same home, for chaining.
+
+        Raises:
+            StateFileError: one of them cannot be created.
+        """
         for folder in (
             *(self.strategies / name for name in ("testing", "active", "retired")),
             self.state,
             self.logs,
             self.outbox,
         ):
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StateFileError(
+                    f"{folder}: cannot be created: {error.strerror}; check space and permissions"
+                ) from error
         return self

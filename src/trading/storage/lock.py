@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from trading.domain.errors import StateFileError
 
@@ -20,9 +21,9 @@ def only_one(path: Path, *, what: str) -> Iterator[None]:
         what: Named in the refusal: "the lab".
 
     Raises:
-        StateFileError: another process holds it; names its pid.
+        StateFileError: another process holds it; names its pid. Or there can be no such file.
     """
-    with path.open("a+", encoding="ascii") as file:
+    with _lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -34,6 +35,13 @@ def only_one(path: Path, *, what: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock_file(path: Path) -> TextIO:
+    try:
+        return path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise StateFileError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 
 
 @contextmanager

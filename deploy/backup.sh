@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# An archive of keys, settings, strategies, state and logs, now: sudo backup.sh. The lab may run.
+#   --to DIR          also copy it there, such as a mounted disk
+#   --age RECIPIENT   encrypt that copy with age (age1..., or an ssh public key): only who has the key can read it
+#   --then COMMAND    then run COMMAND with the copy's path behind it: a script of yours that takes it to object storage
+set -euo pipefail
+here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
+# shellcheck source=deploy/common.sh
+. "$here/common.sh"
+to="" recipient="" after=""
+while [ "$#" -gt 0 ]; do
+    case "$1" in
+        --to) to="$2" && shift ;;
+        --age) recipient="$2" && shift ;;
+        --then) after="$2" && shift ;;
+        *) die 2 "$1: unknown; see the head of $0" ;;
+    esac
+    shift
+done
+need_root
+need_installed
+[ -z "$recipient$after" ] || [ -n "$to" ] || die 2 "--age and --then are about a copy: give --to DIR too"
+[ -z "$recipient" ] || command -v age >/dev/null || die 2 "age is not here: apt install age"
+umask 077
+as_lab "$prefix/lab" backup
+archive="$(find "$home/backups" -maxdepth 1 -name 'lab-*.tar.gz' | sort | tail -n 1)"
+if [ -n "$to" ]; then
+    mkdir -p "$to"
+    copy="$to/$(basename "$archive")"
+    if [ -n "$recipient" ]; then
+        copy="$copy.age"
+        age -r "$recipient" -o "$copy.tmp" "$archive"
+    else
+        cp "$archive" "$copy.tmp"
+    fi
+    sync "$copy.tmp"
+    mv "$copy.tmp" "$copy"
+    say "copied: $copy"
+fi
+# shellcheck disable=SC2086  # the command is words on purpose
+[ -z "$after" ] || $after "$copy" || { note "$(basename "$archive") written, '$after' failed"; die 1 "'$after' failed; the archive is $copy"; }
+note "$(basename "$archive") written${to:+, copied to $to}"

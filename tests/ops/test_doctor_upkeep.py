@@ -1,0 +1,125 @@
+"""What wears out while nobody looks: each line of it, good and not, with its remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+import sandbox.gemini
+from ai_brain.llm.gemini import Gemini, GeminiSettings
+from ops import doctor_upkeep
+from ops.doctor import Health
+from ops.jobs.backup import back_up
+from ops.run import run_doctor
+from tests.loopback import SetClock, serving
+from trading.domain.clock import Clock
+from trading.storage.home import Home
+
+DAY_S = 86_400
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_the_version_is_the_commit_and_changes_of_its_own_are_told(tmp_path: Path) -> None:
+    assert doctor_upkeep.version_check(tmp_path).found == "not known"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"], ["tag", "v1"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    assert (doctor_upkeep.version_check(tmp_path).health, doctor_upkeep.version_check(tmp_path).found) == (
+        Health.GOOD,
+        "v1",
+    )
+    (tmp_path / "mine").write_text("x")
+    subprocess.run([*git, "add", "mine"], cwd=tmp_path, check=True)
+    dirty = doctor_upkeep.version_check(tmp_path)
+    assert (dirty.health, dirty.found) == (Health.WARNING, "v1-dirty")
+
+
+@pytest.mark.parametrize(("swap_kb", "health"), [(0, Health.WARNING), (2_000_000, Health.GOOD)])
+def test_a_small_machine_wants_swap(tmp_path: Path, swap_kb: int, health: Health) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemTotal:        2000000 kB\nMemFree: 1 kB\nSwapTotal:       {swap_kb} kB\n")
+    check = doctor_upkeep.swap_check(meminfo)
+    assert check.health is health
+    assert "mkswap" in check.remedy
+
+
+def test_the_kernel_says_whether_its_clock_is_kept_right() -> None:
+    check = doctor_upkeep.time_sync_check()
+    assert check.health in (Health.GOOD, Health.WARNING)
+    assert check.found.startswith("the clock is kept right")
+
+
+@pytest.mark.parametrize(
+    ("quality", "age_s", "health", "words"),
+    [
+        (100, 5, Health.GOOD, r"quality 100 of 100, \d+ s ago"),
+        (100, 7300, Health.WARNING, "quality 100 of 100, 2 h ago"),
+        (12, 5, Health.WARNING, r"quality 12 of 100, \d+ s ago"),
+    ],
+)
+def test_old_cycles_and_bad_data_are_told(home: Home, quality: int, age_s: int, health: Health, words: str) -> None:
+    assert doctor_upkeep.data_check(home, Clock()).found == "no cycle yet"
+    home.heartbeat_file.write_text(json.dumps({"schema": 1, "data_quality": quality}))
+    age(home.heartbeat_file, age_s)
+    check = doctor_upkeep.data_check(home, Clock())
+    assert check.health is health
+    assert re.fullmatch(words, check.found)
+
+
+def test_a_backup_that_is_missing_or_old_is_told(home: Home) -> None:
+    assert doctor_upkeep.backup_check(home, Clock()).found == "none"
+    archive = back_up(home, "2024-06-02")
+    assert doctor_upkeep.backup_check(home, Clock()).health is Health.GOOD
+    age(archive, 9 * DAY_S + 60)
+    old = doctor_upkeep.backup_check(home, Clock())
+    assert (old.health, old.found) == (Health.WARNING, "lab-2024-06-02.tar.gz, 9 days old")
+
+
+def test_messages_that_wait_for_long_are_told(home: Home) -> None:
+    assert doctor_upkeep.messages_check(home, Clock()).found == "none waits"
+    message = home.outbox / "000000000001.json"
+    message.write_text("{}")
+    assert doctor_upkeep.messages_check(home, Clock()).health is Health.GOOD
+    age(message, 3 * 3600 + 60)
+    late = doctor_upkeep.messages_check(home, Clock())
+    assert (late.health, late.found) == (Health.WARNING, "1 wait, the oldest for 3 h")
+
+
+async def test_the_model_answers_for_nothing_and_a_wrong_key_is_named() -> None:
+    assert (await doctor_upkeep.model_check(None)).found == "not configured"
+    desk = sandbox.gemini.GeminiDesk(SetClock())
+    async with serving(desk) as url:
+        settings = GeminiSettings(model="gemini-x", base_url=url)
+        async with Gemini(settings, api_key=SecretStr(sandbox.gemini.API_KEY)) as model:
+            good = await doctor_upkeep.model_check(model)
+        async with Gemini(settings, api_key=SecretStr("another")) as model:
+            wrong = await doctor_upkeep.model_check(model)
+    async with Gemini(GeminiSettings(base_url=url), api_key=SecretStr("k")) as model:
+        silent = await doctor_upkeep.model_check(model)
+    assert (good.health, good.found) == (Health.GOOD, "gemini-x")
+    assert "check GEMINI_API_KEY" in wrong.found
+    assert silent.found == "gemini: no answer within 30 s: ConnectError"
+    assert desk.asked == [], "nothing was asked that costs"
+
+
+def test_the_doctor_shows_it_all_on_one_screen(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    run_doctor(offline=True)
+    lines = capsys.readouterr().out.splitlines()
+    names = [line[6:24].strip() for line in lines if not line.startswith(" ")]
+    worn = ["version", "swap", "time sync", "data", "backup", "messages"]
+    assert names[:10] == ["python", "disk", "memory", "folders", *worn]
+    assert len(lines) <= 40, "one screen"
