@@ -179,6 +179,8 @@ WORDS = {
     "closed by the ordinary exit, and nothing new is opened",
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
     "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
+    "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
+    "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles that are due have not come for {cycles} cycles; nothing is decided on old ones",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from math import floor, sqrt
 
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
-from ops.numbers import Account, Best, Numbers
+from ops.numbers import CENT, Account, Best, Numbers
 from trading.domain.clock import as_datetime, iso
 
 ENOUGH = 30
@@ -65,6 +66,8 @@ def summary(n: Numbers, *, title: str) -> str:
 
 SHOWN = 5
 """Reasons of refusals that a message names."""
+Z_95 = 1.959963984540054
+"""Two-sided normal quantile of 95 %."""
 
 
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
@@ -80,17 +83,48 @@ def _cheap_line(refused: Sequence[tuple[str, int]]) -> list[str]:
     if total == 0:
         return []
     cheap = sum(count for reason, count in refused if reason in CHEAP or reason in set(IdeaReason))
-    return [f"Of {total} refused, {cheap / total:.0%} before any performance was computed: these cost no trial"]
+    return [f"Before any performance was computed, so at no trial's cost: {share(cheap, total)} of the refused"]
+
+
+def share(part: int, of: int) -> str:
+    """A share with its n and interval (Wilson, 95 %); of fewer than `ENOUGH` only the count is told."""
+    if of < ENOUGH:
+        return f"{part} of {of}"
+    fraction, z2 = part / of, Z_95**2
+    middle = (fraction + z2 / (2 * of)) / (1 + z2 / of)
+    half = Z_95 / (1 + z2 / of) * sqrt(fraction * (1 - fraction) / of + z2 / (4 * of * of))
+    return f"{part} of {of} ({fraction:.0%}, 95 % {max(0.0, middle - half):.0%} to {min(1.0, middle + half):.0%})"
 
 
 def account_line(a: Account) -> str:
-    """Equity first, then what it is made of."""
-    positions = money(a.positions_quote) + (f" + dust {money(a.dust_quote)}" if a.dust_quote else "")
-    return (
-        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(a.cash_quote)} + positions "
-        f"{positions} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
+    """Equity first, then what it is made of: parts that add up as they are printed, or it says that they do not."""
+    cash, held, dust, unrealised = told_parts(a)
+    positions = money(held) + (f" + dust {money(dust)}" if a.dust_quote else "")
+    line = (
+        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions "
+        f"{positions} + unrealised {unrealised:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
         f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
     )
+    if a.adds_up:
+        return line
+    return f"{line}\n⚠️ THESE PARTS DO NOT ADD UP: {a.parts_error_quote:+,.2f} USDT are in no part; do not rely on them"
+
+
+def told_parts(a: Account) -> tuple[float, float, float, float]:
+    """Cash, positions, dust and unrealised in whole cents that make the printed equity.
+
+    Each is rounded down or up; those that lose most by rounding down go up. Parts that do not add up are only rounded.
+    """
+    parts = (a.cash_quote, a.positions_quote, a.dust_quote, a.unrealised_quote)
+    if not a.adds_up:
+        return parts
+    down = [floor(part / CENT + 1e-9) for part in parts]
+    missing = round(a.equity_quote / CENT) - sum(down)
+    lost = sorted(range(len(parts)), key=lambda n: down[n] - parts[n] / CENT)
+    for n in lost[: max(0, missing)]:
+        down[n] += 1
+    cash, held, dust, unrealised = (cents * CENT for cents in down)
+    return cash, held, dust, unrealised
 
 
 def flows_told(a: Account) -> str:
@@ -124,6 +158,8 @@ def decision_line(n: Numbers) -> str:
     line = f"Last decision {iso(n.last.at_ms)[11:16]}: {n.last.status} {n.last.reason}"
     if n.last.note:
         line += f" ({n.last.note})"
+    if n.last.id:
+        line += f", {n.last.id}"
     if n.no_trade_reasons:
         top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
         line += f"; most often today: {top} {n.no_trade_reasons[top]}×"

@@ -10,6 +10,8 @@ from ai_brain.ideas import IdeaReason
 from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
+from ops.numbers import Numbers
+from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
 
 HOUR_MS = 3_600_000
@@ -18,18 +20,20 @@ CYCLE_PATIENCE_S = 45.0
 PARITY_PATIENCE_S = 300.0
 """How long the day's summary waits for the night's comparison of paper with its backtest, lab seconds."""
 POLL_S = 0.25
+PARTS_DIFFER = "report.parts_differ"
+"""The event of a report whose equity is not the sum of its parts."""
 
 
 async def hourly(lab: Lab) -> None:
     """`📊 Hourly Report` at every full hour, after that hour's cycle."""
     await _after_the_cycle(lab)
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     lab.messenger.tell("report", reports.hourly_report(numbers), dedup_key=f"hourly:{numbers.at_ms // 3_600_000}")
 
 
 async def heartbeat(lab: Lab) -> None:
     """`💚` four times a day."""
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     lab.messenger.tell("heartbeat", reports.heartbeat(numbers), dedup_key=f"heartbeat:{numbers.at_ms // 21_600_000}")
 
 
@@ -46,10 +50,24 @@ async def insights(lab: Lab) -> None:
 async def daily(lab: Lab) -> None:
     """The day's summary, with the audit's root so that nobody can rewrite the day later."""
     await _after_parity(lab)
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
     lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+
+
+def checked_numbers(lab: Lab) -> Numbers:
+    """The numbers of a message; an account whose parts do not make its equity is told in it, and is an alert."""
+    numbers = gather(lab)
+    for account in numbers.accounts:
+        whose = account.kind.partition(",")[0]  # without its age
+        facts = {"account": whose, "error": account.parts_error_quote, "equity": account.equity_quote}
+        facts["alert_key"] = f"{PARTS_DIFFER}:{whose}"
+        if not account.adds_up:
+            lab.tell(PARTS_DIFFER, facts, Severity.ALERT)
+        else:
+            lab.messenger.resolve(str(facts["alert_key"]))
+    return numbers
 
 
 async def _after_the_cycle(lab: Lab) -> None:

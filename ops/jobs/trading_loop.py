@@ -24,6 +24,7 @@ from trading.domain.market import INTERVAL_MS
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
+from trading.journal.audit_window import cycle_id
 from trading.risk.arming import disarm, read_armed
 from trading.risk.kill_switch import read_stop
 from trading.storage.files import read_json, write_json
@@ -228,16 +229,13 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
     now_ms = lab.clock.now_ms()
     live = report or CycleReport(now_ms, CycleStatus.NO_TRADE, _paper_only(lab))
     decision = live.decision
-    lab.memory.last = LastDecision(
-        now_ms, live.status, decision.reason, _finite(decision.value), _finite(decision.limit), decision.note
-    )
     if live.status is CycleStatus.EXECUTED:
         lab.memory.executed += 1
     else:
         lab.memory.reasons.append((now_ms, decision.reason))
     tape = lab.market.tape(lab.main_side, lab.settings.venue.symbol, lab.settings.research.timeframe)
     lab.memory.regime = regime_of(tape)
-    lab.audit.append(
+    digest = lab.audit.append(
         AuditLine(
             at_ms=now_ms,
             mode="paper" if lab.desk is None else "live" if lab.settings.venue.base_url is None else "demo",
@@ -261,6 +259,9 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
             note=f"market: {lab.setting.market}",
         )
     )
+    both = _finite(decision.value), _finite(decision.limit)
+    name = cycle_id(now_ms, digest)
+    lab.memory.last = LastDecision(now_ms, live.status, decision.reason, *both, decision.note, name)
 
 
 def proposals(lab: Lab) -> list[dict[str, object]]:

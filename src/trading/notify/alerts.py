@@ -26,6 +26,8 @@ class OpenAlert:
     """How often it was told; 1 is the first."""
     raised: int
     """How often it was raised, the tellings by time not counted."""
+    id: str = ""
+    """Of the message that told of it first; each repetition carries it."""
 
     @property
     def due_ms(self) -> int:
@@ -41,6 +43,6 @@ class OpenAlert:
         return replace(self, told_ms=now_ms, told=self.told + 1)
 
 
-def first(kind: str, text: str, now_ms: int) -> OpenAlert:
+def first(kind: str, text: str, now_ms: int, *, message_id: str = "") -> OpenAlert:
     """An alert that was not open before."""
-    return OpenAlert(kind, text, since_ms=now_ms, told_ms=now_ms, told=1, raised=1)
+    return OpenAlert(kind, text, since_ms=now_ms, told_ms=now_ms, told=1, raised=1, id=message_id)

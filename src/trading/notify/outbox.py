@@ -1,25 +1,26 @@
 """Messages on disk until they are delivered: written before any send, sent in order, removed when confirmed.
 
-A folder with one file a message, named by a growing number; `alerts.json` holds the open alerts and the keys already
-told; `refused/` holds what can never be delivered, with the reason. A message whose delivery was not confirmed (a
-time-out, a kill between the answer and the removal of its file) is sent again: twice rather than never.
+The folder is the queue of the first channel; every further one has a folder of its own in it, so that a dead channel
+holds up no other. `alerts.json` holds the open alerts and the keys already told; `told.jsonl` what was told, with the
+short id that stands under each message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import structlog
 
 from trading.domain.clock import Clock, iso
-from trading.domain.errors import NotifierError, StateFileError
+from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import OpenAlert, first
-from trading.notify.message import Message, Notifier, parts
+from trading.notify.message import Message, Notifier
+from trading.notify.queue import Drained, Queue
+from trading.notify.told import Told, ToldLog
 from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import only_one, waiting_lock
 
@@ -29,45 +30,31 @@ SCHEMA = 1
 KEPT_KEYS = 512
 """Keys of messages that were told once, the newest."""
 LEDGER = "alerts.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What one drain did."""
-
-    sent: int = 0
-    waiting: int = 0
-    """Messages still on disk."""
-    refused: int = 0
-    """Set aside for good, with a reason."""
-    retry_after_s: float | None = None
-    """Real seconds that the other side asked us to wait; None: it did not."""
-    reason: str = ""
-    """Why messages wait; empty when none do."""
+MAIN = ""
+"""The first channel: Telegram, or the console of a lab without it."""
 
 
 class Outbox:
-    """The queue of one lab.
+    """The messages of one lab.
 
     Args:
         folder: `Home.outbox`; made if missing.
+        channels: Further channels that get every message too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, channels: Sequence[str] = ()) -> None:
         self._folder = folder
-        self._refused = folder / "refused"
-        self._refused.mkdir(parents=True, exist_ok=True)
-        self._confirmed: set[str] = set()
-        self._not_before_s = 0.0
-        self._draining = asyncio.Lock()
+        self._queues = {MAIN: Queue(folder)} | {name: Queue(folder / name) for name in channels}
+        self._told = ToldLog(folder)
+        self._draining = {name: asyncio.Lock() for name in self._queues}
 
     @property
     def waiting(self) -> int:
-        """Messages not delivered yet."""
-        return len(self._files())
+        """Messages that the first channel has not delivered yet."""
+        return len(self._queues[MAIN])
 
     def put(self, message: Message, clock: Clock) -> bool:
-        """Queue a message; when this returns it is on disk.
+        """Queue a message for every channel, with its short id under it; when this returns it is on disk.
 
         Returns:
             False: it was not queued, because its alert is open already (it is counted) or its key was told before.
@@ -77,21 +64,24 @@ class Outbox:
         """
         with waiting_lock(self._folder / ".lock"):
             if not message.dedup_key:
-                self._write(message, clock.now_ms())
+                self._write(message, self._told.next_id(), clock.now_ms())
                 return True
             alerts, told = self._read_ledger()
+            message_id = self._told.next_id()
             if message.severity is Severity.ALERT:
                 known = alerts.get(message.dedup_key)
                 now_ms = clock.now_ms()
                 alerts[message.dedup_key] = (
-                    known.raised_again(message.text) if known else first(message.kind, message.plain_text, now_ms)
+                    known.raised_again(message.text)
+                    if known
+                    else first(message.kind, message.plain_text, now_ms, message_id=message_id)
                 )
                 is_new = known is None
             else:
                 is_new = message.dedup_key not in told
                 told += [message.dedup_key] if is_new else []
             if is_new:
-                self._write(message, clock.now_ms())
+                self._write(message, message_id, clock.now_ms())
             self._write_ledger(alerts, told)
             return is_new
 
@@ -109,101 +99,46 @@ class Outbox:
         with waiting_lock(self._folder / ".lock"):
             return self._read_ledger()[0]
 
-    async def drain(self, notifier: Notifier, clock: Clock) -> Drained:
-        """Send what waits, oldest first, until it is empty or somebody says stop.
+    async def drain(self, notifier: Notifier, clock: Clock, *, channel: str = MAIN) -> Drained:
+        """Send what waits for a channel, oldest first, until it is empty or somebody says stop.
 
         Alerts that are due again are queued first. After a `retry_after_s` nothing is sent until that many real seconds
         have passed; what can never be delivered moves to `refused`; anything else that fails leaves the rest waiting.
         """
-        async with self._draining:
+        queue = self._queues[channel]
+        async with self._draining[channel]:
             try:
-                with only_one(self._folder / ".drain.lock", what="a drain of the outbox"):
-                    drained = await self._drain(notifier, clock)
+                with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
+                    self._repeat_due(clock.now_ms())
+                    drained = await queue.send_all(notifier, clock)
             except StateFileError as error:
-                drained = Drained(waiting=self.waiting, reason=str(error))
+                drained = Drained(waiting=len(queue), reason=str(error))
         if drained != Drained():
-            log.info("outbox.drained", **asdict(drained))
+            log.info("outbox.drained", channel=channel or "main", **asdict(drained))
         return drained
-
-    async def _drain(self, notifier: Notifier, clock: Clock) -> Drained:
-        self._repeat_due(clock.now_ms())
-        left_s = self._not_before_s - clock.real_s()
-        if left_s > 0:
-            return Drained(waiting=self.waiting, retry_after_s=left_s, reason="told to wait")
-        sent = refused = 0
-        for path in self._files():
-            message = self._read(path)
-            if message is None:
-                refused += 1
-                continue
-            try:
-                if path.name not in self._confirmed:
-                    await notifier.send(message)
-                    sent += 1
-            except NotifierError as error:
-                if not error.permanent:
-                    if error.retry_after_s is not None:
-                        self._not_before_s = clock.real_s() + error.retry_after_s
-                    return Drained(sent, self.waiting, refused, error.retry_after_s, str(error))
-                self._set_refused(path, str(error))
-                refused += 1
-                continue
-            self._forget(path)
-        return Drained(sent, self.waiting, refused)
-
-    def _forget(self, path: Path) -> None:
-        """Remove a delivered message. Remembered first: if removing fails, this process still never sends it again."""
-        self._confirmed.add(path.name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StateFileError(
-                f"{path}: delivered, but cannot be removed: {error.strerror}; check the disk"
-            ) from error
-        self._confirmed.discard(path.name)
 
     def _repeat_due(self, now_ms: int) -> None:
         with waiting_lock(self._folder / ".lock"):
             alerts, told = self._read_ledger()
             due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
-            if not due:
+            # Only where nothing waits: a day without Telegram must not end in a flood of the same alert.
+            idle = [queue for queue in self._queues.values() if not len(queue)]
+            if not due or not idle:
                 return
-            # Only when nothing waits: a day without Telegram must not end in a flood of the same alert.
-            if not self._files():
-                for key, alert in due.items():
-                    again = f"{alert.text}\n(again: since {iso(alert.since_ms)}, raised {alert.raised} times)"
-                    self._write(Message(alert.kind, again, severity=Severity.ALERT), now_ms)
-                    alerts[key] = alert.told_again(now_ms)
-                self._write_ledger(alerts, told)
+            for key, alert in due.items():
+                again = f"{alert.text}\n(again: since {iso(alert.since_ms)}, raised {alert.raised} times)"
+                message = Message(alert.kind, signed(again, alert.id), severity=Severity.ALERT)
+                for queue in idle:
+                    queue.write(message, now_ms)
+                alerts[key] = alert.told_again(now_ms)
+            self._write_ledger(alerts, told)
 
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("*.json") if path.stem.isdecimal())
-
-    def _write(self, message: Message, now_ms: int) -> None:
-        taken = [int(path.name.split(".")[0]) for path in self._refused.glob("[0-9]*.json")]
-        taken += [int(path.stem) for path in self._files()]
-        for number, part in enumerate(parts(message), start=max(taken, default=0) + 1):
-            photo = None if part.photo is None else base64.b64encode(part.photo).decode()
-            record = {**asdict(replace(part, photo=None)), "photo": photo, "queued_at": iso(now_ms)}
-            write_json(self._folder / f"{number:012d}.json", record, schema=SCHEMA)
-
-    def _read(self, path: Path) -> Message | None:
-        """A queued message; None: the file was unreadable and has been set aside."""
-        try:
-            record = read_json(path, schema=SCHEMA)
-            return None if record is None else _message(record)
-        except StateFileError as error:
-            log.warning("outbox.unreadable", file=path.name, reason=str(error))
-        except (KeyError, ValueError, TypeError, binascii.Error) as error:
-            kept = set_aside(path)
-            log.warning("outbox.unreadable", file=path.name, reason=repr(error), kept=kept.name)
-        return None
-
-    def _set_refused(self, path: Path, reason: str) -> None:
-        record = read_json(path, schema=SCHEMA) or {}
-        write_json(self._refused / path.name, {**record, "reason": reason}, schema=SCHEMA)
-        path.unlink()
-        log.warning("outbox.refused", file=path.name, reason=reason)
+    def _write(self, message: Message, message_id: str, now_ms: int) -> None:
+        """On record first: a message that arrived can always be explained."""
+        told = Told(message_id, now_ms, message.kind, message.severity.value, message.dedup_key, message.plain_text)
+        self._told.note(told)
+        for queue in self._queues.values():
+            queue.write(replace(message, text=signed(message.text, message_id)), now_ms)
 
     def _read_ledger(self) -> tuple[dict[str, OpenAlert], list[str]]:
         path = self._folder / LEDGER
@@ -222,16 +157,9 @@ class Outbox:
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 
-def _message(record: dict[str, object]) -> Message:
-    photo = record["photo"]
-    return Message(
-        kind=str(record["kind"]),
-        text=str(record["text"]),
-        photo=None if photo is None else base64.b64decode(str(photo), validate=True),
-        dedup_key=str(record["dedup_key"]),
-        severity=Severity(str(record["severity"])),
-        is_html=record["is_html"] is True,
-    )
+def signed(text: str, message_id: str) -> str:
+    """A text with the id that `./lab explain` takes; an alert of an older lab has none."""
+    return f"{text}\nid {message_id}" if message_id else text
 
 
 def _ledger(record: dict[str, object]) -> tuple[dict[str, OpenAlert], list[str]]:

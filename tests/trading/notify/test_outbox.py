@@ -23,6 +23,13 @@ from trading.notify.telegram import Telegram
 START_MS = 1_700_000_000_000
 
 
+def without_id(text: str) -> str:
+    """A text without the short id under it, which every message has."""
+    said, mark, number = text.rpartition("\nid m-")
+    assert mark == "" or number.isdecimal()
+    return said if mark else text
+
+
 @dataclass
 class Scripted:
     """A carrier that fails as told: one entry a send, then all is well."""
@@ -34,7 +41,7 @@ class Scripted:
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure
-        self.got.append(message.text)
+        self.got.append(without_id(message.text))
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ async def test_what_was_queued_survives_a_restart_with_its_photo(outbox, clock, 
             seen.append(message)
 
     await Outbox(tmp_path / "outbox").drain(Keep(), clock)
-    assert seen == [Message("report", "chart", photo=b"\x00png", is_html=True)]
+    assert seen == [Message("report", "chart\nid m-1", photo=b"\x00png", is_html=True)]
 
 
 async def test_a_failure_stops_the_drain_and_loses_nothing(outbox, clock):
@@ -98,7 +105,7 @@ async def test_what_can_never_be_delivered_is_set_aside_with_its_reason(outbox, 
     assert await outbox.drain(carrier, clock) == Drained(sent=1, refused=1)
     (kept,) = (tmp_path / "outbox" / "refused").iterdir()
     record = json.loads(kept.read_text())
-    assert (record["text"], record["reason"]) == ("bad", "refused for good")
+    assert (record["text"], record["reason"]) == ("bad\nid m-1", "refused for good")
     outbox.put(Message("report", "next"), clock)  # its number must not collide with the one set aside
     await outbox.drain(carrier, clock)
     assert carrier.got == ["good", "next"]
@@ -234,7 +241,7 @@ async def test_whatever_fails_each_message_is_delivered_once_in_order_or_set_asi
             await outbox.drain(carrier, clock)
     carrier.failures = []
     await Outbox(folder).drain(carrier, clock)
-    aside = [json.loads(path.read_text())["text"] for path in (folder / "refused").iterdir()]
+    aside = [without_id(json.loads(path.read_text())["text"]) for path in (folder / "refused").iterdir()]
     assert sorted(carrier.got + aside) == [f"{n:03d}" for n in range(put)]
     assert carrier.got == sorted(carrier.got)
 
@@ -248,4 +255,43 @@ async def test_the_outbox_drains_through_the_real_wire(outbox, clock):
         assert (first.sent, first.waiting, first.retry_after_s) == (5, 3, 1.0)
         await clock.sleep_s(1.05)
         await outbox.drain(bot, clock)
-    assert [m.text for m in desk.taken] == [f"m{n}" for n in range(8)]
+    assert [m.text for m in desk.taken] == [f"m{n}\nid m-{n + 1}" for n in range(8)]
+
+
+async def test_every_message_has_an_id_that_counts_up_and_an_alert_keeps_its_own_when_it_comes_again(outbox, clock):
+    texts: list[str] = []
+
+    class Keep:
+        async def send(self, message: Message) -> None:
+            texts.append(message.text)
+
+    outbox.put(alert(), clock)
+    outbox.put(Message("report", "14:00"), clock)
+    outbox.put(alert(), clock)  # open already: it is counted, and takes no id
+    outbox.put(Message("report", "15:00"), clock)
+    await outbox.drain(Keep(), clock)
+    advance(clock, 301)
+    await outbox.drain(Keep(), clock)
+    assert [text.rpartition("\n")[2] for text in texts] == ["id m-1", "id m-2", "id m-3", "id m-1"]
+
+
+async def test_a_dead_channel_holds_up_no_other(clock, tmp_path):
+    outbox = Outbox(tmp_path / "outbox", channels=["webhook"])
+    dead, alive = Scripted([NotifierError("down")] * 9), Scripted()
+    for n in range(3):
+        outbox.put(Message("report", f"m{n}"), clock)
+        await outbox.drain(dead, clock)
+        await outbox.drain(alive, clock, channel="webhook")
+    assert alive.got == ["m0", "m1", "m2"]
+    assert outbox.waiting == 3
+
+
+async def test_an_alert_is_repeated_where_nothing_waits_and_not_piled_up_where_a_channel_is_dead(clock, tmp_path):
+    outbox = Outbox(tmp_path / "outbox", channels=["webhook"])
+    dead, alive = Scripted([NotifierError("down")] * 99), Scripted()
+    outbox.put(alert(), clock)
+    for _ in range(4):
+        await outbox.drain(dead, clock)
+        await outbox.drain(alive, clock, channel="webhook")
+        advance(clock, 3601)
+    assert (len(alive.got), outbox.waiting) == (4, 1)
