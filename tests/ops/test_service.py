@@ -205,6 +205,7 @@ async def test_a_key_of_which_the_exchange_says_nothing_opens_nothing_until_it_d
 def told(service: Service) -> str:
     """The live account's line as the next report would have it; empty before the first cycle."""
     accounts = gather(service.lab).accounts
+    assert [account for account in accounts if not account.adds_up] == []
     return account_line(accounts[0]) if accounts else ""
 
 
