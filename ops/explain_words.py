@@ -12,7 +12,7 @@ from trading.notify.told import Told
 STATUS = {
     "EXECUTED": "it traded",
     "NO_TRADE": "nothing was traded",
-    "HALTED": "it was not allowed to trade",
+    "HALTED": "nothing may be opened",
     "DEGRADED": "it could not decide, so nothing was traded",
 }
 MODES = {
@@ -48,7 +48,7 @@ def cycle_lines(line: CycleLine, *, name: str, settings: str) -> list[str]:
     lines += [f"Rule     {_check(check)}" for check in risk.checks]
     lines += [f"Wanted   {_wanted(one)}" for one in line.proposals] or ["Wanted   no strategy wanted to trade live"]
     lines += [f"Paper    {_on_paper(one)}" for one in line.signals]
-    lines += [f"Order    {_named(order)}" for order in line.orders]
+    lines += [f"Order    {_order(order)}" for order in line.orders]
     lines += [f"Fill     {_fill(fill)}" for fill in line.fills]
     lines.append(_books(line))
     lines.append(f"Market   data quality {line.data_quality:.0f} of 100, regime {line.regime or 'not looked at'}")
@@ -103,9 +103,11 @@ def _loose(value: object) -> float | str:
     return float(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _named(facts: Mapping[str, object]) -> str:
-    told = (f"{key} {_number(_loose(value))}" for key, value in facts.items() if value not in ("", None))
-    return ", ".join(told)
+def _order(order: Mapping[str, object]) -> str:
+    said = {key: str(value) for key, value in order.items()}
+    wanted = " ".join(said.get(key, "?") for key in ("side", "quantity_base", "symbol", "market", "type"))
+    filled = f"{said.get('filled_base', '?')} at {order.get('average_price') or 'no price'}"
+    return f"{wanted}: {said.get('status', '?')}, filled {filled}, {said.get('client_id', '?')}"
 
 
 def _wanted(proposal: Mapping[str, object]) -> str:

@@ -62,6 +62,8 @@ class EquityLine(_Read):
     """The books of a cycle; None: flat, or not read."""
 
     equity_quote: Decimal | None = None
+    flows_quote: Decimal | None = None
+    """Put in (positive) or taken out since the account was first read."""
     cash_quote: Decimal | None = None
     """Both wallets' quote."""
     dust_quote: Decimal | None = None

@@ -68,6 +68,11 @@ class Messenger:
         self._wake = wake
         self._open = set(outbox.open_alerts())
         """Keys of the alerts that are repeated now; those of an earlier life of the lab too."""
+        self._enclosed: dict[str, tuple[bytes, ...]] = {}
+
+    def enclose(self, dedup_key: str, photos: tuple[bytes, ...]) -> None:
+        """Pictures for the message of that key, which is told next."""
+        self._enclosed[dedup_key] = photos
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
@@ -79,7 +84,8 @@ class Messenger:
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
-            self.tell("approval", approval_request(event.facts), dedup_key=f"approval:{event.facts['id']}")
+            key = approval_key_of(event.facts["id"])
+            self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
         elif event.severity is Severity.ALERT:
             self.tell("alert", alert(event), dedup_key=alert_key_of(event), severity=Severity.ALERT)
         else:
@@ -90,7 +96,7 @@ class Messenger:
         kind: str,
         text: str,
         *,
-        photo: bytes | None = None,
+        photos: tuple[bytes, ...] = (),
         dedup_key: str = "",
         severity: Severity = Severity.NOTICE,
     ) -> None:
@@ -99,7 +105,7 @@ class Messenger:
             text = f"{text}\n{SYNTHETIC_LINE}"
         if severity is Severity.ALERT:
             self._open.add(dedup_key)
-        if self._outbox.put(Message(kind, text, photo, dedup_key, severity), self._clock):
+        if self._outbox.put(Message(kind, text, photos, dedup_key, severity), self._clock):
             self._wake()
 
     def resolve(self, alert_key: str) -> None:
@@ -107,6 +113,11 @@ class Messenger:
         if alert_key in self._open:
             self._open.discard(alert_key)
             self._outbox.resolve(alert_key)
+
+
+def approval_key_of(strategy_id: object) -> str:
+    """What the question about a strategy is told once by."""
+    return f"approval:{strategy_id}"
 
 
 def alert_key_of(event: Event) -> str:

@@ -1,12 +1,11 @@
-"""What the lab knows -> what a person reads. Pure: numbers in, text or PNG bytes out.
+"""What the lab knows -> what a person reads. Pure: numbers in, text out; pictures are in `ops/pictures`.
 
 Rates carry n and an interval; under n = 30 they say "not enough data". A synthetic market is said on every text.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import floor, sqrt
 
 from ai_brain.evidence.gate_reasons import CHEAP
@@ -169,62 +168,6 @@ def decision_line(n: Numbers) -> str:
 def money(value: float) -> str:
     """Two decimals, thousands apart."""
     return f"{value:,.2f}"
-
-
-def equity_chart(
-    times_ms: Sequence[int],
-    series: Mapping[str, Sequence[float]],
-    *,
-    title: str,
-    is_synthetic: bool,
-    unit: str = "equity, USDT",
-) -> bytes:
-    """Equity over time as PNG bytes, one line a series, drawn down from its own peak below.
-
-    Args:
-        times_ms: (n,) UTC milliseconds.
-        series: Name to (n,) equity in quote; nan where the account did not exist.
-        title: Above the chart.
-        is_synthetic: Stamps the picture.
-        unit: Of the upper axis.
-
-    Raises:
-        ValueError: a series has another length than the times.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 370 ms, and only a chart needs it
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    moments = [as_datetime(ms) for ms in times_ms]
-    for name, values in series.items():
-        if len(values) != len(moments):
-            raise ValueError(f"equity_chart: {name} has {len(values)} values for {len(moments)} times")
-        (line,) = top.plot(moments, values, label=name, linewidth=1.4)
-        bottom.plot(moments, _drawdown_pct(values), color=line.get_color(), linewidth=1.0)
-    top.set_title(title, loc="left")
-    top.set_ylabel(unit)
-    top.ticklabel_format(axis="y", useOffset=False)
-    bottom.set_ylabel("from peak, %")
-    for axes in (top, bottom):
-        axes.grid(alpha=0.25)
-    if len(series) > 1:
-        top.legend(loc="best", frameon=False)
-    bottom.tick_params(axis="x", labelrotation=20)
-    if is_synthetic:
-        figure.text(0.5, 0.5, "SYNTHETIC MARKET", fontsize=34, color="red", alpha=0.18, ha="center", rotation=18)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
-
-
-def _drawdown_pct(values: Sequence[float]) -> list[float]:
-    peak, falls = float("-inf"), []
-    for value in values:
-        peak = max(peak, value) if value == value else peak
-        falls.append((value / peak - 1.0) * 100.0 if value == value and peak > 0 else float("nan"))
-    return falls
 
 
 def _market_line(n: Numbers) -> list[str]:

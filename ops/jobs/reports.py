@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
 from ops.numbers import Numbers
+from ops.pictures.album import Subject, draw_album
+from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
 
@@ -40,9 +43,7 @@ async def heartbeat(lab: Lab) -> None:
 async def insights(lab: Lab) -> None:
     """What was learned from refusals."""
     numbers = gather(lab)
-    refused = Counter(lab.bench.graveyard.count_by_reason())
-    refused.update({reason: n for reason, n in lab.memory.refused_ideas.items() if reason in set(IdeaReason)})
-    text = reports.insights(numbers, refused.most_common())
+    text = reports.insights(numbers, refusals(lab).most_common())
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     lab.messenger.tell("insights", text, dedup_key=f"insights:{key}")  # what was told already is no insight
 
@@ -53,7 +54,33 @@ async def daily(lab: Lab) -> None:
     numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
-    lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+    photos, why = await pictures(lab, numbers)
+    lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+
+
+def refusals(lab: Lab) -> Counter[str]:
+    """Ideas refused before paper, by reason; those that became no strategy too."""
+    refused = Counter(lab.bench.graveyard.count_by_reason())
+    refused.update({reason: n for reason, n in lab.memory.refused_ideas.items() if reason in set(IdeaReason)})
+    return refused
+
+
+async def pictures(lab: Lab, numbers: Numbers) -> tuple[tuple[bytes, ...], str]:
+    """Equity, carry and funnel, and a line that says why there are none: a text is not lost for its pictures."""
+    subject = Subject(
+        lab.home,
+        lab.repository.all(),
+        refusals(lab),
+        numbers.ideas_tried,
+        numbers.at_ms,
+        lab.memory.live_start_quote,
+        numbers.market == "synthetic",
+    )
+    try:
+        return await asyncio.to_thread(draw_album, subject), ""
+    except TradingEngineError as error:
+        lab.failed("pictures", error)
+        return (), f"\nNo pictures: {error}"
 
 
 def checked_numbers(lab: Lab) -> Numbers:

@@ -117,7 +117,7 @@ async def _paper(lab: Lab) -> None:
     try:
         expiry.run(lab)  # live results come in even while bars do not
         if is_stepped:
-            promote(lab)
+            await promote(lab)
     except TradingEngineError as error:
         lab.failed("paper", error)
 
@@ -255,13 +255,21 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
             intents=sorted({record.intent_id for record in live.orders}),
             orders=live.orders_json(),
             fills=live.fills_json(),
-            equity=live.equity_json(),
+            equity={**live.equity_json(), **_flows_json(lab)},
             note=f"market: {lab.setting.market}",
         )
     )
     both = _finite(decision.value), _finite(decision.limit)
     name = cycle_id(now_ms, digest)
     lab.memory.last = LastDecision(now_ms, live.status, decision.reason, *both, decision.note, name)
+
+
+def _flows_json(lab: Lab) -> dict[str, object]:
+    """What was put in or taken out, so that no chart takes it for a profit; nothing without a live account."""
+    memory = lab.memory
+    if memory.live_start_quote <= 0:
+        return {}
+    return {"flows_quote": f"{memory.live_flows_quote - memory.live_start_flows_quote:.8f}"}
 
 
 def proposals(lab: Lab) -> list[dict[str, object]]:

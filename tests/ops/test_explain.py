@@ -113,6 +113,22 @@ def test_a_cycle_word_for_word(lab_home: Home, capsys: pytest.CaptureFixture[str
     assert asked(capsys, ids[40]) == (0, cycle_example(ids[40]))
 
 
+def test_orders_and_fills_are_told_one_a_line(lab_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    order = {"client_id": "lab-1-s1-a1", "venue_id": "7", "market": "spot", "symbol": "BTCUSDT", "side": "sell",
+             "type": "market", "quantity_base": "0.002", "filled_base": "0.002", "average_price": "93817.31",
+             "status": "filled"}  # fmt: skip
+    fill = {"venue_trade_id": "8", "venue_order_id": "7", "market": "spot", "symbol": "BTCUSDT", "side": "sell",
+            "quantity_base": "0.0020", "price": "93817.310", "fee": "0.18", "fee_asset": "USDT",
+            "ours": False}  # fmt: skip
+    line = replace(LINE, status=CycleStatus.HALTED, reason=Reason.KILL_SWITCH, orders=[order], fills=[fill])
+    digest = AuditLog(lab_home.audit_file).append(line)
+    _, lines = asked(capsys, cycle_id(NOON_MS, digest).upper())
+    assert "What     nothing may be opened (HALTED KILL_SWITCH)" in lines
+    sold = "sell 0.002 BTCUSDT spot"
+    assert f"Order    {sold} market: filled, filled 0.002 at 93817.31, lab-1-s1-a1" in lines
+    assert f"Fill     {sold} at 93817.31, fee 0.18 USDT, trade 8, NOT OURS" in lines
+
+
 @pytest.mark.parametrize(
     ("n", "since"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from ops import reports
 from ops.numbers import Account, Best, Holding, LastDecision, Numbers
-from ops.reports import SYNTHETIC_LINE, equity_chart
+from ops.reports import SYNTHETIC_LINE
 from trading.domain.clock import parse_iso
 
 AT_MS = parse_iso("2026-01-21T09:00:00Z")
@@ -227,33 +226,3 @@ def test_the_last_decision_is_told_with_the_id_that_explain_takes() -> None:
 
 def test_an_account_that_began_with_nothing_has_changed_by_nothing() -> None:
     assert replace(LIVE, start_quote=0.0).change_fraction == 0.0
-
-
-def chart(*, is_synthetic: bool = False, points: int = 48) -> bytes:
-    times = [AT_MS + hour * 3_600_000 for hour in range(points)]
-    values = [1000.0 + hour % 7 for hour in range(points)]
-    late = [float("nan")] * (points // 2) + values[points // 2 :]
-    return equity_chart(times, {"live": values, "paper": late}, title="accounts", is_synthetic=is_synthetic)
-
-
-def test_the_chart_is_a_png_of_the_size_a_phone_shows_well() -> None:
-    png = chart()
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", png[16:24]) == (990, 550)
-    assert 5_000 < len(png) < 300_000
-
-
-def test_the_chart_of_a_made_up_market_is_stamped() -> None:
-    assert chart(is_synthetic=True) != chart()
-
-
-def test_a_series_of_another_length_than_its_times_is_refused() -> None:
-    with pytest.raises(ValueError, match="live has 2 values for 1 times"):
-        equity_chart([AT_MS], {"live": [1.0, 2.0]}, title="", is_synthetic=False)
-
-
-def test_a_fall_is_measured_from_the_peak_before_it() -> None:
-    falls = reports._drawdown_pct([100.0, 110.0, 99.0, float("nan"), 110.0])
-    assert falls[:3] == pytest.approx([0.0, 0.0, -10.0])
-    assert falls[3] != falls[3]
-    assert falls[4] == 0.0

@@ -18,7 +18,7 @@ from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import OpenAlert, first
-from trading.notify.message import Message, Notifier
+from trading.notify.message import ID_LINE, Message, Notifier
 from trading.notify.queue import Drained, Queue
 from trading.notify.told import Told, ToldLog
 from trading.storage.files import read_json, set_aside, write_json
@@ -159,7 +159,7 @@ class Outbox:
 
 def signed(text: str, message_id: str) -> str:
     """A text with the id that `./lab explain` takes; an alert of an older lab has none."""
-    return f"{text}\nid {message_id}" if message_id else text
+    return f"{text}\n{ID_LINE}{message_id}" if message_id else text
 
 
 def _ledger(record: dict[str, object]) -> tuple[dict[str, OpenAlert], list[str]]:

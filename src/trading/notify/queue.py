@@ -66,8 +66,8 @@ class Queue:
         taken = [int(path.name.split(".")[0]) for path in self._refused.glob("[0-9]*.json")]
         taken += [int(path.stem) for path in self._files()]
         for number, part in enumerate(parts(message), start=max(taken, default=0) + 1):
-            photo = None if part.photo is None else base64.b64encode(part.photo).decode()
-            record = {**asdict(replace(part, photo=None)), "photo": photo, "queued_at": iso(now_ms)}
+            photos = [base64.b64encode(photo).decode() for photo in part.photos]
+            record = {**asdict(replace(part, photos=())), "photos": photos, "queued_at": iso(now_ms)}
             write_json(self.folder / f"{number:012d}.json", record, schema=SCHEMA)
 
     async def send_all(self, notifier: Notifier, clock: Clock) -> Drained:
@@ -134,11 +134,15 @@ class Queue:
 
 
 def _message(record: dict[str, object]) -> Message:
-    photo = record["photo"]
+    if "photos" not in record and "photo" in record:  # queued by an older lab, which knew one at most
+        record = {**record, "photos": [record["photo"]] if record["photo"] is not None else []}
+    photos = record["photos"]
+    if not isinstance(photos, list):
+        raise TypeError(f"photos is {type(photos).__name__}")
     return Message(
         kind=str(record["kind"]),
         text=str(record["text"]),
-        photo=None if photo is None else base64.b64decode(str(photo), validate=True),
+        photos=tuple(base64.b64decode(str(photo), validate=True) for photo in photos),
         dedup_key=str(record["dedup_key"]),
         severity=Severity(str(record["severity"])),
         is_html=record["is_html"] is True,

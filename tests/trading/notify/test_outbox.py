@@ -68,7 +68,7 @@ async def test_messages_arrive_in_order_and_the_box_is_empty(outbox, clock):
 
 
 async def test_what_was_queued_survives_a_restart_with_its_photo(outbox, clock, tmp_path):
-    outbox.put(Message("report", "chart", photo=b"\x00png", is_html=True), clock)
+    outbox.put(Message("report", "chart", photos=(b"\x00png",), is_html=True), clock)
     seen: list[Message] = []
 
     class Keep:
@@ -76,7 +76,22 @@ async def test_what_was_queued_survives_a_restart_with_its_photo(outbox, clock, 
             seen.append(message)
 
     await Outbox(tmp_path / "outbox").drain(Keep(), clock)
-    assert seen == [Message("report", "chart\nid m-1", photo=b"\x00png", is_html=True)]
+    assert seen == [Message("report", "chart\nid m-1", photos=(b"\x00png",), is_html=True)]
+
+
+async def test_what_an_older_lab_queued_with_one_photo_or_none_is_still_sent(outbox, clock, tmp_path):
+    old = {"schema": 1, "kind": "report", "text": "t", "dedup_key": "", "severity": "notice", "is_html": False}
+    for number, photo in ((1, "AHBuZw=="), (2, None)):
+        path = tmp_path / "outbox" / f"{number:012d}.json"
+        path.write_text(json.dumps({**old, "photo": photo, "queued_at": "2026-01-21T09:00:00Z"}))
+    seen: list[Message] = []
+
+    class Keep:
+        async def send(self, message: Message) -> None:
+            seen.append(message)
+
+    await outbox.drain(Keep(), clock)
+    assert [message.photos for message in seen] == [(b"\x00png",), ()]
 
 
 async def test_a_failure_stops_the_drain_and_loses_nothing(outbox, clock):
