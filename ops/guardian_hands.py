@@ -136,7 +136,8 @@ class Hands:
 
     def tell(self, text: str, *, key: str = ALERT, severity: Severity = Severity.ALERT) -> None:
         """Queue one message for the human; it is on disk when this returns."""
-        self._outbox.put(Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity), self._clock)
+        message = Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True)
+        self._outbox.put(message, self._clock)
 
     def resolve(self, key: str) -> None:
         """What an alert told of is over."""

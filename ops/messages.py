@@ -17,6 +17,8 @@ TELLING_APART = ("reason", "kind", "job", "strategy_id", "id", "market")
 """Facts that make one alert another one than its namesake."""
 LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
+MONEY_ROOMS = ("stop", "risk", "carry", "hedge", "keys", "live", "report")
+"""Rooms whose alerts are about money: quiet hours do not hold them, and among many they stand first."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
     "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside", "carry.key_refused"),
@@ -87,7 +89,9 @@ class Messenger:
             key = approval_key_of(event.facts["id"])
             self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
         elif event.severity is Severity.ALERT:
-            self.tell("alert", alert(event), dedup_key=alert_key_of(event), severity=Severity.ALERT)
+            is_money = event.name.partition(".")[0] in MONEY_ROOMS
+            key = alert_key_of(event)
+            self.tell("alert", alert(event), dedup_key=key, severity=Severity.ALERT, is_money=is_money)
         else:
             self.tell("notice", notice(event))
 
@@ -99,13 +103,14 @@ class Messenger:
         photos: tuple[bytes, ...] = (),
         dedup_key: str = "",
         severity: Severity = Severity.NOTICE,
+        is_money: bool = False,
     ) -> None:
         """Queue one message; when this returns it is on disk."""
         if self._is_synthetic and SYNTHETIC_LINE not in text:
             text = f"{text}\n{SYNTHETIC_LINE}"
         if severity is Severity.ALERT:
             self._open.add(dedup_key)
-        if self._outbox.put(Message(kind, text, photos, dedup_key, severity), self._clock):
+        if self._outbox.put(Message(kind, text, photos, dedup_key, severity, is_money=is_money), self._clock):
             self._wake()
 
     def resolve(self, alert_key: str) -> None:

@@ -35,6 +35,8 @@ class Message:
     severity: Severity = Severity.NOTICE
     is_html: bool = False
     """The text is Telegram's HTML, escaped by its writer; else it is plain."""
+    is_money: bool = False
+    """An alert about money: quiet hours do not hold it."""
 
     def __post_init__(self) -> None:
         if not self.text.strip():

@@ -8,18 +8,18 @@ short id that stands under each message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
-from trading.notify.alerts import OpenAlert, first
+from trading.notify.alerts import STORM_FREE, OpenAlert, is_storm, told_alone, told_together
 from trading.notify.message import ID_LINE, Message, Notifier
-from trading.notify.queue import Drained, Queue
+from trading.notify.queue import Drained, Holds, Queue
 from trading.notify.told import Told, ToldLog
 from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import only_one, waiting_lock
@@ -32,6 +32,17 @@ KEPT_KEYS = 512
 LEDGER = "alerts.json"
 MAIN = ""
 """The first channel: Telegram, or the console of a lab without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What `alerts.json` holds; changed in place, then written."""
+
+    alerts: dict[str, OpenAlert]
+    told: list[str]
+    """Keys of messages that are told once, oldest first."""
+    recent_ms: list[int]
+    """When alerts were told by themselves, the newest."""
 
 
 class Outbox:
@@ -64,42 +75,59 @@ class Outbox:
         """
         with waiting_lock(self._folder / ".lock"):
             if not message.dedup_key:
-                self._write(message, self._told.next_id(), clock.now_ms())
+                self._write(message, self._told.next_id(), clock)
                 return True
-            alerts, told = self._read_ledger()
-            message_id = self._told.next_id()
+            ledger = self._read_ledger()
             if message.severity is Severity.ALERT:
-                known = alerts.get(message.dedup_key)
-                now_ms = clock.now_ms()
-                alerts[message.dedup_key] = (
-                    known.raised_again(message.text)
-                    if known
-                    else first(message.kind, message.plain_text, now_ms, message_id=message_id)
-                )
-                is_new = known is None
+                is_new = self._raise(message, ledger, clock)
             else:
-                is_new = message.dedup_key not in told
-                told += [message.dedup_key] if is_new else []
-            if is_new:
-                self._write(message, message_id, clock.now_ms())
-            self._write_ledger(alerts, told)
+                is_new = message.dedup_key not in ledger.told
+                if is_new:
+                    ledger.told.append(message.dedup_key)
+                    self._write(message, self._told.next_id(), clock)
+            self._write_ledger(ledger)
             return is_new
+
+    def _raise(self, message: Message, ledger: Ledger, clock: Clock) -> bool:
+        """An alert is told if it is new; in a storm it is only put on record, and told at its end."""
+        known = ledger.alerts.get(message.dedup_key)
+        if known is not None:
+            ledger.alerts[message.dedup_key] = known.raised_again(message.text)
+            return False
+        now_ms = clock.now_ms()
+        waits = is_storm(ledger.recent_ms, now_ms)
+        message_id = self._told.next_id()
+        ledger.alerts[message.dedup_key] = OpenAlert(
+            message.kind, message.plain_text, now_ms, now_ms, told=0 if waits else 1, raised=1, id=message_id,
+            is_money=message.is_money,
+        )  # fmt: skip
+        if waits:
+            self._note(message, message_id, now_ms)
+            return True
+        ledger.recent_ms.append(now_ms)
+        self._write(message, message_id, clock)
+        return True
 
     def resolve(self, dedup_key: str) -> bool:
         """The state an alert told of has changed: it is told no more. False: it was not open."""
         with waiting_lock(self._folder / ".lock"):
-            alerts, told = self._read_ledger()
-            if alerts.pop(dedup_key, None) is None:
+            ledger = self._read_ledger()
+            known = ledger.alerts.pop(dedup_key, None)
+            if known is None or known.is_over:
                 return False
-            self._write_ledger(alerts, told)
+            if known.told == 0:  # it waits for the end of a storm: that it was is told all the same
+                ledger.alerts[dedup_key] = replace(known, is_over=True)
+            self._write_ledger(ledger)
             return True
 
     def open_alerts(self) -> dict[str, OpenAlert]:
         """What is wrong now, by key."""
         with waiting_lock(self._folder / ".lock"):
-            return self._read_ledger()[0]
+            return {key: alert for key, alert in self._read_ledger().alerts.items() if not alert.is_over}
 
-    async def drain(self, notifier: Notifier, clock: Clock, *, channel: str = MAIN) -> Drained:
+    async def drain(
+        self, notifier: Notifier, clock: Clock, *, channel: str = MAIN, holds: Holds = lambda _: False
+    ) -> Drained:
         """Send what waits for a channel, oldest first, until it is empty or somebody says stop.
 
         Alerts that are due again are queued first. After a `retry_after_s` nothing is sent until that many real seconds
@@ -109,51 +137,68 @@ class Outbox:
         async with self._draining[channel]:
             try:
                 with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
-                    self._repeat_due(clock.now_ms())
-                    drained = await queue.send_all(notifier, clock)
+                    self._repeat_due(clock)
+                    drained = await queue.send_all(notifier, clock, holds=holds)
             except StateFileError as error:
                 drained = Drained(waiting=len(queue), reason=str(error))
         if drained != Drained():
             log.info("outbox.drained", channel=channel or "main", **asdict(drained))
         return drained
 
-    def _repeat_due(self, now_ms: int) -> None:
+    def _repeat_due(self, clock: Clock) -> None:
+        """Queue what is due: each by itself, or all in one message where they are many."""
         with waiting_lock(self._folder / ".lock"):
-            alerts, told = self._read_ledger()
-            due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
-            # Only where nothing waits: a day without Telegram must not end in a flood of the same alert.
+            ledger, now_ms = self._read_ledger(), clock.now_ms()
+            # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
             idle = [queue for queue in self._queues.values() if not len(queue)]
-            if not due or not idle:
+            alerts = {key: alert for key, alert in ledger.alerts.items() if alert.told == 0 or idle}
+            due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
+            if not due:
                 return
+            if len(due) > STORM_FREE:
+                self._queue(due, told_together(due), idle, clock)
+            else:
+                for key, alert in due.items():
+                    self._queue({key: alert}, signed(told_alone(alert), alert.id), idle, clock)
             for key, alert in due.items():
-                again = f"{alert.text}\n(again: since {iso(alert.since_ms)}, raised {alert.raised} times)"
-                message = Message(alert.kind, signed(again, alert.id), severity=Severity.ALERT)
-                for queue in idle:
-                    queue.write(message, now_ms)
-                alerts[key] = alert.told_again(now_ms)
-            self._write_ledger(alerts, told)
+                ledger.alerts[key] = alert.told_again(now_ms)
+                if alert.is_over:
+                    del ledger.alerts[key]
+            self._write_ledger(ledger)
 
-    def _write(self, message: Message, message_id: str, now_ms: int) -> None:
+    def _queue(self, alerts: Mapping[str, OpenAlert], text: str, idle: Sequence[Queue], clock: Clock) -> None:
+        """What was never told goes to every channel, a repetition where nothing waits."""
+        is_new = any(alert.told == 0 for alert in alerts.values())
+        is_money = any(alert.is_money for alert in alerts.values())
+        message = Message("alert", text, severity=Severity.ALERT, is_money=is_money)
+        for queue in self._queues.values() if is_new else idle:
+            queue.write(message, clock)
+
+    def _write(self, message: Message, message_id: str, clock: Clock) -> None:
         """On record first: a message that arrived can always be explained."""
-        told = Told(message_id, now_ms, message.kind, message.severity.value, message.dedup_key, message.plain_text)
-        self._told.note(told)
+        self._note(message, message_id, clock.now_ms())
         for queue in self._queues.values():
-            queue.write(replace(message, text=signed(message.text, message_id)), now_ms)
+            queue.write(replace(message, text=signed(message.text, message_id)), clock)
 
-    def _read_ledger(self) -> tuple[dict[str, OpenAlert], list[str]]:
+    def _note(self, message: Message, message_id: str, now_ms: int) -> None:
+        severity = message.severity.value
+        self._told.note(Told(message_id, now_ms, message.kind, severity, message.dedup_key, message.plain_text))
+
+    def _read_ledger(self) -> Ledger:
         path = self._folder / LEDGER
         try:
-            record = read_json(path, schema=SCHEMA) or {"alerts": {}, "told": []}
-            return _ledger(record)
+            record = read_json(path, schema=SCHEMA)
+            return Ledger({}, [], []) if record is None else _ledger(record)
         except StateFileError as error:
             log.warning("outbox.ledger_lost", reason=str(error))
         except (KeyError, TypeError, AttributeError) as error:
             kept = set_aside(path)
             log.warning("outbox.ledger_lost", reason=repr(error), kept=kept.name)
-        return {}, []
+        return Ledger({}, [], [])
 
-    def _write_ledger(self, alerts: dict[str, OpenAlert], told: list[str]) -> None:
-        record = {"alerts": {key: asdict(alert) for key, alert in alerts.items()}, "told": told[-KEPT_KEYS:]}
+    def _write_ledger(self, ledger: Ledger) -> None:
+        alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
+        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], "recent_ms": ledger.recent_ms[-STORM_FREE:]}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 
@@ -162,8 +207,9 @@ def signed(text: str, message_id: str) -> str:
     return f"{text}\n{ID_LINE}{message_id}" if message_id else text
 
 
-def _ledger(record: dict[str, object]) -> tuple[dict[str, OpenAlert], list[str]]:
-    alerts, told = record["alerts"], record["told"]
-    if not isinstance(alerts, dict) or not isinstance(told, list):
+def _ledger(record: dict[str, object]) -> Ledger:
+    alerts, told, recent = record["alerts"], record["told"], record.get("recent_ms", [])
+    if not isinstance(alerts, dict) or not isinstance(told, list) or not isinstance(recent, list):
         raise TypeError(f"alerts is {type(alerts).__name__}, told is {type(told).__name__}")
-    return {str(key): OpenAlert(**alert) for key, alert in alerts.items()}, [str(key) for key in told]
+    opened = {str(key): OpenAlert(**alert) for key, alert in alerts.items()}
+    return Ledger(opened, [str(key) for key in told], [int(at_ms) for at_ms in recent])

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import Clock, iso, parse_iso
 from trading.domain.errors import NotifierError, StateFileError
 from trading.domain.events import Severity
+from trading.notify.catch_up import Waiting, folded, to_fold
 from trading.notify.message import Message, Notifier, parts
 from trading.storage.files import read_json, set_aside, write_json
 
 log = structlog.get_logger(__name__)
 
 SCHEMA = 1
+
+Holds = Callable[[Message], bool]
+"""Whether a message must wait now: in the reader's quiet hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Queue:
         """Messages not delivered yet."""
         return len(self._files())
 
-    def write(self, message: Message, now_ms: int) -> None:
+    def write(self, message: Message, clock: Clock) -> None:
         """Queue one message, cut to what fits; when this returns it is on disk.
 
         Raises:
@@ -66,12 +71,17 @@ class Queue:
         taken = [int(path.name.split(".")[0]) for path in self._refused.glob("[0-9]*.json")]
         taken += [int(path.stem) for path in self._files()]
         for number, part in enumerate(parts(message), start=max(taken, default=0) + 1):
-            photos = [base64.b64encode(photo).decode() for photo in part.photos]
-            record = {**asdict(replace(part, photos=())), "photos": photos, "queued_at": iso(now_ms)}
-            write_json(self.folder / f"{number:012d}.json", record, schema=SCHEMA)
+            self._put(self.folder / f"{number:012d}.json", part, clock)
 
-    async def send_all(self, notifier: Notifier, clock: Clock) -> Drained:
+    async def send_all(self, notifier: Notifier, clock: Clock, *, holds: Holds) -> Drained:
         """Send what waits, oldest first, until it is empty or somebody says stop.
+
+        Once the first is delivered after a long time without, what only told of its moment is folded into one.
+
+        Args:
+            notifier: Who carries.
+            clock: Lab time.
+            holds: Whether a message must wait now.
 
         Raises:
             StateFileError: a delivered message cannot be removed, or a refused one not be set aside.
@@ -80,10 +90,14 @@ class Queue:
         if left_s > 0:
             return Drained(waiting=len(self), retry_after_s=left_s, reason="told to wait")
         sent = refused = 0
-        for path in self._files():
+        pending = self._files()
+        while pending:
+            path = pending.pop(0)
             message = self._read(path)
             if message is None:
                 refused += 1
+                continue
+            if holds(message):
                 continue
             try:
                 if path.name not in self._confirmed:
@@ -98,7 +112,37 @@ class Queue:
                 refused += 1
                 continue
             self._forget(path)
+            if sent == 1 and self._fold(clock, holds):
+                pending = self._files()
         return Drained(sent, len(self), refused)
+
+    def _fold(self, clock: Clock, holds: Holds) -> bool:
+        """One message in place of many: over the first one's file, then the others go; a crash between tells twice."""
+        waiting = []
+        for path in self._files():
+            message = self._read(path)
+            if message is not None and not holds(message):
+                waiting.append(Waiting(path.name, message, *self._queued_ms(path)))
+        old = to_fold(waiting, clock.system_ms())
+        if not old:
+            return False
+        self._put(self.folder / old[0].name, folded(old), clock)
+        for one in old[1:]:
+            (self.folder / one.name).unlink(missing_ok=True)
+        log.info("outbox.folded", messages=len(old))
+        return True
+
+    def _queued_ms(self, path: Path) -> tuple[int, int]:
+        """When, in lab time and in the system's; an older lab wrote only the first."""
+        record = read_json(path, schema=SCHEMA) or {}
+        lab_ms = parse_iso(str(record["queued_at"]))
+        return lab_ms, int(str(record.get("queued_real_ms", lab_ms)))
+
+    def _put(self, path: Path, message: Message, clock: Clock) -> None:
+        photos = [base64.b64encode(photo).decode() for photo in message.photos]
+        record = {**asdict(replace(message, photos=())), "photos": photos, "queued_at": iso(clock.now_ms())}
+        record["queued_real_ms"] = clock.system_ms()
+        write_json(path, record, schema=SCHEMA)
 
     def _forget(self, path: Path) -> None:
         """Remove a delivered message. Remembered first: if removing fails, this process still never sends it again."""
@@ -146,4 +190,5 @@ def _message(record: dict[str, object]) -> Message:
         dedup_key=str(record["dedup_key"]),
         severity=Severity(str(record["severity"])),
         is_html=record["is_html"] is True,
+        is_money=record.get("is_money") is True,
     )

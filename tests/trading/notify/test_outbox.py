@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -310,3 +311,146 @@ async def test_an_alert_is_repeated_where_nothing_waits_and_not_piled_up_where_a
         await outbox.drain(alive, clock, channel="webhook")
         advance(clock, 3601)
     assert (len(alive.got), outbox.waiting) == (4, 1)
+
+
+async def test_a_storm_of_different_alerts_is_told_by_five_and_one_message_with_the_counts_of_the_rest(outbox, clock):
+    carrier = Scripted()
+    for n in range(40):
+        text = f"🚨 {'data' if n % 2 else 'carry'} trouble {n}"
+        key = f"{'data.stale' if n % 2 else 'carry.difference'}:{n}"
+        outbox.put(Message("alert", text, dedup_key=key, severity=Severity.ALERT, is_money=n % 2 == 0), clock)
+        await outbox.drain(carrier, clock)
+    assert len(carrier.got) == 5
+    outbox.resolve("data.stale:39")  # over before it could be told: told all the same
+    outbox.put(Message("alert", "🚨 carry trouble 38", dedup_key="carry.difference:38", severity=Severity.ALERT), clock)
+    advance(clock, 61)
+    await outbox.drain(carrier, clock)
+    (_, *lines) = carrier.got[5].splitlines()
+    assert carrier.got[5].startswith("🚨 35 alerts in one: data.stale 18×, carry.difference 17×\n")
+    assert len(lines) == 35
+    assert [line for line in lines if line.startswith("• carry")] == lines[:17]
+    assert lines[16] == "• carry trouble 38 (2× since 22:13 UTC, m-39)"
+    assert lines[-1] == "• data trouble 39 (over by now, 1× since 22:13 UTC, m-40)"
+    assert "data.stale:39" not in outbox.open_alerts()
+    assert len(outbox.open_alerts()) == 39
+    advance(clock, 301)
+    await outbox.drain(carrier, clock)
+    assert [text.partition(":")[0] for text in carrier.got[6:]] == ["🚨 39 alerts in one"], "and so they are repeated"
+
+
+async def test_a_flapping_alert_is_no_more_than_five_messages_a_minute(outbox, clock):
+    carrier = Scripted()
+    for _ in range(30):
+        outbox.put(alert(), clock)
+        await outbox.drain(carrier, clock)
+        outbox.resolve("data.stale")
+    assert len(carrier.got) == 5
+    advance(clock, 61)
+    await outbox.drain(carrier, clock)
+    assert carrier.got[5].endswith("(over by now, raised 25 times)")
+    assert outbox.open_alerts() == {}
+
+
+class Slept(Clock):
+    """Lab time and the system's go together, as in life, by hand."""
+
+    def __init__(self) -> None:
+        super().__init__(scale=1e-9, origin_ms=START_MS)
+        self.passed_ms = 0
+
+    def now_ms(self) -> int:
+        return START_MS + self.passed_ms
+
+    def system_ms(self) -> int:
+        return self.now_ms()
+
+
+def ids_of(texts: list[str]) -> list[int]:
+    """Every message that was told, whole or in a catch-up."""
+    found = []
+    for text in texts:
+        last = text.splitlines()[-1]
+        for first, end in re.findall(r"m-(\d+)(?: to m-(\d+))?", last):
+            found += range(int(first), int(end or first) + 1)
+    return found
+
+
+KINDS = ("report", "notice", "heartbeat", "insights", "alert", "approval", "summary")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(KINDS), st.integers(0, 200)),
+            st.tuples(st.just("down"), st.integers(0, 90)),
+            st.tuples(st.just("up"), st.integers(0, 90)),
+        ),
+        max_size=40,
+    )
+)
+async def test_down_for_however_long_nothing_is_lost_and_nobody_is_flooded_afterwards(steps, tmp_path_factory):
+    folder, clock, texts = tmp_path_factory.mktemp("outbox"), Slept(), []
+    is_up, put, flood = True, [], 0
+
+    class Line:
+        async def send(self, message: Message) -> None:
+            if not is_up:
+                raise NotifierError("down")
+            texts.append(message.text)
+
+    for kind, minutes in steps:
+        clock.passed_ms += minutes * 60_000
+        outbox = Outbox(folder)  # a restart at every step
+        if kind in ("down", "up"):
+            is_up = kind == "up"
+        else:
+            severity = Severity.ALERT if kind == "alert" else Severity.NOTICE
+            key = f"{kind}:{len(put)}" if kind in ("alert", "approval") else ""
+            outbox.put(Message(kind, f"{kind} {len(put)}", dedup_key=key, severity=severity), clock)
+            outbox.resolve(key)
+            put.append(kind)
+        before = len(texts)
+        kept = sum(json.loads(path.read_text())["kind"] in KINDS[4:] for path in folder.glob("0*.json"))
+        await outbox.drain(Line(), clock)
+        flood = max(flood, len(texts) - before - kept)
+    is_up = True
+    clock.passed_ms += 61_000
+    await Outbox(folder).drain(Line(), clock)
+    assert sorted(ids_of(texts)) == list(range(1, len(put) + 1)), "each once, whole or in a catch-up"
+    for number, kind in enumerate(put):
+        if kind in ("approval", "summary", "alert"):
+            assert any(text.startswith(f"{kind} {number}\n") for text in texts), "kept whole"
+    assert flood <= 9, "the first, a catch-up or six, and the newest report"
+
+
+async def test_a_day_without_a_channel_word_for_word(tmp_path):
+    clock, texts, is_up = Slept(), [], False
+    outbox = Outbox(tmp_path / "outbox")
+
+    class Line:
+        async def send(self, message: Message) -> None:
+            if not is_up:
+                raise NotifierError("down")
+            texts.append(message.text)
+
+    for hour in range(24):
+        outbox.put(Message("report", f"📊 Hourly Report {hour}\nEquity ..."), clock)
+        if hour % 6 == 0:
+            outbox.put(Message("heartbeat", f"💚 Heartbeat {hour}"), clock)
+        if hour == 7:
+            outbox.put(Message("notice", "🔔 Carry opened on BTCUSDT\nmore"), clock)
+            outbox.put(Message("approval", "🎯 Strategy Approval Needed!", dedup_key="approval:fc-1"), clock)
+        await outbox.drain(Line(), clock)
+        clock.passed_ms += 3_600_000
+    is_up = True
+    await outbox.drain(Line(), clock)
+    assert texts == [
+        "📊 Hourly Report 0\nEquity ...\nid m-1",
+        "📬 Not delivered from 2023-11-14 22:13 to 2023-11-15 20:13 UTC, now in one: "
+        "4 heartbeats, 22 reports, 1 notice\n"
+        "15 05:13 🔔 Carry opened on BTCUSDT\n"
+        "Each whole: ./lab explain ID, of m-2 to m-11, m-13 to m-29",
+        "🎯 Strategy Approval Needed!\nid m-12",
+        "📊 Hourly Report 23\nEquity ...\nid m-30",
+    ]
