@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import islice
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from ops.environment import find_home
 from ops.explain_words import cycle_lines, message_lines, run_line
 from ops.flags import time_of
 from ops.live_records import CycleLine
+from ops.reader import UTC, Reader
 from ops.settings import config_hash, read_settings
 from trading.domain.clock import Clock, as_datetime, iso
 from trading.domain.errors import SettingsError, StateFileError
@@ -22,7 +24,7 @@ from trading.journal.audit_window import AuditWindow, cycle_id, open_window
 from trading.notify.told import Told, ToldLog, number_of
 from trading.storage.home import Home
 
-MINUTE_MS, DAY_MS = 60_000, 86_400_000
+MINUTE_MS = 60_000
 AFTERWARDS_MS = 2 * MINUTE_MS
 """An alert comes out of a cycle that is written down a little later."""
 RUN_LINES = 2000
@@ -55,7 +57,7 @@ def _answer(home: Home, wanted: str | None, at: str | None) -> tuple[list[str], 
         )
     with open_window(home.audit_file) as window:
         if at is not None:
-            return _moment(home, window, moment_of(at, now_ms=_now_ms(home, window)))
+            return _moment(home, window, _asked(home, window, at))
         text = str(wanted).strip()
         if _CYCLE_ID.fullmatch(text.lower()):
             return _cycle(home, window, text.lower())
@@ -63,33 +65,35 @@ def _answer(home: Home, wanted: str | None, at: str | None) -> tuple[list[str], 
         if number is not None:
             return _message(home, window, number)
         if re.fullmatch(r"\d{1,2}:\d{2}", text) or re.match(r"\d{4}-\d{2}", text):
-            return _moment(home, window, moment_of(text, now_ms=_now_ms(home, window)))
+            return _moment(home, window, _asked(home, window, text))
     raise SettingsError(f"{text!r}: no id of a message (m-1742), of a cycle (d-260121-1400-7f3a), and no time (14:00)")
 
 
-def _now_ms(home: Home, window: AuditWindow) -> int:
-    """Now; where the lab follows a sandbox's clock, the moment of its newest cycle."""
-    now_ms = Clock().now_ms()
-    if not read_settings(home.settings_file).venue.follow_sandbox_clock:
-        return now_ms
-    newest = next(window.before_ms(2**62), None)
-    return now_ms if newest is None else _parsed(newest).at_ms
+def _asked(home: Home, window: AuditWindow, text: str) -> int:
+    """The moment that was typed; where the lab follows a sandbox's clock, seen from its newest cycle."""
+    settings, now_ms = read_settings(home.settings_file), Clock().now_ms()
+    newest = next(window.before_ms(2**62), None) if settings.venue.follow_sandbox_clock else None
+    if newest is not None:
+        now_ms = _parsed(newest).at_ms
+    return moment_of(text, now_ms=now_ms, reader=settings.messages.reader)
 
 
-def moment_of(text: str, *, now_ms: int) -> int:
-    """A moment in lab time: `14:00` is the latest that has been, UTC; or a whole time, such as 2026-01-21T14:00Z.
+def moment_of(text: str, *, now_ms: int, reader: Reader = UTC) -> int:
+    """A moment in lab time: `14:00` is the latest that has been, by the reader's clock; or 2026-01-21T14:00Z.
 
     Raises:
         SettingsError: neither.
     """
-    clock = re.fullmatch(r"(\d{1,2}):(\d{2})(?:\s*UTC)?", text.strip(), re.IGNORECASE)
+    clock = re.fullmatch(r"(\d{1,2}):(\d{2})(\s*UTC)?", text.strip(), re.IGNORECASE)
     if clock is None:
         return time_of("--at", text)
     hours, minutes = int(clock[1]), int(clock[2])
     if hours > 23 or minutes > 59:  # of a day, of an hour
         raise SettingsError(f"--at {text}: no time of a day; write it as 14:00")
-    at_ms = now_ms // DAY_MS * DAY_MS + (hours * 60 + minutes) * MINUTE_MS
-    return at_ms if at_ms <= now_ms else at_ms - DAY_MS
+    now = as_datetime(now_ms).astimezone((UTC if clock[3] else reader).zone())
+    at = now.replace(hour=hours, minute=minutes, second=0, microsecond=0)
+    at = at if at <= now else at - timedelta(days=1)
+    return int(at.timestamp() * 1000)
 
 
 def _moment(home: Home, window: AuditWindow, at_ms: int) -> tuple[list[str], bool]:

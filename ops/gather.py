@@ -44,6 +44,7 @@ def gather(lab: Lab) -> Numbers:
         uptime_s=(now_ms - lab.memory.started_ms) / 1000.0,
         ideas_tried=lab.bench.ledger.count(),
         rss_mb=peak_rss_mb(),
+        time_zone=lab.settings.messages.time_zone,
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
         living=lab.memory.living,

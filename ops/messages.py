@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from ops.reader import UTC, Reader
 from ops.reports import SYNTHETIC_LINE
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
@@ -61,10 +62,14 @@ class Messenger:
         clock: Stamps them.
         is_synthetic: Every text says that the market is made up.
         wake: Called after a message was queued.
+        reader: Whose clock the times are of.
     """
 
-    def __init__(self, outbox: Outbox, clock: Clock, *, is_synthetic: bool, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, clock: Clock, *, is_synthetic: bool, wake: Callable[[], None], reader: Reader = UTC
+    ) -> None:
         self._outbox = outbox
+        self._reader = reader
         self._clock = clock
         self._is_synthetic = is_synthetic
         self._wake = wake
@@ -91,9 +96,9 @@ class Messenger:
         elif event.severity is Severity.ALERT:
             is_money = event.name.partition(".")[0] in MONEY_ROOMS
             key = alert_key_of(event)
-            self.tell("alert", alert(event), dedup_key=key, severity=Severity.ALERT, is_money=is_money)
+            self.tell("alert", alert(event, self._reader), dedup_key=key, severity=Severity.ALERT, is_money=is_money)
         else:
-            self.tell("notice", notice(event))
+            self.tell("notice", notice(event, self._reader))
 
     def tell(
         self,
@@ -155,14 +160,14 @@ def approval_request(facts: Mapping[str, object]) -> str:
     )
 
 
-def alert(event: Event) -> str:
+def alert(event: Event, reader: Reader = UTC) -> str:
     """Something is wrong; repeated until the state changes."""
-    return f"🚨 {sentence(event)}"
+    return f"🚨 {sentence(event, reader)}"
 
 
-def notice(event: Event) -> str:
+def notice(event: Event, reader: Reader = UTC) -> str:
     """Something worth knowing happened."""
-    return f"🔔 {sentence(event)}"
+    return f"🔔 {sentence(event, reader)}"
 
 
 WORDS = {
@@ -206,7 +211,7 @@ WORDS = {
 """Events told in words of their own; the others are told as they stand in the journal."""
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Event, reader: Reader = UTC) -> str:
     """An event in one line, for a person."""
     words = WORDS.get(event.name)
     if words is not None:
@@ -215,13 +220,13 @@ def sentence(event: Event) -> str:
             return words.format(**facts)
         except (KeyError, ValueError, TypeError):
             pass  # a fact is missing or of another kind: told as it stands, below
-    return as_it_stands(event)
+    return as_it_stands(event, reader)
 
 
-def as_it_stands(event: Event) -> str:
+def as_it_stands(event: Event, reader: Reader = UTC) -> str:
     """An event's name, then its facts, as the journal has them."""
     told = ", ".join(f"{key} {_value(value)}" for key, value in event.facts.items() if key != "alert_key")
-    return f"{event.name} at {iso(event.at_ms)[11:16]} UTC" + (f": {told}" if told else "")
+    return f"{event.name} at {reader.named(event.at_ms)}" + (f": {told}" if told else "")
 
 
 def _value(value: object) -> str:

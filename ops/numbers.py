@@ -130,6 +130,8 @@ class Numbers:
     """Paper against its backtest, last night, in words; empty: nobody looked."""
     living: tuple[str, ...] = ()
     """Each life of each living strategy against its promise, in words."""
+    time_zone: str = "UTC"
+    """Of whoever reads."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from math import floor, sqrt
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
 from ops.numbers import CENT, Account, Best, Numbers
-from trading.domain.clock import as_datetime, iso
+from ops.reader import Reader
 
 ENOUGH = 30
 """Below this many trades or settlements a rate is not told."""
@@ -20,7 +20,7 @@ SYNTHETIC_LINE = "⚠️ SYNTHETIC MARKET: made up by a generator, not by people
 
 def hourly_report(n: Numbers) -> str:
     """The message of every full hour: equity first, then why nothing, or what, was done."""
-    lines = [f"📊 Hourly Report - {as_datetime(n.at_ms):%H:%M} UTC", *_market_line(n)]
+    lines = [f"📊 Hourly Report - {Reader(n.time_zone).named(n.at_ms)}", *_market_line(n)]
     lines += [account_line(account) for account in n.accounts] or ["Equity: no account yet, live or on paper"]
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
@@ -52,7 +52,7 @@ def summary(n: Numbers, *, title: str) -> str:
     reasons = sorted(n.no_trade_reasons.items(), key=lambda pair: -pair[1])[:5]
     return "\n".join(
         [
-            f"📅 {title} - {iso(n.at_ms)[:10]}",
+            f"📅 {title} - {Reader(n.time_zone).day(n.at_ms)}",
             *_market_line(n),
             *(account_line(account) for account in n.accounts),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
@@ -154,7 +154,7 @@ def decision_line(n: Numbers) -> str:
     """The last decision with its rule and both numbers, and the day's top reason for none."""
     if n.last is None:
         return "Last decision: none yet"
-    line = f"Last decision {iso(n.last.at_ms)[11:16]}: {n.last.status} {n.last.reason}"
+    line = f"Last decision {Reader(n.time_zone).hour(n.last.at_ms)}: {n.last.status} {n.last.reason}"
     if n.last.note:
         line += f" ({n.last.note})"
     if n.last.id:

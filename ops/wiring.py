@@ -75,7 +75,8 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
     bus.subscribe(log_event, name="log")
     async with AsyncExitStack() as stack:
         outbox = Outbox(setting.home.outbox)
-        messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
+        is_synthetic, reader = setting.market == "synthetic", settings.messages.reader
+        messenger = Messenger(outbox, clock, is_synthetic=is_synthetic, wake=wake.set, reader=reader)
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
         recorder = make_recorder(setting, clock, stack)

@@ -8,7 +8,7 @@ short id that stands under each message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ KEPT_KEYS = 512
 LEDGER = "alerts.json"
 MAIN = ""
 """The first channel: Telegram, or the console of a lab without it."""
+CHANNELS = ("webhook", "email")
+"""The further ones there can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,14 @@ class Outbox:
     """The messages of one lab.
 
     Args:
-        folder: `Home.outbox`; made if missing.
-        channels: Further channels that get every message too.
+        folder: `Home.outbox`; made if missing. A folder of `CHANNELS` in it is a channel that gets every message too:
+            so whoever writes here, the service or the guardian, knows of it.
     """
 
-    def __init__(self, folder: Path, channels: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._queues = {MAIN: Queue(folder)} | {name: Queue(folder / name) for name in channels}
+        names = [name for name in CHANNELS if (folder / name).is_dir()]
+        self._queues = {MAIN: Queue(folder)} | {name: Queue(folder / name) for name in names}
         self._told = ToldLog(folder)
         self._draining = {name: asyncio.Lock() for name in self._queues}
 
@@ -200,6 +203,18 @@ class Outbox:
         alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
         record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], "recent_ms": ledger.recent_ms[-STORM_FREE:]}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
+
+
+def set_channels(folder: Path, names: Collection[str]) -> None:
+    """Make the folders of the channels that are set up; one that no longer is keeps its messages as `NAME.off-N`."""
+    for name in CHANNELS:
+        if name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        elif (folder / name).is_dir():
+            number = 1
+            while (aside := folder / f"{name}.off-{number}").exists():
+                number += 1
+            (folder / name).rename(aside)
 
 
 def signed(text: str, message_id: str) -> str:

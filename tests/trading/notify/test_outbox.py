@@ -18,7 +18,8 @@ from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import NotifierError
 from trading.domain.events import Severity
 from trading.notify.message import Message
-from trading.notify.outbox import Drained, Outbox
+from trading.notify.outbox import Outbox, set_channels
+from trading.notify.queue import Drained
 from trading.notify.telegram import Telegram
 
 START_MS = 1_700_000_000_000
@@ -292,7 +293,8 @@ async def test_every_message_has_an_id_that_counts_up_and_an_alert_keeps_its_own
 
 
 async def test_a_dead_channel_holds_up_no_other(clock, tmp_path):
-    outbox = Outbox(tmp_path / "outbox", channels=["webhook"])
+    set_channels(tmp_path / "outbox", {"webhook"})
+    outbox = Outbox(tmp_path / "outbox")
     dead, alive = Scripted([NotifierError("down")] * 9), Scripted()
     for n in range(3):
         outbox.put(Message("report", f"m{n}"), clock)
@@ -303,7 +305,8 @@ async def test_a_dead_channel_holds_up_no_other(clock, tmp_path):
 
 
 async def test_an_alert_is_repeated_where_nothing_waits_and_not_piled_up_where_a_channel_is_dead(clock, tmp_path):
-    outbox = Outbox(tmp_path / "outbox", channels=["webhook"])
+    set_channels(tmp_path / "outbox", {"webhook"})
+    outbox = Outbox(tmp_path / "outbox")
     dead, alive = Scripted([NotifierError("down")] * 99), Scripted()
     outbox.put(alert(), clock)
     for _ in range(4):
@@ -454,3 +457,14 @@ async def test_a_day_without_a_channel_word_for_word(tmp_path):
         "🎯 Strategy Approval Needed!\nid m-12",
         "📊 Hourly Report 23\nEquity ...\nid m-30",
     ]
+
+
+async def test_a_channel_that_is_no_longer_set_up_gets_nothing_more_and_what_waited_for_it_is_kept(clock, tmp_path):
+    folder = tmp_path / "outbox"
+    for _ in range(2):
+        set_channels(folder, {"email"})
+        Outbox(folder).put(Message("report", "m"), clock)
+        set_channels(folder, set())
+    Outbox(folder).put(Message("report", "m"), clock)
+    assert sorted(path.name for path in folder.glob("email*")) == ["email.off-1", "email.off-2"]
+    assert len(list((folder / "email.off-1").glob("0*.json"))) == 1
