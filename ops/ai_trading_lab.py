@@ -15,6 +15,7 @@ from dataclasses import replace
 import structlog
 
 from ops.account_watch import AccountWatch
+from ops.channels import open_channels
 from ops.delivery import Delivery
 from ops.feasibility import feasibility
 from ops.jobs import (
@@ -276,5 +277,6 @@ async def serve(setting: Setting, clock: Clock) -> None:
         async with (
             open_lab(setting, clock, bus, wake=wake) as lab,
             open_notifier(setting.environment, setting.settings) as notifier,
+            open_channels(setting.environment, setting.settings, clock) as others,
         ):
-            await Service(lab, {MAIN: notifier}, stop=stop, wake=wake).run()
+            await Service(lab, {MAIN: notifier, **others}, stop=stop, wake=wake).run()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
+from ops.channels import open_channels
 from ops.environment import Environment
 from ops.settings import LabSettings
 from ops.stop_trading import Patience, make_flat, remembered
@@ -18,7 +19,7 @@ from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.notify.message import Message
-from trading.notify.outbox import Outbox
+from trading.notify.outbox import CHANNELS, Outbox
 from trading.risk.guardian import Verdict
 from trading.risk.kill_switch import stop_trading
 from trading.storage.files import write_json
@@ -145,6 +146,16 @@ class Hands:
 
     async def deliver(self, environment: Environment) -> None:
         """Send what waits for the human: a frozen lab does not. Telegram is loaded only here."""
+        await asyncio.gather(self._by_telegram(environment), self._by_the_others(environment))
+
+    async def _by_the_others(self, environment: Environment) -> None:
+        if not any(map(self._outbox.waiting_in, CHANNELS)):
+            return
+        async with open_channels(environment, self._settings, self._clock) as channels:
+            drains = (self._outbox.drain(one, self._clock, channel=name) for name, one in channels.items())
+            await asyncio.gather(*drains)
+
+    async def _by_telegram(self, environment: Environment) -> None:
         if environment.telegram_token is None or environment.telegram_chat_id is None or not self._outbox.waiting:
             return
         from trading.notify.telegram import TELEGRAM_URL, Telegram

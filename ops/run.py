@@ -79,6 +79,7 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
                 Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url)
             )
         checks = [await doctor.telegram_check(telegram)]
+        checks += await doctor.channel_checks(environment, settings, clock)
         exchange, has_keys = settings.venue.exchange, environment.binance_api_key is not None
         if exchange != TRADES_AT:
             data = make_market_data(settings, environment, clock)

@@ -57,15 +57,29 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        names = [name for name in CHANNELS if (folder / name).is_dir()]
-        self._queues = {MAIN: Queue(folder)} | {name: Queue(folder / name) for name in names}
+        self._queues = {MAIN: Queue(folder)}
         self._told = ToldLog(folder)
-        self._draining = {name: asyncio.Lock() for name in self._queues}
+        self._draining: dict[str, asyncio.Lock] = {}
 
     @property
     def waiting(self) -> int:
         """Messages that the first channel has not delivered yet."""
-        return len(self._queues[MAIN])
+        return self.waiting_in(MAIN)
+
+    def waiting_in(self, channel: str) -> int:
+        """Messages that a channel has not delivered yet; 0 where it is not set up."""
+        queue = self._all().get(channel)
+        return 0 if queue is None else len(queue)
+
+    def _all(self) -> dict[str, Queue]:
+        """The queues of the channels that are set up now."""
+        for name in CHANNELS:
+            is_there = (self._folder / name).is_dir()
+            if is_there and name not in self._queues:
+                self._queues[name] = Queue(self._folder / name)
+            elif not is_there:
+                self._queues.pop(name, None)
+        return self._queues
 
     def put(self, message: Message, clock: Clock) -> bool:
         """Queue a message for every channel, with its short id under it; when this returns it is on disk.
@@ -136,8 +150,10 @@ class Outbox:
         Alerts that are due again are queued first. After a `retry_after_s` nothing is sent until that many real seconds
         have passed; what can never be delivered moves to `refused`; anything else that fails leaves the rest waiting.
         """
-        queue = self._queues[channel]
-        async with self._draining[channel]:
+        queue = self._all().get(channel)
+        if queue is None:
+            return Drained(reason=f"{channel} is not set up")
+        async with self._draining.setdefault(channel, asyncio.Lock()):
             try:
                 with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
                     self._repeat_due(clock)
@@ -153,7 +169,7 @@ class Outbox:
         with waiting_lock(self._folder / ".lock"):
             ledger, now_ms = self._read_ledger(), clock.now_ms()
             # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
-            idle = [queue for queue in self._queues.values() if not len(queue)]
+            idle = [queue for queue in self._all().values() if not len(queue)]
             alerts = {key: alert for key, alert in ledger.alerts.items() if alert.told == 0 or idle}
             due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
             if not due:
@@ -174,13 +190,13 @@ class Outbox:
         is_new = any(alert.told == 0 for alert in alerts.values())
         is_money = any(alert.is_money for alert in alerts.values())
         message = Message("alert", text, severity=Severity.ALERT, is_money=is_money)
-        for queue in self._queues.values() if is_new else idle:
+        for queue in self._all().values() if is_new else idle:
             queue.write(message, clock)
 
     def _write(self, message: Message, message_id: str, clock: Clock) -> None:
         """On record first: a message that arrived can always be explained."""
         self._note(message, message_id, clock.now_ms())
-        for queue in self._queues.values():
+        for queue in self._all().values():
             queue.write(replace(message, text=signed(message.text, message_id)), clock)
 
     def _note(self, message: Message, message_id: str, now_ms: int) -> None:
