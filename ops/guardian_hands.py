@@ -152,8 +152,14 @@ class Hands:
         if not any(map(self._outbox.waiting_in, CHANNELS)):
             return
         async with open_channels(environment, self._settings, self._clock) as channels:
-            drains = (self._outbox.drain(one, self._clock, channel=name) for name, one in channels.items())
+            drains = (
+                self._outbox.drain(one, self._clock, channel=name, holds=self._holds) for name, one in channels.items()
+            )
             await asyncio.gather(*drains)
+
+    def _holds(self, message: Message) -> bool:
+        """The reader's quiet hours are the guardian's too; what it tells itself is about money."""
+        return self._settings.messages.holds(message, self._clock.now_ms())
 
     async def _by_telegram(self, environment: Environment) -> None:
         if environment.telegram_token is None or environment.telegram_chat_id is None or not self._outbox.waiting:
@@ -163,7 +169,7 @@ class Hands:
         base_url = self._settings.telegram.base_url or TELEGRAM_URL
         try:
             async with Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url) as human:
-                await self._outbox.drain(human, self._clock)
+                await self._outbox.drain(human, self._clock, holds=self._holds)
         except TradingEngineError as error:
             log.warning("guardian.not_delivered", error=str(error))
 

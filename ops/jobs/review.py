@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ai_brain.evidence.filing import load_evidence
-from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Stretch
+from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Stretch
 from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL, approval_key_of
@@ -99,4 +99,13 @@ def _significance(evidence: Evidence) -> str:
     found = evidence.statistics
     if found is None:
         return "no statistics"
-    return f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
+    told = f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
+    return f"{told}; {_expectancy(found.expectancy)}" if found.expectancy is not None else told
+
+
+def _expectancy(of: Expectancy) -> str:
+    """What a judged trade brings, with n and interval."""
+    if of.low_quote is None or of.high_quote is None:
+        return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, which chance leaves wide open"
+    interval = f"{of.confidence:.0%} {of.low_quote:+.2f} to {of.high_quote:+.2f}"
+    return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, {interval}"
