@@ -15,6 +15,8 @@ from dataclasses import replace
 import structlog
 
 from ops.account_watch import AccountWatch
+from ops.channels import open_channels
+from ops.delivery import Delivery
 from ops.feasibility import feasibility
 from ops.jobs import (
     backup,
@@ -44,6 +46,7 @@ from trading.domain.events import Severity
 from trading.domain.venue import Venue
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
+from trading.notify.outbox import MAIN
 from trading.risk.kill_switch import Stop, read_stop
 from trading.simulator.compiled import compile_kernels
 from trading.storage.lock import only_one
@@ -56,10 +59,6 @@ FLAT_AGAIN_S = 2.0
 """Real seconds until what is not flat is tried again."""
 QUIET_TRIES = 3
 """So often somebody else may hold the account before the human hears that nothing is flat."""
-OUTBOX_S = 15.0
-"""Real seconds after which waiting messages are tried again."""
-LAST_WORDS_S = 1.0
-"""Real seconds that messages get when the service ends; what was not taken by then waits on disk."""
 JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
@@ -86,14 +85,14 @@ class Service:
 
     Args:
         lab: The wired rooms.
-        notifier: Carries messages.
+        channels: Who carries messages, by the channel's name.
         stop: Ends the service.
         wake: Set when a message was queued.
     """
 
-    def __init__(self, lab: Lab, notifier: Notifier, *, stop: asyncio.Event, wake: asyncio.Event) -> None:
+    def __init__(self, lab: Lab, channels: Mapping[str, Notifier], *, stop: asyncio.Event, wake: asyncio.Event) -> None:
         self.lab = lab
-        self._notifier = notifier
+        self._delivery = Delivery(lab.outbox, channels, lab.settings.messages, lab.clock, wake=wake, stop=stop)
         self._stop = stop
         self._wake = wake
         self._supervisor = Supervisor(os.environ)
@@ -127,7 +126,7 @@ class Service:
             self._supervisor.ready()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
-                group.create_task(self._messages(), name="messages")
+                group.create_task(self._delivery.run(), name="messages")
                 group.create_task(self._watch(), name="watch")
                 group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
@@ -146,7 +145,7 @@ class Service:
         finally:
             self._stop.set()
             self._supervisor.ends()
-            await self._last_words()
+            await self._delivery.last_words()
             self.has_ended = True
             log.info("lab.ended")
 
@@ -191,39 +190,6 @@ class Service:
         name, severity = ("risk.feasible", Severity.INFO) if verdict.allowed else ("risk.infeasible", Severity.NOTICE)
         facts = {"reason": verdict.reason, "value": verdict.value, "limit": verdict.limit, "note": verdict.note}
         self.lab.tell(name, facts, severity)
-
-    async def _messages(self) -> None:
-        """Deliver what waits; try again after a while when something stayed."""
-        while not self._stop.is_set():
-            self._wake.clear()
-            await self._drain()
-            try:
-                async with asyncio.timeout(OUTBOX_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-
-    async def _last_words(self) -> None:
-        """What was told while ending, be it of a bug; here, because a bug cancels every task beside it."""
-        try:
-            await self._drain()
-        except TradingEngineError as error:
-            log.warning("messages.kept", error=str(error))
-
-    async def _drain(self) -> None:
-        """Deliver what waits. Once the service ends, a Telegram that does not answer is not waited for."""
-        drain = asyncio.ensure_future(self.lab.outbox.drain(self._notifier, self.lab.clock))
-        stop = asyncio.ensure_future(self._stop.wait())
-        try:
-            if not self._stop.is_set():
-                await asyncio.wait({drain, stop}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait({drain}, timeout=LAST_WORDS_S)
-        finally:
-            stop.cancel()
-            drain.cancel()
-        await asyncio.gather(drain, stop, return_exceptions=True)
-        if not drain.cancelled():
-            drain.result()
 
     async def _watch(self) -> None:
         """Notice a stop within a fraction of a second, whatever the schedule does, and make everything flat."""
@@ -320,5 +286,6 @@ async def serve(setting: Setting, clock: Clock) -> None:
         async with (
             open_lab(setting, clock, bus, wake=wake) as lab,
             open_notifier(setting.environment, setting.settings) as notifier,
+            open_channels(setting.environment, setting.settings, clock) as others,
         ):
-            await Service(lab, notifier, stop=stop, wake=wake).run()
+            await Service(lab, {MAIN: notifier, **others}, stop=stop, wake=wake).run()

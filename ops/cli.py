@@ -110,6 +110,19 @@ def evidence(
 
 
 @app.command()
+def explain(
+    wanted: Annotated[
+        str | None, typer.Argument(metavar="ID", help="m-1742 under a message, or d-260121-1400-7f3a of a cycle.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="A moment: 14:00, the latest that was, or 2026-01-21T14:00Z.")] = None,
+) -> None:
+    """Why did it do that, or nothing? A cycle, a message or a moment, in plain words, from the audit file."""
+    from ops.explain import run_explain
+
+    told(lambda: run_explain(wanted, at))
+
+
+@app.command()
 def doctor(offline: Annotated[bool, typer.Option("--offline", help="Ask nobody outside.")] = False) -> None:
     """What is misconfigured, each with its remedy."""
     from ops.run import run_doctor

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ops.channels import check_channels, open_mail
 from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment
 from ops.status import read_status
@@ -23,6 +24,7 @@ from trading.risk.key_rights import faults_of
 from trading.storage.home import Home
 
 if TYPE_CHECKING:
+    from ops.settings import LabSettings
     from trading.notify.telegram import Telegram
 
 MIN_DISK_GB = 2.0
@@ -88,6 +90,24 @@ async def telegram_check(telegram: Telegram | None) -> Check:
     except TradingEngineError as error:
         return Check("telegram answers", Health.BAD, str(error), "check TELEGRAM_TOKEN with @BotFather")
     return Check("telegram answers", Health.GOOD, f"bot {name}")
+
+
+async def channel_checks(environment: Environment, settings: LabSettings, clock: Clock) -> list[Check]:
+    """Whether the mail server lets us in, and what the webhook is; nothing is sent. Not set up: not told."""
+    checks = []
+    try:
+        check_channels(environment, settings)
+    except TradingEngineError as error:
+        return [Check("channels", Health.BAD, str(error), "see docs/messages.md")]
+    if environment.webhook_url is not None:
+        checks.append(Check("webhook", Health.GOOD, "set up; python send_test_notification.py tries it"))
+    mail = open_mail(environment, settings, clock)
+    if mail is not None:
+        try:
+            checks.append(Check("email", Health.GOOD, await mail.check()))
+        except TradingEngineError as error:
+            checks.append(Check("email", Health.BAD, str(error), "messages: in lab.yaml, EMAIL_PASSWORD in .env"))
+    return checks
 
 
 async def venue_checks(venue: Venue, clock: Clock, *, with_keys: bool, testnet: bool = False) -> list[Check]:

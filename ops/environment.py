@@ -23,6 +23,9 @@ from trading.storage.home import Home
 KNOWN = (
     "TELEGRAM_TOKEN",
     "TELEGRAM_CHAT_ID",
+    "WEBHOOK_URL",
+    "WEBHOOK_SECRET",
+    "EMAIL_PASSWORD",
     "GEMINI_API_KEY",
     "ANTHROPIC_API_KEY",
     "OPENAI_API_KEY",
@@ -61,6 +64,13 @@ class Environment:
     market_db_url: SecretStr | None = None
     """A PostgreSQL or TimescaleDB database that `./lab history copy` brings up to the shelf. None: there is none."""
 
+    webhook_url: SecretStr | None = None
+    """Where messages go as JSON too; an address may hold a token."""
+    webhook_secret: SecretStr | None = None
+    """What they are signed with."""
+    email_password: SecretStr | None = None
+    """Of `messages.email_user`."""
+
     def secret_values(self) -> list[str]:
         """Every secret, for the log's redactor only."""
         secrets = (
@@ -70,6 +80,9 @@ class Environment:
             self.binance_api_secret,
             self.learning_db_url,
             self.market_db_url,
+            self.webhook_url,
+            self.webhook_secret,
+            self.email_password,
         )
         return [secret.get_secret_value() for secret in secrets if secret is not None]
 
@@ -104,6 +117,8 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         raise SettingsError(".env: BINANCE_API_KEY and BINANCE_API_SECRET come in pairs; set both, or neither")
     if bool(values.get("TELEGRAM_TOKEN")) != bool(values.get("TELEGRAM_CHAT_ID")):
         raise SettingsError(".env: TELEGRAM_TOKEN and TELEGRAM_CHAT_ID come in pairs; set both, or neither")
+    if bool(values.get("WEBHOOK_URL")) != bool(values.get("WEBHOOK_SECRET")):
+        raise SettingsError(".env: WEBHOOK_URL and WEBHOOK_SECRET come in pairs; set both, or neither")
     return Environment(
         telegram_token=_secret(values, "TELEGRAM_TOKEN"),
         telegram_chat_id=values.get("TELEGRAM_CHAT_ID") or None,
@@ -115,6 +130,9 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         kill=_yes_or_no(values, "KILL", ("1",), ("0",)),
         learning_db_url=_secret(values, "LEARNING_DB_URL"),
         market_db_url=_secret(values, "MARKET_DB_URL"),
+        webhook_url=_secret(values, "WEBHOOK_URL"),
+        webhook_secret=_secret(values, "WEBHOOK_SECRET"),
+        email_password=_secret(values, "EMAIL_PASSWORD"),
     )
 
 

@@ -44,6 +44,7 @@ def gather(lab: Lab) -> Numbers:
         uptime_s=(now_ms - lab.memory.started_ms) / 1000.0,
         ideas_tried=lab.bench.ledger.count(),
         rss_mb=peak_rss_mb(),
+        time_zone=lab.settings.messages.time_zone,
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
         living=lab.memory.living,
@@ -77,6 +78,12 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
     """The exchange's account as the last cycle read it."""
     equity, cash = float(report.equity_quote or 0), float(report.cash_quote or 0)
     unrealised = sum(float(one.account.unrealised_quote) for one in report.held if one.account is not None)
+    # Not what the equity leaves over: a sum that cannot fail would check nothing.
+    positions = sum(
+        float(one.performance.spot_base * one.account.spot_price)
+        for one in report.held
+        if one.performance is not None and one.account is not None
+    )
     dust = sum(float(one.dust.quote) for one in report.symbols.values() if one.dust is not None)
     funding, fees = live_totals(lab, report)
     kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
@@ -87,7 +94,7 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
         kind=kind,
         equity_quote=equity,
         cash_quote=cash,
-        positions_quote=equity - cash - unrealised - dust,
+        positions_quote=positions,
         unrealised_quote=unrealised,
         funding_quote=funding,
         fees_quote=fees,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
+from ops.channels import open_channels
 from ops.environment import Environment
 from ops.settings import LabSettings
 from ops.stop_trading import Patience, make_flat, remembered
@@ -18,7 +19,7 @@ from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.notify.message import Message
-from trading.notify.outbox import Outbox
+from trading.notify.outbox import CHANNELS, Outbox
 from trading.risk.guardian import Verdict
 from trading.risk.kill_switch import stop_trading
 from trading.storage.files import write_json
@@ -136,7 +137,8 @@ class Hands:
 
     def tell(self, text: str, *, key: str = ALERT, severity: Severity = Severity.ALERT) -> None:
         """Queue one message for the human; it is on disk when this returns."""
-        self._outbox.put(Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity), self._clock)
+        message = Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True)
+        self._outbox.put(message, self._clock)
 
     def resolve(self, key: str) -> None:
         """What an alert told of is over."""
@@ -144,6 +146,22 @@ class Hands:
 
     async def deliver(self, environment: Environment) -> None:
         """Send what waits for the human: a frozen lab does not. Telegram is loaded only here."""
+        await asyncio.gather(self._by_telegram(environment), self._by_the_others(environment))
+
+    async def _by_the_others(self, environment: Environment) -> None:
+        if not any(map(self._outbox.waiting_in, CHANNELS)):
+            return
+        async with open_channels(environment, self._settings, self._clock) as channels:
+            drains = (
+                self._outbox.drain(one, self._clock, channel=name, holds=self._holds) for name, one in channels.items()
+            )
+            await asyncio.gather(*drains)
+
+    def _holds(self, message: Message) -> bool:
+        """The reader's quiet hours are the guardian's too; what it tells itself is about money."""
+        return self._settings.messages.holds(message, self._clock.now_ms())
+
+    async def _by_telegram(self, environment: Environment) -> None:
         if environment.telegram_token is None or environment.telegram_chat_id is None or not self._outbox.waiting:
             return
         from trading.notify.telegram import TELEGRAM_URL, Telegram
@@ -151,7 +169,7 @@ class Hands:
         base_url = self._settings.telegram.base_url or TELEGRAM_URL
         try:
             async with Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url) as human:
-                await self._outbox.drain(human, self._clock)
+                await self._outbox.drain(human, self._clock, holds=self._holds)
         except TradingEngineError as error:
             log.warning("guardian.not_delivered", error=str(error))
 

@@ -62,6 +62,10 @@ class EquityLine(_Read):
     """The books of a cycle; None: flat, or not read."""
 
     equity_quote: Decimal | None = None
+    flows_quote: Decimal | None = None
+    """Put in (positive) or taken out since the account was first read."""
+    cash_quote: Decimal | None = None
+    """Both wallets' quote."""
     dust_quote: Decimal | None = None
     """Coins of closed positions too few to sell, in the equity."""
     funding_quote: Decimal | None = None
@@ -95,6 +99,13 @@ class CycleLine(_Read):
     intents: tuple[str, ...]
     equity: EquityLine
     note: str
+    hash: str
+    config_sha256: str = ""
+    regime: str = ""
+    stage_s: dict[str, float] = {}
+    signals: tuple[dict[str, JsonValue], ...] = ()
+    proposals: tuple[dict[str, JsonValue], ...] = ()
+    orders: tuple[dict[str, JsonValue], ...] = ()
 
 
 class Holdings(BaseModel):

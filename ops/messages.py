@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from ops.reader import UTC, Reader
 from ops.reports import SYNTHETIC_LINE
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
@@ -17,6 +18,8 @@ TELLING_APART = ("reason", "kind", "job", "strategy_id", "id", "market")
 """Facts that make one alert another one than its namesake."""
 LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
+MONEY_ROOMS = ("stop", "risk", "carry", "hedge", "keys", "live", "report")
+"""Rooms whose alerts are about money: quiet hours do not hold them, and among many they stand first."""
 STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
     "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside", "carry.key_refused"),
@@ -59,15 +62,24 @@ class Messenger:
         clock: Stamps them.
         is_synthetic: Every text says that the market is made up.
         wake: Called after a message was queued.
+        reader: Whose clock the times are of.
     """
 
-    def __init__(self, outbox: Outbox, clock: Clock, *, is_synthetic: bool, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, clock: Clock, *, is_synthetic: bool, wake: Callable[[], None], reader: Reader = UTC
+    ) -> None:
         self._outbox = outbox
+        self._reader = reader
         self._clock = clock
         self._is_synthetic = is_synthetic
         self._wake = wake
         self._open = set(outbox.open_alerts())
         """Keys of the alerts that are repeated now; those of an earlier life of the lab too."""
+        self._enclosed: dict[str, tuple[bytes, ...]] = {}
+
+    def enclose(self, dedup_key: str, photos: tuple[bytes, ...]) -> None:
+        """Pictures for the message of that key, which is told next."""
+        self._enclosed[dedup_key] = photos
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
@@ -79,27 +91,31 @@ class Messenger:
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
-            self.tell("approval", approval_request(event.facts), dedup_key=f"approval:{event.facts['id']}")
+            key = approval_key_of(event.facts["id"])
+            self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
         elif event.severity is Severity.ALERT:
-            self.tell("alert", alert(event), dedup_key=alert_key_of(event), severity=Severity.ALERT)
+            is_money = event.name.partition(".")[0] in MONEY_ROOMS
+            key = alert_key_of(event)
+            self.tell("alert", alert(event, self._reader), dedup_key=key, severity=Severity.ALERT, is_money=is_money)
         else:
-            self.tell("notice", notice(event))
+            self.tell("notice", notice(event, self._reader))
 
     def tell(
         self,
         kind: str,
         text: str,
         *,
-        photo: bytes | None = None,
+        photos: tuple[bytes, ...] = (),
         dedup_key: str = "",
         severity: Severity = Severity.NOTICE,
+        is_money: bool = False,
     ) -> None:
         """Queue one message; when this returns it is on disk."""
         if self._is_synthetic and SYNTHETIC_LINE not in text:
             text = f"{text}\n{SYNTHETIC_LINE}"
         if severity is Severity.ALERT:
             self._open.add(dedup_key)
-        if self._outbox.put(Message(kind, text, photo, dedup_key, severity), self._clock):
+        if self._outbox.put(Message(kind, text, photos, dedup_key, severity, is_money=is_money), self._clock):
             self._wake()
 
     def resolve(self, alert_key: str) -> None:
@@ -107,6 +123,11 @@ class Messenger:
         if alert_key in self._open:
             self._open.discard(alert_key)
             self._outbox.resolve(alert_key)
+
+
+def approval_key_of(strategy_id: object) -> str:
+    """What the question about a strategy is told once by."""
+    return f"approval:{strategy_id}"
 
 
 def alert_key_of(event: Event) -> str:
@@ -139,14 +160,14 @@ def approval_request(facts: Mapping[str, object]) -> str:
     )
 
 
-def alert(event: Event) -> str:
+def alert(event: Event, reader: Reader = UTC) -> str:
     """Something is wrong; repeated until the state changes."""
-    return f"🚨 {sentence(event)}"
+    return f"🚨 {sentence(event, reader)}"
 
 
-def notice(event: Event) -> str:
+def notice(event: Event, reader: Reader = UTC) -> str:
     """Something worth knowing happened."""
-    return f"🔔 {sentence(event)}"
+    return f"🔔 {sentence(event, reader)}"
 
 
 WORDS = {
@@ -179,6 +200,8 @@ WORDS = {
     "closed by the ordinary exit, and nothing new is opened",
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
     "backtest {backtest}. It stays on paper, or goes back there; what it holds live goes on by its exit rules",
+    "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
+    "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "data.stale": "The candles of {stale} that are due have not come for {cycles} cycles; old ones decide nothing",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
@@ -188,7 +211,7 @@ WORDS = {
 """Events told in words of their own; the others are told as they stand in the journal."""
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Event, reader: Reader = UTC) -> str:
     """An event in one line, for a person."""
     words = WORDS.get(event.name)
     if words is not None:
@@ -197,13 +220,13 @@ def sentence(event: Event) -> str:
             return words.format(**facts)
         except (KeyError, ValueError, TypeError):
             pass  # a fact is missing or of another kind: told as it stands, below
-    return as_it_stands(event)
+    return as_it_stands(event, reader)
 
 
-def as_it_stands(event: Event) -> str:
+def as_it_stands(event: Event, reader: Reader = UTC) -> str:
     """An event's name, then its facts, as the journal has them."""
     told = ", ".join(f"{key} {_value(value)}" for key, value in event.facts.items() if key != "alert_key")
-    return f"{event.name} at {iso(event.at_ms)[11:16]} UTC" + (f": {told}" if told else "")
+    return f"{event.name} at {reader.named(event.at_ms)}" + (f": {told}" if told else "")
 
 
 def _value(value: object) -> str:

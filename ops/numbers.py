@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+CENT = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -35,6 +37,17 @@ class Account:
     """Cash that no record explains and nobody has released yet: what is too much is no profit, what is missing is lost
     until a human says otherwise.
     """
+
+    @property
+    def parts_error_quote(self) -> float:
+        """Equity less the parts it is told with; more than rounding: one of the two is not so."""
+        parts = self.cash_quote + self.positions_quote + self.dust_quote + self.unrealised_quote
+        return self.equity_quote - parts
+
+    @property
+    def adds_up(self) -> bool:
+        """The parts make the equity, to the cent."""
+        return abs(self.parts_error_quote) < CENT / 2
 
     @property
     def change_quote(self) -> float:
@@ -82,6 +95,8 @@ class LastDecision:
     value: float
     limit: float
     note: str
+    id: str = ""
+    """What `./lab explain` takes; empty: its line is not written yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class Numbers:
     """Paper against its backtest, last night, in words; empty: nobody looked."""
     living: tuple[str, ...] = ()
     """Each life of each living strategy against its promise, in words."""
+    time_zone: str = "UTC"
+    """Of whoever reads."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 

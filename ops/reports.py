@@ -1,17 +1,17 @@
-"""What the lab knows -> what a person reads. Pure: numbers in, text or PNG bytes out.
+"""What the lab knows -> what a person reads. Pure: numbers in, text out; pictures are in `ops/pictures`.
 
 Rates carry n and an interval; under n = 30 they say "not enough data". A synthetic market is said on every text.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import floor, sqrt
 
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
-from ops.numbers import Account, Best, Numbers
-from trading.domain.clock import as_datetime, iso
+from ops.numbers import CENT, Account, Best, Numbers
+from ops.reader import Reader
 
 ENOUGH = 30
 """Below this many trades or settlements a rate is not told."""
@@ -20,7 +20,7 @@ SYNTHETIC_LINE = "⚠️ SYNTHETIC MARKET: made up by a generator, not by people
 
 def hourly_report(n: Numbers) -> str:
     """The message of every full hour: equity first, then why nothing, or what, was done."""
-    lines = [f"📊 Hourly Report - {as_datetime(n.at_ms):%H:%M} UTC", *_market_line(n)]
+    lines = [f"📊 Hourly Report - {Reader(n.time_zone).named(n.at_ms)}", *_market_line(n)]
     lines += [account_line(account) for account in n.accounts] or ["Equity: no account yet, live or on paper"]
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
@@ -52,7 +52,7 @@ def summary(n: Numbers, *, title: str) -> str:
     reasons = sorted(n.no_trade_reasons.items(), key=lambda pair: -pair[1])[:5]
     return "\n".join(
         [
-            f"📅 {title} - {iso(n.at_ms)[:10]}",
+            f"📅 {title} - {Reader(n.time_zone).day(n.at_ms)}",
             *_market_line(n),
             *(account_line(account) for account in n.accounts),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
@@ -65,6 +65,8 @@ def summary(n: Numbers, *, title: str) -> str:
 
 SHOWN = 5
 """Reasons of refusals that a message names."""
+Z_95 = 1.959963984540054
+"""Two-sided normal quantile of 95 %."""
 
 
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
@@ -80,17 +82,48 @@ def _cheap_line(refused: Sequence[tuple[str, int]]) -> list[str]:
     if total == 0:
         return []
     cheap = sum(count for reason, count in refused if reason in CHEAP or reason in set(IdeaReason))
-    return [f"Of {total} refused, {cheap / total:.0%} before any performance was computed: these cost no trial"]
+    return [f"Before any performance was computed, so at no trial's cost: {share(cheap, total)} of the refused"]
+
+
+def share(part: int, of: int) -> str:
+    """A share with its n and interval (Wilson, 95 %); of fewer than `ENOUGH` only the count is told."""
+    if of < ENOUGH:
+        return f"{part} of {of}"
+    fraction, z2 = part / of, Z_95**2
+    middle = (fraction + z2 / (2 * of)) / (1 + z2 / of)
+    half = Z_95 / (1 + z2 / of) * sqrt(fraction * (1 - fraction) / of + z2 / (4 * of * of))
+    return f"{part} of {of} ({fraction:.0%}, 95 % {max(0.0, middle - half):.0%} to {min(1.0, middle + half):.0%})"
 
 
 def account_line(a: Account) -> str:
-    """Equity first, then what it is made of."""
-    positions = money(a.positions_quote) + (f" + dust {money(a.dust_quote)}" if a.dust_quote else "")
-    return (
-        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(a.cash_quote)} + positions "
-        f"{positions} + unrealised {a.unrealised_quote:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
+    """Equity first, then what it is made of: parts that add up as they are printed, or it says that they do not."""
+    cash, held, dust, unrealised = told_parts(a)
+    positions = money(held) + (f" + dust {money(dust)}" if a.dust_quote else "")
+    line = (
+        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions "
+        f"{positions} + unrealised {unrealised:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
         f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
     )
+    if a.adds_up:
+        return line
+    return f"{line}\n⚠️ THESE PARTS DO NOT ADD UP: {a.parts_error_quote:+,.2f} USDT are in no part; do not rely on them"
+
+
+def told_parts(a: Account) -> tuple[float, float, float, float]:
+    """Cash, positions, dust and unrealised in whole cents that make the printed equity.
+
+    Each is rounded down or up; those that lose most by rounding down go up. Parts that do not add up are only rounded.
+    """
+    parts = (a.cash_quote, a.positions_quote, a.dust_quote, a.unrealised_quote)
+    if not a.adds_up:
+        return parts
+    down = [floor(part / CENT + 1e-9) for part in parts]
+    missing = round(a.equity_quote / CENT) - sum(down)
+    lost = sorted(range(len(parts)), key=lambda n: down[n] - parts[n] / CENT)
+    for n in lost[: max(0, missing)]:
+        down[n] += 1
+    cash, held, dust, unrealised = (cents * CENT for cents in down)
+    return cash, held, dust, unrealised
 
 
 def flows_told(a: Account) -> str:
@@ -121,9 +154,11 @@ def decision_line(n: Numbers) -> str:
     """The last decision with its rule and both numbers, and the day's top reason for none."""
     if n.last is None:
         return "Last decision: none yet"
-    line = f"Last decision {iso(n.last.at_ms)[11:16]}: {n.last.status} {n.last.reason}"
+    line = f"Last decision {Reader(n.time_zone).hour(n.last.at_ms)}: {n.last.status} {n.last.reason}"
     if n.last.note:
         line += f" ({n.last.note})"
+    if n.last.id:
+        line += f", {n.last.id}"
     if n.no_trade_reasons:
         top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
         line += f"; most often today: {top} {n.no_trade_reasons[top]}×"
@@ -133,62 +168,6 @@ def decision_line(n: Numbers) -> str:
 def money(value: float) -> str:
     """Two decimals, thousands apart."""
     return f"{value:,.2f}"
-
-
-def equity_chart(
-    times_ms: Sequence[int],
-    series: Mapping[str, Sequence[float]],
-    *,
-    title: str,
-    is_synthetic: bool,
-    unit: str = "equity, USDT",
-) -> bytes:
-    """Equity over time as PNG bytes, one line a series, drawn down from its own peak below.
-
-    Args:
-        times_ms: (n,) UTC milliseconds.
-        series: Name to (n,) equity in quote; nan where the account did not exist.
-        title: Above the chart.
-        is_synthetic: Stamps the picture.
-        unit: Of the upper axis.
-
-    Raises:
-        ValueError: a series has another length than the times.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 370 ms, and only a chart needs it
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    moments = [as_datetime(ms) for ms in times_ms]
-    for name, values in series.items():
-        if len(values) != len(moments):
-            raise ValueError(f"equity_chart: {name} has {len(values)} values for {len(moments)} times")
-        (line,) = top.plot(moments, values, label=name, linewidth=1.4)
-        bottom.plot(moments, _drawdown_pct(values), color=line.get_color(), linewidth=1.0)
-    top.set_title(title, loc="left")
-    top.set_ylabel(unit)
-    top.ticklabel_format(axis="y", useOffset=False)
-    bottom.set_ylabel("from peak, %")
-    for axes in (top, bottom):
-        axes.grid(alpha=0.25)
-    if len(series) > 1:
-        top.legend(loc="best", frameon=False)
-    bottom.tick_params(axis="x", labelrotation=20)
-    if is_synthetic:
-        figure.text(0.5, 0.5, "SYNTHETIC MARKET", fontsize=34, color="red", alpha=0.18, ha="center", rotation=18)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
-
-
-def _drawdown_pct(values: Sequence[float]) -> list[float]:
-    peak, falls = float("-inf"), []
-    for value in values:
-        peak = max(peak, value) if value == value else peak
-        falls.append((value / peak - 1.0) * 100.0 if value == value and peak > 0 else float("nan"))
-    return falls
 
 
 def _market_line(n: Numbers) -> list[str]:

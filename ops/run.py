@@ -86,6 +86,7 @@ async def _outside(environment: Environment, settings: LabSettings, clock: Clock
 
             model = await stack.enter_async_context(Gemini(settings.gemini, api_key=environment.gemini_api_key))
         checks = [await doctor.telegram_check(telegram), await model_check(model)]
+        checks += await doctor.channel_checks(environment, settings, clock)
         exchange, has_keys = settings.venue.exchange, environment.binance_api_key is not None
         if exchange != TRADES_AT:
             data = make_market_data(settings, environment, clock)

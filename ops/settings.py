@@ -27,6 +27,7 @@ from ai_brain.paper.settings import PaperSettings
 from ai_brain.senses.news_settings import NewsSettings
 from ai_brain.senses.onchain_settings import OnChainSettings
 from ai_brain.senses.sentiment_settings import SentimentSettings
+from ops.reader import MessageSettings
 from trading.domain.errors import SettingsError
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
@@ -126,6 +127,7 @@ class LabSettings(_Section):
     venue: VenueSettings = VenueSettings()
     service: ServiceSettings = ServiceSettings()
     telegram: TelegramSettings = TelegramSettings()
+    messages: MessageSettings = MessageSettings()
     research: ResearchSettings = ResearchSettings()
     fees: FeeSettings = FeeSettings()
     gate: GateSettings = GateSettings()

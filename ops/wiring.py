@@ -17,6 +17,7 @@ from ai_brain.senses.fear_greed import FearGreedIndex
 from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.sense_record import SenseRecord
+from ops.channels import set_up_channels
 from ops.environment import Environment, find_home
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
@@ -78,8 +79,10 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
     settings, environment = setting.settings, setting.environment
     bus.subscribe(log_event, name="log")
     async with AsyncExitStack() as stack:
+        set_up_channels(setting.home, environment, settings)
         outbox = Outbox(setting.home.outbox)
-        messenger = Messenger(outbox, clock, is_synthetic=setting.market == "synthetic", wake=wake.set)
+        is_synthetic, reader = setting.market == "synthetic", settings.messages.reader
+        messenger = Messenger(outbox, clock, is_synthetic=is_synthetic, wake=wake.set, reader=reader)
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
         recorder = make_recorder(setting, clock, stack)

@@ -38,6 +38,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.journal.bus import Bus
 from trading.market.archive_files import BASE_URL
+from trading.notify.outbox import MAIN
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 
@@ -118,7 +119,7 @@ async def _play(options: DemoOptions, root: Path, workplace: Path, clock: Clock,
         bus, stop, wake = Bus(), asyncio.Event(), asyncio.Event()
         lab = await stack.enter_async_context(open_lab(setting, clock, bus, wake=wake))
         notifier = await stack.enter_async_context(open_notifier(setting.environment, setting.settings))
-        service = Service(lab, notifier, stop=stop, wake=wake)
+        service = Service(lab, {MAIN: notifier}, stop=stop, wake=wake)
         conductor = Conductor(
             outside,
             clock,

@@ -15,7 +15,7 @@ from ops.demo.options import DemoOptions
 from ops.demo.scene import Happened
 from ops.demo.screen import SYNTHETIC
 from ops.lab import Lab
-from ops.reports import equity_chart
+from ops.pictures.equity import equity_chart
 from ops.sandbox_process import SandboxProcess
 from trading.journal.audit import verify_audit
 from trading.storage.files import write_atomic

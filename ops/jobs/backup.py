@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from ops import reports
-from ops.gather import gather
+from ops.jobs.reports import checked_numbers, pictures
 from ops.lab import Lab
 from trading.domain.clock import iso
 from trading.domain.errors import StateFileError
@@ -30,8 +30,10 @@ LEFT_OUT = (".lock", ".tmp", ".db-wal", ".db-shm")
 async def weekly(lab: Lab) -> None:
     """Back up, then tell."""
     archive = await asyncio.to_thread(back_up, lab.home, iso(lab.clock.now_ms())[:10])
-    text = reports.summary(gather(lab), title="Weekly summary") + f"\nBackup: backups/{archive.name}"
-    lab.messenger.tell("summary", text)
+    numbers = checked_numbers(lab)
+    text = reports.summary(numbers, title="Weekly summary") + f"\nBackup: backups/{archive.name}"
+    photos, why = await pictures(lab, numbers)
+    lab.messenger.tell("summary", text + why, photos=photos)
 
 
 def back_up(home: Home, day: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from ai_brain.ideas import IdeaReason
 from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
+from ops.numbers import Numbers
+from ops.pictures.album import Subject, draw_album
+from trading.domain.errors import TradingEngineError
+from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
 
 HOUR_MS = 3_600_000
@@ -18,27 +23,27 @@ CYCLE_PATIENCE_S = 45.0
 PARITY_PATIENCE_S = 300.0
 """How long the day's summary waits for the night's comparison of paper with its backtest, lab seconds."""
 POLL_S = 0.25
+PARTS_DIFFER = "report.parts_differ"
+"""The event of a report whose equity is not the sum of its parts."""
 
 
 async def hourly(lab: Lab) -> None:
     """`📊 Hourly Report` at every full hour, after that hour's cycle."""
     await _after_the_cycle(lab)
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     lab.messenger.tell("report", reports.hourly_report(numbers), dedup_key=f"hourly:{numbers.at_ms // 3_600_000}")
 
 
 async def heartbeat(lab: Lab) -> None:
     """`💚` four times a day."""
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     lab.messenger.tell("heartbeat", reports.heartbeat(numbers), dedup_key=f"heartbeat:{numbers.at_ms // 21_600_000}")
 
 
 async def insights(lab: Lab) -> None:
     """What was learned from refusals."""
     numbers = gather(lab)
-    refused = Counter(lab.bench.graveyard.count_by_reason())
-    refused.update({reason: n for reason, n in lab.memory.refused_ideas.items() if reason in set(IdeaReason)})
-    text = reports.insights(numbers, refused.most_common())
+    text = reports.insights(numbers, refusals(lab).most_common())
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     lab.messenger.tell("insights", text, dedup_key=f"insights:{key}")  # what was told already is no insight
 
@@ -46,10 +51,50 @@ async def insights(lab: Lab) -> None:
 async def daily(lab: Lab) -> None:
     """The day's summary, with the audit's root so that nobody can rewrite the day later."""
     await _after_parity(lab)
-    numbers = gather(lab)
+    numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
-    lab.messenger.tell("summary", text, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+    photos, why = await pictures(lab, numbers)
+    lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+
+
+def refusals(lab: Lab) -> Counter[str]:
+    """Ideas refused before paper, by reason; those that became no strategy too."""
+    refused = Counter(lab.bench.graveyard.count_by_reason())
+    refused.update({reason: n for reason, n in lab.memory.refused_ideas.items() if reason in set(IdeaReason)})
+    return refused
+
+
+async def pictures(lab: Lab, numbers: Numbers) -> tuple[tuple[bytes, ...], str]:
+    """Equity, carry and funnel, and a line that says why there are none: a text is not lost for its pictures."""
+    subject = Subject(
+        lab.home,
+        lab.repository.all(),
+        refusals(lab),
+        numbers.ideas_tried,
+        numbers.at_ms,
+        lab.memory.live_start_quote,
+        numbers.market == "synthetic",
+    )
+    try:
+        return await asyncio.to_thread(draw_album, subject), ""
+    except TradingEngineError as error:
+        lab.failed("pictures", error)
+        return (), f"\nNo pictures: {error}"
+
+
+def checked_numbers(lab: Lab) -> Numbers:
+    """The numbers of a message; an account whose parts do not make its equity is told in it, and is an alert."""
+    numbers = gather(lab)
+    for account in numbers.accounts:
+        whose = account.kind.partition(",")[0]  # without its age
+        facts = {"account": whose, "error": account.parts_error_quote, "equity": account.equity_quote}
+        facts["alert_key"] = f"{PARTS_DIFFER}:{whose}"
+        if not account.adds_up:
+            lab.tell(PARTS_DIFFER, facts, Severity.ALERT)
+        else:
+            lab.messenger.resolve(str(facts["alert_key"]))
+    return numbers
 
 
 async def _after_the_cycle(lab: Lab) -> None:

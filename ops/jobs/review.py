@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ai_brain.evidence.filing import load_evidence
-from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Stretch
+from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Stretch
 from ops.jobs import parity
 from ops.lab import Lab
-from ops.messages import APPROVAL
+from ops.messages import APPROVAL, approval_key_of
+from ops.pictures.gathered import case_of
+from ops.pictures.verdict import verdict_page
+from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec
 
 
-def promote(lab: Lab) -> None:
+async def promote(lab: Lab) -> None:
     """Look at everything on paper."""
     for spec in lab.repository.by_stage(Stage.DRY_RUN):
         decision = lab.paper.ready_for_review(spec)
         if decision.allowed:
             if spec.id in parity.differing(lab.home):  # its paper proves nothing until a night finds it the same
                 continue
-            _ask_human(lab, spec, decision.note)
+            await _ask_human(lab, spec, decision.note)
         elif decision.refuted:
             why = f"{decision.reason}: {decision.note}"
             lab.repository.save(move(spec, Stage.RETIRED, by="paper", why=why, at_ms=lab.clock.now_ms()))
             lab.tell("strategy.refuted", {"id": spec.id, "name": spec.name, "reason": why}, Severity.NOTICE)
 
 
-def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
+async def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
     evidence = load_evidence(lab.home, spec.id)
     if evidence is None:
         return
     performance = lab.paper.performance(spec.id)
     if performance is None:
         return
+    paper = (
+        f"{performance.net_return:+.3%} in {performance.hours / 24:.1f} days, n = {performance.results}, "
+        f"95 % of each {performance.mean_low:+.4%} to {performance.mean_high:+.4%}. {note}"
+    )
+    await _enclose_page(lab, spec, paper)
     moved = move(
         spec,
         Stage.REVIEW,
@@ -49,12 +59,26 @@ def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
         "refutation": spec.origin.refutation,
         "backtest": _stretch(evidence.stretch("search")),
         "walk_forward": f"{_stretch(evidence.stretch(WALK_FORWARD))}; {_positive(evidence)}; {_significance(evidence)}",
-        "paper": (
-            f"{performance.net_return:+.3%} in {performance.hours / 24:.1f} days, n = {performance.results}, "
-            f"95 % of each {performance.mean_low:+.4%} to {performance.mean_high:+.4%}. {note}"
-        ),
+        "paper": paper,
     }
     lab.tell(APPROVAL, facts, Severity.NOTICE)
+
+
+async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
+    """The verdict as a picture under the question; the question is asked without it where it cannot be drawn."""
+    is_synthetic = lab.setting.market == "synthetic"
+
+    def draw() -> bytes | None:
+        case = case_of(lab.home, spec.id, paper=paper, refutation=spec.origin.refutation)
+        return None if case is None else verdict_page(case, is_synthetic=is_synthetic)
+
+    try:
+        page = await asyncio.to_thread(draw)
+    except TradingEngineError as error:
+        lab.failed("pictures", error)
+        return
+    if page is not None:
+        lab.messenger.enclose(approval_key_of(spec.id), (page,))
 
 
 def _stretch(stretch: Stretch | None) -> str:
@@ -75,4 +99,13 @@ def _significance(evidence: Evidence) -> str:
     found = evidence.statistics
     if found is None:
         return "no statistics"
-    return f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
+    told = f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
+    return f"{told}; {_expectancy(found.expectancy)}" if found.expectancy is not None else told
+
+
+def _expectancy(of: Expectancy) -> str:
+    """What a judged trade brings, with n and interval."""
+    if of.low_quote is None or of.high_quote is None:
+        return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, which chance leaves wide open"
+    interval = f"{of.confidence:.0%} {of.low_quote:+.2f} to {of.high_quote:+.2f}"
+    return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, {interval}"

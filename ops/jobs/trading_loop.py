@@ -24,6 +24,7 @@ from trading.domain.market import INTERVAL_MS
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
+from trading.journal.audit_window import cycle_id
 from trading.risk.arming import disarm, read_armed
 from trading.risk.kill_switch import read_stop
 from trading.storage.files import read_json, write_json
@@ -125,7 +126,7 @@ async def _paper(lab: Lab) -> None:
     try:
         expiry.run(lab)  # live results come in even while bars do not
         if is_stepped:
-            promote(lab)
+            await promote(lab)
     except TradingEngineError as error:
         lab.failed("paper", error)
 
@@ -236,9 +237,6 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
     now_ms = lab.clock.now_ms()
     live = report or CycleReport(now_ms, CycleStatus.NO_TRADE, _paper_only(lab))
     decision = live.decision
-    lab.memory.last = LastDecision(
-        now_ms, live.status, decision.reason, _finite(decision.value), _finite(decision.limit), decision.note
-    )
     if live.status is CycleStatus.EXECUTED:
         lab.memory.executed += 1
     else:
@@ -264,12 +262,23 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
         intents=sorted({record.intent_id for record in live.orders}),
         orders=live.orders_json(),
         fills=live.fills_json(),
-        equity=live.equity_json(),
+        equity={**live.equity_json(), **_flows_json(lab)},
         note=f"market: {lab.setting.market}",
     )
-    lab.audit.append(line)
+    digest = lab.audit.append(line)
     if lab.meter is not None:
         lab.meter.saw_cycle(line, live)
+    both = _finite(decision.value), _finite(decision.limit)
+    name = cycle_id(now_ms, digest)
+    lab.memory.last = LastDecision(now_ms, live.status, decision.reason, *both, decision.note, name)
+
+
+def _flows_json(lab: Lab) -> dict[str, object]:
+    """What was put in or taken out, so that no chart takes it for a profit; nothing without a live account."""
+    memory = lab.memory
+    if memory.live_start_quote <= 0:
+        return {}
+    return {"flows_quote": f"{memory.live_flows_quote - memory.live_start_flows_quote:.8f}"}
 
 
 def proposals(lab: Lab) -> list[dict[str, object]]:

@@ -21,6 +21,8 @@ TOKEN = "123456:sandbox-telegram-token"  # noqa: S105 a made-up token, known to 
 
 MAX_TEXT = 4096
 MAX_CAPTION = 1024
+MAX_MEDIA = 10
+"""Of one album, at least two."""
 KEPT_FILES = 64
 """Photos and documents kept for looking at, the newest; a month of hourly charts would fill the memory."""
 
@@ -102,11 +104,11 @@ class TelegramDesk:
         if token != self._token:
             raise Refusal(401, "Unauthorized")
 
-    async def _answer(self, request: web.Request) -> dict[str, object]:
+    async def _answer(self, request: web.Request) -> dict[str, object] | list[dict[str, object]]:
         method = request.match_info["method"].lower()
         if method == "getme":
             return self._bot() | {"can_join_groups": False, "can_read_all_group_messages": False}
-        if method not in {"sendmessage", "sendphoto", "senddocument"}:
+        if method not in {"sendmessage", "sendphoto", "senddocument", "sendmediagroup"}:
             raise Refusal(404, "Not Found: method not found")
         parameters, files = await _parameters(request)
         self._check_chat(parameters.get("chat_id", ""))
@@ -116,14 +118,40 @@ class TelegramDesk:
                 raise Refusal(400, "Bad Request: message text is empty")
             self._count()
             return self._take(parameters, "message", seen, b"")
+        if method == "sendmediagroup":
+            return self._take_group(parameters, files)
         part = method.removeprefix("send")
         if part not in files:
             raise Refusal(400, f"Bad Request: there is no {part} in the request")
         seen = _checked(parameters.get("caption", ""), parameters, limit=MAX_CAPTION, noun="message caption")
-        if part == "photo" and not files[part].startswith((b"\x89PNG\r\n", b"\xff\xd8\xff")):
-            raise Refusal(400, "Bad Request: IMAGE_PROCESS_FAILED")
+        if part == "photo":
+            _check_image(files[part])
         self._count()
         return self._take(parameters, part, seen, files[part])
+
+    def _take_group(self, parameters: Parameters, files: dict[str, bytes]) -> list[dict[str, object]]:
+        """Photos that belong together; a caption of the first stands under all of them."""
+        try:
+            media = json.loads(parameters.get("media", ""))
+        except json.JSONDecodeError as error:
+            raise Refusal(400, "Bad Request: can't parse media JSON object") from error
+        if not isinstance(media, list) or not 2 <= len(media) <= MAX_MEDIA:
+            raise Refusal(400, "Bad Request: wrong number of messages in the album")
+        found = []
+        for item in media:
+            if not isinstance(item, dict) or item.get("type") != "photo":
+                raise Refusal(400, "Bad Request: wrong type of the media")
+            content = files.get(str(item.get("media", "")).removeprefix("attach://"))
+            if content is None:
+                raise Refusal(400, "Bad Request: wrong file identifier/HTTP URL specified")
+            _check_image(content)
+            given = {**parameters, "parse_mode": str(item.get("parse_mode") or "")}
+            seen = _checked(str(item.get("caption") or ""), given, limit=MAX_CAPTION, noun="message caption")
+            found.append((given, seen, content))
+        for _ in found:
+            self._count()
+        group = str(len(self.taken) + 1)
+        return [self._take(*one) | {"media_group_id": group} for one in ((g, "photo", s, c) for g, s, c in found)]
 
     def _check_chat(self, chat_id: str) -> None:
         if not chat_id:
@@ -173,6 +201,11 @@ class TelegramDesk:
         if found is None:
             raise web.HTTPNotFound(text=f"message {number} carries no file, or it is no longer kept")
         return web.Response(body=found[1], content_type=found[0])
+
+
+def _check_image(content: bytes) -> None:
+    if not content.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff")):
+        raise Refusal(400, "Bad Request: IMAGE_PROCESS_FAILED")
 
 
 def _checked(text: str, parameters: Parameters, *, limit: int, noun: str) -> str:

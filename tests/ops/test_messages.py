@@ -54,7 +54,7 @@ class Rig:
         """What reached the chat since the last time."""
         self.chat.texts.clear()
         await self.outbox.drain(self.chat, self.clock)
-        return list(self.chat.texts)
+        return [text.rpartition("\nid m-")[0] for text in self.chat.texts]
 
     def pass_s(self, seconds: float) -> None:
         self.clock = Clock(scale=1e-6, origin_ms=self.clock.now_ms() + int(seconds * 1000))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -196,12 +198,15 @@ async def test_what_has_shown_enough_is_put_before_the_human_only_when_paper_doe
         _, true = bend(lab_home, spec)
         await parity.run(lab)
         assert lab.paper.ready_for_review(spec).allowed
-        review.promote(lab)
+        await review.promote(lab)
         assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
         mend(lab_home, spec, true)
         await parity.run(lab)
-        review.promote(lab)
+        await review.promote(lab)
         assert lab.repository.get(spec.id).stage is Stage.REVIEW
+        (asked,) = [path for path in lab_home.outbox.glob("0*.json") if "Approval Needed" in path.read_text()]
+        (page,) = json.loads(asked.read_text())["photos"]
+        assert base64.b64decode(page).startswith(b"\x89PNG"), "the verdict's page is under the question"
 
 
 async def test_what_traded_live_goes_back_to_paper_with_the_reason_and_is_disarmed(lab_home: Home) -> None:

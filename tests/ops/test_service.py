@@ -19,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox.telegram
-from ops import ai_trading_lab
+from ops import ai_trading_lab, delivery
 from ops import stop_trading as script
 from ops.ai_trading_lab import JOBS, Service
 from ops.approve_strategy import approve_strategy
@@ -43,6 +43,7 @@ from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
 from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
+from trading.notify.outbox import MAIN
 from trading.risk.arming import write_armed
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
@@ -101,7 +102,7 @@ async def running(
             open_lab(setting, lab_clock(settings), bus, wake=wake) as lab,
             open_notifier(environment, settings) as notifier,
         ):
-            service = Service(lab, notifier, stop=stop, wake=wake)
+            service = Service(lab, {MAIN: notifier}, stop=stop, wake=wake)
             task = asyncio.create_task(service.run())
             try:
                 yield service, task
@@ -205,6 +206,7 @@ async def test_a_key_of_which_the_exchange_says_nothing_opens_nothing_until_it_d
 def told(service: Service) -> str:
     """The live account's line as the next report would have it; empty before the first cycle."""
     accounts = gather(service.lab).accounts
+    assert [account for account in accounts if not account.adds_up] == []
     return account_line(accounts[0]) if accounts else ""
 
 
@@ -428,7 +430,7 @@ async def test_a_release_ends_the_alert_and_every_halt(lab_home: Home) -> None:
 async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
     lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ai_trading_lab, "OUTBOX_S", 0.2)
+    monkeypatch.setattr(delivery, "OUTBOX_S", 0.2)
     fault = {"match": "POST /bot*", "kind": "drop_socket", "times": 1000}
     put(world, "/sandbox/faults", [fault])
     async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):

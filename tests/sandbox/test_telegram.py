@@ -59,6 +59,48 @@ async def test_a_photo_is_kept_for_looking_at(http):
         assert answer.status == 404
 
 
+def album(*media: object, **files: bytes) -> aiohttp.FormData:
+    form = aiohttp.FormData({"chat_id": "42", "media": json.dumps(media)})
+    for name, content in files.items():
+        form.add_field(name, content, filename=f"{name}.png", content_type="image/png")
+    return form
+
+
+async def test_an_album_arrives_photo_by_photo_with_the_caption_on_its_first(http, desk):
+    media = [
+        {"type": "photo", "media": "attach://a", "caption": "two charts"},
+        {"type": "photo", "media": "attach://b"},
+    ]
+    async with http.post(f"/bot{TOKEN}/sendMediaGroup", data=album(*media, a=PNG, b=PNG + b"1")) as answer:
+        result = (await answer.json())["result"]
+    assert [message["message_id"] for message in result] == [1, 2]
+    assert len({message["media_group_id"] for message in result}) == 1
+    assert [(t.kind, t.text, t.photo_bytes) for t in desk.taken] == [
+        ("photo", "two charts", len(PNG)),
+        ("photo", "", len(PNG) + 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("media", "words"),
+    [
+        ([{"type": "photo", "media": "attach://a"}], "wrong number of messages"),
+        ([{"type": "photo", "media": "attach://a"}] * 11, "wrong number of messages"),
+        ([{"type": "photo", "media": "attach://a"}, {"type": "photo", "media": "attach://z"}], "wrong file identifier"),
+        ([{"type": "photo", "media": "attach://a"}, {"type": "voice", "media": "attach://a"}], "wrong type"),
+        (
+            [{"type": "photo", "media": "attach://a"}, {"type": "photo", "media": "attach://bad"}],
+            "IMAGE_PROCESS_FAILED",
+        ),
+        ([{"type": "photo", "media": "attach://a", "caption": "x" * 1025}] * 2, "caption is too long"),
+    ],
+)
+async def test_an_album_that_telegram_would_refuse_is_refused_whole(http, desk, media, words):
+    async with http.post(f"/bot{TOKEN}/sendMediaGroup", data=album(*media, a=PNG, bad=b"x")) as answer:
+        assert (answer.status, words in (await answer.json())["description"]) == (400, True)
+    assert desk.taken == []
+
+
 @pytest.mark.parametrize(
     ("form", "status", "words"),
     [

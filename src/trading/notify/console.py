@@ -30,7 +30,7 @@ class Console:
             NotifierError: nobody listens at the other end of the stream any more.
         """
         stream = self._stream or sys.stdout
-        attached = "" if message.photo is None else f"\n[picture, {len(message.photo)} bytes]"
+        attached = "".join(f"\n[picture, {len(photo)} bytes]" for photo in message.photos)
         try:
             stream.write(f"{'─' * 60}\n{message.plain_text}{attached}\n{'─' * 60}\n")
             stream.flush()

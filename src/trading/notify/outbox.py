@@ -1,25 +1,26 @@
 """Messages on disk until they are delivered: written before any send, sent in order, removed when confirmed.
 
-A folder with one file a message, named by a growing number; `alerts.json` holds the open alerts and the keys already
-told; `refused/` holds what can never be delivered, with the reason. A message whose delivery was not confirmed (a
-time-out, a kill between the answer and the removal of its file) is sent again: twice rather than never.
+The folder is the queue of the first channel; every further one has a folder of its own in it, so that a dead channel
+holds up no other. `alerts.json` holds the open alerts and the keys already told; `told.jsonl` what was told, with the
+short id that stands under each message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from trading.domain.clock import Clock, iso
-from trading.domain.errors import NotifierError, StateFileError
+from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
-from trading.notify.alerts import OpenAlert, first
-from trading.notify.message import Message, Notifier, parts
+from trading.notify.alerts import STORM_FREE, OpenAlert, is_storm, told_alone, told_together
+from trading.notify.message import ID_LINE, Message, Notifier
+from trading.notify.queue import Drained, Holds, Queue
+from trading.notify.told import Told, ToldLog
 from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import only_one, waiting_lock
 
@@ -29,45 +30,59 @@ SCHEMA = 1
 KEPT_KEYS = 512
 """Keys of messages that were told once, the newest."""
 LEDGER = "alerts.json"
+MAIN = ""
+"""The first channel: Telegram, or the console of a lab without it."""
+CHANNELS = ("webhook", "email")
+"""The further ones there can be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
-    """What one drain did."""
+class Ledger:
+    """What `alerts.json` holds; changed in place, then written."""
 
-    sent: int = 0
-    waiting: int = 0
-    """Messages still on disk."""
-    refused: int = 0
-    """Set aside for good, with a reason."""
-    retry_after_s: float | None = None
-    """Real seconds that the other side asked us to wait; None: it did not."""
-    reason: str = ""
-    """Why messages wait; empty when none do."""
+    alerts: dict[str, OpenAlert]
+    told: list[str]
+    """Keys of messages that are told once, oldest first."""
+    recent_ms: list[int]
+    """When alerts were told by themselves, the newest."""
 
 
 class Outbox:
-    """The queue of one lab.
+    """The messages of one lab.
 
     Args:
-        folder: `Home.outbox`; made if missing.
+        folder: `Home.outbox`; made if missing. A folder of `CHANNELS` in it is a channel that gets every message too:
+            so whoever writes here, the service or the guardian, knows of it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._refused = folder / "refused"
-        self._refused.mkdir(parents=True, exist_ok=True)
-        self._confirmed: set[str] = set()
-        self._not_before_s = 0.0
-        self._draining = asyncio.Lock()
+        self._queues = {MAIN: Queue(folder)}
+        self._told = ToldLog(folder)
+        self._draining: dict[str, asyncio.Lock] = {}
 
     @property
     def waiting(self) -> int:
-        """Messages not delivered yet."""
-        return len(self._files())
+        """Messages that the first channel has not delivered yet."""
+        return self.waiting_in(MAIN)
+
+    def waiting_in(self, channel: str) -> int:
+        """Messages that a channel has not delivered yet; 0 where it is not set up."""
+        queue = self._all().get(channel)
+        return 0 if queue is None else len(queue)
+
+    def _all(self) -> dict[str, Queue]:
+        """The queues of the channels that are set up now."""
+        for name in CHANNELS:
+            is_there = (self._folder / name).is_dir()
+            if is_there and name not in self._queues:
+                self._queues[name] = Queue(self._folder / name)
+            elif not is_there:
+                self._queues.pop(name, None)
+        return self._queues
 
     def put(self, message: Message, clock: Clock) -> bool:
-        """Queue a message; when this returns it is on disk.
+        """Queue a message for every channel, with its short id under it; when this returns it is on disk.
 
         Returns:
             False: it was not queued, because its alert is open already (it is counted) or its key was told before.
@@ -77,165 +92,155 @@ class Outbox:
         """
         with waiting_lock(self._folder / ".lock"):
             if not message.dedup_key:
-                self._write(message, clock.now_ms())
+                self._write(message, self._told.next_id(), clock)
                 return True
-            alerts, told = self._read_ledger()
+            ledger = self._read_ledger()
             if message.severity is Severity.ALERT:
-                known = alerts.get(message.dedup_key)
-                now_ms = clock.now_ms()
-                alerts[message.dedup_key] = (
-                    known.raised_again(message.text) if known else first(message.kind, message.plain_text, now_ms)
-                )
-                is_new = known is None
+                is_new = self._raise(message, ledger, clock)
             else:
-                is_new = message.dedup_key not in told
-                told += [message.dedup_key] if is_new else []
-            if is_new:
-                self._write(message, clock.now_ms())
-            self._write_ledger(alerts, told)
+                is_new = message.dedup_key not in ledger.told
+                if is_new:
+                    ledger.told.append(message.dedup_key)
+                    self._write(message, self._told.next_id(), clock)
+            self._write_ledger(ledger)
             return is_new
+
+    def _raise(self, message: Message, ledger: Ledger, clock: Clock) -> bool:
+        """An alert is told if it is new; in a storm it is only put on record, and told at its end."""
+        known = ledger.alerts.get(message.dedup_key)
+        if known is not None:
+            ledger.alerts[message.dedup_key] = known.raised_again(message.text)
+            return False
+        now_ms = clock.now_ms()
+        waits = is_storm(ledger.recent_ms, now_ms)
+        message_id = self._told.next_id()
+        ledger.alerts[message.dedup_key] = OpenAlert(
+            message.kind, message.plain_text, now_ms, now_ms, told=0 if waits else 1, raised=1, id=message_id,
+            is_money=message.is_money,
+        )  # fmt: skip
+        if waits:
+            self._note(message, message_id, now_ms)
+            return True
+        ledger.recent_ms.append(now_ms)
+        self._write(message, message_id, clock)
+        return True
 
     def resolve(self, dedup_key: str) -> bool:
         """The state an alert told of has changed: it is told no more. False: it was not open."""
         with waiting_lock(self._folder / ".lock"):
-            alerts, told = self._read_ledger()
-            if alerts.pop(dedup_key, None) is None:
+            ledger = self._read_ledger()
+            known = ledger.alerts.pop(dedup_key, None)
+            if known is None or known.is_over:
                 return False
-            self._write_ledger(alerts, told)
+            if known.told == 0:  # it waits for the end of a storm: that it was is told all the same
+                ledger.alerts[dedup_key] = replace(known, is_over=True)
+            self._write_ledger(ledger)
             return True
 
     def open_alerts(self) -> dict[str, OpenAlert]:
         """What is wrong now, by key."""
         with waiting_lock(self._folder / ".lock"):
-            return self._read_ledger()[0]
+            return {key: alert for key, alert in self._read_ledger().alerts.items() if not alert.is_over}
 
-    async def drain(self, notifier: Notifier, clock: Clock) -> Drained:
-        """Send what waits, oldest first, until it is empty or somebody says stop.
+    async def drain(
+        self, notifier: Notifier, clock: Clock, *, channel: str = MAIN, holds: Holds = lambda _: False
+    ) -> Drained:
+        """Send what waits for a channel, oldest first, until it is empty or somebody says stop.
 
         Alerts that are due again are queued first. After a `retry_after_s` nothing is sent until that many real seconds
         have passed; what can never be delivered moves to `refused`; anything else that fails leaves the rest waiting.
         """
-        async with self._draining:
+        queue = self._all().get(channel)
+        if queue is None:
+            return Drained(reason=f"{channel} is not set up")
+        async with self._draining.setdefault(channel, asyncio.Lock()):
             try:
-                with only_one(self._folder / ".drain.lock", what="a drain of the outbox"):
-                    drained = await self._drain(notifier, clock)
+                with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
+                    self._repeat_due(clock)
+                    drained = await queue.send_all(notifier, clock, holds=holds)
             except StateFileError as error:
-                drained = Drained(waiting=self.waiting, reason=str(error))
+                drained = Drained(waiting=len(queue), reason=str(error))
         if drained != Drained():
-            log.info("outbox.drained", **asdict(drained))
+            log.info("outbox.drained", channel=channel or "main", **asdict(drained))
         return drained
 
-    async def _drain(self, notifier: Notifier, clock: Clock) -> Drained:
-        self._repeat_due(clock.now_ms())
-        left_s = self._not_before_s - clock.real_s()
-        if left_s > 0:
-            return Drained(waiting=self.waiting, retry_after_s=left_s, reason="told to wait")
-        sent = refused = 0
-        for path in self._files():
-            message = self._read(path)
-            if message is None:
-                refused += 1
-                continue
-            try:
-                if path.name not in self._confirmed:
-                    await notifier.send(message)
-                    sent += 1
-            except NotifierError as error:
-                if not error.permanent:
-                    if error.retry_after_s is not None:
-                        self._not_before_s = clock.real_s() + error.retry_after_s
-                    return Drained(sent, self.waiting, refused, error.retry_after_s, str(error))
-                self._set_refused(path, str(error))
-                refused += 1
-                continue
-            self._forget(path)
-        return Drained(sent, self.waiting, refused)
-
-    def _forget(self, path: Path) -> None:
-        """Remove a delivered message. Remembered first: if removing fails, this process still never sends it again."""
-        self._confirmed.add(path.name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StateFileError(
-                f"{path}: delivered, but cannot be removed: {error.strerror}; check the disk"
-            ) from error
-        self._confirmed.discard(path.name)
-
-    def _repeat_due(self, now_ms: int) -> None:
+    def _repeat_due(self, clock: Clock) -> None:
+        """Queue what is due: each by itself, or all in one message where they are many."""
         with waiting_lock(self._folder / ".lock"):
-            alerts, told = self._read_ledger()
+            ledger, now_ms = self._read_ledger(), clock.now_ms()
+            # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
+            idle = [queue for queue in self._all().values() if not len(queue)]
+            alerts = {key: alert for key, alert in ledger.alerts.items() if alert.told == 0 or idle}
             due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
             if not due:
                 return
-            # Only when nothing waits: a day without Telegram must not end in a flood of the same alert.
-            if not self._files():
+            if len(due) > STORM_FREE:
+                self._queue(due, told_together(due), idle, clock)
+            else:
                 for key, alert in due.items():
-                    again = f"{alert.text}\n(again: since {iso(alert.since_ms)}, raised {alert.raised} times)"
-                    self._write(Message(alert.kind, again, severity=Severity.ALERT), now_ms)
-                    alerts[key] = alert.told_again(now_ms)
-                self._write_ledger(alerts, told)
+                    self._queue({key: alert}, signed(told_alone(alert), alert.id), idle, clock)
+            for key, alert in due.items():
+                ledger.alerts[key] = alert.told_again(now_ms)
+                if alert.is_over:
+                    del ledger.alerts[key]
+            self._write_ledger(ledger)
 
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("*.json") if path.stem.isdecimal())
+    def _queue(self, alerts: Mapping[str, OpenAlert], text: str, idle: Sequence[Queue], clock: Clock) -> None:
+        """What was never told goes to every channel, a repetition where nothing waits."""
+        is_new = any(alert.told == 0 for alert in alerts.values())
+        is_money = any(alert.is_money for alert in alerts.values())
+        message = Message("alert", text, severity=Severity.ALERT, is_money=is_money)
+        for queue in self._all().values() if is_new else idle:
+            queue.write(message, clock)
 
-    def _write(self, message: Message, now_ms: int) -> None:
-        taken = [int(path.name.split(".")[0]) for path in self._refused.glob("[0-9]*.json")]
-        taken += [int(path.stem) for path in self._files()]
-        for number, part in enumerate(parts(message), start=max(taken, default=0) + 1):
-            photo = None if part.photo is None else base64.b64encode(part.photo).decode()
-            record = {**asdict(replace(part, photo=None)), "photo": photo, "queued_at": iso(now_ms)}
-            write_json(self._folder / f"{number:012d}.json", record, schema=SCHEMA)
+    def _write(self, message: Message, message_id: str, clock: Clock) -> None:
+        """On record first: a message that arrived can always be explained."""
+        self._note(message, message_id, clock.now_ms())
+        for queue in self._all().values():
+            queue.write(replace(message, text=signed(message.text, message_id)), clock)
 
-    def _read(self, path: Path) -> Message | None:
-        """A queued message; None: the file was unreadable and has been set aside."""
-        try:
-            record = read_json(path, schema=SCHEMA)
-            return None if record is None else _message(record)
-        except StateFileError as error:
-            log.warning("outbox.unreadable", file=path.name, reason=str(error))
-        except (KeyError, ValueError, TypeError, binascii.Error) as error:
-            kept = set_aside(path)
-            log.warning("outbox.unreadable", file=path.name, reason=repr(error), kept=kept.name)
-        return None
+    def _note(self, message: Message, message_id: str, now_ms: int) -> None:
+        severity = message.severity.value
+        self._told.note(Told(message_id, now_ms, message.kind, severity, message.dedup_key, message.plain_text))
 
-    def _set_refused(self, path: Path, reason: str) -> None:
-        record = read_json(path, schema=SCHEMA) or {}
-        write_json(self._refused / path.name, {**record, "reason": reason}, schema=SCHEMA)
-        path.unlink()
-        log.warning("outbox.refused", file=path.name, reason=reason)
-
-    def _read_ledger(self) -> tuple[dict[str, OpenAlert], list[str]]:
+    def _read_ledger(self) -> Ledger:
         path = self._folder / LEDGER
         try:
-            record = read_json(path, schema=SCHEMA) or {"alerts": {}, "told": []}
-            return _ledger(record)
+            record = read_json(path, schema=SCHEMA)
+            return Ledger({}, [], []) if record is None else _ledger(record)
         except StateFileError as error:
             log.warning("outbox.ledger_lost", reason=str(error))
         except (KeyError, TypeError, AttributeError) as error:
             kept = set_aside(path)
             log.warning("outbox.ledger_lost", reason=repr(error), kept=kept.name)
-        return {}, []
+        return Ledger({}, [], [])
 
-    def _write_ledger(self, alerts: dict[str, OpenAlert], told: list[str]) -> None:
-        record = {"alerts": {key: asdict(alert) for key, alert in alerts.items()}, "told": told[-KEPT_KEYS:]}
+    def _write_ledger(self, ledger: Ledger) -> None:
+        alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
+        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], "recent_ms": ledger.recent_ms[-STORM_FREE:]}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 
-def _message(record: dict[str, object]) -> Message:
-    photo = record["photo"]
-    return Message(
-        kind=str(record["kind"]),
-        text=str(record["text"]),
-        photo=None if photo is None else base64.b64decode(str(photo), validate=True),
-        dedup_key=str(record["dedup_key"]),
-        severity=Severity(str(record["severity"])),
-        is_html=record["is_html"] is True,
-    )
+def set_channels(folder: Path, names: Collection[str]) -> None:
+    """Make the folders of the channels that are set up; one that no longer is keeps its messages as `NAME.off-N`."""
+    for name in CHANNELS:
+        if name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        elif (folder / name).is_dir():
+            number = 1
+            while (aside := folder / f"{name}.off-{number}").exists():
+                number += 1
+            (folder / name).rename(aside)
 
 
-def _ledger(record: dict[str, object]) -> tuple[dict[str, OpenAlert], list[str]]:
-    alerts, told = record["alerts"], record["told"]
-    if not isinstance(alerts, dict) or not isinstance(told, list):
+def signed(text: str, message_id: str) -> str:
+    """A text with the id that `./lab explain` takes; an alert of an older lab has none."""
+    return f"{text}\n{ID_LINE}{message_id}" if message_id else text
+
+
+def _ledger(record: dict[str, object]) -> Ledger:
+    alerts, told, recent = record["alerts"], record["told"], record.get("recent_ms", [])
+    if not isinstance(alerts, dict) or not isinstance(told, list) or not isinstance(recent, list):
         raise TypeError(f"alerts is {type(alerts).__name__}, told is {type(told).__name__}")
-    return {str(key): OpenAlert(**alert) for key, alert in alerts.items()}, [str(key) for key in told]
+    opened = {str(key): OpenAlert(**alert) for key, alert in alerts.items()}
+    return Ledger(opened, [str(key) for key in told], [int(at_ms) for at_ms in recent])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
 import structlog
 from pydantic import SecretStr
-from telegram import Bot
+from telegram import Bot, InputMediaPhoto
 from telegram.constants import ParseMode
 from telegram.error import (
     BadRequest,
@@ -113,7 +114,7 @@ class Telegram:
         return str(me.username)
 
     async def send(self, message: Message) -> None:
-        """Deliver one message; a refused format is sent again as plain text, a refused photo as text alone.
+        """Deliver one message; a refused format is sent again as plain text, refused photos as text alone.
 
         After a time-out the message may have arrived all the same: it is sent again rather than lost.
 
@@ -126,7 +127,7 @@ class Telegram:
 
     async def _send_part(self, message: Message) -> None:
         try:
-            await self._call(message, message.photo, is_html=message.is_html)
+            await self._call(message, message.photos, is_html=message.is_html)
         except BadRequest as error:
             words = str(error).lower()
             if any(fault in words for fault in BAD_CHAT):
@@ -135,29 +136,32 @@ class Telegram:
                 ) from None
             if message.is_html and BAD_FORMAT in words:
                 log.warning("notify.format_refused", kind=message.kind, reason=self._masked(str(error)))
-                await self._last_try(message, message.photo)
-            elif message.photo is not None:
+                await self._last_try(message, message.photos)
+            elif message.photos:
                 log.warning("notify.photo_refused", kind=message.kind, reason=self._masked(str(error)))
-                await self._last_try(message, None)
+                await self._last_try(message, ())
             else:
                 raise self._translated(message.kind, error) from None
         except TelegramError as error:
             # `from None`: the library's text may hold the token, and a traceback would print it.
             raise self._translated(message.kind, error) from None
 
-    async def _last_try(self, message: Message, photo: bytes | None) -> None:
+    async def _last_try(self, message: Message, photos: Sequence[bytes]) -> None:
         try:
-            await self._call(message, photo, is_html=False)
+            await self._call(message, photos, is_html=False)
         except TelegramError as error:
             raise self._translated(message.kind, error) from None
 
-    async def _call(self, message: Message, photo: bytes | None, *, is_html: bool) -> None:
+    async def _call(self, message: Message, photos: Sequence[bytes], *, is_html: bool) -> None:
         text = message.text if is_html else message.plain_text
         mode = ParseMode.HTML if is_html else None
-        if photo is None:
+        if not photos:
             await self._bot.send_message(self._chat_id, text, parse_mode=mode)
+        elif len(photos) == 1:
+            await self._bot.send_photo(self._chat_id, photos[0], caption=text, parse_mode=mode)
         else:
-            await self._bot.send_photo(self._chat_id, photo, caption=text, parse_mode=mode)
+            album = [InputMediaPhoto(photo) for photo in photos]
+            await self._bot.send_media_group(self._chat_id, album, caption=text, parse_mode=mode)
 
     def _translated(self, what: str, error: TelegramError) -> NotifierError:
         """The library's error as ours, by the nearest class in the table."""

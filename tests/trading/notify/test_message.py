@@ -30,10 +30,21 @@ def test_a_cut_message_loses_its_markup_but_no_word():
     assert "".join(part.text for part in cut) == "word & " * 800
 
 
-def test_a_photo_stays_with_the_first_part_under_the_caption_limit():
-    cut = parts(Message("report", "\n".join(["y" * 100] * 60), photo=b"png"))
-    assert [part.photo for part in cut] == [b"png", *[None] * (len(cut) - 1)]
-    assert units(cut[0].text) <= MAX_CAPTION
+def test_a_text_too_long_for_a_caption_stays_whole_and_its_photos_follow_under_its_first_line_and_id():
+    text = "\n".join(["Approval of fc-1", *["y" * 100] * 20, "id m-7"])
+    whole, pictures = parts(Message("approval", text, photos=(b"one", b"two"), dedup_key="k"))
+    assert (whole.text, whole.photos, whole.dedup_key) == (text, (), "k")
+    assert (pictures.text, pictures.photos, pictures.dedup_key) == ("Approval of fc-1\nid m-7", (b"one", b"two"), "")
+
+
+def test_a_first_line_longer_than_a_caption_is_cut_under_the_photo():
+    *_, picture = parts(Message("report", "x" * 5000, photos=(b"png",)))
+    assert units(picture.text) == MAX_CAPTION
+
+
+def test_more_photos_than_fit_are_a_mistake_of_the_writer():
+    with pytest.raises(ValueError, match="11 photos, 10 fit"):
+        Message("report", "x", photos=(b"png",) * 11)
 
 
 def test_one_endless_line_of_emoji_is_cut_by_the_units_they_take():

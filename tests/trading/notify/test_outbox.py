@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +18,18 @@ from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import NotifierError
 from trading.domain.events import Severity
 from trading.notify.message import Message
-from trading.notify.outbox import Drained, Outbox
+from trading.notify.outbox import Outbox, set_channels
+from trading.notify.queue import Drained
 from trading.notify.telegram import Telegram
 
 START_MS = 1_700_000_000_000
+
+
+def without_id(text: str) -> str:
+    """A text without the short id under it, which every message has."""
+    said, mark, number = text.rpartition("\nid m-")
+    assert mark == "" or number.isdecimal()
+    return said if mark else text
 
 
 @dataclass
@@ -34,7 +43,7 @@ class Scripted:
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure
-        self.got.append(message.text)
+        self.got.append(without_id(message.text))
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ async def test_messages_arrive_in_order_and_the_box_is_empty(outbox, clock):
 
 
 async def test_what_was_queued_survives_a_restart_with_its_photo(outbox, clock, tmp_path):
-    outbox.put(Message("report", "chart", photo=b"\x00png", is_html=True), clock)
+    outbox.put(Message("report", "chart", photos=(b"\x00png",), is_html=True), clock)
     seen: list[Message] = []
 
     class Keep:
@@ -69,7 +78,22 @@ async def test_what_was_queued_survives_a_restart_with_its_photo(outbox, clock, 
             seen.append(message)
 
     await Outbox(tmp_path / "outbox").drain(Keep(), clock)
-    assert seen == [Message("report", "chart", photo=b"\x00png", is_html=True)]
+    assert seen == [Message("report", "chart\nid m-1", photos=(b"\x00png",), is_html=True)]
+
+
+async def test_what_an_older_lab_queued_with_one_photo_or_none_is_still_sent(outbox, clock, tmp_path):
+    old = {"schema": 1, "kind": "report", "text": "t", "dedup_key": "", "severity": "notice", "is_html": False}
+    for number, photo in ((1, "AHBuZw=="), (2, None)):
+        path = tmp_path / "outbox" / f"{number:012d}.json"
+        path.write_text(json.dumps({**old, "photo": photo, "queued_at": "2026-01-21T09:00:00Z"}))
+    seen: list[Message] = []
+
+    class Keep:
+        async def send(self, message: Message) -> None:
+            seen.append(message)
+
+    await outbox.drain(Keep(), clock)
+    assert [message.photos for message in seen] == [(b"\x00png",), ()]
 
 
 async def test_a_failure_stops_the_drain_and_loses_nothing(outbox, clock):
@@ -98,7 +122,7 @@ async def test_what_can_never_be_delivered_is_set_aside_with_its_reason(outbox, 
     assert await outbox.drain(carrier, clock) == Drained(sent=1, refused=1)
     (kept,) = (tmp_path / "outbox" / "refused").iterdir()
     record = json.loads(kept.read_text())
-    assert (record["text"], record["reason"]) == ("bad", "refused for good")
+    assert (record["text"], record["reason"]) == ("bad\nid m-1", "refused for good")
     outbox.put(Message("report", "next"), clock)  # its number must not collide with the one set aside
     await outbox.drain(carrier, clock)
     assert carrier.got == ["good", "next"]
@@ -234,7 +258,7 @@ async def test_whatever_fails_each_message_is_delivered_once_in_order_or_set_asi
             await outbox.drain(carrier, clock)
     carrier.failures = []
     await Outbox(folder).drain(carrier, clock)
-    aside = [json.loads(path.read_text())["text"] for path in (folder / "refused").iterdir()]
+    aside = [without_id(json.loads(path.read_text())["text"]) for path in (folder / "refused").iterdir()]
     assert sorted(carrier.got + aside) == [f"{n:03d}" for n in range(put)]
     assert carrier.got == sorted(carrier.got)
 
@@ -248,4 +272,199 @@ async def test_the_outbox_drains_through_the_real_wire(outbox, clock):
         assert (first.sent, first.waiting, first.retry_after_s) == (5, 3, 1.0)
         await clock.sleep_s(1.05)
         await outbox.drain(bot, clock)
-    assert [m.text for m in desk.taken] == [f"m{n}" for n in range(8)]
+    assert [m.text for m in desk.taken] == [f"m{n}\nid m-{n + 1}" for n in range(8)]
+
+
+async def test_every_message_has_an_id_that_counts_up_and_an_alert_keeps_its_own_when_it_comes_again(outbox, clock):
+    texts: list[str] = []
+
+    class Keep:
+        async def send(self, message: Message) -> None:
+            texts.append(message.text)
+
+    outbox.put(alert(), clock)
+    outbox.put(Message("report", "14:00"), clock)
+    outbox.put(alert(), clock)  # open already: it is counted, and takes no id
+    outbox.put(Message("report", "15:00"), clock)
+    await outbox.drain(Keep(), clock)
+    advance(clock, 301)
+    await outbox.drain(Keep(), clock)
+    assert [text.rpartition("\n")[2] for text in texts] == ["id m-1", "id m-2", "id m-3", "id m-1"]
+
+
+async def test_a_dead_channel_holds_up_no_other(clock, tmp_path):
+    set_channels(tmp_path / "outbox", {"webhook"})
+    outbox = Outbox(tmp_path / "outbox")
+    dead, alive = Scripted([NotifierError("down")] * 9), Scripted()
+    for n in range(3):
+        outbox.put(Message("report", f"m{n}"), clock)
+        await outbox.drain(dead, clock)
+        await outbox.drain(alive, clock, channel="webhook")
+    assert alive.got == ["m0", "m1", "m2"]
+    assert outbox.waiting == 3
+
+
+async def test_an_alert_is_repeated_where_nothing_waits_and_not_piled_up_where_a_channel_is_dead(clock, tmp_path):
+    set_channels(tmp_path / "outbox", {"webhook"})
+    outbox = Outbox(tmp_path / "outbox")
+    dead, alive = Scripted([NotifierError("down")] * 99), Scripted()
+    outbox.put(alert(), clock)
+    for _ in range(4):
+        await outbox.drain(dead, clock)
+        await outbox.drain(alive, clock, channel="webhook")
+        advance(clock, 3601)
+    assert (len(alive.got), outbox.waiting) == (4, 1)
+
+
+async def test_a_storm_of_different_alerts_is_told_by_five_and_one_message_with_the_counts_of_the_rest(outbox, clock):
+    carrier = Scripted()
+    for n in range(40):
+        text = f"🚨 {'data' if n % 2 else 'carry'} trouble {n}"
+        key = f"{'data.stale' if n % 2 else 'carry.difference'}:{n}"
+        outbox.put(Message("alert", text, dedup_key=key, severity=Severity.ALERT, is_money=n % 2 == 0), clock)
+        await outbox.drain(carrier, clock)
+    assert len(carrier.got) == 5
+    outbox.resolve("data.stale:39")  # over before it could be told: told all the same
+    outbox.put(Message("alert", "🚨 carry trouble 38", dedup_key="carry.difference:38", severity=Severity.ALERT), clock)
+    advance(clock, 61)
+    await outbox.drain(carrier, clock)
+    (_, *lines) = carrier.got[5].splitlines()
+    assert carrier.got[5].startswith("🚨 35 alerts in one: data.stale 18×, carry.difference 17×\n")
+    assert len(lines) == 35
+    assert [line for line in lines if line.startswith("• carry")] == lines[:17]
+    assert lines[16] == "• carry trouble 38 (2× since 22:13 UTC, m-39)"
+    assert lines[-1] == "• data trouble 39 (over by now, 1× since 22:13 UTC, m-40)"
+    assert "data.stale:39" not in outbox.open_alerts()
+    assert len(outbox.open_alerts()) == 39
+    advance(clock, 301)
+    await outbox.drain(carrier, clock)
+    assert [text.partition(":")[0] for text in carrier.got[6:]] == ["🚨 39 alerts in one"], "and so they are repeated"
+
+
+async def test_a_flapping_alert_is_no_more_than_five_messages_a_minute(outbox, clock):
+    carrier = Scripted()
+    for _ in range(30):
+        outbox.put(alert(), clock)
+        await outbox.drain(carrier, clock)
+        outbox.resolve("data.stale")
+    assert len(carrier.got) == 5
+    advance(clock, 61)
+    await outbox.drain(carrier, clock)
+    assert carrier.got[5].endswith("(over by now, raised 25 times)")
+    assert outbox.open_alerts() == {}
+
+
+class Slept(Clock):
+    """Lab time and the system's go together, as in life, by hand."""
+
+    def __init__(self) -> None:
+        super().__init__(scale=1e-9, origin_ms=START_MS)
+        self.passed_ms = 0
+
+    def now_ms(self) -> int:
+        return START_MS + self.passed_ms
+
+    def system_ms(self) -> int:
+        return self.now_ms()
+
+
+def ids_of(texts: list[str]) -> list[int]:
+    """Every message that was told, whole or in a catch-up."""
+    found = []
+    for text in texts:
+        last = text.splitlines()[-1]
+        for first, end in re.findall(r"m-(\d+)(?: to m-(\d+))?", last):
+            found += range(int(first), int(end or first) + 1)
+    return found
+
+
+KINDS = ("report", "notice", "heartbeat", "insights", "alert", "approval", "summary")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(KINDS), st.integers(0, 200)),
+            st.tuples(st.just("down"), st.integers(0, 90)),
+            st.tuples(st.just("up"), st.integers(0, 90)),
+        ),
+        max_size=40,
+    )
+)
+async def test_down_for_however_long_nothing_is_lost_and_nobody_is_flooded_afterwards(steps, tmp_path_factory):
+    folder, clock, texts = tmp_path_factory.mktemp("outbox"), Slept(), []
+    is_up, put, flood = True, [], 0
+
+    class Line:
+        async def send(self, message: Message) -> None:
+            if not is_up:
+                raise NotifierError("down")
+            texts.append(message.text)
+
+    for kind, minutes in steps:
+        clock.passed_ms += minutes * 60_000
+        outbox = Outbox(folder)  # a restart at every step
+        if kind in ("down", "up"):
+            is_up = kind == "up"
+        else:
+            severity = Severity.ALERT if kind == "alert" else Severity.NOTICE
+            key = f"{kind}:{len(put)}" if kind in ("alert", "approval") else ""
+            outbox.put(Message(kind, f"{kind} {len(put)}", dedup_key=key, severity=severity), clock)
+            outbox.resolve(key)
+            put.append(kind)
+        before = len(texts)
+        kept = sum(json.loads(path.read_text())["kind"] in KINDS[4:] for path in folder.glob("0*.json"))
+        await outbox.drain(Line(), clock)
+        flood = max(flood, len(texts) - before - kept)
+    is_up = True
+    clock.passed_ms += 61_000
+    await Outbox(folder).drain(Line(), clock)
+    assert sorted(ids_of(texts)) == list(range(1, len(put) + 1)), "each once, whole or in a catch-up"
+    for number, kind in enumerate(put):
+        if kind in ("approval", "summary", "alert"):
+            assert any(text.startswith(f"{kind} {number}\n") for text in texts), "kept whole"
+    assert flood <= 9, "the first, a catch-up or six, and the newest report"
+
+
+async def test_a_day_without_a_channel_word_for_word(tmp_path):
+    clock, texts, is_up = Slept(), [], False
+    outbox = Outbox(tmp_path / "outbox")
+
+    class Line:
+        async def send(self, message: Message) -> None:
+            if not is_up:
+                raise NotifierError("down")
+            texts.append(message.text)
+
+    for hour in range(24):
+        outbox.put(Message("report", f"📊 Hourly Report {hour}\nEquity ..."), clock)
+        if hour % 6 == 0:
+            outbox.put(Message("heartbeat", f"💚 Heartbeat {hour}"), clock)
+        if hour == 7:
+            outbox.put(Message("notice", "🔔 Carry opened on BTCUSDT\nmore"), clock)
+            outbox.put(Message("approval", "🎯 Strategy Approval Needed!", dedup_key="approval:fc-1"), clock)
+        await outbox.drain(Line(), clock)
+        clock.passed_ms += 3_600_000
+    is_up = True
+    await outbox.drain(Line(), clock)
+    assert texts == [
+        "📊 Hourly Report 0\nEquity ...\nid m-1",
+        "📬 Not delivered from 2023-11-14 22:13 to 2023-11-15 20:13 UTC, now in one: "
+        "4 heartbeats, 22 reports, 1 notice\n"
+        "15 05:13 🔔 Carry opened on BTCUSDT\n"
+        "Each whole: ./lab explain ID, of m-2 to m-11, m-13 to m-29",
+        "🎯 Strategy Approval Needed!\nid m-12",
+        "📊 Hourly Report 23\nEquity ...\nid m-30",
+    ]
+
+
+async def test_a_channel_that_is_no_longer_set_up_gets_nothing_more_and_what_waited_for_it_is_kept(clock, tmp_path):
+    folder = tmp_path / "outbox"
+    for _ in range(2):
+        set_channels(folder, {"email"})
+        Outbox(folder).put(Message("report", "m"), clock)
+        set_channels(folder, set())
+    Outbox(folder).put(Message("report", "m"), clock)
+    assert sorted(path.name for path in folder.glob("email*")) == ["email.off-1", "email.off-2"]
+    assert len(list((folder / "email.off-1").glob("0*.json"))) == 1

@@ -29,7 +29,7 @@ async def test_html_text_and_photo_arrive():
     async with serving(desk) as url, Telegram(SecretStr(TOKEN), "42", base_url=url) as bot:
         assert await bot.check() == "sandbox_bot"
         await bot.send(Message("report", "<b>equity</b> 10,000", is_html=True))
-        await bot.send(Message("report", "chart", photo=PNG))
+        await bot.send(Message("report", "chart", photos=(PNG,)))
     assert [(m.kind, m.text, m.parse_mode, m.photo_bytes) for m in desk.taken] == [
         ("message", "equity 10,000", "HTML", 0),
         ("photo", "chart", "", len(PNG)),
@@ -44,8 +44,28 @@ async def test_a_refused_format_is_sent_again_as_plain_text():
 
 async def test_a_refused_photo_does_not_take_its_text_with_it():
     desk = TelegramDesk(SetClock())
-    await send(desk, Message("report", "equity chart", photo=b"not a picture"))
+    await send(desk, Message("report", "equity chart", photos=(b"not a picture",)))
     assert [(m.kind, m.text) for m in desk.taken] == [("message", "equity chart")]
+
+
+async def test_several_photos_arrive_as_one_album_and_a_long_text_before_them():
+    desk = TelegramDesk(SetClock())
+    await send(desk, Message("summary", "the week", photos=(PNG, PNG + b"1")))
+    await send(desk, Message("summary", "the week\n" + "x" * 1100 + "\nid m-2", photos=(PNG, PNG + b"1")))
+    assert [(m.kind, m.text[:8], m.photo_bytes) for m in desk.taken] == [
+        ("photo", "the week", len(PNG)),
+        ("photo", "", len(PNG) + 1),
+        ("message", "the week", 0),
+        ("photo", "the week", len(PNG)),
+        ("photo", "", len(PNG) + 1),
+    ]
+    assert desk.taken[3].text == "the week\nid m-2"
+
+
+async def test_a_refused_album_does_not_take_its_text_with_it():
+    desk = TelegramDesk(SetClock())
+    await send(desk, Message("summary", "the week", photos=(PNG, b"not a picture")))
+    assert [(m.kind, m.text) for m in desk.taken] == [("message", "the week")]
 
 
 async def test_a_long_message_arrives_in_parts_in_order():
@@ -114,7 +134,7 @@ def test_an_empty_token_is_named():
 
 async def test_the_console_prints_what_would_be_sent():
     stream = io.StringIO()
-    await Console(stream).send(Message("report", "<b>equity</b> 1 &lt; 2", photo=PNG, is_html=True))
+    await Console(stream).send(Message("report", "<b>equity</b> 1 &lt; 2", photos=(PNG,), is_html=True))
     assert "equity 1 < 2\n[picture, 72 bytes]" in stream.getvalue()
     stream.close()
     with pytest.raises(NotifierError, match="stays in the outbox"):

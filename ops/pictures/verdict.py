@@ -1,0 +1,147 @@
+"""The one page of an approval: what the gate says and asked, the equity it rests on, and what would refute it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_brain.evidence.curve import Curve
+from ai_brain.evidence.verdict import Evidence, Finding, Verdict
+from ops.pictures.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SIZE, date_axis, dress, figure, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+SIGNS = {Verdict.APPROVED: ("✓", GREEN), Verdict.CAUTION: ("!", ORANGE), Verdict.REJECTED: ("✗", RED)}
+WRAP, NOTE = 92, 74
+"""Signs of a line of text, and of a finding's note."""
+DAY_MS = 86_400_000
+NOTHING, LARGE = 1e-6, 1000.0
+"""Told as 0, and without decimals."""
+SHOWN = 17
+"""Findings on the page; those that did not pass come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What stands on the page."""
+
+    evidence: Evidence
+    curve: Curve | None
+    """None: it was not kept."""
+    paper: str
+    """Paper trading in words, with n and interval."""
+    refutation: str
+
+
+def verdict_page(case: Case, *, is_synthetic: bool) -> bytes:
+    """The page as PNG bytes, upright as a phone is."""
+    made = figure(13.0)
+    grid = made.add_gridspec(3, 1, height_ratios=(3.0, 4.0, 6.0))
+    head, middle, foot = (made.add_subfigure(grid[row]) for row in range(3))
+    _head(head, case)
+    _equity(middle, case)
+    _findings(foot, case.evidence.findings)
+    return png(made, is_synthetic=is_synthetic)
+
+
+def _head(part: SubFigure, case: Case) -> None:
+    evidence = case.evidence
+    sign, color = SIGNS[evidence.verdict]
+    part.text(0.03, 0.86, f"{sign} {evidence.verdict}", fontsize=SIZE + 11, color=color, weight="bold")
+    part.text(0.03, 0.72, evidence.name, fontsize=SIZE + 3, color=INK, weight="bold")
+    about = f"{evidence.spec_id} · {evidence.family.replace('_', ' ')} · {evidence.market}"
+    part.text(0.03, 0.62, about, fontsize=SIZE - 2, color=FAINT)
+    told = [f"Thesis: {evidence.thesis}", f"Paper: {case.paper}", f"Would refute it: {case.refutation or 'not said'}"]
+    if evidence.deciding is not None:
+        told.insert(0, f"Because of: {str(evidence.deciding).lower().replace('_', ' ')}")
+    lines = [line for text in told for line in _wrapped(text, 2)]
+    part.text(0.03, 0.55, "\n".join(lines), fontsize=SIZE - 3, color=INK, va="top", linespacing=1.35)
+
+
+def _equity(part: SubFigure, case: Case) -> None:
+    axes = part.subplots()
+    dress(axes)
+    axes.set_title("Equity after all costs, on every bar it was judged on", loc="left", fontsize=SIZE, color=INK)
+    curve = case.curve
+    if curve is None:
+        axes.text(0.5, 0.5, "its curve was not kept", transform=axes.transAxes, ha="center", fontsize=SIZE, color=FAINT)
+        axes.set_axis_off()
+        return
+    days = curve.open_time_ms / DAY_MS  # what matplotlib's dates are
+    step = max(1, len(days) // 2000)
+    axes.plot(days[::step], curve.equity[::step], color=BLUE, linewidth=1.8)
+    axes.axhline(case.evidence.starting_quote, color=FAINT, linewidth=1, linestyle=":")
+    axes.set_ylabel("USDT", fontsize=SIZE - 2)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.xaxis_date()
+    date_axis(axes)
+    _name_spans(axes, curve, days)
+
+
+def _name_spans(axes: Axes, curve: Curve, days: NDArray[np.float64]) -> None:
+    """Search, judged stretches and vault, shaded in turn and named."""
+    kinds: list[tuple[str, int, int]] = []
+    for span in curve.spans:
+        kind = "judged" if span.name.startswith("walk-forward") else span.name
+        if kinds and kinds[-1][0] == kind:
+            kinds[-1] = (kind, kinds[-1][1], span.stop)
+        else:
+            kinds.append((kind, span.first, span.stop))
+    for number, (kind, first, stop) in enumerate(kinds):
+        start, end = float(days[first]), float(days[stop - 1])
+        if number % 2:
+            axes.axvspan(start, end, color=FAINT, alpha=0.12, linewidth=0)
+        axes.annotate(
+            kind,
+            (start, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(6, -16),
+            textcoords="offset points",
+            fontsize=SIZE - 3,
+            color=INK,
+        )
+
+
+def _findings(part: SubFigure, findings: Sequence[Finding]) -> None:
+    passed = sum(finding.passed for finding in findings)
+    title = f"What it was asked: {passed} of {len(findings)} answers hold"
+    part.text(0.03, 0.95, title, fontsize=SIZE, color=INK, va="top")
+    part.text(0.985, 0.945, "measured | limit", fontsize=SIZE - 4, color=FAINT, va="top", ha="right")
+    shown = sorted(findings, key=lambda finding: finding.passed)[:SHOWN]
+    for number, finding in enumerate(shown):
+        y = 0.885 - number * 0.049
+        sign, color = ("✓", GREEN) if finding.passed else ("✗", RED) if finding.refuses else ("!", ORANGE)
+        part.text(0.03, y, sign, fontsize=SIZE - 1, color=color, va="top", weight="bold")
+        note = textwrap.shorten(finding.note, NOTE, placeholder=" …")
+        part.text(0.065, y, note, fontsize=SIZE - 3, color=INK, va="top")
+        part.text(0.985, y, _numbers(finding), fontsize=SIZE - 3, color=INK, va="top", ha="right", family="monospace")
+    if len(findings) > SHOWN:
+        part.text(
+            0.03,
+            0.885 - SHOWN * 0.049,
+            f"and {len(findings) - SHOWN} more that hold",
+            fontsize=SIZE - 3,
+            color=FAINT,
+            va="top",
+        )
+
+
+def _numbers(finding: Finding) -> str:
+    return "" if finding.value is None else f"{_number(finding.value)} | {_number(finding.limit)}"
+
+
+def _number(value: float) -> str:
+    if abs(value) < NOTHING:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
+
+
+def _wrapped(text: str, lines: int) -> list[str]:
+    return textwrap.wrap(text, WRAP, max_lines=lines, placeholder=" …")

@@ -1,0 +1,140 @@
+"""The reader's clock and quiet hours: what waits, what never does, and which clock a time is of."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from ops import delivery, reports
+from ops.delivery import Delivery
+from ops.explain import moment_of
+from ops.messages import Messenger
+from ops.reader import MessageSettings, Reader
+from ops.settings import read_settings
+from tests.ops.test_reports import FULL
+from trading.domain.clock import Clock, parse_iso
+from trading.domain.errors import NotifierError, SettingsError
+from trading.domain.events import Event, Severity
+from trading.notify.message import Message
+from trading.notify.outbox import MAIN, Outbox
+from trading.storage.home import Home
+
+NIGHT = MessageSettings(time_zone="Europe/Berlin", quiet_from="22:00", quiet_to="07:00")
+NOON = MessageSettings(quiet_from="12:00", quiet_to="13:30")
+REPORT = Message("report", "14:00")
+ALERT = Message("alert", "🚨 data", severity=Severity.ALERT)
+MONEY = replace(ALERT, is_money=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "at", "waits"),
+    [
+        (NIGHT, "2026-01-21T20:59Z", False),
+        (NIGHT, "2026-01-21T21:00Z", True),  # 22:00 in winter
+        (NIGHT, "2026-01-22T05:59Z", True),
+        (NIGHT, "2026-01-22T06:00Z", False),
+        (NIGHT, "2026-07-21T20:00Z", True),  # 22:00 in summer
+        (NOON, "2026-01-21T12:00Z", True),
+        (NOON, "2026-01-21T13:30Z", False),
+        (NOON, "2026-01-21T00:00Z", False),
+        (MessageSettings(), "2026-01-21T03:00Z", False),
+    ],
+)
+def test_in_quiet_hours_all_waits_but_alerts_about_money(settings: MessageSettings, at: str, waits: bool) -> None:
+    held = [
+        settings.holds(message, parse_iso(at)) for message in (REPORT, ALERT, MONEY, replace(REPORT, kind="approval"))
+    ]
+    assert held == [waits, waits, False, waits]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("messages: {time_zone: Berlin}\n", "messages.time_zone='Berlin': .*no time zone"),
+        ("messages: {time_zone: /etc/passwd}\n", "no time zone"),
+        ("messages: {quiet_from: '22:00'}\n", "set both, or neither"),
+        ("messages: {quiet_from: '22:00', quiet_to: '22:00'}\n", "two different times"),
+        ("messages: {quiet_from: '24:00', quiet_to: '07:00'}\n", "quiet_from='24:00': .*no time of a day"),
+        ("messages: {quiet_from: 22:00, quiet_to: '07:00'}\n", "quiet_from=1320: .*valid string"),
+        ("messages: {email_host: mail.example.org}\n", "needs email_from and email_to"),
+    ],
+)
+def test_what_is_no_clock_or_hour_is_one_line(home: Home, text: str, said: str) -> None:
+    home.settings_file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_settings(home.settings_file)
+
+
+def test_times_in_reports_and_alerts_are_the_readers_and_named(home: Home) -> None:
+    lines = reports.hourly_report(replace(FULL, time_zone="Europe/Berlin")).splitlines()
+    assert lines[0] == "📊 Hourly Report - 10:00 CET"
+    assert any(line.startswith("Last decision 09:59: ") for line in lines)
+    late = replace(FULL, time_zone="America/New_York", at_ms=parse_iso("2026-01-21T00:05Z"))
+    assert reports.summary(late, title="Daily summary").startswith("📅 Daily summary - 2026-01-20")
+    outbox, clock = Outbox(home.outbox), Clock(scale=1e-6, origin_ms=FULL.at_ms)
+    messenger = Messenger(outbox, clock, is_synthetic=False, wake=lambda: None, reader=Reader("Europe/Berlin"))
+    messenger.hear(Event(FULL.at_ms, "risk.halted", {"reason": "DAILY_LOSS"}, Severity.ALERT))
+    assert outbox.open_alerts()["risk.halted:DAILY_LOSS"].text == "🚨 risk.halted at 10:00 CET: reason DAILY_LOSS"
+    assert outbox.open_alerts()["risk.halted:DAILY_LOSS"].is_money
+
+
+def test_a_time_that_is_asked_for_is_by_the_readers_clock_unless_it_says_utc() -> None:
+    now_ms, berlin = parse_iso("2026-01-21T13:30Z"), Reader("Europe/Berlin")
+    assert moment_of("14:00", now_ms=now_ms, reader=berlin) == parse_iso("2026-01-21T13:00Z")
+    assert moment_of("14:00 UTC", now_ms=now_ms, reader=berlin) == parse_iso("2026-01-20T14:00Z")
+
+
+class Chat:
+    """A channel that takes, or not, or never answers."""
+
+    def __init__(self, how: str = "takes") -> None:
+        self.how, self.texts, self.tried, self.took = how, list[str](), 0, asyncio.Semaphore(0)
+
+    async def send(self, message: Message) -> None:
+        self.tried += 1
+        if self.how == "refuses":
+            raise NotifierError("down")
+        if self.how == "hangs":
+            await asyncio.Event().wait()
+        self.texts.append(message.text.partition("\n")[0])
+        self.took.release()
+
+
+async def test_a_channel_that_hangs_holds_up_no_other_and_not_the_end(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "LAST_WORDS_S", 0.05)
+    (home.outbox / "email").mkdir()
+    (home.outbox / "webhook").mkdir()
+    outbox, clock, wake, stop = Outbox(home.outbox), Clock(), asyncio.Event(), asyncio.Event()
+    channels = {MAIN: Chat("hangs"), "email": Chat(), "webhook": Chat("refuses")}
+    running = Delivery(outbox, channels, MessageSettings(), clock, wake=wake, stop=stop)
+    task = asyncio.create_task(running.run())
+    for n in range(3):
+        outbox.put(Message("notice", f"n{n}"), clock)
+        wake.set()
+        async with asyncio.timeout(2):
+            await channels["email"].took.acquire()
+    stop.set()
+    wake.set()
+    async with asyncio.timeout(2):
+        await task
+        await running.last_words()
+    assert channels["email"].texts == ["n0", "n1", "n2"]
+    assert outbox.waiting == 3
+    assert channels["webhook"].tried >= 3
+
+
+async def test_what_waited_for_the_end_of_the_quiet_hours_comes_then(home: Home) -> None:
+    outbox, chat, stop = Outbox(home.outbox), Chat(), asyncio.Event()
+    night = Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T22:30Z"))
+    outbox.put(Message("report", "the report"), night)
+    outbox.put(Message("alert", "🚨 money", dedup_key="risk.x", severity=Severity.ALERT, is_money=True), night)
+    await Delivery(outbox, {MAIN: chat}, NIGHT, night, wake=asyncio.Event(), stop=stop).last_words()
+    assert chat.texts == ["🚨 money"]
+    morning = Clock(scale=1e-6, origin_ms=parse_iso("2026-01-22T06:01Z"))
+    outbox.resolve("risk.x")
+    await Delivery(outbox, {MAIN: chat}, NIGHT, morning, wake=asyncio.Event(), stop=stop).last_words()
+    assert chat.texts == ["🚨 money", "the report"]
