@@ -71,6 +71,17 @@ def guardian() -> None:
 
 
 @app.command()
+def page(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; without it, page.host of lab.yaml.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Without it, page.port of lab.yaml.")] = None,
+) -> None:
+    """What the lab does, as a web page: reads its files only, whether it runs or not."""
+    from ops.dashboard.serve import run_page
+
+    told(lambda: run_page(host, port))
+
+
+@app.command()
 def drill(
     venue: Annotated[
         str, typer.Option(help="sandbox, or demo: the exchange's demo venue with your demo keys.")

@@ -34,6 +34,7 @@ KNOWN = (
     "KILL",
     "LEARNING_DB_URL",
     "MARKET_DB_URL",
+    "PAGE_TOKEN",
 )
 ALIASES = {
     "BINANCE_SECRET_KEY": "BINANCE_API_SECRET",
@@ -60,6 +61,8 @@ class Environment:
     """A PostgreSQL database that holds the lab's memory; it has a password in it. None: the file in `state/`."""
     market_db_url: SecretStr | None = None
     """A PostgreSQL or TimescaleDB database that `./lab history copy` brings up to the shelf. None: there is none."""
+    page_token: SecretStr | None = None
+    """What the web page asks for before it shows anything. None: who reaches it may look."""
 
     def secret_values(self) -> list[str]:
         """Every secret, for the log's redactor only."""
@@ -70,6 +73,7 @@ class Environment:
             self.binance_api_secret,
             self.learning_db_url,
             self.market_db_url,
+            self.page_token,
         )
         return [secret.get_secret_value() for secret in secrets if secret is not None]
 
@@ -115,6 +119,7 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         kill=_yes_or_no(values, "KILL", ("1",), ("0",)),
         learning_db_url=_secret(values, "LEARNING_DB_URL"),
         market_db_url=_secret(values, "MARKET_DB_URL"),
+        page_token=_secret(values, "PAGE_TOKEN"),
     )
 
 

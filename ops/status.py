@@ -71,7 +71,7 @@ class Status:
 def read_status(home: Home, clock: Clock) -> Status:
     """Read every file that tells something; what cannot be read is a problem line, never an exception."""
     problems: list[str] = []
-    heartbeat = _read(home.heartbeat_file, problems)
+    heartbeat = read_object(home.heartbeat_file, problems)
     pid, stop = _running_pid(home), _stop(home, problems)
     return Status(
         at_ms=clock.now_ms(),
@@ -89,7 +89,7 @@ def read_status(home: Home, clock: Clock) -> Status:
 def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
     lines = []
     for path in sorted(home.strategies.glob("*/*.json")):
-        data = _read(path, problems)
+        data = read_object(path, problems)
         if not data:
             continue
         approved_at = data.get("approved_at")
@@ -106,7 +106,8 @@ def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
     return lines
 
 
-def _read(path: Path, problems: list[str]) -> dict[str, object]:
+def read_object(path: Path, problems: list[str]) -> dict[str, object]:
+    """A JSON object as it lies there, nothing set aside; empty: none, or a line was added to the problems."""
     try:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
