@@ -7,7 +7,10 @@ two requests but who has said the password.
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -25,10 +28,9 @@ from ops.dashboard.door import Door, Sessions, cookie_words, session_of
 from ops.dashboard.equity import LIVE, equity_chart, read_marks
 from ops.dashboard.html import chart_json, view_html
 from ops.dashboard.shell import confirm_page, login_page, page, told_page
+from ops.dashboard.strategies import ID
 from ops.dashboard.views import BY_KEY, KINDS, Asked, Kind, signature
-from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
-from trading.storage.home import Home
 
 STATIC = Path(__file__).parent / "static"
 BODY_BYTES = 4096
@@ -40,6 +42,10 @@ ANYWAY_S = 15.0
 READERS_AT_MOST = 32
 """Open live streams; a browser opens one a tab."""
 MS_DIGITS = 15
+EVIDENCE_S = 60.0
+"""Real seconds that a page of evidence may take."""
+EVIDENCE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+"""That page is one file with its sheet in it, and no script."""
 WRONG_PAUSE_S = 1.0
 """Before a wrong password is answered, real seconds."""
 
@@ -48,22 +54,23 @@ class Page:
     """Every route of one lab's page.
 
     Args:
-        home: Whose lab.
-        clock: Lab time and real seconds.
+        asked: Whose lab, and what a view is asked for but its words.
         sessions: Who has said the password.
-        secrets: What must never be shown.
     """
 
-    def __init__(self, home: Home, clock: Clock, sessions: Sessions, *, secrets: tuple[str, ...] = ()) -> None:
-        self._home, self._clock, self._sessions, self._secrets = home, clock, sessions, secrets
+    def __init__(self, asked: Asked, sessions: Sessions) -> None:
+        self._asked, self._home, self._clock, self._sessions = asked, asked.home, asked.clock, sessions
         self.stopping = asyncio.Event()
         """Set when the page is to end: live streams let go."""
         self._readers = 0
+        self._judging = asyncio.Lock()
 
     def app(self, *, hosts: frozenset[str]) -> Starlette:
         """The application behind its door; `hosts` are the `Host` headers that are ours, in small letters."""
         routes: list[BaseRoute] = [
             *(Route("/" if kind is KINDS[0] else f"/{kind.key}", self._viewing(kind)) for kind in KINDS),
+            Route("/strategies/{id}", self._viewing(BY_KEY["strategies"])),
+            Route("/evidence/{id}", self.evidence),
             Route("/live/{key}", self.live),
             Route("/series/equity", self.equity),
             Route("/{name}", self.act, methods=["GET", "POST"]),
@@ -81,8 +88,8 @@ class Page:
 
     def _viewing(self, kind: Kind) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
-            asked = Asked(self._home, self._clock, dict(request.query_params), self._secrets)
-            view = await asyncio.to_thread(kind.look, asked)
+            words = {**request.query_params, **request.path_params}
+            view = await asyncio.to_thread(kind.look, replace(self._asked, words=words))
             if request.headers.get("x-part") == "main":
                 return HTMLResponse(view_html(view))
             return HTMLResponse(page(view, asks_password=self._sessions.asks))
@@ -117,6 +124,28 @@ class Page:
         start_ms, end_ms = (_ms(words.get(name)) for name in ("from", "to"))
         marks = await asyncio.to_thread(read_marks, self._home, start_ms=start_ms, end_ms=end_ms)
         return Response(chart_json(equity_chart(marks, words.get("of", LIVE))), media_type="application/json")
+
+    async def evidence(self, request: Request) -> Response:
+        """The page of a judged strategy, as `./lab evidence --html` writes it, made in a process of its own."""
+        wanted = request.path_params["id"]
+        if not ID.fullmatch(wanted):
+            raise HTTPException(404)
+        async with self._judging:
+            words = (sys.executable, "-m", "ops.dashboard.evidence", str(self._home.root), wanted)
+            process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
+            try:
+                async with asyncio.timeout(EVIDENCE_S):
+                    told, why = await process.communicate()
+            except TimeoutError:
+                why, told = f"it took more than {EVIDENCE_S:.0f} s".encode(), b""
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        if process.returncode != 0:
+            said = why.decode("utf-8", "replace").strip()[-500:]
+            return HTMLResponse(told_page("No page of its evidence", (said,)), 404)
+        return HTMLResponse(told, headers={"Content-Security-Policy": EVIDENCE_POLICY})
 
     async def act(self, request: Request) -> Response:
         """Pause or stop: asked first, done when it is meant."""

@@ -35,6 +35,15 @@ class Held(_Read):
     unrealised_quote: Decimal | None = None
     profit_quote: Decimal | None = None
     settlements: int | None = None
+    spot_price: Decimal | None = None
+    mark_price: Decimal | None = None
+    margin_quote: Decimal | None = None
+    """Of the futures wallet, unrealised in it."""
+    basis_bps: float | None = None
+    present_funding_apr: float | None = None
+    expected_funding_apr: float | None = None
+    liquidation_distance: float | None = None
+    """Fraction that the mark may rise by; None, as all these: an older lab did not write it, or it is not known."""
 
 
 class Books(_Read):

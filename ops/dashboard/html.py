@@ -101,7 +101,7 @@ def _table(table: Table, name: str) -> str:
 
 
 def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
-    cells = [f'<th scope="row">{cell_html(row[0])}</th>']
+    cells = [f'<th scope="row"{_aligned(columns[0])}>{cell_html(row[0])}</th>']
     cells += [
         f"<td{_aligned(column)}>{cell_html(cell)}</td>" for column, cell in zip(columns[1:], row[1:], strict=True)
     ]
@@ -109,7 +109,7 @@ def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
 
 
 def _aligned(column: Column) -> str:
-    return ' class="n"' if column.is_number else ""
+    return ' class="n"' if column.is_number else ' class="w"' if column.is_whole else ""
 
 
 def cell_html(cell: Cell) -> str:
@@ -176,15 +176,17 @@ def _filter(block: Filter) -> str:
     fields = []
     for choice in block.choices:
         if choice.options:
-            options = "".join(
-                f"<option{' selected' if option == choice.value else ''}>{escape(option)}</option>"
-                for option in ("", *choice.options)
-            )
+            options = "".join(_option(option, choice.value) for option in ("", *choice.options))
             field = f'<select name="{escape(choice.name)}">{options}</select>'
         else:
             field = f'<input name="{escape(choice.name)}" value="{escape(choice.value)}" maxlength="80">'
         fields.append(f"<label>{escape(choice.label)} {field}</label>")
     return f'<form method="get">{"".join(fields)}<button>Show</button></form>'
+
+
+def _option(option: str, chosen: str) -> str:
+    selected = " selected" if option == chosen else ""
+    return f'<option value="{escape(option)}"{selected}>{escape(option or "any")}</option>'
 
 
 def _lead(cell: Cell) -> str:

@@ -45,6 +45,8 @@ def backwards(path: Path, *, before: int | None = None) -> Iterator[RawLine]:
         path: The file.
         before: Lines before the one that begins at this offset; None: from the end.
     """
+    if before == 0:
+        return
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)

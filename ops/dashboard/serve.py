@@ -12,6 +12,7 @@ from ops.dashboard.app import Page
 from ops.dashboard.door import Sessions
 from ops.dashboard.reading import read_page_settings
 from ops.dashboard.settings import PageSettings, accepted_hosts, check_exposure
+from ops.dashboard.views import Asked
 from ops.environment import find_home, read_environment
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
@@ -40,7 +41,9 @@ def run_page(host: str | None, port: int | None) -> int:
     token = environment.page_token
     check_exposure(settings, None if token is None else token.get_secret_value())
     clock = Clock()
-    page = Page(home, clock, Sessions(token, clock), secrets=tuple(environment.secret_values()))
+    elsewhere = environment.learning_db_url is not None
+    asked = Asked(home, clock, secrets=tuple(environment.secret_values()), ideas_elsewhere=elsewhere)
+    page = Page(asked, Sessions(token, clock))
     server = _Server(_config(page, settings), page)
     print(
         f"the page of {home.root}: http://{_in_address(settings.host)}:{settings.port}/ , end with Ctrl-C", flush=True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from trading.domain.clock import iso
@@ -92,6 +93,8 @@ class Column:
 
     name: str
     is_number: bool = False
+    is_whole: bool = False
+    """Its cells are never broken over lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +195,18 @@ class View:
     banners: tuple[Banner, ...] = ()
 
 
+SMALL, LARGE = 1e-3, 1e6
+"""Below and above six digits would be told with an exponent."""
+
+
 def money(value: float, *, signed: bool = False) -> str:
     """Two decimals, thousands apart; a minus that is a minus."""
     return f"{value:{'+' if signed else ''},.2f}".replace("-", "−")
+
+
+def fine(value: Decimal | float) -> str:
+    """Four decimals and a sign, for what is paid by the cent."""
+    return f"{float(value):+,.4f}".replace("-", "−")
 
 
 def percent(fraction: float, *, digits: int = 2, signed: bool = False) -> str:
@@ -204,7 +216,11 @@ def percent(fraction: float, *, digits: int = 2, signed: bool = False) -> str:
 
 def number(value: float) -> str:
     """Six digits that count, and no exponent where it can be helped."""
-    return f"{value:,.6g}".replace("-", "−")
+    if 0 < abs(value) < SMALL:
+        told = f"{value:.10f}".rstrip("0").rstrip(".")
+    else:
+        told = f"{value:,.0f}" if abs(value) >= LARGE else f"{value:,.6g}"
+    return told.replace("-", "−")
 
 
 def by_sign(value: float) -> Tone:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from ops.dashboard.app import Page
 from ops.dashboard.door import Sessions
 from ops.dashboard.settings import PageSettings, accepted_hosts
+from ops.dashboard.views import Asked
 from tests.ops.test_reports import AT_MS, FULL
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
@@ -30,7 +31,7 @@ def client(
 ) -> httpx.AsyncClient:
     """A browser without a socket between: the same requests and answers."""
     clock = Clock()
-    page = Page(home, clock, Sessions(None if token is None else SecretStr(token), clock), secrets=secrets)
+    page = Page(Asked(home, clock, secrets=secrets), Sessions(None if token is None else SecretStr(token), clock))
     app = page.app(hosts=accepted_hosts(PageSettings(names=names)))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL, headers={"accept": "text/html"})
 

@@ -15,7 +15,7 @@ from ops.dashboard import app as page_app
 from ops.dashboard.app import Page
 from ops.dashboard.door import COOKIE, WRONG_AT_MOST, Sessions
 from ops.dashboard.settings import PageSettings, accepted_hosts, check_exposure
-from ops.dashboard.views import BY_KEY, KINDS
+from ops.dashboard.views import BY_KEY, KINDS, Asked
 from tests.ops.dashboard.rooms import OURS, beat, client, cycles, everything
 from tests.ops.papers import put_in_review
 from trading.domain.clock import Clock
@@ -209,7 +209,7 @@ async def test_a_change_of_a_file_is_pushed_and_the_stream_ends_with_the_page(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_app, "LOOK_S", 0.01)
-    page = Page(home, Clock(), Sessions(None, Clock()))
+    page = Page(Asked(home, Clock()), Sessions(None, Clock()))
     async with asyncio.timeout(5), aclosing(page._changes(BY_KEY["overview"])) as stream:
         assert "event: here" in await anext(stream)
         beat(home)
@@ -223,7 +223,7 @@ async def test_a_change_of_a_file_is_pushed_and_the_stream_ends_with_the_page(
 async def test_that_nothing_changed_is_told_too_since_ages_grow(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_app, "LOOK_S", 0.01)
     monkeypatch.setattr(page_app, "ANYWAY_S", 0.05)
-    page = Page(home, Clock(), Sessions(None, Clock()))
+    page = Page(Asked(home, Clock()), Sessions(None, Clock()))
     async with asyncio.timeout(5), aclosing(page._changes(BY_KEY["overview"])) as stream:
         await anext(stream)
         assert "event: look" in await anext(stream)
