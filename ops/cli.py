@@ -82,6 +82,17 @@ def page(
 
 
 @app.command()
+def watch(
+    view: Annotated[str, typer.Option(help="overview, strategies, funding, data, ideas, risk, ...")] = "overview",
+    once: Annotated[bool, typer.Option("--once", help="Print it and end, as where there is no terminal.")] = False,
+) -> None:
+    """The same in a terminal: 1 to 9 change the view, arrows move, q ends it."""
+    from ops.dashboard.watch import run_watch
+
+    told(lambda: run_watch(view, once=once))
+
+
+@app.command()
 def drill(
     venue: Annotated[
         str, typer.Option(help="sandbox, or demo: the exchange's demo venue with your demo keys.")

@@ -19,6 +19,11 @@ from trading.storage.home import Home
 ALIVE_S = 300.0
 """A heartbeat older than this means that nobody is at home."""
 
+BOOT_S = 2.0
+"""The kernel tells when it booted in whole seconds."""
+STARTED_WORD = 19
+"""Of `/proc/PID/stat` behind the name: clock ticks from boot to the start of the process."""
+
 
 @dataclass(frozen=True, slots=True)
 class StrategyLine:
@@ -129,7 +134,18 @@ def _running_pid(home: Home) -> int | None:
         return pid  # it runs, as another user
     except (OSError, ValueError):
         return None
-    return pid
+    return None if _began_after(pid, home.lock_file) else pid
+
+
+def _began_after(pid: int, lock_file: Path) -> bool:
+    """Whether a process is younger than the lock that names it: another one that got the number of a dead one."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+        began_s = int(booted.split()[1]) + int(words[STARTED_WORD]) / os.sysconf("SC_CLK_TCK")
+        return began_s > lock_file.stat().st_mtime + BOOT_S
+    except (OSError, ValueError, IndexError, StopIteration):
+        return False
 
 
 def _age_s(path: Path, clock: Clock) -> float | None:
