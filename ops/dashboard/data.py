@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from ops.dashboard.cycles import Cycle, last_cycle, parse_cycle
+from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import PLACES
 from ops.dashboard.events import Happened, Sought, read_events
 from ops.dashboard.lines import backwards, sample, size_of
@@ -20,6 +20,8 @@ from trading.domain.market import INTERVAL_MS
 from trading.storage.home import Home
 
 DATA_EVENTS = 15
+LOG_BYTES = 4 << 20
+"""Of the log that is looked through for them."""
 SENSES_LOOKED = 400
 """Newest lines of the senses' record that are looked through for the last word of each."""
 GOOD_QUALITY, POOR_QUALITY = 80.0, 50.0
@@ -79,6 +81,8 @@ class Data:
     quality: tuple[float, ...]
     is_all: bool
     events: tuple[Happened, ...]
+    events_are_all: bool
+    """The log has no older ones; False: not looked for further back."""
     shelf: tuple[Shelf, ...]
     senses: tuple[Sense, ...]
     recorded_bytes: int
@@ -89,6 +93,7 @@ class Data:
 def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
     """Read it; what cannot be read is among the problems."""
     problems = list[str]()
+    told = read_events(home, Sought(kind="data"), secrets=secrets, limit=DATA_EVENTS, most_bytes=LOG_BYTES)
     found = sample(home.audit_file, 0, size_of(home.audit_file), places=PLACES)
     step = max(1, -(-len(found.lines) // PLACES))
     marks = [mark for line in found.lines[::-1][::step][::-1] if (mark := _quality(line.raw)) is not None]
@@ -97,7 +102,8 @@ def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
         times_ms=tuple(at_ms for at_ms, _ in marks),
         quality=tuple(quality for _, quality in marks),
         is_all=found.is_all and step == 1,
-        events=read_events(home, Sought(kind="data"), secrets=secrets, limit=DATA_EVENTS).events,
+        events=told.events,
+        events_are_all=not told.older,
         shelf=tuple(_shelf(home, problems)),
         senses=tuple(_senses(home)),
         recorded_bytes=sum(size_of(path) for path in home.recordings.glob("*")),
@@ -106,8 +112,11 @@ def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
 
 
 def _quality(raw: bytes) -> tuple[int, float] | None:
-    cycle = parse_cycle(raw)
-    return None if cycle is None else (cycle.at_ms, cycle.data_quality)
+    try:
+        told = orjson.loads(raw)
+        return int(told["at_ms"]), float(told["data_quality"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _shelf(home: Home, problems: list[str]) -> Iterator[Shelf]:
@@ -181,7 +190,14 @@ def _events(read: Data) -> Table:
         (Cell(e.at.replace("T", " ").rstrip("Z")), Cell(e.name, e.tone, signed=True), Cell(e.facts))
         for e in read.events
     )
-    return Table("What was wrong with the data, newest first", columns, rows, empty="nothing in the log")
+    empty = "nothing in the log" if read.events_are_all else f"nothing in the last {LOG_BYTES / 1e6:.0f} MB of the log"
+    return Table(
+        "What was wrong with the data, newest first",
+        columns,
+        rows,
+        empty=empty,
+        note="" if read.events_are_all else "Events has older ones.",
+    )
 
 
 def _shelf_table(read: Data) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -45,6 +46,7 @@ KINDS = (
     EventKind("service", Tone.QUIET, ("lab.", "job.", "live.")),
 )
 OTHER = EventKind("other", Tone.PLAIN, ())
+_HEAD = re.compile(rb'at=\S+ level=(\w*) event="?([\w.]*)')
 _PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
@@ -59,10 +61,8 @@ class Happened:
 
     @property
     def kind(self) -> EventKind:
-        """What it is about; what is worse than the ordinary is a problem, whatever it is about."""
-        if self.level in ("error", "critical"):
-            return KINDS[0]
-        return next((kind for kind in KINDS if self.name.startswith(kind.beginnings)), OTHER)
+        """What it is about."""
+        return kind_of(self.name, self.level)
 
     @property
     def tone(self) -> Tone:
@@ -91,18 +91,37 @@ class Told:
     looked_bytes: int
 
 
-def read_events(home: Home, sought: Sought, *, secrets: tuple[str, ...] = (), limit: int = SHOWN) -> Told:
+def read_events(
+    home: Home, sought: Sought, *, secrets: tuple[str, ...] = (), limit: int = SHOWN, most_bytes: int = SEARCH_BYTES
+) -> Told:
     """The newest lines that fit, over rotated files too; secrets are taken out once more."""
     found, looked = list[Happened](), 0
     for place, raw in _lines(home.log_file, sought.before):
         looked += len(raw) + 1
-        if not sought.text or sought.text.lower() in raw.decode("utf-8", "replace").lower():
+        if _fits(raw, sought):
             event = parse_event(clean(raw.decode("utf-8", "replace"), secrets))
-            if event is not None and sought.kind in ("", event.kind.word):
+            if event is not None:
                 found.append(event)
-        if len(found) >= limit or looked >= SEARCH_BYTES:
+        if len(found) >= limit or looked >= most_bytes:
             return Told(sought, tuple(found), place, looked)
     return Told(sought, tuple(found), "", looked)
+
+
+@cache
+def kind_of(name: str, level: str) -> EventKind:
+    """What an event is about; what is worse than the ordinary is a problem, whatever it is about."""
+    if level in ("error", "critical"):
+        return KINDS[0]
+    return next((kind for kind in KINDS if name.startswith(kind.beginnings)), OTHER)
+
+
+def _fits(raw: bytes, sought: Sought) -> bool:
+    """Whether a line is wanted, told without taking it apart."""
+    if sought.kind:
+        head = _HEAD.match(raw)
+        if head is None or kind_of(head[2].decode(), head[1].decode()).word != sought.kind:
+            return False
+    return not sought.text or sought.text.lower() in raw.decode("utf-8", "replace").lower()
 
 
 def _lines(log_file: Path, before: str) -> Iterator[tuple[str, bytes]]:

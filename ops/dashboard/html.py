@@ -50,11 +50,13 @@ def block_html(block: Block, name: str) -> str:
             return _section(block.title, name, _facts(block), note=block.note)
         case Table():
             wide = len(block.columns) > NARROW_COLUMNS
-            return _section(block.title, name, _table(block, name), note=block.note, wide=wide)
+            note = block.note if block.rows else ""
+            return _section(block.title, name, _table(block, name), note=note, wide=wide)
         case Meters():
             return _section(block.title, name, _meters(block), note=block.note)
         case Chart():
-            return _section(block.title, name, _chart(block, name), note=block.note, wide=True)
+            note = block.note if block.times_ms else ""
+            return _section(block.title, name, _chart(block, name), note=note, wide=True)
         case Filter():
             return _section(block.title, name, _filter(block), wide=True)
         case Leads():

@@ -62,11 +62,11 @@ def _block(block: Block) -> Sequence[RenderableType]:
                 grid.add_row(Text(name, style="dim"), _cell(cell))
             return _titled(block.title, grid, block.note)
         case Table():
-            return _titled(block.title, _table(block), block.note)
+            return _titled(block.title, _table(block), block.note if block.rows else "")
         case Meters():
             return _titled(block.title, _meters(block), block.note)
         case Chart():
-            return _titled(block.title, _chart(block), block.note)
+            return _titled(block.title, _chart(block), block.note if block.times_ms else "")
         case _:
             return ()  # a filter, and where a page leads to: a terminal has neither
 

@@ -17,6 +17,12 @@ const TIMES = [ // step in seconds, its words, and what is told below where it c
   [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
+function span(low, high) { // a line that does not move is drawn in the middle, not over a zero that is far away
+  if (low == null) return [0, 1];
+  if (low === high) return [low - Math.max(Math.abs(low) * 0.001, 1e-6), high + Math.max(Math.abs(high) * 0.001, 1e-6)];
+  return uPlot.rangeNum(low, high, 0.1, false);
+}
+
 function options(box, data, width) {
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid") } };
   const dashes = [[], [8, 4], [2, 3], [12, 3, 2, 3], [5, 5]];
@@ -25,7 +31,7 @@ function options(box, data, width) {
     height: width < 520 ? 220 : 300,
     tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
     cursor: { drag: { x: true, y: false } },
-    scales: { x: { time: true } },
+    scales: { x: { time: true }, y: { range: (_, low, high) => span(low, high) } },
     axes: [{ ...axis, values: TIMES }, { ...axis, size: 78, values: (_, ticks) => ticks.map((v) => v.toLocaleString("en-US", { maximumFractionDigits: 4 })) }],
     series: [
       { label: "UTC", value: (_, s) => (s == null ? "–" : new Date(s * 1000).toISOString().slice(0, 16).replace("T", " ")) },
