@@ -53,6 +53,7 @@ def kill_figures(trials: int) -> dict[str, object]:
         for mode in MODES:
             of_mode = [float(str(run[key])) for run in good if run["mode"] == mode]
             figures[f"{name}_max_s_{mode}"] = round(max(of_mode), 3) if of_mode else None
+    figures["failed"] = [run for run in runs if run["flat_s"] is None]
     figures["guardian_rss_mb"] = memory_mb
     figures["within_bars"] = not figures["failures"] and all(float(str(figures[k])) <= v for k, v in BARS.items())
     return figures
@@ -71,12 +72,13 @@ def _trial(stage: Stage, mode: str, wait_s: float) -> dict[str, object]:
         while filed.get("flat_s") is None and time.monotonic() - began_s < PATIENCE_S:
             time.sleep(0.01)
             filed = json.loads(home.guardian_file.read_text()) if home.guardian_file.exists() else {}
-        flat = is_flat(stage.world.ask("/sandbox/ledger"))
+        ledger = stage.world.ask("/sandbox/ledger")
     release_stop(home)
     time.sleep(0.3)  # the guardian sees that the stop is gone
     took = {key: float(str(filed[key])) - began_s for key in ("seen_s", "cancelled_s") if filed.get(key)}
-    if not flat or filed.get("flat_s") is None or len(took) < 2:
-        return {"mode": mode, "flat_s": None}
+    if not is_flat(ledger) or filed.get("flat_s") is None or len(took) < 2:
+        left = {name: ledger.get(name) for name in ("spot", "positions", "open_orders")}
+        return {"mode": mode, "flat_s": None, "filed": filed, "ledger": left}
     return {"mode": mode, **took, "flat_s": float(str(filed["flat_s"])) - began_s}
 
 

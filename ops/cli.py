@@ -71,6 +71,28 @@ def guardian() -> None:
 
 
 @app.command()
+def page(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; without it, page.host of lab.yaml.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Without it, page.port of lab.yaml.")] = None,
+) -> None:
+    """What the lab does, as a web page: reads its files only, whether it runs or not."""
+    from ops.dashboard.serve import run_page
+
+    told(lambda: run_page(host, port))
+
+
+@app.command()
+def watch(
+    view: Annotated[str, typer.Option(help="overview, strategies, funding, data, ideas, risk, ...")] = "overview",
+    once: Annotated[bool, typer.Option("--once", help="Print it and end, as where there is no terminal.")] = False,
+) -> None:
+    """The same in a terminal: 1 to 9 change the view, arrows move, q ends it."""
+    from ops.dashboard.watch import run_watch
+
+    told(lambda: run_watch(view, once=once))
+
+
+@app.command()
 def drill(
     venue: Annotated[
         str, typer.Option(help="sandbox, or demo: the exchange's demo venue with your demo keys.")

@@ -37,6 +37,7 @@ KNOWN = (
     "KILL",
     "LEARNING_DB_URL",
     "MARKET_DB_URL",
+    "PAGE_TOKEN",
 )
 ALIASES = {
     "BINANCE_SECRET_KEY": "BINANCE_API_SECRET",
@@ -63,6 +64,8 @@ class Environment:
     """A PostgreSQL database that holds the lab's memory; it has a password in it. None: the file in `state/`."""
     market_db_url: SecretStr | None = None
     """A PostgreSQL or TimescaleDB database that `./lab history copy` brings up to the shelf. None: there is none."""
+    page_token: SecretStr | None = None
+    """What the web page asks for before it shows anything. None: who reaches it may look."""
 
     webhook_url: SecretStr | None = None
     """Where messages go as JSON too; an address may hold a token."""
@@ -83,6 +86,7 @@ class Environment:
             self.webhook_url,
             self.webhook_secret,
             self.email_password,
+            self.page_token,
         )
         return [secret.get_secret_value() for secret in secrets if secret is not None]
 
@@ -133,6 +137,7 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
         webhook_url=_secret(values, "WEBHOOK_URL"),
         webhook_secret=_secret(values, "WEBHOOK_SECRET"),
         email_password=_secret(values, "EMAIL_PASSWORD"),
+        page_token=_secret(values, "PAGE_TOKEN"),
     )
 
 

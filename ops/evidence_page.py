@@ -36,8 +36,8 @@ def run_evidence(wanted: str, html: Path | None) -> int:
     evidence = load_evidence(home, spec.id)
     if evidence is None:
         raise SpecError(f"{spec.id}: no evidence in {evidence_folder(home)}: it was never judged; there is no page")
-    tables = _tables(home, evidence)
-    if found := _unlike(spec, evidence, tables):
+    tables = tables_of(home, evidence)
+    if found := unlike(spec, evidence, tables):
         print(f"lab: {spec.id}: not as judged: {', '.join(found)}; let it be judged anew", file=sys.stderr)
         return 1
     if html is None:
@@ -50,7 +50,7 @@ def run_evidence(wanted: str, html: Path | None) -> int:
     return 0
 
 
-def _tables(home: Home, evidence: Evidence) -> dict[str, bytes]:
+def tables_of(home: Home, evidence: Evidence) -> dict[str, bytes]:
     """The tables as they lie there, read once; one that is not there, or that the evidence has not: no bytes."""
     found = dict[str, bytes]()
     for table, expected in table_hashes(evidence).items():
@@ -64,7 +64,7 @@ def _tables(home: Home, evidence: Evidence) -> dict[str, bytes]:
     return found
 
 
-def _unlike(spec: StrategySpec, evidence: Evidence, tables: Mapping[str, bytes]) -> list[str]:
+def unlike(spec: StrategySpec, evidence: Evidence, tables: Mapping[str, bytes]) -> list[str]:
     """Files that are not what a hash says they are."""
     found = list[str]()
     if evidence.spec_sha256 != spec_sha256(spec):

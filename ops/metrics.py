@@ -96,8 +96,8 @@ def refresh(lab: Lab, metrics: Metrics) -> None:
     metrics.gauge("lab_disk_free_bytes", shutil.disk_usage(home.root).free)
     metrics.gauges("lab_jobs_failing", "job", dict(lab.failures()))
     closed = {
-        market.value: lab.market.last_closed_ms(market, settings.venue.symbol, settings.research.timeframe)
-        for market in lab.instruments
+        f"{market} {symbol}": lab.market.last_closed_ms(market, symbol, settings.research.timeframe)
+        for market, symbol in lab.instruments
     }
     ages = {market: (now_ms - at_ms) / 1000 for market, at_ms in closed.items() if at_ms is not None}
     metrics.gauges("lab_data_age_seconds", "market", ages)

@@ -6,17 +6,14 @@ every record the lab writes.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.living import LivingSettings
@@ -27,8 +24,9 @@ from ai_brain.paper.settings import PaperSettings
 from ai_brain.senses.news_settings import NewsSettings
 from ai_brain.senses.onchain_settings import OnChainSettings
 from ai_brain.senses.sentiment_settings import SentimentSettings
+from ops.dashboard.settings import PageSettings
 from ops.reader import MessageSettings
-from trading.domain.errors import SettingsError
+from ops.yaml_file import read_yaml
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry import CarrySettings
@@ -148,6 +146,7 @@ class LabSettings(_Section):
     farm: FarmSettings = FarmSettings()
     guardian: GuardianSettings = GuardianSettings()
     metrics: MetricsSettings = MetricsSettings()
+    page: PageSettings = PageSettings()
 
     def carry_costs(self) -> CarryCosts:
         """What a backtest charges a carry, and what its decision weighs: the live desk's own weights."""
@@ -161,73 +160,6 @@ def read_settings(path: Path) -> LabSettings:
         SettingsError: see `read_yaml`.
     """
     return read_yaml(path, LabSettings)
-
-
-def flat_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted name a model knows."""
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from flat_names(kind, f"{prefix}{name}.")
-
-
-class _OneKeyOnce(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def read_yaml(path: Path, model: type[Settings]) -> Settings:
-    """Read and validate a settings file; a missing one means every default.
-
-    Raises:
-        SettingsError: not YAML, an unknown key, a value out of range; one line with file, key, value and range.
-    """
-    if not path.exists():
-        return model()
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneKeyOnce)  # noqa: S506  # a SafeLoader of ours
-    except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"{path}: not UTF-8 text at byte {error.start}; restore it from lab.yaml in the repository"
-        ) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
-        raise SettingsError(
-            f"{path}{where}: {getattr(error, 'problem', None) or 'not YAML'}; mend that line"
-        ) from error
-    if data is None:
-        return model()
-    if not isinstance(data, dict):
-        raise SettingsError(f"{path}: a {type(data).__name__} where settings should be; see lab.yaml in the repository")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {first_complaint(error, model)}") from error
-
-
-def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
-    """Pydantic's first complaint as one line: key, value, what to do."""
-    detail = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        known = list(flat_names(model))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        near = near or difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1, cutoff=0.3)
-        return f"{name}: unknown setting; " + (f"did you mean {near[0]}?" if near else "see lab.yaml for the names")
-    return f"{name}={detail['input']!r}: {detail['msg']}; change it"
 
 
 def config_hash(settings: BaseModel) -> str:

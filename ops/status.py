@@ -19,6 +19,11 @@ from trading.storage.home import Home
 ALIVE_S = 300.0
 """A heartbeat older than this means that nobody is at home."""
 
+BOOT_S = 2.0
+"""The kernel tells when it booted in whole seconds."""
+STARTED_WORD = 19
+"""Of `/proc/PID/stat` behind the name: clock ticks from boot to the start of the process."""
+
 
 @dataclass(frozen=True, slots=True)
 class StrategyLine:
@@ -71,7 +76,7 @@ class Status:
 def read_status(home: Home, clock: Clock) -> Status:
     """Read every file that tells something; what cannot be read is a problem line, never an exception."""
     problems: list[str] = []
-    heartbeat = _read(home.heartbeat_file, problems)
+    heartbeat = read_object(home.heartbeat_file, problems)
     pid, stop = _running_pid(home), _stop(home, problems)
     return Status(
         at_ms=clock.now_ms(),
@@ -89,7 +94,7 @@ def read_status(home: Home, clock: Clock) -> Status:
 def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
     lines = []
     for path in sorted(home.strategies.glob("*/*.json")):
-        data = _read(path, problems)
+        data = read_object(path, problems)
         if not data:
             continue
         approved_at = data.get("approved_at")
@@ -106,7 +111,8 @@ def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
     return lines
 
 
-def _read(path: Path, problems: list[str]) -> dict[str, object]:
+def read_object(path: Path, problems: list[str]) -> dict[str, object]:
+    """A JSON object as it lies there, nothing set aside; empty: none, or a line was added to the problems."""
     try:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -128,7 +134,18 @@ def _running_pid(home: Home) -> int | None:
         return pid  # it runs, as another user
     except (OSError, ValueError):
         return None
-    return pid
+    return None if _began_after(pid, home.lock_file) else pid
+
+
+def _began_after(pid: int, lock_file: Path) -> bool:
+    """Whether a process is younger than the lock that names it: another one that got the number of a dead one."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+        began_s = int(booted.split()[1]) + int(words[STARTED_WORD]) / os.sysconf("SC_CLK_TCK")
+        return began_s > lock_file.stat().st_mtime + BOOT_S
+    except (OSError, ValueError, IndexError, StopIteration):
+        return False
 
 
 def _age_s(path: Path, clock: Clock) -> float | None:

@@ -113,7 +113,7 @@ def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Ite
     for position in held.closed:
         rates = recorded(home, position.symbol, position.opened_ms)
         if position.settled is not None:
-            yield from _records(position.id, position.settled, rates)
+            yield from booked_records(position.id, position.settled, rates)
             continue
         first = bisect_left(cycles, position.opened_ms, key=lambda cycle: cycle.at_ms)
         # the cycle that closes a position writes its line a moment after
@@ -121,7 +121,7 @@ def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Ite
         yield from _steps(position.id, cycles[first : last + 1], rates)
     for live in held.lives:
         rates = recorded(home, live.symbol, live.opened_ms)
-        yield from _records(live.id, settled_of(live), rates)
+        yield from booked_records(live.id, settled_of(live), rates)
 
 
 def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
@@ -157,7 +157,8 @@ def _steps(position: str, cycles: Sequence[CycleLine], rates: Sequence[FundingRa
         base = view.perp_base or ZERO
 
 
-def _records(position: str, records: Sequence[Settled], rates: Sequence[FundingRate]) -> Iterator[Booked]:
+def booked_records(position: str, records: Sequence[Settled], rates: Sequence[FundingRate]) -> Iterator[Booked]:
+    """Each settlement that the venue recorded, beside the recorded rate that it answers."""
     for record in records:
         settled = _last(rates, record.at_ms + _JITTER_MS, 1)
         yield Booked(position, record.at_ms, record.amount_quote, record.perp_base, settled, record.venue_id)

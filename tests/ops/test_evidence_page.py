@@ -15,6 +15,7 @@ from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearsal import TradeLine, trades_csv
 from ai_brain.evidence.verdict import DataUsed, Evidence, Verdict
 from ops.cli import evidence as evidence_command
+from ops.dashboard.evidence import document
 from ops.evidence_page import run_evidence
 from tests.ops.world import CARRY
 from trading.domain.clock import iso, parse_iso
@@ -69,6 +70,23 @@ def test_the_page_of_a_strategy_named_by_its_beginning_is_printed_from_its_files
 ) -> None:
     assert run_evidence(judged.spec_id[:6], None) == 0
     assert capsys.readouterr().out == evidence_markdown(judged)
+
+
+def test_the_web_page_shows_it_too_and_renames_no_file_that_it_cannot_read(lab: Home, judged: Evidence) -> None:
+    assert "Longs pay &lt;b&gt;" in document(lab, judged.spec_id)
+    trades = evidence_folder(lab) / f"{judged.spec_id}.trades.csv"
+    trades.write_text("changed")
+    with pytest.raises(StateFileError, match=r"not as judged: .*trades.csv"):
+        document(lab, judged.spec_id)
+    path = evidence_folder(lab) / f"{judged.spec_id}.json"
+    for broken in ("{", '{"schema": 1, "verdict": "SURELY"}'):
+        path.write_text(broken)
+        with pytest.raises(StateFileError):
+            document(lab, judged.spec_id)
+        assert path.read_text() == broken
+    path.unlink()
+    with pytest.raises(SpecError, match="never judged"):
+        document(lab, judged.spec_id)
 
 
 def test_the_html_page_is_written_where_it_is_wanted_and_the_path_is_printed(

@@ -81,6 +81,14 @@ def test_a_dead_and_a_frozen_lab_are_told_apart(home: Home) -> None:
     assert f"FROZEN? process {os.getpid()}, heartbeat 360 s old" in page(home)
 
 
+def test_a_process_that_got_the_number_of_a_dead_lab_is_not_taken_for_it(home: Home) -> None:
+    beat(home, age_s=ALIVE_S + 60)
+    home.lock_file.write_text(str(os.getpid()))
+    before_this_process_s = time.time() - 30 * 86_400
+    os.utime(home.lock_file, (before_this_process_s, before_this_process_s))
+    assert "NOT RUNNING, heartbeat 360 s old" in page(home)
+
+
 def test_a_process_of_another_user_runs_all_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(pid: int, number: int) -> None:
         raise PermissionError(1, "not permitted")

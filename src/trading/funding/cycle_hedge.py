@@ -38,6 +38,7 @@ class CycleHedge(CycleRisk):
             min_liquidation_distance=self._room.carry.min_liquidation_pct / 100,
         )
         self._liquidation_distance = sight.liquidation_distance
+        self._keep(replace(self._hand, liquidation_distance=sight.liquidation_distance))
         findings = judge(sight, watch.settings)
         news = watch.memory.news((finding for finding in findings if finding.is_news), sight.now_ms)
         for finding in news.found:

@@ -43,12 +43,14 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
+class HedgeMemoryFile:
+    """The file, as it is parsed."""
+
     told: Mapping[str, Told] = field(default_factory=dict)
     terms: Mapping[str, KnownTerms] = field(default_factory=dict)
 
 
-_MEMORY = TypeAdapter(_Memory)
+MEMORY = TypeAdapter(HedgeMemoryFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +114,16 @@ class HedgeMemory:
             self._write(replace(self._memory, told=told))
         return News(tuple(found), gone)
 
-    def _read(self) -> _Memory:
+    def _read(self) -> HedgeMemoryFile:
         try:
             stored = read_json(self._path, schema=SCHEMA)
-            return _Memory() if stored is None else _MEMORY.validate_python(stored)
+            return HedgeMemoryFile() if stored is None else MEMORY.validate_python(stored)
         except StateFileError as error:
             self.note = str(error)
         except ValidationError as error:
             self.note = f"{self._path}: {error.errors()[0]['msg']}; set aside as {set_aside(self._path).name}"
-        return _Memory()
+        return HedgeMemoryFile()
 
-    def _write(self, memory: _Memory) -> None:
+    def _write(self, memory: HedgeMemoryFile) -> None:
         self._memory = memory
         write_json(self._path, asdict(memory), schema=SCHEMA)

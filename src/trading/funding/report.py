@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isfinite
 
 from trading.domain.decisions import Decision, Reason
 from trading.execution.intent_records import OrderRecord
@@ -36,6 +37,8 @@ class SymbolReport:
     """0..100 of the data it was decided on."""
     decision: Decision | None = None
     """About this symbol; None: none was taken."""
+    liquidation_distance: float | None = None
+    """How far the mark may rise until the contract is liquidated, fraction; None: nothing is held, or not known."""
 
     def terms_json(self) -> dict[str, object]:
         """What is held, JSON values, quote."""
@@ -51,6 +54,20 @@ class SymbolReport:
             "fees_quote": _number(view.fees_quote if view else None),
             "profit_quote": _number(view.profit_quote if view else None),
             "settlements": view.settlements if view else None,
+            **self._market_json(),
+        }
+
+    def _market_json(self) -> dict[str, object]:
+        """What it was weighed on, JSON values: prices and margin in quote, rates as fractions a year."""
+        account, outlook = self.account, self.outlook
+        return {
+            "spot_price": _number(account.spot_price if account else None),
+            "mark_price": _number(account.mark_price if account else None),
+            "margin_quote": _number(account.futures_quote + account.unrealised_quote if account else None),
+            "basis_bps": _known(self.basis_bps),
+            "present_funding_apr": _known(self.present_funding_apr),
+            "expected_funding_apr": _known(outlook.expected_apr if outlook else None),
+            "liquidation_distance": _known(self.liquidation_distance),
         }
 
 
@@ -205,6 +222,11 @@ def _decision(decision: Decision) -> dict[str, object]:
 
 def _finite(value: float) -> float | str:
     return value if abs(value) != float("inf") else str(value)
+
+
+def _known(value: float | None) -> float | None:
+    """None also of what is not a number, or infinite: a line of JSON has no words for them."""
+    return value if value is not None and isfinite(value) else None
 
 
 def _number(value: Decimal | None) -> str | None:

@@ -21,10 +21,10 @@ from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.domain.orders import Income, IncomeKind
 from trading.domain.venue import Venue
-from trading.funding.carry import CarryMarket, CarrySettings
 from trading.funding.position import CarryPosition, Settled
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who only reads what was settled needs no compiler
+    from trading.funding.carry import CarryMarket, CarrySettings
     from trading.funding.cycle_base import Tell
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,235 @@
+"""The market as the lab sees it: quality over time, what the validator refused, what lies on the shelf, the senses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from ops.dashboard.cycles import Cycle, last_cycle
+from ops.dashboard.equity import PLACES
+from ops.dashboard.events import Happened, Sought, read_events
+from ops.dashboard.lines import backwards, sample, size_of
+from ops.dashboard.reading import read_as
+from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, number, when
+from trading.domain.clock import iso, parse_iso
+from trading.domain.market import INTERVAL_MS
+from trading.storage.home import Home
+
+DATA_EVENTS = 15
+LOG_BYTES = 4 << 20
+"""Of the log that is looked through for them."""
+SENSES_LOOKED = 400
+"""Newest lines of the senses' record that are looked through for the last word of each."""
+GOOD_QUALITY, POOR_QUALITY = 80.0, 50.0
+
+
+_DIGITS = re.compile(r"\d+")
+
+
+class _Month(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    bars: int
+    start_ms: int
+    end_ms: int
+    origin: str
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    months: dict[str, _Month] = {}
+
+
+_MANIFEST = TypeAdapter(_Manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One series on the lab's shelf."""
+
+    market: str
+    symbol: str
+    interval: str
+    bars: int
+    due: int | None
+    """Candles between its first and its last; None: the length of one is not known."""
+    start_ms: int
+    end_ms: int
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sense:
+    """The last word of one sense."""
+
+    name: str
+    known: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the files say of the market's data."""
+
+    last: Cycle | None
+    times_ms: tuple[int, ...]
+    quality: tuple[float, ...]
+    is_all: bool
+    events: tuple[Happened, ...]
+    events_are_all: bool
+    """The log has no older ones; False: not looked for further back."""
+    shelf: tuple[Shelf, ...]
+    senses: tuple[Sense, ...]
+    recorded_bytes: int
+    """Of the raw record."""
+    problems: tuple[str, ...]
+
+
+def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
+    """Read it; what cannot be read is among the problems."""
+    problems = list[str]()
+    told = read_events(home, Sought(kind="data"), secrets=secrets, limit=DATA_EVENTS, most_bytes=LOG_BYTES)
+    found = sample(home.audit_file, 0, size_of(home.audit_file), places=PLACES)
+    step = max(1, -(-len(found.lines) // PLACES))
+    marks = [mark for line in found.lines[::-1][::step][::-1] if (mark := _quality(line.raw)) is not None]
+    return Data(
+        last=last_cycle(home.audit_file),
+        times_ms=tuple(at_ms for at_ms, _ in marks),
+        quality=tuple(quality for _, quality in marks),
+        is_all=found.is_all and step == 1,
+        events=told.events,
+        events_are_all=not told.older,
+        shelf=tuple(_shelf(home, problems)),
+        senses=tuple(_senses(home)),
+        recorded_bytes=sum(size_of(path) for path in home.recordings.glob("*")),
+        problems=tuple(problems),
+    )
+
+
+def _quality(raw: bytes) -> tuple[int, float] | None:
+    try:
+        told = orjson.loads(raw)
+        return int(told["at_ms"]), float(told["data_quality"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _shelf(home: Home, problems: list[str]) -> Iterator[Shelf]:
+    for path in sorted(home.tapes.glob("*/*/*/manifest.json")):
+        market, symbol, interval = path.parts[-4:-1]
+        read = read_as(path, _MANIFEST, problems)
+        if read is None or not read.months:
+            continue
+        months = read.months.values()
+        start_ms, end_ms = min(month.start_ms for month in months), max(month.end_ms for month in months)
+        step_ms = INTERVAL_MS.get(interval)
+        due = None if step_ms is None else (end_ms - start_ms) // step_ms
+        origins = tuple(sorted({month.origin for month in months}))
+        bars = sum(month.bars for month in months)
+        yield Shelf(market, symbol, interval, bars, due, start_ms, end_ms, origins)
+
+
+def _senses(home: Home) -> Iterator[Sense]:
+    seen = set[tuple[str, str]]()
+    for number_of, line in enumerate(backwards(home.state / "senses.jsonl")):
+        if number_of >= SENSES_LOOKED:
+            return
+        try:
+            told = orjson.loads(line.raw)
+            sense, name = str(told["sense"]), str(told.get("name", ""))
+            key = sense, _DIGITS.sub("#", name)  # some names have a count in them that changes with every word
+            if key not in seen:
+                seen.add(key)
+                yield Sense(": ".join(filter(None, (sense, name))), str(told["known"]), _words(told))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _words(told: dict[str, object]) -> str:
+    if "title" in told:
+        return str(told["title"])
+    value = told.get("value", told.get("mean"))
+    value = number(value) if isinstance(value, int | float) else value
+    beside = told.get("unit") or told.get("words") or (f"n = {told['n']}" if "n" in told else "")
+    return f"{'not told' if value is None else value} {beside}".strip()
+
+
+def data(read: Data) -> View:
+    """The screen."""
+    banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
+    last = read.last
+    rows = [("Quality now", Cell("no cycle yet", Tone.QUIET) if last is None else _quality_cell(last))]
+    if last is not None:
+        rows.append(("As of", Cell(f"{when(last.at_ms)} UTC")))
+        rows.append(("Regime", Cell(last.regime or "nobody has looked")))
+    rows.append(("Raw record of the stream", Cell(f"{read.recorded_bytes / 1e6:,.1f} MB")))
+    note = "every cycle" if read.is_all else f"{len(read.times_ms)} cycles, evenly"
+    quality = Chart("Data quality, 0 to 100", "of 100", read.times_ms, (Line("quality", read.quality),), note=note)
+    return View(
+        "data",
+        "Market data",
+        (Facts("Now", tuple(rows)), _senses_table(read), quality, _events(read), _shelf_table(read)),
+        tuple(banners),
+    )
+
+
+def _quality_cell(last: Cycle) -> Cell:
+    quality = last.data_quality
+    tone = Tone.GOOD if quality >= GOOD_QUALITY else Tone.CAUTION if quality >= POOR_QUALITY else Tone.BAD
+    return Cell(f"{quality:.0f} of 100", tone, signed=True)
+
+
+def _events(read: Data) -> Table:
+    columns = (Column("Time, UTC", is_whole=True), Column("Event", is_whole=True), Column("Facts"))
+    rows = tuple(
+        (Cell(e.at.replace("T", " ").rstrip("Z")), Cell(e.name, e.tone, signed=True), Cell(e.facts))
+        for e in read.events
+    )
+    empty = "nothing in the log" if read.events_are_all else f"nothing in the last {LOG_BYTES / 1e6:.0f} MB of the log"
+    return Table(
+        "What was wrong with the data, newest first",
+        columns,
+        rows,
+        empty=empty,
+        note="" if read.events_are_all else "Events has older ones.",
+    )
+
+
+def _shelf_table(read: Data) -> Table:
+    columns = (
+        Column("Series", is_whole=True),
+        Column("From", is_whole=True),
+        Column("To", is_whole=True),
+        Column("Candles", is_number=True),
+        Column("Missing", is_number=True),
+        Column("Origin"),
+    )
+    rows = []
+    for shelf in read.shelf:
+        missing = None if shelf.due is None else shelf.due - shelf.bars
+        told = (
+            Cell("–") if missing is None else Cell(f"{missing:,}", Tone.CAUTION if missing else Tone.PLAIN, signed=True)
+        )
+        span = (Cell(iso(shelf.start_ms)[:10]), Cell(iso(shelf.end_ms)[:10]))
+        name = Cell(f"{shelf.market} {shelf.symbol} {shelf.interval}")
+        rows.append((name, *span, Cell(f"{shelf.bars:,}"), told, Cell(", ".join(shelf.origins))))
+    note = "./lab history show says why candles are missing."
+    return Table("On the shelf", columns, tuple(rows), empty="no history fetched yet: ./lab history fetch", note=note)
+
+
+def _senses_table(read: Data) -> Table:
+    columns = (Column("Sense"), Column("Last word"), Column("Known, UTC", is_whole=True))
+    rows = tuple((Cell(s.name), Cell(s.words), Cell(_minute(s.known))) for s in read.senses)
+    return Table("What the senses said last", columns, rows, empty="nothing yet")
+
+
+def _minute(known: str) -> str:
+    try:
+        return when(parse_iso(known))
+    except ValueError:
+        return known

@@ -1,0 +1,227 @@
+"""The machine and the processes: do they live, what do they take, when did each job last run, what would one lose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from ops.dashboard.cycles import parse_cycle
+from ops.dashboard.lines import backwards, size_of
+from ops.dashboard.overview import service_tone
+from ops.dashboard.reading import NUMBERS, as_told, read_as
+from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
+from ops.get_status import service_line
+from ops.numbers import Numbers
+from ops.schedule import SCHEDULE
+from ops.status import Status, read_status
+from trading.domain.clock import Clock
+from trading.storage.home import Home
+
+CYCLES_LOOKED = 240
+FULL_DISK = 0.9
+HOUSE_MB = 450.0
+"""What service and guardian together may take of memory."""
+
+
+class _Budget(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    day: str = ""
+    usd: float = 0.0
+    calls: int = 0
+
+
+_BUDGET = TypeAdapter(_Budget)
+_STAMPS = TypeAdapter(dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the lab."""
+
+    name: str
+    pid: int
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How long one stage of a cycle takes, real seconds."""
+
+    name: str
+    median_s: float
+    worst_s: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the files and the machine say."""
+
+    status: Status
+    numbers: Numbers | None
+    pulse_age_s: float | None
+    """Of the service's loop; None: there never was one."""
+    guardian_age_s: float | None
+    """Of the guardian's last look; None: it never ran here."""
+    processes: tuple[Process, ...]
+    stages: tuple[Stage, ...]
+    last_runs: Mapping[str, int]
+    """By job, lab time, UTC milliseconds."""
+    budget: _Budget | None
+    disk_used: float
+    """Fraction of the disk the home lies on."""
+    disk_free_gb: float
+    sizes: tuple[tuple[str, int], ...]
+    newest_backup: Path | None
+    backup_age_s: float | None
+    problems: tuple[str, ...]
+
+
+def read_health(home: Home, clock: Clock) -> Health:
+    """Read it; what cannot be read is among the problems."""
+    status = read_status(home, clock)
+    problems = list(status.problems)
+    stamps = read_as(home.state / "schedule.json", _STAMPS, problems) or {}
+    disk = shutil.disk_usage(home.root)
+    backups = sorted((home.root / "backups").glob("lab-*.tar.gz"))
+    locks = (("service", home.lock_file), ("guardian", home.guardian_lock_file))
+    return Health(
+        status=status,
+        numbers=as_told(status.heartbeat, NUMBERS, str(home.heartbeat_file), problems),
+        pulse_age_s=_age_s(home.pulse_file, clock),
+        guardian_age_s=_age_s(home.guardian_pulse_file, clock),
+        processes=tuple(found for name, lock in locks if (found := _process(name, lock)) is not None),
+        stages=tuple(_stages(home)),
+        last_runs={name: at_ms for name, at_ms in stamps.items() if name != "schema"},
+        budget=read_as(home.state / "model_budget.json", _BUDGET, problems),
+        disk_used=disk.used / disk.total,
+        disk_free_gb=disk.free / 1e9,
+        sizes=tuple(_sizes(home)),
+        newest_backup=backups[-1] if backups else None,
+        backup_age_s=_age_s(backups[-1], clock) if backups else None,
+        problems=tuple(problems),
+    )
+
+
+def _age_s(path: Path, clock: Clock) -> float | None:
+    try:
+        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _process(name: str, lock: Path) -> Process | None:
+    """The holder of a lock, if it lives; its memory as the kernel tells it."""
+    try:
+        pid = int(lock.read_text())
+        words = Path(f"/proc/{pid}/statm").read_text().split()
+        return Process(name, pid, int(words[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _stages(home: Home) -> Iterator[Stage]:
+    seen = dict[str, list[float]]()
+    for number_of, line in enumerate(backwards(home.audit_file)):
+        if number_of >= CYCLES_LOOKED:
+            break
+        cycle = parse_cycle(line.raw)
+        for name, taken_s in (cycle.stage_s if cycle is not None else {}).items():
+            seen.setdefault(name, []).append(taken_s)
+    for name, taken in sorted(seen.items(), key=lambda pair: -max(pair[1])):
+        yield Stage(name, sorted(taken)[len(taken) // 2], max(taken), len(taken))
+
+
+def _sizes(home: Home) -> Iterator[tuple[str, int]]:
+    yield "audit file", size_of(home.audit_file)
+    yield "intents", size_of(home.intents_file)
+    yield "memory of ideas", size_of(home.learning_db)
+    yield "logs", sum(map(size_of, home.logs.glob("*")))
+    yield "raw record of the stream", sum(map(size_of, home.recordings.glob("*")))
+    yield "backups", sum(map(size_of, (home.root / "backups").glob("*")))
+
+
+def health(read: Health) -> View:
+    """The screen."""
+    banners = [Banner(f"The service: {service_line(read.status)}", service_tone(read.status))]
+    banners += [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
+    blocks = (_processes(read), _machine(read), _stages_block(read), _jobs(read), _disk(read))
+    return View("health", "System health", blocks, tuple(banners))
+
+
+def _processes(read: Health) -> Facts:
+    rows = [
+        ("Pulse of the service", _age_cell(read.pulse_age_s, 5.0)),
+        ("Heartbeat", _age_cell(read.status.heartbeat_age_s, 300.0)),
+        ("Guardian's last look", _age_cell(read.guardian_age_s, 60.0)),
+    ]
+    rows += [(f"Memory of the {p.name}", Cell(f"{p.rss_mb:,.0f} MB, process {p.pid}")) for p in read.processes]
+    if read.numbers is not None:
+        rows.append(("Up for", Cell(ago(read.numbers.uptime_s))))
+        rows.append(("Peak memory it told", Cell(f"{read.numbers.rss_mb:,.0f} MB")))
+        errors = read.numbers.errors
+        rows.append(("Cycles with an error since the start", Cell(str(errors), Tone.CAUTION if errors else Tone.PLAIN)))
+        rows.append(("Parity, last night", Cell(read.numbers.parity or "nobody has looked")))
+    rows.append(("Drills", Cell(read.status.drills)))
+    return Facts("Processes", tuple(rows))
+
+
+def _age_cell(age_s: float | None, fresh_s: float) -> Cell:
+    if age_s is None:
+        return Cell("never", Tone.QUIET, signed=True)
+    return Cell(f"{ago(age_s)} ago", Tone.GOOD if age_s <= fresh_s else Tone.BAD, signed=True)
+
+
+def _machine(read: Health) -> Meters:
+    taken_mb = sum(process.rss_mb for process in read.processes)
+    disk_tone = Tone.BAD if read.disk_used >= FULL_DISK else Tone.PLAIN
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    meters = [
+        Meter("Memory of service and guardian", taken_mb / HOUSE_MB, f"{taken_mb:,.0f} of {HOUSE_MB:,.0f} MB"),
+        Meter("Disk", read.disk_used, f"{read.disk_used:.0%} full, {read.disk_free_gb:,.1f} GB free", disk_tone),
+        Meter("Load, one minute", load / cores, f"{load:.2f} on {cores} cores"),
+    ]
+    return Meters("Machine", tuple(meters))
+
+
+def _stages_block(read: Health) -> Table:
+    columns = (
+        Column("Stage"),
+        Column("Median", is_number=True),
+        Column("Worst", is_number=True),
+        Column("n", is_number=True),
+    )
+    rows = tuple(
+        (Cell(s.name), Cell(f"{s.median_s * 1000:,.1f} ms"), Cell(f"{s.worst_s * 1000:,.1f} ms"), Cell(str(s.n)))
+        for s in read.stages
+    )
+    return Table(f"Stages of the last {CYCLES_LOOKED} cycles, real time", columns, rows, empty="no cycle yet")
+
+
+def _jobs(read: Health) -> Table:
+    columns = (Column("Job"), Column("Every", is_number=True), Column("Last run, UTC", is_number=True))
+    every = {row.name: row.every_s for row in SCHEDULE}
+    names = sorted({*every, *read.last_runs}, key=lambda name: (every.get(name, 0), name))
+    rows = []
+    for name in names:
+        at_ms = read.last_runs.get(name)
+        ran = Cell("never", Tone.QUIET) if at_ms is None else Cell(when(at_ms))
+        rows.append((Cell(name), Cell(ago(every[name]) if name in every else "–"), ran))
+    return Table("Jobs", columns, tuple(rows), note="Lab time, the time each was due.")
+
+
+def _disk(read: Health) -> Facts:
+    rows = [(name, Cell(f"{size / 1e6:,.1f} MB")) for name, size in read.sizes]
+    if read.newest_backup is None or read.backup_age_s is None:
+        rows.append(("Newest backup", Cell("none yet: the weekly one comes on Sunday", Tone.CAUTION, signed=True)))
+    else:
+        rows.append(("Newest backup", Cell(f"{read.newest_backup.name}, {ago(read.backup_age_s)} ago")))
+    if read.budget is not None:
+        rows.append(("Language model", Cell(f"${read.budget.usd:.4f}, {read.budget.calls} calls on {read.budget.day}")))
+    return Facts("On disk", tuple(rows))

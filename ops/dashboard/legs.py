@@ -1,0 +1,77 @@
+"""A live carry as the last cycle read it: both legs, margin and distance to liquidation, basis, funding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ops.dashboard.cycles import Cycle, Held
+from ops.dashboard.view import Cell, Column, Facts, Table, fine, money, percent, when
+from trading.funding.position import CarryPosition
+
+
+def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
+    """Both legs as the last cycle read them."""
+    columns = (
+        Column("Leg"),
+        Column("Held, base", is_number=True),
+        Column("Price", is_number=True),
+        Column("Worth, USDT", is_number=True),
+    )
+    rows = []
+    if told is not None and told.spot_base is not None and told.perp_base is not None:
+        legs = (("spot, long", told.spot_base, told.spot_price), ("perpetual, short", told.perp_base, told.mark_price))
+        for name, base, price in legs:
+            worth = "–" if price is None else money(float(base * price))
+            rows.append(
+                (Cell(name), Cell(f"{base.normalize():f}"), Cell("–" if price is None else f"{price:f}"), Cell(worth))
+            )
+        apart = told.spot_base + told.perp_base
+        rows.append(
+            (Cell("both together"), Cell(f"{apart.normalize():f}"), Cell(""), Cell(_worth(apart, told.spot_price)))
+        )
+    when_read = f" as of {when(last.at_ms)} UTC" if last is not None else ""
+    empty = "the last cycles did not read it"
+    return Table(
+        f"{live.symbol}: both legs{when_read}",
+        columns,
+        tuple(rows),
+        empty=empty,
+        note=f"Position {live.id}, {live.status}.",
+    )
+
+
+def _worth(base: Decimal, price: Decimal | None) -> str:
+    return "–" if price is None else money(float(base * price))
+
+
+def terms(live: CarryPosition, told: Held | None) -> Facts:
+    """What the position rests on, as the last cycle read it."""
+    rows = [
+        ("Opened", Cell(f"{when(live.opened_ms)} UTC by {live.spec_id}")),
+        ("Capital of one leg", Cell(f"{money(float(live.capital_quote))} USDT")),
+        ("Legs apart for at most", Cell(f"{live.max_unhedged_s:.1f} s")),
+    ]
+    if told is not None:
+        known: Mapping[str, str | None] = {
+            "Profit": None if told.profit_quote is None else f"{fine(told.profit_quote)} USDT",
+            "Funding": None
+            if told.funding_quote is None
+            else f"{fine(told.funding_quote)} USDT over {told.settlements} settlements",
+            "Fees": None if told.fees_quote is None else f"{fine(-told.fees_quote)} USDT",
+            "Margin of the contract": None if told.margin_quote is None else f"{money(float(told.margin_quote))} USDT",
+            "Liquidation is away": None
+            if told.liquidation_distance is None
+            else percent(told.liquidation_distance, digits=1),
+            "Basis": None
+            if told.basis_bps is None
+            else f"{told.basis_bps:+.1f} bps, at most {live.parameters.max_basis_bps:g} to enter",
+            "Funding now": None
+            if told.present_funding_apr is None
+            else f"{percent(told.present_funding_apr, signed=True)} a year",
+            "Funding expected": None
+            if told.expected_funding_apr is None
+            else f"{percent(told.expected_funding_apr, signed=True)} a year",
+        }
+        rows += [(name, Cell("not written down" if words is None else words)) for name, words in known.items()]
+    return Facts(f"{live.symbol}: margin, basis, funding", tuple(rows))

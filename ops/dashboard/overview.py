@@ -1,0 +1,269 @@
+"""The first screen: does it live, what is it worth, what does it do now and why not, what waits for a human."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ops.dashboard.cycles import Cycle, last_cycle
+from ops.dashboard.equity import Marks, equity_charts, read_marks
+from ops.dashboard.reading import COUNTERS, NUMBERS, as_told, open_alerts, read_as
+from ops.dashboard.view import (
+    Banner,
+    Block,
+    Cell,
+    Column,
+    Facts,
+    Figure,
+    Figures,
+    Meter,
+    Meters,
+    Table,
+    Tone,
+    View,
+    ago,
+    by_sign,
+    money,
+    number,
+    percent,
+    when,
+)
+from ops.get_status import service_line
+from ops.numbers import Account, Numbers
+from ops.reports import flows_told
+from ops.status import ALIVE_S, Status, read_status
+from trading.domain.clock import Clock, iso
+from trading.notify.alerts import OpenAlert
+from trading.risk.counters import Halt
+from trading.storage.home import Home
+
+IDENTITY_USDT = 0.01
+"""What the parts of an equity may differ from it by; they are summed in floating point."""
+SHOWN = 6
+"""Reasons that are told."""
+RELEASE = "python stop_trading.py --release"
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the files say of the lab as a whole."""
+
+    status: Status
+    numbers: Numbers | None
+    """Of the last cycle; None: there was none, or its file makes no sense."""
+    last: Cycle | None
+    """The newest line of the audit file."""
+    alerts: dict[str, OpenAlert]
+    halts: tuple[Halt, ...]
+    tripped: tuple[Halt, ...]
+    waiting_messages: int
+    marks: Marks
+    """What the accounts were worth over time."""
+    problems: tuple[str, ...]
+
+
+def read_overview(home: Home, clock: Clock) -> Overview:
+    """Read it; what cannot be read is among the problems."""
+    status = read_status(home, clock)
+    problems = list(status.problems)
+    counters = read_as(home.state / "risk_counters.json", COUNTERS, problems)
+    return Overview(
+        status=status,
+        numbers=as_told(status.heartbeat, NUMBERS, str(home.heartbeat_file), problems),
+        last=last_cycle(home.audit_file),
+        alerts=open_alerts(home, problems),
+        halts=counters.halts if counters else (),
+        tripped=counters.tripped if counters else (),
+        waiting_messages=sum(path.stem.isdecimal() for path in home.outbox.glob("*.json")),
+        marks=read_marks(home),
+        problems=tuple(problems),
+    )
+
+
+def overview(found: Overview) -> View:
+    """The screen."""
+    blocks: list[Block] = [_figures(found), _now(found), _waits(found), *equity_charts(found.marks)]
+    if found.numbers is not None:
+        blocks += [_accounts(found.numbers), _held(found.numbers)]
+        blocks.append(_reasons(found.numbers))
+    blocks.append(_stages(found.status))
+    return View("overview", "Overview", tuple(blocks), tuple(banners(found)))
+
+
+def banners(found: Overview) -> Iterator[Banner]:
+    """What has to be known before any number is read."""
+    status = found.status
+    yield Banner(f"The service: {service_line(status)}", service_tone(status))
+    if found.numbers is not None and found.numbers.market == "synthetic":
+        yield Banner("SYNTHETIC MARKET: made up by a generator, not by people trading", Tone.CAUTION)
+    if status.stop is not None:
+        yield Banner(f"STOPPED: {status.stop}; {RELEASE} takes it back", Tone.BAD)
+    if status.paused:
+        yield Banner("PAUSED: no new positions while state/PAUSED is there", Tone.CAUTION)
+    for halt in found.halts:
+        yield Banner(f"HALTED since {when(halt.at_ms)}: {_both(halt)}", Tone.BAD)
+    for halt in found.tripped:
+        yield Banner(f"BREAKER OPEN since {when(halt.at_ms)}: {_both(halt)}", Tone.CAUTION)
+    for problem in found.problems:
+        yield Banner(f"Cannot be read: {problem}", Tone.BAD)
+
+
+def service_tone(status: Status) -> Tone:
+    """Alive, or not."""
+    if status.heartbeat_age_s is None:
+        return Tone.CAUTION
+    is_alive = status.pid is not None and status.heartbeat_age_s <= ALIVE_S
+    return Tone.GOOD if is_alive else Tone.BAD
+
+
+def _both(halt: Halt) -> str:
+    return f"{halt.reason} {number(halt.value)} against {number(halt.limit)} {halt.note}".rstrip()
+
+
+def mode_of(found: Overview) -> str:
+    """`live`, `live (sandbox)`, or on paper; by the accounts there are and the last line of the audit file."""
+    kinds = [account.kind for account in found.numbers.accounts] if found.numbers else []
+    live = next((kind for kind in kinds if kind.startswith("live")), None)
+    if live is not None:
+        return live
+    if kinds:
+        return "paper"
+    return found.last.mode if found.last else "nothing yet"
+
+
+def _figures(found: Overview) -> Figures:
+    beat = found.numbers
+    first = beat.accounts[0] if beat is not None and beat.accounts else None
+    age_s = found.status.heartbeat_age_s
+    told = [
+        Figure(f"Equity, {first.kind}", f"{money(first.equity_quote)} USDT", _parts(first))
+        if first is not None
+        else Figure("Equity", "no account yet", "live or on paper"),
+        Figure("Mode", mode_of(found), f"market: {beat.market}" if beat else "the service has not written yet"),
+    ]
+    if first is not None:
+        change = f"{money(first.change_quote, signed=True)} USDT{flows_told(first)}"
+        told.insert(
+            1,
+            Figure(
+                "Since start",
+                percent(first.change_fraction, digits=3, signed=True),
+                change,
+                by_sign(first.change_quote),
+            ),
+        )
+    if beat is not None and age_s is not None:
+        told.append(
+            Figure("Last cycle", iso(beat.at_ms)[11:16], f"{iso(beat.at_ms)[:10]} UTC, written {ago(age_s)} ago")
+        )
+    return Figures(tuple(told))
+
+
+def _parts(account: Account) -> str:
+    dust = f" + dust {money(account.dust_quote)}" if account.dust_quote else ""
+    words = (
+        f"cash {money(account.cash_quote)} + positions {money(account.positions_quote + 0.0)}{dust} "
+        f"+ unrealised {money(account.unrealised_quote, signed=True)}"
+    ).replace("−0.00", "0.00")
+    return words if adds_up(account) else f"{words}: THE PARTS DO NOT ADD UP"
+
+
+def adds_up(account: Account) -> bool:
+    """Whether equity is the sum of what it is said to be made of."""
+    parts = account.cash_quote + account.positions_quote + account.dust_quote + account.unrealised_quote
+    return abs(parts - account.equity_quote) <= IDENTITY_USDT
+
+
+def _now(found: Overview) -> Facts:
+    beat = found.numbers
+    if beat is None:
+        return Facts("Now", (("Decision", Cell("none yet: no cycle has run here", Tone.QUIET)),))
+    rows: list[tuple[str, Cell]] = []
+    if beat.last is not None:
+        tone = Tone.BAD if beat.last.status in ("HALTED", "DEGRADED") else Tone.PLAIN
+        rows.append(("Decision", Cell(f"{beat.last.status} {beat.last.reason}", tone, signed=tone is Tone.BAD)))
+        rows.append(("Its numbers", Cell(f"{number(beat.last.value)} against {number(beat.last.limit)}")))
+        if beat.last.note and beat.last.note != beat.last.reason:
+            rows.append(("In words", Cell(beat.last.note)))
+    rows.append(("Why nothing trades", Cell(_why(beat))))
+    rows.append(("Next", Cell(beat.next_action)))
+    rows.append(("Regime", Cell(beat.regime or "nobody has looked")))
+    rows.append(("Data quality", Cell(f"{beat.data_quality:.0f} of 100")))
+    rows += [("Tuner", Cell(words)) for words in beat.tuner]
+    return Facts("What it does now", tuple(rows))
+
+
+def _why(beat: Numbers) -> str:
+    reasons = sorted(beat.no_trade_reasons.items(), key=lambda pair: -pair[1])
+    if not reasons:
+        return "every cycle of the last day traded" if beat.last else "no cycle yet"
+    return ", ".join(f"{reason} {count}×" for reason, count in reasons[:3]) + " in the last day"
+
+
+def _waits(found: Overview) -> Table:
+    rows = [
+        (Cell(line.name), Cell(f"python approve_strategy.py {line.id}", is_command=True, link=f"/strategies/{line.id}"))
+        for line in found.status.pending
+    ]
+    for alert in found.alerts.values():
+        first = alert.text.partition("\n")[0]
+        since = f"since {when(alert.since_ms)}, raised {alert.raised}×"
+        rows.append((Cell(first.removeprefix("🚨 "), Tone.BAD, signed=True), Cell(since)))
+    rows += [
+        (
+            Cell(f"halted: {halt.reason}", Tone.BAD, signed=True),
+            Cell(RELEASE, is_command=True),
+        )
+        for halt in found.halts
+    ]
+    if found.waiting_messages:
+        rows.append((Cell("messages not delivered yet", Tone.CAUTION, signed=True), Cell(str(found.waiting_messages))))
+    return Table("Waits for you", (Column("What"), Column("What to do")), tuple(rows), empty="nothing: enjoy your day")
+
+
+def _accounts(beat: Numbers) -> Table:
+    names = ("Equity", "Cash", "Positions", "Dust", "Unrealised", "Funding", "Fees", "Since start")
+    rows = []
+    for account in beat.accounts:
+        kind = (
+            Cell(account.kind) if adds_up(account) else Cell(f"{account.kind}: does not add up", Tone.BAD, signed=True)
+        )
+        values = (
+            money(account.equity_quote),
+            money(account.cash_quote),
+            money(round(account.positions_quote, 6) + 0.0),
+            money(account.dust_quote),
+            money(account.unrealised_quote, signed=True),
+            f"{account.funding_quote:+,.4f}".replace("-", "−"),
+            f"−{account.fees_quote:,.4f}",
+        )
+        change = Cell(percent(account.change_fraction, digits=3, signed=True), by_sign(account.change_quote))
+        rows.append((kind, *map(Cell, values), change))
+    return Table(
+        "Accounts, USDT",
+        (Column("Account"), *(Column(name, is_number=True) for name in names)),
+        tuple(rows),
+        empty="no account yet, live or on paper",
+        note="Equity = cash + positions + dust + unrealised. Funding and fees are in the cash already.",
+    )
+
+
+def _held(beat: Numbers) -> Facts:
+    rows = tuple((one.strategy_id or "wallet", Cell(one.text)) for one in beat.holdings)
+    return Facts("Held", rows or (("Nothing", Cell("no position, live or on paper", Tone.QUIET)),))
+
+
+def _reasons(beat: Numbers) -> Meters:
+    reasons = sorted(beat.no_trade_reasons.items(), key=lambda pair: -pair[1])
+    total = sum(beat.no_trade_reasons.values())
+    meters = tuple(Meter(name, count / total, f"{count}×") for name, count in reasons[:SHOWN])
+    return Meters("Cycles of the last day that did not trade, by reason", meters, empty="none")
+
+
+def _stages(status: Status) -> Meters:
+    order = ("generated", "backtesting", "dry_run", "review", "live_testing", "scaling", "retired")
+    total = max(1, len(status.strategies))
+    found = [(stage, status.stages[stage]) for stage in order if stage in status.stages]
+    found += [(stage, count) for stage, count in sorted(status.stages.items()) if stage not in order]
+    meters = tuple(Meter(stage.replace("_", " "), count / total, str(count)) for stage, count in found)
+    return Meters("Strategies by stage", meters, empty="none yet")

@@ -1,0 +1,82 @@
+"""Files of state read as they lie: what cannot be read is a line of its own, and nothing is set aside or mended.
+
+`trading.storage.files.read_json` renames a broken file so that nothing overwrites it. Whoever only looks must not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from ops.dashboard.settings import PageSettings
+from ops.numbers import Numbers
+from ops.status import read_object
+from ops.yaml_file import read_yaml
+from trading.domain.errors import SettingsError
+from trading.notify.alerts import OpenAlert
+from trading.notify.outbox import LEDGER
+from trading.risk.counters import Memory
+from trading.risk.limits import RiskLimits
+from trading.storage.home import Home
+
+Read = TypeVar("Read")
+NUMBERS = TypeAdapter(Numbers)
+COUNTERS = TypeAdapter(Memory)
+_ALERTS = TypeAdapter(dict[str, OpenAlert])
+
+
+def read_as(path: Path, kind: TypeAdapter[Read], problems: list[str]) -> Read | None:
+    """A file of state; None: there is none, or a line was added to the problems."""
+    return as_told(read_object(path, problems), kind, str(path), problems)
+
+
+def as_told(data: dict[str, object], kind: TypeAdapter[Read], where: str, problems: list[str]) -> Read | None:
+    """What an object says; None: it is empty, or a line was added to the problems."""
+    if not data:
+        return None
+    try:
+        return kind.validate_python(data)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in detail["loc"])
+        problems.append(f"{where}: {name}: {detail['msg']}; look at it, or restore it from a backup")
+        return None
+
+
+def open_alerts(home: Home, problems: list[str]) -> dict[str, OpenAlert]:
+    """What is wrong now, by key, as the outbox has it."""
+    path = home.outbox / LEDGER
+    alerts = read_object(path, problems).get("alerts")
+    return as_told(alerts, _ALERTS, str(path), problems) or {} if isinstance(alerts, dict) else {}
+
+
+class _Page(BaseModel):
+    """The part of `lab.yaml` that the page itself goes by."""
+
+    page: PageSettings = PageSettings()
+
+
+class _Risk(BaseModel):
+    """The part of `lab.yaml` with the limits."""
+
+    risk: RiskLimits = RiskLimits()
+
+
+def read_page_settings(home: Home) -> PageSettings:
+    """Where the page listens. Only its own part is looked at: a slip elsewhere may be why the lab is dead.
+
+    Raises:
+        SettingsError: not YAML, or its own part makes no sense.
+    """
+    return read_yaml(home.settings_file, _Page).page
+
+
+def read_limits(home: Home, problems: list[str]) -> RiskLimits | None:
+    """The limits as `lab.yaml` has them now; None: it cannot be read, and a line was added to the problems."""
+    try:
+        return read_yaml(home.settings_file, _Risk).risk
+    except SettingsError as error:
+        problems.append(str(error))
+        return None

@@ -1,0 +1,199 @@
+"""Every limit and how much of it is used: by the counters, and by the newest cycle in which a rule was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ops.dashboard.cycles import Cycle, parse_cycle
+from ops.dashboard.lines import backwards
+from ops.dashboard.reading import COUNTERS, read_as, read_limits
+from ops.dashboard.view import (
+    Banner,
+    Cell,
+    Column,
+    Facts,
+    Meter,
+    Meters,
+    Table,
+    Tone,
+    View,
+    money,
+    number,
+    percent,
+    when,
+)
+from trading.domain.decisions import Reason
+from trading.risk.counters import Halt, Memory
+from trading.risk.limits import RiskLimits
+from trading.storage.home import Home
+
+LOOKED_BACK = 500
+"""Cycles that are looked through for the last answer of each rule."""
+AT_LEAST = (Reason.COOL_DOWN, Reason.MIN_NOTIONAL)
+"""Rules whose value must reach the limit; of all others it must not exceed it."""
+NEAR = 0.8
+"""Of a limit; from here on it is told as near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The last answer of one rule."""
+
+    at_ms: int
+    allowed: bool
+    value: float
+    limit: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Limits, counters, and what the rules last said."""
+
+    limits: RiskLimits | None
+    """None: `lab.yaml` cannot be read."""
+    counters: Memory | None
+    """None: the lab has not traded live, or the file cannot be read."""
+    asked: Mapping[str, Asked]
+    """By reason."""
+    problems: tuple[str, ...]
+
+
+def read_risk(home: Home) -> Risk:
+    """Read it; what cannot be read is among the problems."""
+    problems = list[str]()
+    counters = read_as(home.state / "risk_counters.json", COUNTERS, problems)
+    limits = read_limits(home, problems)
+    return Risk(limits, counters, dict(_asked(home)), tuple(problems))
+
+
+def _asked(home: Home) -> Iterator[tuple[str, Asked]]:
+    seen = set[str]()
+    for number_of, line in enumerate(backwards(home.audit_file)):
+        cycle = parse_cycle(line.raw) if number_of < LOOKED_BACK else None
+        if number_of >= LOOKED_BACK:
+            return
+        for reason, answer in _answers(cycle):
+            if reason not in seen:
+                seen.add(reason)
+                yield reason, answer
+
+
+def _answers(cycle: Cycle | None) -> Iterator[tuple[str, Asked]]:
+    for check in cycle.risk.checks if cycle is not None else ():
+        value, limit = check.get("value"), check.get("limit")
+        if isinstance(value, int | float) and isinstance(limit, int | float) and cycle is not None:
+            allowed = check.get("allowed") is True
+            yield str(check.get("reason")), Asked(cycle.at_ms, allowed, value, limit, str(check.get("note", "")))
+
+
+def risk(read: Risk) -> View:
+    """The screen."""
+    banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
+    blocks = (_used(read), _account(read), _rules(read), _fixed(read))
+    if read.counters is not None:
+        banners += [_halted(halt, "HALTED", Tone.BAD) for halt in read.counters.halts]
+        banners += [_halted(halt, "BREAKER OPEN", Tone.CAUTION) for halt in read.counters.tripped]
+        if not read.counters.halts:
+            banners.append(Banner("No halt is in force", Tone.GOOD))
+    return View("risk", "Risk limits", blocks, tuple(banners))
+
+
+def _halted(halt: Halt, word: str, tone: Tone) -> Banner:
+    subject = f" of {halt.subject}" if halt.subject else ""
+    both = f"{number(halt.value)} against {number(halt.limit)}"
+    return Banner(f"{word} since {when(halt.at_ms)}: {halt.reason}{subject}, {both} {halt.note}".rstrip(), tone)
+
+
+def used(name: str, value: float, limit: float, told: str) -> Meter:
+    """A limit with its share that is used; what has reached it is over, what is near it is said to be."""
+    share = value / limit if limit > 0 else None
+    if share is None or share < NEAR:
+        return Meter(name, share, told)
+    return Meter(
+        name, share, f"{told}: {'REACHED' if share >= 1 else 'near'}", Tone.BAD if share >= 1 else Tone.CAUTION
+    )
+
+
+def _used(read: Risk) -> Meters:
+    limits, counted = read.limits, read.counters
+    if limits is None or counted is None:
+        why = (
+            "nothing has been traded live here yet" if counted is None and not read.problems else "not known, see above"
+        )
+        return Meters("Used of the account's limits", (), empty=why)
+    fall = counted.drawdown_fraction
+    meters = [
+        _loss("Loss today", counted.day_loss_fraction, limits.daily_loss_pct),
+        _loss("Loss this week", counted.week_loss_fraction, limits.weekly_loss_pct),
+        _loss("Fall from the peak, until review", fall, limits.drawdown_review_pct),
+        _loss("Fall from the peak, until all stops", fall, limits.drawdown_stop_pct),
+        _loss("Fall from the peak, until all is closed", fall, limits.drawdown_exit_pct),
+        _count("Losses in a row", counted.losses_in_a_row, limits.loss_streak),
+        _count("Trades today", counted.trades_today, limits.trades_per_day),
+    ]
+    return Meters(
+        "Used of the account's limits", tuple(meters), note=f"UTC day {counted.day or '–'}, week {counted.week or '–'}"
+    )
+
+
+def _loss(name: str, fraction: float, limit_pct: float) -> Meter:
+    return used(name, fraction * 100, limit_pct, f"{percent(fraction, digits=3)} of {limit_pct:g} %")
+
+
+def _count(name: str, value: int, limit: int) -> Meter:
+    return used(name, value, limit, f"{value} of {limit}")
+
+
+def _account(read: Risk) -> Facts:
+    counted = read.counters
+    if counted is None:
+        return Facts("Account as the guards see it", (("Equity", Cell("not seen yet", Tone.QUIET)),))
+    rows = [
+        ("Equity", Cell(f"{money(counted.equity_quote)} USDT")),
+        ("Highest seen", Cell(f"{money(counted.peak_quote)} USDT")),
+        ("Start of the day", Cell(f"{money(counted.day_start_quote)} USDT")),
+        ("Start of the week", Cell(f"{money(counted.week_start_quote)} USDT")),
+        ("Last fill", Cell(when(counted.last_fill_ms) if counted.last_fill_ms else "never")),
+        ("Last loss", Cell(when(counted.last_loss_ms) if counted.last_loss_ms else "never")),
+        ("Put in or taken out", Cell(f"{money(counted.flows_quote, signed=True)} USDT")),
+    ]
+    if counted.unexplained_cash_quote:
+        words = f"{money(counted.unexplained_cash_quote, signed=True)} USDT"
+        rows.append(("Not explained", Cell(words, Tone.BAD, signed=True)))
+    rows += [
+        (f"Closed, {spec}", Cell(f"{money(profit, signed=True)} USDT"))
+        for spec, profit in counted.strategy_quote.items()
+    ]
+    return Facts("Account as the guards see it", tuple(rows))
+
+
+def _rules(read: Risk) -> Table:
+    columns = (
+        Column("Rule"),
+        Column("Says"),
+        Column("Value", is_number=True),
+        Column("Limit", is_number=True),
+        Column("Used", is_number=True),
+        Column("Asked", is_number=True),
+        Column("Note"),
+    )
+    rows = []
+    for reason, asked in sorted(read.asked.items()):
+        says = Cell("allows", Tone.GOOD, signed=True) if asked.allowed else Cell("refuses", Tone.BAD, signed=True)
+        has_share = asked.limit > 0 and asked.allowed and reason not in AT_LEAST
+        share = percent(asked.value / asked.limit, digits=1) if has_share else "–"
+        numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
+        rows.append((Cell(reason), says, *numbers, Cell(asked.note)))
+    note = (
+        f"Of the newest {LOOKED_BACK} cycles. Amounts in USDT, shares as fractions; Used is value over limit. "
+        "A size that a rule refuses is made smaller until it fits; the smallest limit wins."
+    )
+    return Table("What each rule said last", columns, tuple(rows), empty="no rule has been asked yet", note=note)
+
+
+def _fixed(read: Risk) -> Facts:
+    limits = {} if read.limits is None else read.limits.model_dump()
+    rows = tuple((name, Cell(f"{value:g}")) for name, value in limits.items())
+    return Facts("Limits as lab.yaml has them", rows or (("Not known", Cell("lab.yaml cannot be read", Tone.BAD)),))

@@ -1,0 +1,169 @@
+"""Which views there are, in the order of the menu: one table that the page and the terminal both read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.dashboard import audit, data, events, funding, health, ideas, risk, strategies, strategy
+from ops.dashboard.cycles import Wanted
+from ops.dashboard.overview import overview, read_overview
+from ops.dashboard.view import View
+from trading.domain.clock import Clock
+from trading.storage.home import Home
+
+OFFSET_DIGITS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a view is asked for."""
+
+    home: Home
+    clock: Clock
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Of a filter, and where to go on; empty: the newest of everything."""
+    secrets: tuple[str, ...] = ()
+    """What must never be shown."""
+    ideas_elsewhere: bool = False
+    """The memory of ideas is in a database on the network, not in a file."""
+
+    def offset(self, name: str) -> int | None:
+        """A word that is a place in a file; None: it is not there, or no number."""
+        text = self.words.get(name, "")
+        return int(text) if text.isdecimal() and len(text) <= OFFSET_DIGITS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One entry of the menu."""
+
+    key: str
+    title: str
+    look: Callable[[Asked], View]
+    files: Callable[[Home], tuple[Path, ...]]
+    """What it is made of: it is looked at anew when one of them changes. Of a folder, that an entry came or went."""
+
+
+def switches(home: Home) -> tuple[Path, ...]:
+    """What says whether the lab lives and what stops it."""
+    return (*home.kill_files, home.stopped_file, home.pause_file, home.lock_file, home.heartbeat_file)
+
+
+def strategy_folders(home: Home) -> tuple[Path, ...]:
+    """Every move of a strategy writes a file anew in one of them."""
+    return tuple(home.strategies / name for name in ("testing", "active", "retired"))
+
+
+def _overview(asked: Asked) -> View:
+    return overview(read_overview(asked.home, asked.clock))
+
+
+def _of_overview(home: Home) -> tuple[Path, ...]:
+    return (*switches(home), *strategy_folders(home), home.audit_file, home.outbox, counters_file(home))
+
+
+def _strategies(asked: Asked) -> View:
+    if wanted := asked.words.get("id", ""):
+        return strategy.one(strategy.read_one(asked.home, wanted))
+    return strategies.strategies(strategies.read_strategies(asked.home, asked.words.get("text", "")))
+
+
+def _of_strategies(home: Home) -> tuple[Path, ...]:
+    return (*strategy_folders(home), home.state / "evidence")
+
+
+def _funding(asked: Asked) -> View:
+    return funding.carry(funding.read_carry(asked.home))
+
+
+def _of_funding(home: Home) -> tuple[Path, ...]:
+    return (home.positions_file, home.audit_file, home.state / "hedge_watch.json")
+
+
+def _data(asked: Asked) -> View:
+    return data.data(data.read_data(asked.home, secrets=asked.secrets))
+
+
+def _of_data(home: Home) -> tuple[Path, ...]:
+    return (home.audit_file, home.state / "senses.jsonl")
+
+
+def _ideas(asked: Asked) -> View:
+    reason, text = (asked.words.get(name, "") for name in ("reason", "text"))
+    return ideas.ideas(ideas.read_ideas(asked.home, elsewhere=asked.ideas_elsewhere, reason=reason, text=text))
+
+
+def _of_ideas(home: Home) -> tuple[Path, ...]:
+    changes = home.learning_db.with_name(f"{home.learning_db.name}-wal")
+    return (home.learning_db, changes, *strategy_folders(home))
+
+
+def _risk(asked: Asked) -> View:
+    return risk.risk(risk.read_risk(asked.home))
+
+
+def _of_risk(home: Home) -> tuple[Path, ...]:
+    return (counters_file(home), home.audit_file, home.settings_file)
+
+
+def _audit(asked: Asked) -> View:
+    line = asked.offset("line")
+    if line is not None:
+        return audit.one(audit.read_one(asked.home.audit_file, line))
+    wanted = Wanted(*(asked.words.get(name, "") for name in ("status", "reason", "text")))
+    return audit.trail(audit.read_trail(asked.home, wanted, before=asked.offset("before")))
+
+
+def _of_audit(home: Home) -> tuple[Path, ...]:
+    return (home.audit_file,)
+
+
+def _events(asked: Asked) -> View:
+    sought = events.Sought(*(asked.words.get(name, "") for name in ("kind", "text", "before")))
+    return events.events(events.read_events(asked.home, sought, secrets=asked.secrets))
+
+
+def _of_events(home: Home) -> tuple[Path, ...]:
+    return (home.log_file,)
+
+
+def _health(asked: Asked) -> View:
+    return health.health(health.read_health(asked.home, asked.clock))
+
+
+def _of_health(home: Home) -> tuple[Path, ...]:
+    return (*switches(home), home.state / "schedule.json", home.guardian_lock_file)
+
+
+def counters_file(home: Home) -> Path:
+    """What the guards remember."""
+    return home.state / "risk_counters.json"
+
+
+KINDS = (
+    Kind("overview", "Overview", _overview, _of_overview),
+    Kind("strategies", "Strategies", _strategies, _of_strategies),
+    Kind("funding", "Funding", _funding, _of_funding),
+    Kind("data", "Data", _data, _of_data),
+    Kind("ideas", "Ideas", _ideas, _of_ideas),
+    Kind("risk", "Risk", _risk, _of_risk),
+    Kind("audit", "Audit", _audit, _of_audit),
+    Kind("events", "Events", _events, _of_events),
+    Kind("health", "Health", _health, _of_health),
+)
+BY_KEY: Mapping[str, Kind] = {kind.key: kind for kind in KINDS}
+
+
+def signature(kind: Kind, home: Home) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a file of the view does; costs a look into the folder a file, reads nothing."""
+    return tuple(map(_stamp, kind.files(home)))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)

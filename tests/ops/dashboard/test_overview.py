@@ -1,0 +1,165 @@
+"""The first screen from real files: alive, dead, frozen, stopped, broken, never run; and nothing written by looking."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from ops.dashboard.overview import Overview, adds_up, overview, read_overview
+from ops.dashboard.view import Chart, Facts, Figures, Table, Tone, View
+from ops.status import ALIVE_S
+from tests.ops.dashboard.rooms import beat, cycles, everything
+from tests.ops.papers import put_in_review
+from tests.ops.test_reports import FULL, LIVE, PAPER
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.domain.events import Severity
+from trading.notify.message import Message
+from trading.notify.outbox import Outbox
+from trading.risk.counters import RiskCounters
+from trading.risk.kill_switch import stop_trading
+from trading.storage.home import Home
+
+
+def screen(home: Home) -> View:
+    return overview(read_overview(home, Clock()))
+
+
+def look(home: Home) -> Overview:
+    return read_overview(home, Clock())
+
+
+def told(view: View) -> list[str]:
+    return [banner.text for banner in view.banners]
+
+
+def block(view: View, title: str) -> Table | Facts | Chart:
+    return next(b for b in view.blocks if isinstance(b, Table | Facts | Chart) and b.title == title)
+
+
+def test_a_home_in_which_nothing_ever_ran_has_a_screen_too(home: Home) -> None:
+    view = screen(home)
+    assert told(view) == ["The service: never ran here; start it with ./lab run"]
+    figures = next(b for b in view.blocks if isinstance(b, Figures)).figures
+    assert [figure.value for figure in figures] == ["no account yet", "nothing yet"]
+    assert block(view, "Waits for you").rows == ()
+
+
+def test_a_folder_that_is_not_even_a_lab_has_a_screen_too(home: Home) -> None:
+    assert told(screen(Home(home.root / "nothing"))) == ["The service: never ran here; start it with ./lab run"]
+
+
+def test_a_running_lab_is_told_with_its_equity_and_all_its_parts(home: Home) -> None:
+    beat(home, pid=os.getpid())
+    cycles(home, 5)
+    view = screen(home)
+    assert view.banners[0].tone is Tone.GOOD
+    figures = {figure.label: figure for figure in next(b for b in view.blocks if isinstance(b, Figures)).figures}
+    assert figures["Equity, live"].value == "1,012.50 USDT"
+    assert figures["Equity, live"].beside == "cash 812.25 + positions 200.50 + unrealised −0.25"
+    assert figures["Since start"].value == "+1.250 %"
+    assert figures["Mode"].value == "live"
+    now = dict(block(view, "What it does now").rows)
+    assert now["Decision"].text == "NO_TRADE FUNDING_TOO_LOW"
+    assert now["Its numbers"].text == "2.5 against 8"
+    assert now["Why nothing trades"].text == "FUNDING_TOO_LOW 51×, HOLDING 3× in the last day"
+    chart = block(view, "Equity, live")
+    assert isinstance(chart, Chart)
+    assert chart.lines[0].values == (1000.0, 1001.0, 1002.0, 1003.0, 1004.0)
+    paper = block(view, "Equity on paper")
+    assert isinstance(paper, Chart)
+    assert [line.name for line in paper.lines] == ["fc-1"]
+
+
+def test_an_equity_that_is_not_the_sum_of_its_parts_is_said_to_be_none(home: Home) -> None:
+    assert adds_up(LIVE)
+    assert not adds_up(PAPER)
+    beat(home)
+    kinds = [row[0].text for row in block(screen(home), "Accounts, USDT").rows]
+    assert kinds == ["live", "paper fc-1: does not add up"]
+
+
+def test_dead_and_frozen_are_told_apart_and_both_are_bad(home: Home) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    beat(home, age_s=ALIVE_S + 60, pid=gone.pid)
+    view = screen(home)
+    assert told(view) == ["The service: NOT RUNNING, heartbeat 360 s old"]
+    assert view.banners[0].tone is Tone.BAD
+    beat(home, age_s=ALIVE_S + 60, pid=os.getpid())
+    view = screen(home)
+    assert told(view) == [f"The service: FROZEN? process {os.getpid()}, heartbeat 360 s old"]
+    assert view.banners[0].tone is Tone.BAD
+
+
+def test_every_stop_and_halt_stands_at_the_top(home: Home) -> None:
+    beat(home, pid=os.getpid(), market="synthetic")
+    RiskCounters(home.state / "risk_counters.json").halt(Decision(False, Reason.LOSS_STREAK, 5.0, 5.0), 0)
+    home.pause_file.touch()
+    assert told(screen(home))[1:] == [
+        "SYNTHETIC MARKET: made up by a generator, not by people trading",
+        "PAUSED: no new positions while state/PAUSED is there",
+        "HALTED since 1970-01-01 00:00: LOSS_STREAK 5 against 5",
+    ]
+    stop_trading(home, by="me", why="test", at_ms=0, keep_positions=False)
+    assert told(screen(home))[2] == (
+        "STOPPED: TRADING_STOPPED.json is there; python stop_trading.py --release takes it back"
+    )
+
+
+def test_what_waits_for_the_human_is_listed_with_what_to_type(home: Home) -> None:
+    spec = put_in_review(home)
+    beat(home)
+    Outbox(home.outbox).put(
+        Message("alert", "🚨 Data failing\nmore", dedup_key="data", severity=Severity.ALERT), Clock()
+    )
+    rows = [tuple(cell.text for cell in row) for row in block(screen(home), "Waits for you").rows]
+    assert rows[0] == (spec.name, f"python approve_strategy.py {spec.id}")
+    assert rows[1][0] == "Data failing"
+    assert rows[2] == ("messages not delivered yet", "1")
+
+
+def test_broken_files_are_named_and_the_rest_is_still_told(home: Home) -> None:
+    put_in_review(home)
+    home.heartbeat_file.write_text("{")
+    (home.state / "risk_counters.json").write_text('{"schema": 1, "losses_in_a_row": "many"}')
+    home.audit_file.write_text("no line of ours\n")
+    (home.outbox / "alerts.json").write_text('{"alerts": {"x": {"kind": 1}}}')
+    view = screen(home)
+    assert [text.partition(":")[0] for text in told(view)] == ["The service", *["Cannot be read"] * 3]
+    assert {Tone.BAD} == {banner.tone for banner in view.banners[1:]}
+    assert len(block(view, "Waits for you").rows) == 1
+
+
+def test_a_heartbeat_of_another_version_is_a_problem_and_no_number(home: Home) -> None:
+    beat(home, accounts="none")
+    found = look(home)
+    assert found.numbers is None
+    assert "accounts" in found.problems[0]
+
+
+def test_looking_writes_nothing(home: Home) -> None:
+    put_in_review(home)
+    beat(home)
+    cycles(home, 3)
+    (home.state / "risk_counters.json").write_text("{")
+    before = everything(home)
+    screen(home)
+    assert everything(home) == before
+
+
+def test_numbers_with_tuner_and_next_action_are_all_told(home: Home) -> None:
+    beat(home)
+    now = [name for name, _ in block(screen(home), "What it does now").rows]
+    assert now == [
+        "Decision",
+        "Its numbers",
+        "In words",
+        "Why nothing trades",
+        "Next",
+        "Regime",
+        "Data quality",
+        "Tuner",
+    ]
+    assert FULL.tuner[0] in [cell.text for _, cell in block(screen(home), "What it does now").rows]
