@@ -203,6 +203,7 @@ WORDS = {
     "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
+    "market.left_out": "{symbol} is left out, everything else runs: {why}",
     "data.stale": "The candles of {stale} that are due have not come for {cycles} cycles; old ones decide nothing",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
     "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
