@@ -16,8 +16,7 @@ import structlog
 from ops.lab import Lab
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
-from trading.exchange.rate_file import RateFile
-from trading.exchange.rate_plan import BINANCE
+from trading.exchange.rate_plan import weights_used
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
 from trading.journal.metrics import CONTENT_TYPE, Metrics
@@ -140,19 +139,9 @@ def _exchange(lab: Lab, metrics: Metrics) -> None:
         metrics.gauge("lab_exchange_latency_seconds", vitals.latency_s if vitals.calls else None)
         metrics.gauge("lab_exchange_failed_ratio", vitals.failed / vitals.calls if vitals.calls else None)
         metrics.gauge("lab_exchange_clock_drift_seconds", vitals.clock_drift_s)
-    used, limits = {}, {}
-    for path in sorted(lab.home.rate.glob("*")):
-        file = RateFile(path, next(iter(BINANCE.values())))
-        try:
-            weight = file.look(lab.clock.system_ms()).weight
-        except OSError as error:
-            log.warning("metrics.no_weight", file=str(path), error=str(error))
-            continue
-        finally:
-            file.close()
-        used[path.name], limits[path.name] = float(weight.used(lab.clock.system_ms())), float(weight.limit)
-    metrics.gauges("lab_request_weight_used", "budget", used)
-    metrics.gauges("lab_request_weight_limit", "budget", limits)
+    weights = weights_used(lab.home.rate, lab.clock.system_ms())
+    metrics.gauges("lab_request_weight_used", "budget", {name: used for name, (used, _) in weights.items()})
+    metrics.gauges("lab_request_weight_limit", "budget", {name: limit for name, (_, limit) in weights.items()})
 
 
 async def serve_metrics(lab: Lab, stop: asyncio.Event) -> None:

@@ -37,8 +37,6 @@ from trading.notify.alerts import OpenAlert
 from trading.risk.counters import Halt
 from trading.storage.home import Home
 
-IDENTITY_USDT = 0.01
-"""What the parts of an equity may differ from it by; they are summed in floating point."""
 SHOWN = 6
 """Reasons that are told."""
 RELEASE = "python stop_trading.py --release"
@@ -165,13 +163,7 @@ def _parts(account: Account) -> str:
         f"cash {money(account.cash_quote)} + positions {money(account.positions_quote + 0.0)}{dust} "
         f"+ unrealised {money(account.unrealised_quote, signed=True)}"
     ).replace("−0.00", "0.00")
-    return words if adds_up(account) else f"{words}: THE PARTS DO NOT ADD UP"
-
-
-def adds_up(account: Account) -> bool:
-    """Whether equity is the sum of what it is said to be made of."""
-    parts = account.cash_quote + account.positions_quote + account.dust_quote + account.unrealised_quote
-    return abs(parts - account.equity_quote) <= IDENTITY_USDT
+    return words if account.adds_up else f"{words}: THE PARTS DO NOT ADD UP"
 
 
 def _now(found: Overview) -> Facts:
@@ -226,7 +218,7 @@ def _accounts(beat: Numbers) -> Table:
     rows = []
     for account in beat.accounts:
         kind = (
-            Cell(account.kind) if adds_up(account) else Cell(f"{account.kind}: does not add up", Tone.BAD, signed=True)
+            Cell(account.kind) if account.adds_up else Cell(f"{account.kind}: does not add up", Tone.BAD, signed=True)
         )
         values = (
             money(account.equity_quote),

@@ -69,7 +69,7 @@ def line_of(report: CycleReport) -> CycleLine:
     facts = {
         "at_ms": report.at_ms, "mode": "live", "status": report.status, "reason": report.reason, "data_quality": 100.0,
         "risk": report.risk_json(), "fills": report.fills_json(), "intents": (), "equity": report.equity_json(),
-        "note": "",
+        "note": "", "hash": "0" * 64,
     }  # fmt: skip
     return CycleLine.model_validate(facts)
 

@@ -9,10 +9,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import structlog
+
 from trading.domain.clock import Clock
 from trading.domain.instrument import Market
 from trading.exchange.rate_budget import RateBudget
 from trading.exchange.rate_file import Limits, RateFile
+
+log = structlog.get_logger(__name__)
 
 BINANCE: Mapping[Market, Limits] = {Market.SPOT: Limits(6000, 100, 10), Market.PERP: Limits(2400, 300, 10)}
 """Until `exchangeInfo.rateLimits` was read. Source: Binance's documentation, spot and USD-M futures, "Limits"."""
@@ -45,6 +49,28 @@ def budget_of(
         return None
     host = name if base_url is None else re.sub(r"[^a-z0-9.]+", "_", urlsplit(base_url).netloc.lower())
     return RateBudget(RateFile(plan.folder / f"{host}-{market}", limits), clock)
+
+
+def weights_used(folder: Path, now_ms: int) -> dict[str, tuple[float, float]]:
+    """How much of each budget is used within the minute, and its limit, by the budget's name; one that cannot be read
+    is logged and left out.
+
+    Args:
+        folder: `state/rate` of the lab's home.
+        now_ms: The system's time.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for path in sorted(folder.glob("*")):
+        file = RateFile(path, BINANCE[Market.SPOT])
+        try:
+            weight = file.look(now_ms).weight
+        except OSError as error:
+            log.warning("rate.unreadable", file=str(path), error=str(error))
+            continue
+        finally:
+            file.close()
+        found[path.name] = float(weight.used(now_ms)), float(weight.limit)
+    return found
 
 
 def is_loopback(base_url: str | None) -> bool:
