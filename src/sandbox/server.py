@@ -137,6 +137,7 @@ async def serve(town: Town, port: int, *, with_parent: bool = False) -> None:
     Raises:
         SandboxError: bad input.
     """
+    parent = os.getppid()  # before the line that tells others it is ready: it may be gone right after
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,7 +148,7 @@ async def serve(town: Town, port: int, *, with_parent: bool = False) -> None:
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         opened.pump.add_done_callback(lambda _: stop.set())
-        orphaned = asyncio.ensure_future(_until_orphaned(built, stop)) if with_parent else None
+        orphaned = asyncio.ensure_future(_until_orphaned(built, parent, stop)) if with_parent else None
         await stop.wait()
         if orphaned is not None:
             orphaned.cancel()
@@ -155,8 +156,7 @@ async def serve(town: Town, port: int, *, with_parent: bool = False) -> None:
             await opened.pump  # raises what stopped it: a sandbox that no longer streams must not look alive
 
 
-async def _until_orphaned(built: Built, stop: asyncio.Event) -> None:
-    parent = os.getppid()
+async def _until_orphaned(built: Built, parent: int, stop: asyncio.Event) -> None:
     while os.getppid() == parent:
         await built.exchange.clock.sleep_real_s(1.0)
     stop.set()
