@@ -129,17 +129,16 @@ def test_a_part_that_kills_its_processes_is_given_up_by_name(processes: Processe
 
 
 async def test_the_event_loop_goes_on_while_processes_work(processes: Processes) -> None:
-    specs, gaps_s = population(1_200), list[float]()
+    specs, worst_s = population(1_200), 0.0
     evaluation = asyncio.create_task(asyncio.to_thread(processes.evaluate, LONG, specs, SCORES_ONLY))
-    before_s = time.monotonic()
+    beats, before_s = 0, time.monotonic()
     while not evaluation.done():
         await asyncio.sleep(0.005)
         now_s = time.monotonic()
-        gaps_s.append(now_s - before_s)
-        before_s = now_s
+        beats, worst_s, before_s = beats + 1, max(worst_s, now_s - before_s), now_s
     assert len((await evaluation).scores) == 1_200
-    assert len(gaps_s) > 50
-    assert sorted(gaps_s)[-4] < 0.5, "a part takes a second; a busy machine may take the core away three times"
+    assert beats > 50
+    assert worst_s < 0.5, "on cores shared with two busy workers; a part takes a second"
 
 
 def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> None:
