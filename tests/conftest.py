@@ -48,6 +48,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the end of the process all of it is garbage again."""
+    gc.unfreeze()
+
+
 SLOW_FIRST = (
     "ops/test_demo.py",
     "ops/test_service_survives.py",
