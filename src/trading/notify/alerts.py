@@ -2,7 +2,8 @@
 
 An alert is told at once, then again after growing gaps, until the state it tells of has changed and it is resolved.
 What comes in between is counted, not told. When more than `STORM_FREE` alerts are told within `STORM_S`, the next ones
-wait for the end of that time and come as one message with their count; so do alerts that are due again together.
+wait for the end of that time and come as one message with their count; so do alerts that are due again together. Those
+about money are counted by themselves: a storm of others holds none of them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ class Ledger:
     told: list[str]
     """Keys of messages that are told once, oldest first."""
     recent_ms: list[int]
-    """When alerts were told by themselves, the newest."""
+    """When alerts were told by themselves, the newest; those about money apart, so that no other storm holds them."""
+    recent_money_ms: list[int]
 
 
 class Outbox:
@@ -112,7 +113,8 @@ class Outbox:
             ledger.alerts[message.dedup_key] = known.raised_again(message.text)
             return False
         now_ms = clock.now_ms()
-        waits = is_storm(ledger.recent_ms, now_ms)
+        recent_ms = ledger.recent_money_ms if message.is_money else ledger.recent_ms
+        waits = is_storm(recent_ms, now_ms)
         message_id = self._told.next_id()
         ledger.alerts[message.dedup_key] = OpenAlert(
             message.kind, message.plain_text, now_ms, now_ms, told=0 if waits else 1, raised=1, id=message_id,
@@ -121,7 +123,7 @@ class Outbox:
         if waits:
             self._note(message, message_id, now_ms)
             return True
-        ledger.recent_ms.append(now_ms)
+        recent_ms.append(now_ms)
         self._write(message, message_id, clock)
         return True
 
@@ -207,17 +209,18 @@ class Outbox:
         path = self._folder / LEDGER
         try:
             record = read_json(path, schema=SCHEMA)
-            return Ledger({}, [], []) if record is None else _ledger(record)
+            return Ledger({}, [], [], []) if record is None else _ledger(record)
         except StateFileError as error:
             log.warning("outbox.ledger_lost", reason=str(error))
         except (KeyError, TypeError, AttributeError) as error:
             kept = set_aside(path)
             log.warning("outbox.ledger_lost", reason=repr(error), kept=kept.name)
-        return Ledger({}, [], [])
+        return Ledger({}, [], [], [])
 
     def _write_ledger(self, ledger: Ledger) -> None:
         alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
-        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], "recent_ms": ledger.recent_ms[-STORM_FREE:]}
+        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:]}
+        record |= {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 
@@ -239,8 +242,18 @@ def signed(text: str, message_id: str) -> str:
 
 
 def _ledger(record: dict[str, object]) -> Ledger:
-    alerts, told, recent = record["alerts"], record["told"], record.get("recent_ms", [])
-    if not isinstance(alerts, dict) or not isinstance(told, list) or not isinstance(recent, list):
+    alerts, told = record["alerts"], record["told"]
+    if not isinstance(alerts, dict) or not isinstance(told, list):
         raise TypeError(f"alerts is {type(alerts).__name__}, told is {type(told).__name__}")
     opened = {str(key): OpenAlert(**alert) for key, alert in alerts.items()}
-    return Ledger(opened, [str(key) for key in told], [int(at_ms) for at_ms in recent])
+    return Ledger(
+        opened, [str(key) for key in told], _moments(record, "recent_ms"), _moments(record, "recent_money_ms")
+    )
+
+
+def _moments(record: dict[str, object], name: str) -> list[int]:
+    """None in the file of an older lab."""
+    found = record.get(name, [])
+    if not isinstance(found, list):
+        raise TypeError(f"{name} is {type(found).__name__}")
+    return [int(at_ms) for at_ms in found]
