@@ -30,7 +30,7 @@ from ops.dashboard.view import (
 )
 from ops.get_status import service_line
 from ops.numbers import Account, Numbers
-from ops.reports import flows_told
+from ops.reports import flows_told, told_parts
 from ops.status import ALIVE_S, Status, read_status
 from trading.domain.clock import Clock, iso
 from trading.notify.alerts import OpenAlert
@@ -158,11 +158,9 @@ def _figures(found: Overview) -> Figures:
 
 
 def _parts(account: Account) -> str:
-    dust = f" + dust {money(account.dust_quote)}" if account.dust_quote else ""
-    words = (
-        f"cash {money(account.cash_quote)} + positions {money(account.positions_quote + 0.0)}{dust} "
-        f"+ unrealised {money(account.unrealised_quote, signed=True)}"
-    ).replace("−0.00", "0.00")
+    cash, held, dust, unrealised = told_parts(account)
+    words = f"cash {money(cash)} + positions {money(held)}" + (f" + dust {money(dust)}" if account.dust_quote else "")
+    words = f"{words} + unrealised {money(unrealised, signed=True)}".replace("−0.00", "0.00")
     return words if account.adds_up else f"{words}: THE PARTS DO NOT ADD UP"
 
 
@@ -220,12 +218,13 @@ def _accounts(beat: Numbers) -> Table:
         kind = (
             Cell(account.kind) if account.adds_up else Cell(f"{account.kind}: does not add up", Tone.BAD, signed=True)
         )
+        cash, held, dust, unrealised = told_parts(account)
         values = (
             money(account.equity_quote),
-            money(account.cash_quote),
-            money(round(account.positions_quote, 6) + 0.0),
-            money(account.dust_quote),
-            money(account.unrealised_quote, signed=True),
+            money(cash),
+            money(held),
+            money(dust),
+            money(unrealised, signed=True),
             f"{account.funding_quote:+,.4f}".replace("-", "−"),
             f"−{account.fees_quote:,.4f}",
         )

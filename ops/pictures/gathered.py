@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ai_brain.evidence.curve import read_curve
 from ai_brain.evidence.filing import evidence_folder, load_evidence
 from ai_brain.paper.account import load_account
@@ -68,7 +70,10 @@ def _live_line(window: AuditWindow, now_ms: int, start_quote: float) -> list[tup
     step_ms = DAYS * DAY_MS // POINTS
     for at_ms in range(now_ms - DAYS * DAY_MS, now_ms + 1, step_ms):
         raw = next(window.before_ms(at_ms + 1), None)
-        cycle = None if raw is None else CycleLine.model_validate_json(raw)
+        try:
+            cycle = None if raw is None else CycleLine.model_validate_json(raw)
+        except ValidationError:
+            continue  # the line of another lab, or a broken one, which `verify-audit` names: no point of the picture
         if cycle is None or cycle.equity.equity_quote is None or at_ms - cycle.at_ms > step_ms:
             continue
         flows = float(cycle.equity.flows_quote or 0)

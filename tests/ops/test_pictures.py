@@ -84,6 +84,16 @@ def test_what_was_put_in_is_no_rise_of_the_live_line_and_a_time_without_cycles_i
     assert sum(value != value for value in live) > len(live) / 2
 
 
+def test_a_line_of_another_lab_is_no_point_and_costs_no_picture(home: Home) -> None:
+    audit(home, (2, 1000, 0), (1, 1010, 0))
+    whole = home.audit_file.read_bytes()
+    home.audit_file.write_bytes(whole + b'{"at_ms":%d,"who":"knows"}\n' % AT_MS)
+    times, series = equity_series(home, [], now_ms=AT_MS, start_quote=1000.0)
+    known = [value for value in series["live"] if value == value]
+    assert len(times) > 10
+    assert (known[0], known[-1]) == (pytest.approx(100.0), pytest.approx(101.0))
+
+
 def paper(home: Home, number: int, growth: float) -> None:
     spec = carry_in(Stage.DRY_RUN, number=number)
     curve = [(AT_MS - hour * HOUR_MS, 10_000.0 * (1 + growth * (48 - hour) / 48)) for hour in range(48, -1, -1)]
