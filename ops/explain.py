@@ -20,7 +20,8 @@ from ops.reader import UTC, Reader
 from ops.settings import config_hash, read_settings
 from trading.domain.clock import Clock, as_datetime, iso
 from trading.domain.errors import SettingsError, StateFileError
-from trading.journal.audit_window import AuditWindow, cycle_id, open_window
+from trading.journal.audit_window import AuditWindow, cycle_id
+from trading.journal.audit_window import time_of as written_ms
 from trading.notify.told import Told, ToldLog, number_of
 from trading.storage.home import Home
 
@@ -55,17 +56,17 @@ def _answer(home: Home, wanted: str | None, at: str | None) -> tuple[list[str], 
         raise SettingsError(
             "give one of both: an id, such as m-1742 of a message or d-260121-1400-7f3a of a cycle, or --at 14:00"
         )
-    with open_window(home.audit_file) as window:
-        if at is not None:
-            return _moment(home, window, _asked(home, window, at))
-        text = str(wanted).strip()
-        if _CYCLE_ID.fullmatch(text.lower()):
-            return _cycle(home, window, text.lower())
-        number = number_of(text)
-        if number is not None:
-            return _message(home, window, number)
-        if re.fullmatch(r"\d{1,2}:\d{2}", text) or re.match(r"\d{4}-\d{2}", text):
-            return _moment(home, window, _asked(home, window, text))
+    window = AuditWindow(home.audit_file)
+    if at is not None:
+        return _moment(home, window, _asked(home, window, at))
+    text = str(wanted).strip()
+    if _CYCLE_ID.fullmatch(text.lower()):
+        return _cycle(home, window, text.lower())
+    number = number_of(text)
+    if number is not None:
+        return _message(home, window, number)
+    if re.fullmatch(r"\d{1,2}:\d{2}", text) or re.match(r"\d{4}-\d{2}", text):
+        return _moment(home, window, _asked(home, window, text))
     raise SettingsError(f"{text!r}: no id of a message (m-1742), of a cycle (d-260121-1400-7f3a), and no time (14:00)")
 
 
@@ -173,10 +174,10 @@ def _told(home: Home, window: AuditWindow, line: CycleLine) -> list[str]:
 def _run_before(window: AuditWindow, line: CycleLine) -> Iterator[tuple[int, str, str]]:
     """Time, status and reason of the cycles before, newest first, not taken apart further."""
     for raw in islice(window.before_ms(line.at_ms), RUN_LINES):
-        found, stamp = _REASON.search(raw), re.match(rb'\{"at_ms":(\d+),', raw)
-        if found is None or stamp is None:
+        found, at_ms = _REASON.search(raw), written_ms(raw)
+        if found is None or at_ms is None:
             return
-        yield int(stamp[1]), found[2].decode(), found[1].decode()
+        yield at_ms, found[2].decode(), found[1].decode()
 
 
 def _head(told: Told) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from ops.dashboard.cycles import SEARCH_BYTES, Cycle, Found, Wanted, line_at, parse_cycle, search
-from ops.dashboard.lines import size_of
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -30,6 +29,7 @@ from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.journal.audit import CycleStatus
 from trading.storage.home import Home
+from trading.storage.long_files import size_of
 
 SHOWN = 50
 """Cycles a page."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,10 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from ops.dashboard.lines import RawLine, backwards
 from ops.live_records import FillLine, RiskLine
+from trading.storage.long_files import RawLine, backwards
 
-_AT = re.compile(rb'"at_ms":(\d+)')
 SEARCH_BYTES = 32 << 20
 """Of the file that one search reads; then it says where to go on."""
 
@@ -90,12 +88,6 @@ def parse_cycle(raw: bytes) -> Cycle | None:
         return Cycle.model_validate_json(raw)
     except ValidationError:
         return None
-
-
-def time_of(raw: bytes) -> int | None:
-    """When a line was written; its keys are sorted, so its own time stands first."""
-    found = _AT.search(raw)
-    return int(found[1]) if found else None
 
 
 def last_cycle(path: Path) -> Cycle | None:

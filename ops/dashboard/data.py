@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import PLACES
 from ops.dashboard.events import Happened, Sought, read_events
-from ops.dashboard.lines import backwards, sample, size_of
 from ops.dashboard.reading import read_as
 from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, number, when
 from trading.domain.clock import iso, parse_iso
 from trading.domain.market import INTERVAL_MS
 from trading.storage.home import Home
+from trading.storage.long_files import backwards, sample, size_of
 
 DATA_EVENTS = 15
 LOG_BYTES = 4 << 20

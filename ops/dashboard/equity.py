@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from ops.dashboard.cycles import time_of
-from ops.dashboard.lines import RawLine, offset_at, sample, size_of
 from ops.dashboard.view import Chart, Line
+from trading.journal.audit_window import time_of
 from trading.storage.home import Home
+from trading.storage.long_files import RawLine, offset_at, sample, size_of
 
 PLACES = 600
 """Points of a chart; more than most screens can tell apart."""

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
-from ops.dashboard.lines import backwards
 from ops.dashboard.view import Banner, Block, Cell, Choice, Column, Filter, Leads, Table, Tone, View
 from ops.logs import OLD_FILES, clean
 from trading.storage.home import Home
+from trading.storage.long_files import backwards
 
 SHOWN = 60
 SEARCH_BYTES = 24 << 20

@@ -9,7 +9,6 @@ from itertools import accumulate
 
 from ops.dashboard.cycles import Cycle, parse_cycle
 from ops.dashboard.legs import legs, terms
-from ops.dashboard.lines import backwards
 from ops.dashboard.reading import read_as
 from ops.dashboard.view import (
     Banner,
@@ -35,6 +34,7 @@ from trading.domain.market import FundingRate
 from trading.funding.hedge_memory import MEMORY, HedgeMemoryFile
 from trading.funding.settlements import settled_of
 from trading.storage.home import Home
+from trading.storage.long_files import backwards
 
 SHOWN = 60
 """Settlements in the table; the chart and the sums have all."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ops.dashboard.cycles import parse_cycle
-from ops.dashboard.lines import backwards, size_of
 from ops.dashboard.overview import service_tone
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
@@ -21,6 +20,7 @@ from ops.schedule import SCHEDULE
 from ops.status import Status, read_status
 from trading.domain.clock import Clock
 from trading.storage.home import Home
+from trading.storage.long_files import backwards, size_of
 
 CYCLES_LOOKED = 240
 FULL_DISK = 0.9

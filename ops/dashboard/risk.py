@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ops.dashboard.cycles import Cycle, parse_cycle
-from ops.dashboard.lines import backwards
 from ops.dashboard.reading import COUNTERS, read_as, read_limits
 from ops.dashboard.view import (
     Banner,
@@ -27,6 +26,7 @@ from trading.domain.decisions import Reason
 from trading.risk.counters import Halt, Memory
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
+from trading.storage.long_files import backwards
 
 LOOKED_BACK = 500
 """Cycles that are looked through for the last answer of each rule."""

@@ -17,7 +17,7 @@ from ops.pictures.carry import Payment
 from ops.pictures.funnel import Funnel
 from ops.pictures.verdict import Case
 from ops.trace_money import funding_rows
-from trading.journal.audit_window import AuditWindow, open_window
+from trading.journal.audit_window import AuditWindow
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec
@@ -47,8 +47,7 @@ def equity_series(
         start_quote: Of the live account; 0: there is none.
     """
     lines: dict[str, list[tuple[int, float]]] = {}
-    with open_window(home.audit_file) as window:
-        live = _live_line(window, now_ms, start_quote) if start_quote > 0 else []
+    live = _live_line(AuditWindow(home.audit_file), now_ms, start_quote) if start_quote > 0 else []
     for spec in specs:
         account = load_account(home, spec.id)
         if account is not None and account.curve:

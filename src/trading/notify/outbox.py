@@ -219,8 +219,8 @@ class Outbox:
 
     def _write_ledger(self, ledger: Ledger) -> None:
         alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
-        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:]}
-        record |= {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
+        recent = {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
+        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], **recent}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 

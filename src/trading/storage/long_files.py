@@ -56,6 +56,20 @@ def backwards(path: Path, *, before: int | None = None) -> Iterator[RawLine]:
         return
 
 
+def forwards(path: Path, begin: int) -> Iterator[RawLine]:
+    """Whole lines from an offset on at which one begins, oldest first."""
+    try:
+        with path.open("rb") as file:
+            file.seek(begin)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    return
+                yield RawLine(begin, raw[:-1])
+                begin += len(raw)
+    except OSError:
+        return
+
+
 def _backwards(file: BinaryIO, place: int, is_whole: bool) -> Iterator[RawLine]:
     """Lines that end at `place` or before; not `is_whole`: what ends there may be half a line."""
     tail = b""
@@ -77,7 +91,7 @@ def _backwards(file: BinaryIO, place: int, is_whole: bool) -> Iterator[RawLine]:
 
 
 def offset_at(path: Path, at_ms: int, time_of: TimeOf) -> int:
-    """Where the first line begins that was written at a moment or later; the file's size: there is none yet.
+    """Where the first line begins that was written at a moment or later; where there is none yet, where the last ends.
 
     Lines stand in the order of their time; where a clock was set back, the answer is somewhere near.
     """
@@ -92,7 +106,7 @@ def offset_at(path: Path, at_ms: int, time_of: TimeOf) -> int:
                 else:
                     low = line.offset + len(line.raw) + 1
             line, _ = _next_told(file, low, time_of)
-            return file.seek(0, os.SEEK_END) if line is None else line.offset
+            return low if line is None else line.offset
     except OSError:
         return 0
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ops.dashboard import lines
-from ops.dashboard.cycles import time_of
-from ops.dashboard.lines import backwards, offset_at, sample
+from trading.journal.audit_window import time_of
+from trading.storage import long_files as lines
+from trading.storage.long_files import backwards, offset_at, sample
 
 
 def written(path: Path, count: int, *, pad: int = 0) -> list[bytes]:
@@ -62,11 +62,13 @@ def test_a_moment_is_found_as_by_reading_every_line(tmp_path: Path, count: int) 
 def test_a_line_that_is_being_written_is_not_there_yet(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     raws = written(path, 3)
+    end = path.stat().st_size
     with path.open("ab") as file:
         file.write(b'{"at_ms":180000')
     assert [line.raw for line in backwards(path)] == raws[::-1]
     assert [line.raw for line in sample(path, 0, path.stat().st_size, places=5).lines] == raws
-    assert offset_at(path, 180_000, time_of) == path.stat().st_size
+    assert offset_at(path, 180_000, time_of) == end, "nor is anything before it, which `backwards` may be told"
+    assert [line.raw for line in backwards(path, before=end)] == raws[::-1]
 
 
 def test_a_long_file_is_sampled_evenly_with_its_newest_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
