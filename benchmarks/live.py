@@ -1,6 +1,6 @@
 """Deaths, faults, stops and audit of the live carry: `python -m benchmarks.live [--quick]`; JSON on the last line.
 
-The whole matrices take an hour on two idle cores, the 200 trials of the kill switch seven seconds each. `--quick`
+The whole matrices take half an hour on two idle cores, the 200 trials of the kill switch seven seconds each. `--quick`
 strikes an even sample of both matrices, the same each time, and takes six trials and a tenth of a year of audit lines.
 `--table FILE` writes the counts into a document, between its `<!-- matrix -->` marks.
 """
@@ -22,7 +22,6 @@ from typing import NoReturn
 
 import numpy as np
 
-from benchmarks import live_world
 from benchmarks.audit import YEAR_LINES, audit_figures
 from benchmarks.kill_switch import QUICK, TRIALS, kill_figures
 from benchmarks.live_crash import count_points, kill_at
@@ -226,12 +225,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes that strike side by side; three keep two cores busy"
     )
-    parser.add_argument("--scale", type=float, default=live_world.SCALE, help="lab seconds per real second")
     parser.add_argument("--trials", type=int, help="kills whose way to flat is timed")
     parser.add_argument("--audit-lines", type=int, help="length of the audit chain that is verified")
     parser.add_argument("--table", type=Path, help="document whose matrix is renewed")
     chosen = parser.parse_args(arguments)
-    live_world.SCALE = chosen.scale
     warm_up()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

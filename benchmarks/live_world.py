@@ -40,8 +40,8 @@ from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, new_spec
 from trading.strategy.spec_parts import Origin, SpecMarket, StrategyType
 
-SCALE = 3.0
-"""Lab seconds per real second, unless told otherwise; what the wire costs is counted so many times over."""
+SCALE = 6.0
+"""Lab seconds per real second; what the wire costs is therefore counted six times over."""
 SYMBOL = "BTCUSDT"
 PLAN = Plan(bars=24 * 60, funding_mean_rate=0.0004)
 START_MS = PLAN.start_ms + 50 * 86_400_000 + 6 * 3_600_000

@@ -11,20 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_deaths_and_faults_of_the_live_carry_lose_nothing_and_send_nothing_twice() -> None:
-    sample = (
-        "--every",
-        "90",
-        "--cases-every",
-        "170",
-        "--entries",
-        "2",
-        "--trials",
-        "0",
-        "--audit-lines",
-        "500",
-        "--scale",
-        "6",
-    )
+    sample = ("--every", "90", "--cases-every", "170", "--entries", "2", "--trials", "0", "--audit-lines", "500")
     command = [sys.executable, "-m", "benchmarks.live", *sample]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
