@@ -12,11 +12,11 @@ import os
 import signal
 import sys
 
-from ops.account import connect
 from ops.drill.desk import leave_a_bid
 from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import LabSettings, read_settings
+from ops.venues import make_venue
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -43,7 +43,7 @@ def main(mode: str) -> None:
 
 
 async def _live(home: Home, settings: LabSettings, clock: Clock, mode: str) -> None:
-    venue = connect(home, settings, read_environment(home), clock)
+    venue = make_venue(settings, read_environment(home), clock, home)
     rooms = DeskSettings(settings.carry, settings.risk, settings.execution, settings.validator)
     desk = CarryDesk(home, venue, settings=rooms, publish=lambda _: None, clock=clock, environment=os.environ)
     pulse = asyncio.create_task(_pulse(home, clock), name="pulse")

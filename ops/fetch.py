@@ -104,7 +104,7 @@ def run_fetch(
     origin: Origin = "downloaded" if settings.venue.origin == "live" else settings.venue.origin
 
     async def go() -> bool:
-        from ops.wiring import make_records  # seconds of imports, after the flags were found good
+        from ops.venues import make_records  # seconds of imports, after the flags were found good
 
         # the archive is the real exchange's: what is not in it yet is not asked of the demo venue
         venue = make_records(settings, replace(environment, binance_testnet=False), clock, home)

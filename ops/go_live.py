@@ -25,7 +25,8 @@ from ops.feasibility import feasibility_check
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, read_settings
-from ops.wiring import make_venue, open_notifier
+from ops.venues import make_venue
+from ops.wiring import open_notifier
 from trading.domain.clock import Clock
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.domain.venue import Venue

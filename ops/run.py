@@ -16,7 +16,7 @@ from ops.lab import Setting
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.settings import LabSettings, config_hash, read_settings
-from ops.wiring import check_fee, make_market_data, make_venue
+from ops.venues import check_fee, make_market_data, make_venue
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.exchange.open_venue import TRADES_AT

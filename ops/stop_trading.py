@@ -149,13 +149,13 @@ def without_keys(home: Home, say: Say) -> int:
 
 
 async def _flat(home: Home, environment: Environment, settings: LabSettings) -> int:
-    from ops.account import connect  # seconds of imports, after the stop is on disk
     from ops.lab_clock import lab_clock
+    from ops.venues import make_venue  # seconds of imports, after the stop is on disk
 
     if environment.binance_api_key is None:
         return remembered(home, without_keys(home, print))
     clock = lab_clock(settings)
-    venue = connect(home, settings, environment, clock)
+    venue = make_venue(settings, environment, clock, home)
     try:
         return remembered(home, await make_flat(home, venue, settings, clock, print))
     finally:

@@ -9,7 +9,7 @@ from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from ops.universe import line_of
-from ops.wiring import make_records
+from ops.venues import make_records
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.exchange.open_venue import Records

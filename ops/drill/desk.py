@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
-from ops.account import connect
 from ops.drill.venue import rehearsed
 from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.messages import Messenger
 from ops.settings import LabSettings, read_settings
+from ops.venues import make_venue
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.instrument import Market
@@ -160,7 +160,7 @@ def main(words: list[str]) -> int:
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
 
     async def live() -> None:
-        venue = connect(home, settings, environment, clock)
+        venue = make_venue(settings, environment, clock, home)
         try:
             work = DeskAtWork.of(home, rehearsed(venue), settings, clock)
             _print({"up": os.getpid()})

@@ -21,7 +21,6 @@ import httpx
 import yaml
 from pydantic import SecretStr
 
-from ops.account import connect
 from ops.drill.desk import DeskAtWork
 from ops.drill.venue import OnFirstLeg, rehearsed
 from ops.drill.witness import Account, Exchange, Ledger, Witness, lot_of
@@ -30,6 +29,7 @@ from ops.lab_clock import lab_clock
 from ops.sandbox_process import API_KEY, API_SECRET, SandboxPlan, SandboxProcess
 from ops.settings import LabSettings, VenueSettings
 from ops.stop_trading import make_flat
+from ops.venues import make_venue
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError
 from trading.domain.venue import Venue
@@ -194,7 +194,7 @@ async def open_stage(outside: Outside, lab: Home, name: str) -> AsyncIterator[St
         home.rate.symlink_to(lab.rate.resolve())
         shown = yaml.safe_dump(outside.settings.model_dump(mode="json"), sort_keys=False)
         write_atomic(home.settings_file, shown.encode())
-        venue = connect(home, outside.settings, outside.environment, outside.clock)
+        venue = make_venue(outside.settings, outside.environment, outside.clock, home)
         stack.push_async_callback(venue.close)
         symbol = outside.settings.venue.symbol
         witness = Exchange(venue, symbol) if outside.sandbox is None else Ledger(outside.sandbox, symbol)
@@ -229,7 +229,7 @@ async def next_line(process: asyncio.subprocess.Process) -> dict[str, object]:
 def wrong_key(outside: Outside, home: Home) -> Venue:
     """A connection to the same account whose secret is not the key's."""
     keys = replace(outside.environment, binance_api_secret=SecretStr(WRONG_SECRET))
-    return connect(home, outside.settings, keys, outside.clock)
+    return make_venue(outside.settings, keys, outside.clock, home)
 
 
 def orders_of(home: Home) -> Sequence[object]:
@@ -238,7 +238,7 @@ def orders_of(home: Home) -> Sequence[object]:
 
 
 async def _close_what_was_left(outside: Outside, home: Home) -> None:
-    venue = connect(home, outside.settings, outside.environment, outside.clock)
+    venue = make_venue(outside.settings, outside.environment, outside.clock, home)
     try:
         await make_flat(home, venue, outside.settings, outside.clock, lambda _: None)
     finally:

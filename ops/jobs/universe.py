@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ops.lab import Lab
 from ops.universe_record import record, source_of
-from ops.wiring import make_records
+from ops.venues import make_records
 from trading.domain.instrument import Instrument
 from trading.exchange.open_venue import TRADES_AT
 from trading.market.universe import Universe

@@ -17,12 +17,12 @@ import typer
 
 import sandbox.telegram
 from ops import approve_strategy, get_status, go_live, stop_trading
-from ops.account import connect
 from ops.cli import app
 from ops.environment import read_environment
 from ops.lab_clock import lab_clock
 from ops.messages import Messenger
 from ops.settings import read_settings
+from ops.venues import make_venue
 from tests.ops.papers import put, put_in_review
 from tests.ops.test_approve_and_go_live import code_in_chat
 from tests.ops.world import World, furnish
@@ -87,7 +87,7 @@ class Walk:
         home, settings = self.home, read_settings(self.home.settings_file)
         clock, outbox, bus = lab_clock(settings), Outbox(self.home.outbox), Bus()
         bus.subscribe(Messenger(outbox, clock, is_synthetic=False, wake=lambda: None).hear)
-        venue = connect(home, settings, read_environment(home), clock)
+        venue = make_venue(settings, read_environment(home), clock, home)
         rooms = DeskSettings(settings.carry, settings.risk, settings.execution)
         try:
             desk = CarryDesk(home, venue, settings=rooms, publish=bus.publish, clock=clock, environment={})

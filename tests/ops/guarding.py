@@ -17,7 +17,7 @@ from ops.environment import read_environment
 from ops.guardian import open_guardian
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
-from ops.wiring import make_venue
+from ops.venues import make_venue
 from tests.ops.world import approved_carry
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side

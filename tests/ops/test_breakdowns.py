@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ops.settings import LabSettings, VenueSettings
-from ops.wiring import make_market_data
+from ops.venues import make_market_data
 from tests.ops.test_doctor import NOTHING
 from trading.domain.clock import Clock
 from trading.domain.errors import NetworkDownError

@@ -20,7 +20,7 @@ from ops.doctor import Check, Health, is_green, limits_check, screen
 from ops.environment import Environment
 from ops.feasibility import feasibility_check
 from ops.settings import LabSettings, VenueSettings
-from ops.wiring import make_venue
+from ops.venues import make_venue
 from tests.ops.papers import put
 from tests.ops.world import World, open_world
 from trading.domain.clock import Clock

@@ -11,7 +11,7 @@ import pytest
 from ops.environment import Environment
 from ops.history import DAY_MS, SETTLED_AFTER_MS, History
 from ops.settings import LabSettings, VenueSettings
-from ops.wiring import make_venue
+from ops.venues import make_venue
 from tests.ops.world import START_MS, World, open_world
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError

@@ -9,7 +9,7 @@ import pytest
 
 from ops.environment import read_environment
 from ops.settings import LabSettings, VenueSettings
-from ops.wiring import make_market_data, make_venue
+from ops.venues import make_market_data, make_venue
 from trading.domain.clock import Clock
 from trading.exchange.open_venue import TRADES_AT
 from trading.exchange.rate_plan import RatePlan
@@ -41,8 +41,6 @@ def test_nothing_above_opens_an_exchange_by_another_way():
         for path in (ROOT / folder).rglob("*.py")
         if opening.search(path.read_text())
     }
-    lean = {"ops/account.py", "ops/guardian.py"}
-    assert found == {"ops/wiring.py", *lean}, "the guardian has a line of its own, with its own reserve"
-    for path in lean:
-        assert "RatePlan(home.rate)" in (ROOT / path).read_text(), "of the same budget"
+    assert found == {"ops/venues.py", "ops/guardian.py"}, "the guardian has a line of its own, with its own reserve"
+    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian.py").read_text(), "of the same budget"
     assert TRADES_AT == "binance"

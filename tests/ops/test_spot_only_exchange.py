@@ -18,7 +18,8 @@ from ops.lab_clock import lab_clock
 from ops.run import read_all
 from ops.sandbox_process import timeline_of
 from ops.settings import LabSettings, config_hash
-from ops.wiring import make_market_data, make_venue, open_lab
+from ops.venues import make_market_data, make_venue
+from ops.wiring import open_lab
 from tests.ops.world import CARRY, NOW_MS, World, open_world
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError

@@ -20,7 +20,7 @@ from ops.demo.story import is_flat
 from ops.environment import read_environment
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
-from ops.wiring import make_venue
+from ops.venues import make_venue
 from tests.ops.papers import no_faults, put
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world, start_service, wait_for_beat
 from tests.ops.world import end as end_service
