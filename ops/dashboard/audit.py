@@ -23,6 +23,7 @@ from ops.dashboard.view import (
     View,
     money,
     number,
+    says,
     when,
 )
 from trading.domain.clock import iso
@@ -181,11 +182,15 @@ def _checks(cycle: Cycle) -> Table:
     )
     rows = []
     for check in cycle.risk.checks:
-        says = (
-            Cell("allows", Tone.GOOD, signed=True) if check.get("allowed") else Cell("refuses", Tone.BAD, signed=True)
-        )
         numbers = (Cell(_told(check.get(name, "?"))) for name in ("value", "limit"))
-        rows.append((Cell(str(check.get("reason", "?"))), says, *numbers, Cell(str(check.get("note", "")))))
+        rows.append(
+            (
+                Cell(str(check.get("reason", "?"))),
+                says(check.get("allowed")),
+                *numbers,
+                Cell(str(check.get("note", ""))),
+            )
+        )
     return Table("Every rule that was asked", columns, tuple(rows), empty="none was asked")
 
 

@@ -20,6 +20,7 @@ from ops.dashboard.view import (
     money,
     number,
     percent,
+    says,
     when,
 )
 from trading.domain.decisions import Reason
@@ -181,11 +182,10 @@ def _rules(read: Risk) -> Table:
     )
     rows = []
     for reason, asked in sorted(read.asked.items()):
-        says = Cell("allows", Tone.GOOD, signed=True) if asked.allowed else Cell("refuses", Tone.BAD, signed=True)
         has_share = asked.limit > 0 and asked.allowed and reason not in AT_LEAST
         share = percent(asked.value / asked.limit, digits=1) if has_share else "–"
         numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
-        rows.append((Cell(reason), says, *numbers, Cell(asked.note)))
+        rows.append((Cell(reason), says(asked.allowed), *numbers, Cell(asked.note)))
     note = (
         f"Of the newest {LOOKED_BACK} cycles. Amounts in USDT, shares as fractions; Used is value over limit. "
         "A size that a rule refuses is made smaller until it fits; the smallest limit wins."

@@ -228,6 +228,11 @@ def by_sign(value: float) -> Tone:
     return Tone.GOOD if value > 0 else Tone.BAD if value < 0 else Tone.PLAIN
 
 
+def says(allowed: object) -> Cell:
+    """What a rule said."""
+    return Cell("allows", Tone.GOOD, signed=True) if allowed else Cell("refuses", Tone.BAD, signed=True)
+
+
 def when(at_ms: float) -> str:
     """A moment to the minute, UTC."""
     return iso(at_ms)[:16].replace("T", " ")

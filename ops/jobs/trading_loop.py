@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
+from ops.due_bars import due_bars
 from ops.gather import gather
 from ops.jobs import expiry, keys
 from ops.jobs.review import promote
@@ -20,7 +21,6 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
-from trading.domain.market import INTERVAL_MS
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -35,14 +35,12 @@ HEARTBEAT_SCHEMA = 1
 LIVE_START_SCHEMA = 1
 FAILURES_IN_ROW = 5
 """More than so many cycles without an answer, or on old data, are told to the human."""
-BAR_POLL_S = 0.5
-"""Lab seconds between two looks for a candle that is due."""
 
 
 async def run(lab: Lab) -> None:
     """One cycle. Whatever happens in it, an audit line is written and the heartbeat renewed."""
     watch = StageWatch(lab.clock)
-    await _due_bars(lab)
+    await due_bars(lab)
     watch.mark("bars")
     await _paper(lab)
     watch.mark("paper")
@@ -78,33 +76,6 @@ class StageWatch:
         now_s = self._clock.real_s()
         self.stage_s[stage] = round(now_s - self._since_s, 4)
         self._since_s = now_s
-
-
-async def _due_bars(lab: Lab) -> None:
-    """Wait for candles that have closed by the clock and are not here yet; go on without them after a while.
-
-    A symbol whose candles did not come the last time is not waited for: one that is silent must not slow the others.
-    """
-    interval = lab.settings.research.timeframe
-    due_ms = lab.clock.now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
-    deadline_ms = lab.clock.now_ms() + lab.settings.service.bar_patience_s * 1000
-    silent = {symbol for symbol in lab.symbols[1:] if lab.memory.qualities.get(symbol) == 0}
-    while not (late := late_symbols(lab, due_ms)) <= silent and lab.clock.now_ms() < deadline_ms:
-        await lab.clock.sleep_s(BAR_POLL_S)
-    verdicts = {key: lab.market.verdict(*key, interval) for key in lab.instruments}
-    # Where the candle that is due is not here, what is here is old, however well it looked when it came.
-    lab.memory.qualities = {
-        symbol: 0.0 if symbol in late else min(verdicts[key].quality for key in lab.instruments if key[1] == symbol)
-        for symbol in lab.symbols
-    }
-    if not late and all(verdict.ok_for_orders for verdict in verdicts.values()):
-        lab.messenger.resolve("data.failing")
-
-
-def late_symbols(lab: Lab, due_ms: int) -> set[str]:
-    """Whose candles that have closed by then are not here."""
-    interval = lab.settings.research.timeframe
-    return {key[1] for key in lab.instruments if (lab.market.last_closed_ms(*key, interval) or 0) < due_ms}
 
 
 def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
