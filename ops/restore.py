@@ -184,6 +184,8 @@ def _switches(home: Home) -> tuple[Path, ...]:
 
 def _unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
     """A folder beside the lab, on its own disk, with all that is in an archive; removed with the block."""
+    if not archive.is_file():
+        raise StateFileError(f"{archive}: no such file; name an archive, such as those in {home.root / 'backups'}")
     folder = tempfile.TemporaryDirectory(prefix=".restore-", dir=home.root)
     try:
         with tarfile.open(archive) as tar:

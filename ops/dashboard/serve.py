@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from types import FrameType
 
@@ -31,7 +32,7 @@ def run_page(host: str | None, port: int | None) -> int:
         port: Overrules `page.port`.
 
     Raises:
-        SettingsError: `.env` cannot be read, or others could look in without a password; or it is not free there.
+        SettingsError: `.env` cannot be read, or others could look in without a password; or nobody can listen there.
     """
     home = find_home()
     environment = read_environment(home)
@@ -45,13 +46,27 @@ def run_page(host: str | None, port: int | None) -> int:
     asked = Asked(home, clock, secrets=tuple(environment.secret_values()), ideas_elsewhere=elsewhere)
     page = Page(asked, Sessions(token, clock))
     server = _Server(_config(page, settings), page)
-    print(
-        f"the page of {home.root}: http://{_in_address(settings.host)}:{settings.port}/ , end with Ctrl-C", flush=True
-    )
-    asyncio.run(server.serve())
-    if not server.started:
-        raise SettingsError(f"page.port={settings.port}: it cannot listen there; choose another with --port")
+    with _listening(settings) as door:
+        print(
+            f"the page of {home.root}: http://{_in_address(settings.host)}:{settings.port}/ , end with Ctrl-C",
+            flush=True,
+        )
+        asyncio.run(server.serve([door]))
     return 0
+
+
+def _listening(settings: PageSettings) -> socket.socket:
+    """Where the page is asked for; ours, for uvicorn ends the process where it is taken.
+
+    Raises:
+        SettingsError: nobody can listen there.
+    """
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"page.port={settings.port}: {error.strerror}; choose another with --port") from error
 
 
 def _settings(home: Home) -> PageSettings:
@@ -66,8 +81,6 @@ def _settings(home: Home) -> PageSettings:
 def _config(page: Page, settings: PageSettings) -> uvicorn.Config:
     return uvicorn.Config(
         page.app(hosts=accepted_hosts(settings)),
-        host=settings.host.strip("[]"),
-        port=settings.port,
         access_log=False,
         log_level="warning",
         loop="asyncio",
@@ -76,7 +89,6 @@ def _config(page: Page, settings: PageSettings) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
         limit_concurrency=OPEN_AT_MOST,
         timeout_graceful_shutdown=3,
     )
@@ -94,6 +106,6 @@ class _Server(uvicorn.Server):
         self._page = page
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What a signal calls."""
+        """What a signal calls: the end, and a good one. Uvicorn's own would have the process die of the signal."""
         self._page.stopping.set()
-        super().handle_exit(sig, frame)
+        self.should_exit = True
