@@ -26,11 +26,12 @@ mkdir -p "$state" "$logs"
 
 say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$monitor_log"; }
 
-setting() { # a value of .env, without running the file; the environment wins
-    local value="${!1:-}"
-    if [ -z "$value" ] && [ -f "$home/.env" ]; then
-        value="$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$home/.env" | tail -n 1 | sed 's/^["'\'']//; s/["'\'']$//')"
-    fi
+setting() { # a value of the keys that systemd opened or of .env, without running the file; the environment wins
+    local value="${!1:-}" file
+    for file in "${CREDENTIALS_DIRECTORY:-}/lab.env" "$home/.env"; do
+        [ -z "$value" ] && [ -f "$file" ] || continue
+        value="$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1 | sed 's/^["'\'']//; s/["'\'']$//')"
+    done
     printf '%s' "$value"
 }
 
@@ -233,7 +234,7 @@ case "${1:-}" in
         ;;
     --may-guard)
         [ -n "$(setting BINANCE_API_KEY)" ] && exit 0
-        echo "no guardian: there are no trading keys in .env, so nothing to guard"
+        echo "no guardian: there are no trading keys, so nothing to guard"
         exit 1
         ;;
 esac

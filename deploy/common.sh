@@ -7,6 +7,8 @@ user=ai-lab
 unit=ai-trading-lab
 units=("$unit" "$unit-guardian")
 deploy_log_folder=/var/log/ai-trading-lab
+units_folder=/etc/systemd/system
+sealed=/etc/credstore.encrypted/$unit.env # what seal.sh made of the keys
 systemd_there=/run/systemd/system # whether systemd runs: sd_booted(3)
 # shellcheck disable=SC1090  # three lines that install.sh wrote
 [ -r "$conf" ] && . "$conf"

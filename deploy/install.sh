@@ -97,7 +97,7 @@ state() {
 
 fill() { # a template with this machine's names
     sed -e "/^@HARDENING@$/{r $here/systemd/hardening.conf
-            d}" "$1" | sed -e "s|@PREFIX@|$prefix|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g" -e "s|@UNIT@|$unit|g"
+            d}" "$1" | sed -e "s|@PREFIX@|$prefix|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g" -e "s|@UNIT@|$unit|g" -e "s|@SEALED@|$sealed|g"
 }
 
 around() { # units, cron, logrotate, the one command
@@ -165,6 +165,8 @@ take_away() { # $1: also the state
     if has_systemd; then
         systemctl disable -q --now "${units[@]}" "$unit-page" 2>/dev/null || true
     fi
+    rm -f "/etc/systemd/system/$unit"*.service.d/sealed.conf
+    rmdir "/etc/systemd/system/$unit"*.service.d 2>/dev/null || true
     rm -f "/etc/systemd/system/$unit"*.service "/etc/cron.d/$unit" "/etc/logrotate.d/$unit" /usr/local/bin/ai-lab
     ! has_systemd || systemctl daemon-reload
     if [ -x "$prefix/lab" ] && [ -f "$prefix/monitor_bot.sh" ]; then rm -rf "$prefix"; fi
@@ -178,6 +180,7 @@ take_away() { # $1: also the state
     fi
     [ ! -d "$home/state" ] || rm -rf "$home"
     rm -rf "$deploy_log_folder" "$conf"
+    rm -f "$sealed"
     ! id "$user" >/dev/null 2>&1 || userdel "$user" || die 1 "everything is gone but the user $user, whose processes still run: end them, then userdel $user"
     say "gone: everything, with $home and the user $user"
 }

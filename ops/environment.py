@@ -1,4 +1,4 @@
-"""Secrets and gates, from the environment and `.env` only; the environment wins.
+"""Secrets and gates, from the environment, the keys that systemd opened for this process, and `.env`; the first wins.
 
 An unknown name in `.env` is an error that names the nearest known one; old names seen in the wild are taken with a
 warning. Values never leave this module except inside `SecretStr`.
@@ -44,6 +44,8 @@ ALIASES = {
     "LIVE_TRADING_ENABLED": "LIVE_TRADING",
     "ENABLE_LIVE_TRADING": "LIVE_TRADING",
 }
+SEALED = "lab.env"
+"""The credential of systemd that `deploy/seal.sh` makes of the keys in `.env`; see systemd.exec(5)."""
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -104,14 +106,16 @@ def find_home() -> Home:
 
 
 def read_environment(home: Home, *, process: Mapping[str, str] | None = None) -> Environment:
-    """Read `.env` of a home and the process environment.
+    """Read `.env` of a home, the sealed keys of this process where there are any, and the process environment.
 
     Raises:
         SettingsError: an unknown name in `.env`, a value that is neither yes nor no, one half of a pair of keys, or a
             `.env` that others may read.
     """
-    values = _read_file(home.env_file)
     around = os.environ if process is None else process
+    values = _read_file(home.env_file)
+    if folder := around.get("CREDENTIALS_DIRECTORY"):
+        values |= _read_file(Path(folder) / SEALED, is_private=True)  # its mode shows systemd's ACL as group's
     values |= {name: around[name] for name in (*KNOWN, *ALIASES) if around.get(name)}
     for old, name in ALIASES.items():
         if old in values:
@@ -141,10 +145,10 @@ def read_environment(home: Home, *, process: Mapping[str, str] | None = None) ->
     )
 
 
-def _read_file(path: Path) -> dict[str, str]:
+def _read_file(path: Path, *, is_private: bool = False) -> dict[str, str]:
     if not path.exists():
         return {}
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not is_private and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(
             f"{path}: mode {stat.filemode(path.stat().st_mode)}: others may read it; run: chmod 600 {path}"
         )

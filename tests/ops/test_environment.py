@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ops.environment import read_environment
+from ops.environment import SEALED, read_environment
 from trading.domain.errors import SettingsError
 from trading.storage.home import Home
 
@@ -64,3 +66,20 @@ def test_secrets_do_not_show_when_the_environment_is_printed(home: Home) -> None
     environment = read_environment(home, process={"GEMINI_API_KEY": "canary-gemini"})
     assert "canary" not in repr(environment)
     assert environment.secret_values() == ["canary-gemini"]
+
+
+def test_keys_that_systemd_opened_stand_before_the_file_and_behind_the_process(home: Home, tmp_path: Path) -> None:
+    write_env(home, "GEMINI_API_KEY=of-file\nPAGE_TOKEN=of-file\nOPENAI_API_KEY=of-file\n")
+    (tmp_path / SEALED).write_text("GEMINI_API_KEY=sealed\nPAGE_TOKEN=sealed\n")
+    (tmp_path / SEALED).chmod(0o440)  # as systemd's files look, whose readers are in an ACL
+    environment = read_environment(home, process={"CREDENTIALS_DIRECTORY": str(tmp_path), "PAGE_TOKEN": "process"})
+    assert environment.page_token is not None
+    assert (environment.secret_values(), environment.page_token.get_secret_value()) == (
+        ["sealed", "process"],
+        "process",
+    )
+
+
+def test_a_unit_without_sealed_keys_has_those_of_the_file(home: Home, tmp_path: Path) -> None:
+    write_env(home, "PAGE_TOKEN=of-file\n")
+    assert read_environment(home, process={"CREDENTIALS_DIRECTORY": str(tmp_path)}).secret_values() == ["of-file"]

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Keys encrypted at rest: sudo deploy/seal.sh. Takes every key out of .env into a file that only this machine can open
+# (systemd-creds, with its TPM where it has one); systemd hands it to the lab's units in memory. Run it again after you wrote
+# a new key into .env. --open writes them back into .env.
+# TELEGRAM_* stays in .env, for the watchman must be heard when nothing else runs; so do the words that are no secret.
+set -euo pipefail
+here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
+# shellcheck source=deploy/common.sh
+. "$here/common.sh"
+stay='TELEGRAM_TOKEN|TELEGRAM_CHAT_ID|BINANCE_TESTNET|LIVE_TRADING|LIVE_TRADING_ENABLED|ENABLE_LIVE_TRADING|KILL|OLLAMA_HOST'
+one_key='^[[:space:]]*(export[[:space:]]+)?[A-Z_]+[[:space:]]*=[[:space:]]*[^[:space:]]'
+umask 077
+
+keys() { awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '$0 ~ key && $0 !~ stay' "$home/.env"; }
+names() { sed -E 's/^[[:space:]]*(export[[:space:]]+)?([A-Z_]+).*/\2/'; }
+opened() { [ ! -e "$sealed" ] || systemd-creds decrypt --name=lab.env "$sealed" - || die 1 "$sealed cannot be opened: it was sealed on another machine, or its secret is gone; write the keys into .env anew and remove it"; }
+
+put_env() { # standard input becomes .env at once, or not at all
+    local new="$home/.env.new"
+    cat >"$new"
+    chown "$user:$user" "$new"
+    chmod 600 "$new"
+    mv "$new" "$home/.env"
+    sync "$home"
+}
+
+drop_ins() { # $1: put or remove
+    local one folder
+    for one in "${units[@]}" "$unit-page"; do
+        folder="$units_folder/$one.service.d"
+        if [ "$1" = put ]; then
+            install -d -m 755 "$folder"
+            printf '# Written by deploy/seal.sh.\n[Service]\nLoadCredentialEncrypted=lab.env:%s\n' "$sealed" >"$folder/sealed.conf"
+            chmod 644 "$folder/sealed.conf"
+        else
+            rm -f "$folder/sealed.conf"
+            rmdir "$folder" 2>/dev/null || true
+        fi
+    done
+    ! has_systemd || systemctl daemon-reload
+}
+
+seal() {
+    local new before after
+    new="$(keys)"
+    [ -n "$new" ] || die 2 "no key in $home/.env to seal; nothing was done"
+    before="$(opened)"
+    # of one name the newest counts: what was just written into .env stands behind
+    after="$({ [ -z "$before" ] || printf '%s\n' "$before"; printf '%s\n' "$new"; } | tac | awk -F= '{name = $1; gsub(/[[:space:]]|export/, "", name)} !seen[name]++' | tac)"
+    install -d -m 700 "$(dirname "$sealed")"
+    printf '%s\n' "$after" | systemd-creds encrypt --name=lab.env - "$sealed.new" || die 1 "systemd-creds did not encrypt; .env is as it was"
+    [ "$(systemd-creds decrypt --name=lab.env "$sealed.new" -)" = "$after" ] || die 1 "what was sealed does not open to the same; .env is as it was"
+    mv "$sealed.new" "$sealed"
+    sync "$sealed"
+    drop_ins put
+    awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '!($0 ~ key && $0 !~ stay)' "$home/.env" | put_env
+    say "sealed: $(printf '%s\n' "$after" | names | paste -sd' ')"
+    say "into $sealed; left in $home/.env: TELEGRAM_* and what is no secret"
+    say "backups no longer hold these keys, and no other machine opens this file: keep them elsewhere too"
+    say "next: systemctl restart ${units[*]}"
+    note "sealed $(printf '%s\n' "$after" | names | paste -sd' ')"
+}
+
+open() {
+    local held
+    [ -e "$sealed" ] || die 2 "$sealed is not there; nothing is sealed"
+    held="$(opened)"
+    { cat "$home/.env"; printf '%s\n' "$held"; } | put_env
+    drop_ins remove
+    rm -f "$sealed"
+    say "opened: $(printf '%s\n' "$held" | names | paste -sd' ') stand in $home/.env again"
+    say "next: systemctl restart ${units[*]}"
+    note "opened"
+}
+
+need_root
+need_installed
+command -v systemd-creds >/dev/null || die 2 "no systemd-creds here (systemd 250 or newer); keys stay in $home/.env, mode 0600"
+case "${1:-}" in
+    "") seal ;;
+    --open) open ;;
+    *) die 2 "$1: unknown; see the head of $0" ;;
+esac
