@@ -3,7 +3,7 @@
 #   ROOT     a folder with a fresh Debian 12; an empty or missing one is made with debootstrap
 #   PREPARE  a command that is called with ROOT before the installer, for what this network needs inside: certificates, a
 #            package index, a mirror
-# Installs twice, runs the lab against its own sandbox, stops it, backs up, restores, updates, takes it away and purges.
+# Installs twice, runs the lab against its own sandbox until its first report, approves a strategy, stops the lab, backs up, restores, updates, takes it away and purges.
 # Prints one line a check and ends with 1 at the first that does not hold. In a chroot there is no systemd: the units are
 # looked at by the systemd-analyze of the machine outside.
 set -euo pipefail
@@ -94,7 +94,10 @@ holds "logrotate takes its file" inside logrotate --debug /etc/logrotate.d/ai-tr
 # a market and an exchange on loopback, as the tests have them; the lab beside it as cron would start it
 cat >"$root/tmp/world.py" <<'PYTHON'
 import pathlib, signal, sys, tempfile
+from tests.ops.papers import put_in_review
 from tests.ops.world import open_world
+from trading.storage.home import Home
+put_in_review(Home(pathlib.Path("/var/lib/ai-trading-lab")))  # a strategy that has been through everything but a human
 with tempfile.TemporaryDirectory() as folder:
     world = open_world(pathlib.Path(folder), scale=1.0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -109,12 +112,28 @@ rm -f "$root/tmp/world.url"
     /opt/ai-trading-lab/.venv/bin/python /tmp/world.py) &
 world=$!
 there "$root/tmp/world.url" || no "the sandbox"
-printf 'venue: {base_url: "%s", follow_sandbox_clock: true}\nresearch: {history_days: 150}\nnews: {enabled: false}\nonchain: {enabled: false}\nsentiment: {enabled: false}\n' \
-    "$(cat "$root/tmp/world.url")" >>"$lab_home/lab.yaml"
+printf 'venue: {base_url: "%s", follow_sandbox_clock: true}\nresearch: {history_days: 150}\nnews: {enabled: false}\nonchain: {enabled: false}\nsentiment: {enabled: false}\ntelegram: {base_url: "%s"}\n' \
+    "$(cat "$root/tmp/world.url")" "$(cat "$root/tmp/world.url")" >>"$lab_home/lab.yaml"
+printf 'TELEGRAM_TOKEN=123456:sandbox-telegram-token\nTELEGRAM_CHAT_ID=1\n' >>"$lab_home/.env"
+turn() { inside curl -fsS -X POST -H 'Content-Type: application/json' -d "{\"scale\": $1}" "$(cat "$root/tmp/world.url")/sandbox/clock" >/dev/null; }
+chat() { # what reached the chat, once it has these words; two minutes
+    for _ in $(seq 240); do
+        inside curl -fsS "$(cat "$root/tmp/world.url")/sandbox/telegram" | sed 's/\\n/\n/g' >"$root/tmp/chat"
+        if grep -q -- "$1" "$root/tmp/chat"; then cat "$root/tmp/chat" && return; fi
+        sleep 0.5
+    done
+    return 1
+}
 watchman() { inside runuser -u ai-lab -- env LAB_HOME=/var/lib/ai-trading-lab /opt/ai-trading-lab/monitor_bot.sh; }
 watchman
 holds "the watchman started the lab, and it gave a heartbeat" there "$lab_home/state/heartbeat.json"
 says "it runs" "runs as process" inside ai-lab get_status.py
+turn 300 # an hour in twelve seconds
+says "its first report" "Equity" chat "Hourly Report"
+says "the question to its human" "approve_strategy.py fc-" chat "Approval Needed"
+turn 1
+says "an approval" "Approved and signed" inside sh -c 'echo yes | ai-lab approve_strategy.py fc-20240601'
+says "the status knows it" "approved" inside ai-lab get_status.py --approved
 says "it runs as" "ai-lab" inside ps -o user= -p "$(pid_of)"
 holds "a backup beside it" inside /opt/ai-trading-lab/deploy/backup.sh --to /srv/copies
 says "a restore beside it is refused" "already runs" inside /opt/ai-trading-lab/deploy/restore.sh
