@@ -93,6 +93,7 @@ def refresh(lab: Lab, metrics: Metrics) -> None:
     archives = sorted((home.root / "backups").glob("lab-*.tar.gz"))
     metrics.gauge("lab_backup_age_seconds", _age_s(archives[-1], clock) if archives else None)
     metrics.gauge("lab_disk_free_bytes", shutil.disk_usage(home.root).free)
+    metrics.gauge("lab_tasks", len(asyncio.all_tasks()))
     metrics.gauges("lab_jobs_failing", "job", dict(lab.failures()))
     closed = {
         f"{market} {symbol}": lab.market.last_closed_ms(market, symbol, settings.research.timeframe)

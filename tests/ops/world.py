@@ -66,11 +66,16 @@ class World:
 
 
 def open_world(
-    folder: Path, *, scale: float, words: Sequence[str] = (), symbols: Sequence[str] = ("BTCUSDT",)
+    folder: Path,
+    *,
+    scale: float,
+    words: Sequence[str] = (),
+    symbols: Sequence[str] = ("BTCUSDT",),
+    more_days: int = 0,
 ) -> World:
-    """Make a market and start a sandbox on it, with more words on its command line."""
+    """Make a market, `more_days` longer than ours, and start a sandbox on it, with more words on its command line."""
     for seed, symbol in enumerate(symbols, start=11):
-        made = synthetic_market(Plan(symbol=symbol, start_ms=START_MS, bars=HOURS, seed=seed))
+        made = synthetic_market(Plan(symbol=symbol, start_ms=START_MS, bars=HOURS + 24 * more_days, seed=seed))
         settled = made.perp.funding
         paying = Funding(settled.time_ms, np.full(len(settled.rate), FUNDING_RATE), settled.mark_price)
         write_layout(folder, [made.spot, make_tape(replace(made.perp, funding=paying))])

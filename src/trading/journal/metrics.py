@@ -70,6 +70,7 @@ MEASURES = (
         "lab_heartbeat_age_seconds", Kind.GAUGE, "Since the heartbeat file was renewed; the watchman's limit is 300."
     ),
     Measure("lab_event_loop_lag_seconds", Kind.HISTOGRAM, "How late the loop came back to a timer.", (), _FAST_S),
+    Measure("lab_tasks", Kind.GAUGE, "Tasks on the loop; a number that grows for days is a leak."),
     Measure("lab_events_total", Kind.COUNTER, "Events on the bus, as the log has them.", ("name", "severity")),
     Measure("lab_jobs_failing", Kind.GAUGE, "Failures in a row of a job that failed the last time.", ("job",)),
     Measure("lab_data_quality_score", Kind.GAUGE, "0 to 100, of the worst market that the last cycle used."),
