@@ -1,1 +1,1 @@
-"""The edge to the venue: three files know ccxt, the rest of the lab knows `trading.domain.venue`."""
+"""The edge to the venue: one file knows ccxt, the rest of the lab knows `trading.domain.venue`."""

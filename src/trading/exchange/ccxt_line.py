@@ -1,4 +1,4 @@
-"""One line to one market of Binance, through ccxt; `ccxt_sockets` and `unified_line` know it too.
+"""One line to one market of Binance, through ccxt.
 
 Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread. ccxt signs, spaces,
 sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt turns
@@ -13,15 +13,14 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
-import ccxt.pro
 import structlog
-from ccxt.base.errors import BaseError
 
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, OrderRejectedError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.budgeted import Budgeted
+from trading.exchange.ccxt_alone import BaseError, client_of
 from trading.exchange.ccxt_sockets import Sockets
 from trading.exchange.errors import is_clock_error, translate
 from trading.exchange.rate_plan import BINANCE, budget_of
@@ -85,11 +84,11 @@ class _OurBinance(Budgeted):
         return text
 
 
-class _OurSpot(_OurBinance, ccxt.pro.binance):  # type: ignore[misc]
+class _OurSpot(_OurBinance, client_of("binance", streams=True)):  # type: ignore[misc]
     """Spot."""
 
 
-class _OurFutures(_OurBinance, ccxt.pro.binanceusdm):  # type: ignore[misc]
+class _OurFutures(_OurBinance, client_of("binanceusdm", streams=True)):  # type: ignore[misc]
     """USD-M futures."""
 
 

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import orjson
-from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
 
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
+from trading.exchange.ccxt_alone import BaseError, ExchangeClosedByUser, NetworkError
 from trading.exchange.errors import translate
 from trading.exchange.sockets import OnMessage, Record, SocketPlan
 

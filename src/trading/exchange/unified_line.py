@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import ccxt.async_support
-from ccxt.base.errors import BaseError
-
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, RateLimitError
 from trading.domain.instrument import Market
 from trading.exchange.access import Access
 from trading.exchange.budgeted import Budgeted
+from trading.exchange.ccxt_alone import BaseError, client_of
 from trading.exchange.errors import translate
 from trading.exchange.rate_plan import budget_of
 from trading.exchange.rate_window import Priority
@@ -64,7 +62,7 @@ class UnifiedLine:
         self._clock: Clock = access.clock
         self._quiet_until_s = float("-inf")
         self._markets: dict[str, Mapping[str, object]] | None = None
-        kind = type(f"Our_{terms.name}", (_Noting, getattr(ccxt.async_support, terms.name)), {})
+        kind = type(f"Our_{terms.name}", (_Noting, client_of(terms.name, streams=False)), {})
         limits, base_url = terms.limits, access.base_url
         self._budget = budget_of(access.rate, terms.name, Market.SPOT, limits, base_url=base_url, clock=access.clock)
         config = {"timeout": _TIMEOUT_MS, "enableRateLimit": access.base_url is None, "timeout_on_exit": 0}
