@@ -24,7 +24,7 @@ from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository

@@ -27,7 +27,8 @@ from trading.market.beside import shared_stretch
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
-from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, CarryWeights, outlooks
+from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, outlooks
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts
 from trading.simulator.metrics import max_drawdown
 from trading.simulator.settlements import on_minutes

@@ -16,7 +16,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.execution.intent_records import IntentStatus
 from trading.execution.intents import Intents
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk
 from trading.funding.report import CycleReport

@@ -31,7 +31,7 @@ from trading.domain.events import Event
 from trading.exchange import ccxt_line
 from trading.exchange.binance import Binance
 from trading.execution.settings import ExecutionSettings
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.risk.limits import RiskLimits

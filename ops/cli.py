@@ -14,6 +14,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from ops.cli_history import history_app
+from ops.cli_trace import trace_app
 from ops.cli_universe import universe_app
 from ops.outcome import told
 
@@ -22,9 +23,6 @@ app = typer.Typer(
 )
 app.add_typer(history_app, name="history")
 app.add_typer(universe_app, name="universe")
-trace_app = typer.Typer(
-    no_args_is_help=True, help="Follow a number to the bars, fills or funding records it came from."
-)
 app.add_typer(trace_app, name="trace")
 
 
@@ -248,51 +246,19 @@ def worker(
     told(lambda: run_worker_command(cluster, threads, memory, listen))
 
 
-@trace_app.command("bars")
-def trace_bars(
-    at: Annotated[str, typer.Argument(help="Time of the bar, such as 2024-12-20T08:00Z.")],
-    symbol: Annotated[str, typer.Option(help="Such as BTCUSDT.")] = "BTCUSDT",
-    market: Annotated[str, typer.Option(help="spot or perp.")] = "spot",
-    interval: Annotated[str, typer.Option(help="Of the bars.")] = "1h",
+@app.command()
+def parity(
+    strategy_id: Annotated[
+        str | None, typer.Argument(help="Id, or its beginning; without it, every paper account.")
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="UTC day, such as 2026-01-21; without it, the last that paper has whole.")
+    ] = None,
 ) -> None:
-    """The recorded bar at a time, with the hash of the tape it stands in."""
-    from ops.trace import run_bars
+    """Paper against its backtest on a day's candles as they were told live, and what differs by cause."""
+    from ops.parity import run_parity
 
-    told(lambda: run_bars(at, symbol, market, interval))
-
-
-@trace_app.command("fills")
-def trace_fills() -> None:
-    """Every live fill, as the audit file has it: the exchange's trade id, price, quantity, fee."""
-    from ops.trace import run_fills
-
-    told(run_fills)
-
-
-@trace_app.command("funding")
-def trace_funding() -> None:
-    """Every settlement booked: the exchange's record beside position, recorded rate and mark."""
-    from ops.trace import run_funding
-
-    told(run_funding)
-
-
-@trace_app.command("strategy")
-def trace_strategy(strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning.")]) -> None:
-    """The life of one strategy: moves, evidence with every number of the gate, paper account, trials."""
-    from ops.trace import run_strategy
-
-    told(lambda: run_strategy(strategy_id))
-
-
-@trace_app.command("decisions")
-def trace_decisions(
-    last: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
-) -> None:
-    """The newest cycles of the audit file: what was decided, by which rule, with both numbers."""
-    from ops.trace import run_decisions
-
-    told(lambda: run_decisions(last))
+    told(lambda: run_parity(strategy_id, date))
 
 
 def main() -> None:

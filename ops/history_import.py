@@ -14,10 +14,11 @@ from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.market.columns import Columns
 from trading.market.gap_ledger import Hole, Witness, holes_in
 from trading.market.history_books import GapLedger, gaps_file, write_ledger
 from trading.market.importers import files_of, import_recorded
-from trading.market.parquet import Columns, read_parquet
+from trading.market.parquet import read_parquet
 from trading.market.series import CANDLE, VOLUME, Series
 from trading.market.store import TapeStore
 from trading.market.tape import Tape

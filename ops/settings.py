@@ -29,7 +29,7 @@ from ops.reader import MessageSettings
 from ops.yaml_file import read_yaml
 from trading.domain.venue import ExchangeName
 from trading.execution.settings import ExecutionSettings
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.hedge_settings import HedgeSettings
 from trading.market.tape import Origin
 from trading.market.validator_rules import ValidatorSettings

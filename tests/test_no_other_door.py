@@ -29,6 +29,7 @@ TELLS_NOTHING = frozenset(
         "snapshot",  # a memory as JSON and back
         "records.Acted",  # names of reasons
         "carry_records.CarryActed",
+        "carry_weights",  # settings of that decision
         "carry_outlook",  # what settled rates let expect, and the carry's decision; nothing of how one did
         "carry_numbers.carry_terms",
         "settlements.on_minutes",
@@ -56,6 +57,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
     "ops.farm": frozenset(),
+    "ops.live_parity": frozenset(),
     "ops.verify": frozenset(),
 }
 """Our own modules behind the doors, whose importers are asked in their turn; with the names that tell nothing."""
@@ -174,6 +176,14 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.replay_carry",
     ),
     "ops.jobs.parity": door("compares paper accounts at night", "ai_brain.paper.parity.compare"),
+    "ops.parity": door(
+        "the same comparison by hand, on bars that paper and the live desk have had",
+        "ai_brain.paper.parity.compare",
+        "ops.live_parity.live_against_model",
+    ),
+    "ops.live_parity": door(
+        "does again what was traded live already, to compare it", f"{SIMULATOR}.replay.replay_carry"
+    ),
     "ops.jobs.evaluation": door("judges through the gate", "ai_brain.campaign.campaign"),
     "ops.backtest": door(
         "judges through the gate; verifies what is published",

@@ -12,7 +12,7 @@ from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
 from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import MarketRules
 
 WEIGHED = "decision_"

@@ -11,7 +11,7 @@ from ai_brain.paper.book import Book
 from ai_brain.paper.carry_book import CarryBook
 from ai_brain.paper.rule_book import RuleBook
 from ai_brain.paper.settings import PaperSettings
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
 

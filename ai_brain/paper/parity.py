@@ -7,7 +7,7 @@ piece, from the account's start, with its spec, its costs and its starting cash.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 
@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_brain.paper.account import PaperAccount, PaperTrade
+from ai_brain.paper.attribution import Differences, attribute
 from ai_brain.paper.books import terms, terms_sha256
 from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.settings import PaperSettings
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
-from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.carry_records import CarryActed
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.records import Acted
 from trading.simulator.replay import Replay, replay, replay_carry
@@ -54,6 +55,10 @@ class Parity:
     """What paper has where the two differ first."""
     backtest: float | str = ""
     """What the replay has there."""
+    at_ms: int | None = None
+    """Where the two differ first, UTC ms; None: nowhere, or it is no matter of time."""
+    differences: Differences | None = None
+    """Paper's result less the replay's, of all closed trades, by cause; None: they are the same, or not comparable."""
 
 
 def compare(
@@ -91,28 +96,38 @@ def compare(
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=note)
     trades = _trades_of(again, is_carry=account.is_carry)
     mine = [trade for trade in account.trades if trade.exit_ms <= int(again.open_time_ms[-1])]
+    found = Parity(spec.id, ParityStatus.SAME, len(marks), len(mine))
     for at_ms, quote in marks:
         if quote != equity[at_ms]:
-            note = f"equity at the close of {iso(at_ms)}"
-            return Parity(
-                spec.id, ParityStatus.DIFFERENT, len(marks), len(mine), note, paper=quote, backtest=equity[at_ms]
+            return replace(
+                found,
+                status=ParityStatus.DIFFERENT,
+                why=f"equity at the close of {iso(at_ms)}",
+                paper=quote,
+                backtest=equity[at_ms],
+                at_ms=at_ms - tapes.main.interval_ms,
+                differences=attribute(mine, trades),
             )
-    return _compare_trades(spec.id, mine, trades, len(marks))
+    return _compare_trades(found, mine, trades)
 
 
-def _compare_trades(spec_id: str, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade], bars: int) -> Parity:
+def _compare_trades(found: Parity, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade]) -> Parity:
     for number, (one, other) in enumerate(zip_longest(mine, trades), start=1):
         if one == other:
             continue
+        different = replace(found, status=ParityStatus.DIFFERENT, differences=attribute(mine, trades))
         if one is None or other is None:
             paper, backtest = float(len(mine)), float(len(trades))
-            note = "number of closed trades"
-        else:
-            name = next(name for name in PaperTrade.model_fields if getattr(one, name) != getattr(other, name))
-            paper, backtest = getattr(one, name), getattr(other, name)
-            note = f"{name} of trade {number}, opened {iso(one.entry_ms)}"
-        return Parity(spec_id, ParityStatus.DIFFERENT, bars, len(mine), note, paper=paper, backtest=backtest)
-    return Parity(spec_id, ParityStatus.SAME, bars, len(mine))
+            return replace(different, why="number of closed trades", paper=paper, backtest=backtest)
+        name = next(name for name in PaperTrade.model_fields if getattr(one, name) != getattr(other, name))
+        return replace(
+            different,
+            why=f"{name} of trade {number}, opened {iso(one.entry_ms)}",
+            paper=getattr(one, name),
+            backtest=getattr(other, name),
+            at_ms=one.entry_ms,
+        )
+    return found
 
 
 def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes, terms_now: str) -> str:

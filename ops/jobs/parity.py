@@ -1,6 +1,7 @@
 """Every night: each paper account is replayed on recorded bars, and must have done the same to the bit.
 
-The verdicts lie in `state/parity.json`: a strategy whose replay differed is put before no human until a later night
+Yesterday's bars are those that the lab's raw recording has: what the exchange told then, not what it tells now. The
+verdicts lie in `state/parity.json`: a strategy whose replay differed is put before no human until a later night
 finds it the same.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai_brain.paper.account import account_path, load_account
-from ai_brain.paper.market_view import markets_of, paper_tapes
+from ai_brain.paper.market_view import markets_of
 from ai_brain.paper.parity import Parity, ParityStatus, compare
-from ops.lab import Lab
+from ops.as_told import Told, remember, tapes_as_told
+from ops.lab import DAY_MS, Lab
 from ops.market_view import check_market, paper_rules
 from ops.thinking import think
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Severity
+from trading.exchange.recorded_bars import RecordedBars, read_recorded_bars
 from trading.risk.arming import disarm, read_armed
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
@@ -31,8 +34,9 @@ async def run(lab: Lab) -> None:
     Raises:
         StateFileError: the verdicts cannot be written.
     """
+    recorded = await _recorded_yesterday(lab)
     found = [
-        await _check(lab, spec)
+        await _check(lab, spec, recorded)
         for spec in sorted(lab.repository.all(), key=lambda spec: spec.id)
         if spec.stage is not Stage.RETIRED and account_path(lab.home, spec.id).exists()
     ]
@@ -58,20 +62,38 @@ def differing(home: Home) -> set[str]:
     return {str(name) for name in names} if isinstance(names, list) else set()
 
 
-async def _check(lab: Lab, spec: StrategySpec) -> Parity:
-    """One account against the shelf; what keeps it from being compared is a reason, not a failure of the job."""
+async def _recorded_yesterday(lab: Lab) -> RecordedBars:
+    """The candles of the last whole UTC day as they were told; a recording that cannot be read is told, and is none."""
+    end_ms = lab.clock.now_ms() // DAY_MS * DAY_MS
+    try:
+        return await think(read_recorded_bars, lab.home.recordings, start_ms=end_ms - DAY_MS, end_ms=end_ms)
+    except (DataProviderError, OSError) as error:
+        lab.tell("parity.no_recording", {"why": str(error)}, Severity.NOTICE)
+        return RecordedBars(end_ms - DAY_MS, end_ms)
+
+
+async def _check(lab: Lab, spec: StrategySpec, recorded: RecordedBars) -> Parity:
+    """One account against the market as it was told; what keeps it from that is a reason, not a failure of the job."""
     try:
         account = load_account(lab.home, spec.id)
         if account is None:
             return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account")
         check_market(spec, lab.settings.venue.exchange, lab.instruments)
         symbol, interval = spec.market.native_symbol, spec.market.timeframe
-        found = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
-        tapes = paper_tapes(spec, found)
-        rules = paper_rules(lab.instruments, spec)
-        return await think(compare, account, spec, tapes, lab.settings.paper, rules, lab.settings.carry.weights())
+        shelf = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
+        told = await think(tapes_as_told, lab.home, spec, shelf, recorded)
+        remember(lab.home, told)
+        _tell_day(lab, spec, told)
+        rules, weights = paper_rules(lab.instruments, spec), lab.settings.carry.weights()
+        return await think(compare, account, spec, told.tapes, lab.settings.paper, rules, weights)
     except (DataProviderError, StateFileError) as error:
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
+
+
+def _tell_day(lab: Lab, spec: StrategySpec, told: Told) -> None:
+    """How yesterday's candles of a strategy were told, against the shelf."""
+    facts = {"id": spec.id, "told": told.told, "untold": told.untold, "otherwise": told.otherwise}
+    lab.tell("parity.day", facts, Severity.NOTICE if told.otherwise else Severity.INFO)
 
 
 def _judge(lab: Lab, parity: Parity, standing: set[str]) -> None:
@@ -85,6 +107,7 @@ def _judge(lab: Lab, parity: Parity, standing: set[str]) -> None:
     else:
         standing.add(parity.strategy_id)
         facts |= {"why": parity.why, "paper": parity.paper, "backtest": parity.backtest}
+        facts["differences"] = str(parity.differences)
         lab.tell("parity.differs", facts, Severity.ALERT)
         _back_to_paper(lab, parity)
 

@@ -28,7 +28,7 @@ from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
 from trading.market.tape import Funding, Tape, make_tape
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import MarketRules
 from trading.simulator.simulate import simulate
 from trading.storage.home import Home

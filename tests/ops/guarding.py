@@ -22,7 +22,7 @@ from tests.ops.world import approved_carry
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.domain.venue import Venue
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport

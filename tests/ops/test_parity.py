@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.journal.bus import Bus
+from trading.market.tape import Tape
 from trading.notify.message import Message
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
@@ -53,6 +54,12 @@ def lab_home(tmp_path: Path, world: World) -> Home:
     return home
 
 
+def without_recording(home: Home) -> None:
+    """The lab writes down nothing of what it is told, its history at the start among it."""
+    with home.settings_file.open("a") as file:
+        file.write("recording: {enabled: false}\n")
+
+
 @asynccontextmanager
 async def lab_at_night(home: Home, clock: Clock | None = None) -> AsyncIterator[tuple[Lab, list[Event]]]:
     """A wired lab that runs no job by itself, and what it tells; by its own clock a minute after midnight."""
@@ -64,12 +71,13 @@ async def lab_at_night(home: Home, clock: Clock | None = None) -> AsyncIterator[
         yield lab, heard
 
 
-async def play_on_paper(lab: Lab, *specs: StrategySpec) -> None:
-    """Two days on paper until midnight, stepped by the engine of the service."""
+async def play_on_paper(lab: Lab, *specs: StrategySpec, told: Mapping[Market, Tape] | None = None) -> None:
+    """Two days on paper until midnight, stepped by the engine of the service; on the shelf's candles, or as told."""
     for spec in specs:
         lab.repository.save(spec)
     symbol, interval = specs[0].market.native_symbol, specs[0].market.timeframe
-    tapes = {(market, symbol, interval): await lab.history.tape(market, symbol, interval) for market in Market}
+    shelf = {market: await lab.history.tape(market, symbol, interval) for market in Market}
+    tapes = {(market, symbol, interval): tape for market, tape in (shelf | dict(told or {})).items()}
     clock = Clock(scale=1e-6, origin_ms=NOW_MS - 2 * DAY_MS)
     engine = PaperEngine(
         lab.home,
@@ -255,6 +263,7 @@ async def test_the_alert_of_a_retired_strategy_ends(lab_home: Home) -> None:
 
 
 async def test_bars_the_shelf_has_not_are_told_and_are_neither_passed_nor_a_difference(lab_home: Home) -> None:
+    without_recording(lab_home)
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)

@@ -29,7 +29,7 @@ from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
 from trading.execution.intents import Intents, Purpose
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock
 from trading.funding.report import CycleReport

@@ -18,7 +18,7 @@ from trading.exchange.bar_stream import BarStream, Subscription, Wire
 from trading.exchange.event_stream import EventStream
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Want
 from trading.exchange.user_stream import UserStream
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 from trading.market.series import Series
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Bracket, Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
 from trading.exchange.answer import SHOWN, Answer, answers, rows
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 
 HOUR_MS = 3_600_000
 

@@ -89,9 +89,18 @@ class Recorded:
     text: str
 
 
-def read_recording(folder: Path, reading: Reading | None = None) -> Iterator[Recorded]:
-    """A recording, oldest line first. A line that is no record is passed over: it can only be a torn one."""
-    for line in read_lines(folder, reading):
+def read_recording(
+    folder: Path, reading: Reading | None = None, *, from_ms: int | None = None, until_ms: int | None = None
+) -> Iterator[Recorded]:
+    """A recording, oldest line first. A line that is no record is passed over: it can only be a torn one.
+
+    Args:
+        folder: Of the recording.
+        reading: Filled with what was met in the files.
+        from_ms: Leave out files that end before it, lab ms; None: none.
+        until_ms: And those that begin after it; None: none.
+    """
+    for line in read_lines(folder, reading, from_ms=from_ms, until_ms=until_ms):
         parts = line.split("\t", 5)
         if len(parts) == 6 and parts[0].isdigit():
             yield Recorded(int(parts[0]), float(parts[1]), *parts[2:])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from trading.domain.decisions import Decision, Reason
-from trading.funding.carry import CarrySettings, Outlook
+from trading.funding.carry import Outlook
+from trading.funding.carry_settings import CarrySettings
 from trading.risk.guards import RiskBook
 from trading.simulator.carry_outlook import HOURS_A_YEAR
 

@@ -15,9 +15,7 @@ from trading.domain.market import FundingNow, Quote
 from trading.execution.saga_steps import Tools
 from trading.funding import moves
 from trading.funding.books import Performance, VenueAccount, performance
-from trading.funding.carry import (
-    CarrySettings,
-)
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.dust import dust_in
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.ledger import Booking, Pair, book, read_accounts

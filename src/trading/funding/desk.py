@@ -29,7 +29,7 @@ from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
 from trading.execution.saga_steps import Tools
 from trading.execution.settings import ExecutionSettings
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle import NOTHING, Cycle
 from trading.funding.cycle_base import Carry, Room
 from trading.funding.hedge_look import HedgeWatch

@@ -13,7 +13,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from trading.domain.instrument import coarser_lot
 from trading.domain.orders import PerpPosition
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.ledger import Pair
 
 CENT = Decimal("0.01")

@@ -24,7 +24,8 @@ from trading.domain.venue import Venue
 from trading.funding.position import CarryPosition, Settled
 
 if TYPE_CHECKING:  # who only reads what was settled needs no compiler
-    from trading.funding.carry import CarryMarket, CarrySettings
+    from trading.funding.carry import CarryMarket
+    from trading.funding.carry_settings import CarrySettings
     from trading.funding.cycle_base import Tell
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.errors import DataProviderError
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 from trading.market.rolling import SECOND_MS
 from trading.market.tape import Funding
 

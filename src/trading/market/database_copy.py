@@ -19,7 +19,7 @@ import numpy as np
 
 from trading.domain.clock import as_datetime
 from trading.domain.errors import NetworkDownError, SettingsError, StateFileError
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 from trading.market.series import CANDLE, OPTIONAL, VOLUME, Series
 from trading.market.store import TapeStore
 

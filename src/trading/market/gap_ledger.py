@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.clock import iso
+from trading.market.columns import Columns
 from trading.market.delisting import FLAT_TAIL_MS
-from trading.market.parquet import Columns
 
 CHANCE_MAX = 0.01
 """Runs of tradeless candles of which fewer than this many are expected by chance are told as an outage."""

@@ -13,8 +13,8 @@ from trading.domain.errors import DataProviderError, NetworkDownError, RateLimit
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, Bar, FundingRate
 from trading.domain.venue import MarketData
+from trading.market.columns import Columns
 from trading.market.importers import tape_of
-from trading.market.parquet import Columns
 from trading.market.rolling import funding_of
 from trading.market.tape import Tape
 

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from trading.domain.clock import Clock
+from trading.market.columns import Columns
 from trading.market.gap_ledger import Hole
 from trading.market.history_pages import PageReader
-from trading.market.parquet import Columns
 from trading.market.series import Series
 from trading.market.store import Saved, TapeStore
 from trading.market.store_months import Revision

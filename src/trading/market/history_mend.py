@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.market import INTERVAL_MS
+from trading.market.columns import Columns
 from trading.market.gap_ledger import NOT_KNOWN, Cause, Hole, Listing, Witness, holes_in, missing
 from trading.market.history_books import GapLedger, read_ledger, together, write_ledger
 from trading.market.history_intake import Intake, joined
 from trading.market.history_pages import PageReader
-from trading.market.parquet import Columns
 
 THE_PAGES = "the exchange's pages"
 

@@ -13,7 +13,7 @@ import structlog
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError
 from trading.domain.market import INTERVAL_MS, FundingRate
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 from trading.market.rolling import funding_of
 from trading.market.series import Series
 from trading.market.tape import Funding

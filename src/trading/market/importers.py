@@ -17,7 +17,8 @@ from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.market.parquet import Columns, read_parquet, span_of
+from trading.market.columns import Columns
+from trading.market.parquet import read_parquet, span_of
 from trading.market.resample import resample
 from trading.market.rolling import SECOND_MS
 from trading.market.tape import Funding, Origin, Tape, make_tape

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.errors import DamagedFileError, DataProviderError, StateFileError
+from trading.market.columns import Columns
 from trading.storage.files import sync_folder
-
-Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
 
 
 def write_parquet(path: Path, columns: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:

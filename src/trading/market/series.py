@@ -9,7 +9,7 @@ import numpy as np
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.market import INTERVAL_MS
-from trading.market.parquet import Columns
+from trading.market.columns import Columns
 from trading.market.tape import HIGHEST_PRICE, LARGEST_VOLUME_BASE, LOWEST_PRICE, PRICES
 
 LARGEST_PREMIUM_RATE = 1.0

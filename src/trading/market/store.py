@@ -20,8 +20,8 @@ from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.market.columns import Columns
 from trading.market.importers import tape_of
-from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series, check_columns
 from trading.market.store_funding import merge_settlements, note_revisions, read_settlements

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from trading.domain.clock import as_datetime
 from trading.domain.errors import DamagedFileError, DataProviderError
 from trading.domain.market import INTERVAL_MS
-from trading.market.parquet import Columns, columns_of, read_parquet, write_parquet
+from trading.market.columns import Columns
+from trading.market.parquet import columns_of, read_parquet, write_parquet
 from trading.market.series import CANDLE, OPTIONAL, VOLUME
 from trading.market.tape import Origin
 from trading.storage.files import set_aside

@@ -22,9 +22,10 @@ from trading.domain.instrument import Market
 from trading.market.archive import Archive
 from trading.market.archive_files import ArchiveFile, Ticks, tick_files
 from trading.market.archive_rows import MICROSECONDS_FROM
+from trading.market.columns import Columns
 from trading.market.history_books import Source, SourceBook
 from trading.market.history_intake import Told
-from trading.market.parquet import Columns, csv_to_parquet, read_parquet, span_of
+from trading.market.parquet import csv_to_parquet, read_parquet, span_of
 
 COLUMNS: Mapping[Ticks, tuple[str, ...]] = {
     Ticks.AGG_TRADES: ("trade_id", "price", "quantity_base", "first_id", "last_id", "time_ms", "is_buyer_maker"),

@@ -14,8 +14,9 @@ from pydantic import JsonValue
 
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding, Tape
-from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, CarryWeights, outlooks
+from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, outlooks
 from trading.simulator.carry_records import CarryColumns
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.chunk import frozen
 from trading.simulator.indicators import bar_sigma
 from trading.simulator.settlements import joined, lay_settlements, not_before, on_minutes

@@ -9,8 +9,9 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
-from trading.simulator.carry_outlook import CarryTerms, CarryWeights
+from trading.simulator.carry_outlook import CarryTerms
 from trading.simulator.carry_records import CARRY_STATE, CarryNumbers
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.simulate import check_quote
 from trading.strategy.spec import CarryParameters, StrategySpec

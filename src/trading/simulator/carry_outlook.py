@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trading.domain.market import YEAR_MS
+from trading.simulator.carry_weights import CarryWeights
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -29,25 +30,6 @@ LEAST_COVER_MS = 3 * DAY_MS
 LEAST_SETTLEMENTS = 3
 LONGEST_MEMORY = 0.98
 """Of one settlement in the next; more cannot be told from a trend."""
-
-
-class CarryWeights(NamedTuple):
-    """How a carry weighs what it expects; `carry:` of `lab.yaml` as the kernels take it."""
-
-    horizon_hours: float = 720.0
-    """Holding time over which an entry must pay for itself, and an exit is judged."""
-    lookback_hours: float = 720.0
-    """Window of settled rates that the expectation is drawn from."""
-    doubt: float = 0.5
-    """Standard errors taken off the expected rate before an entry."""
-    cost_margin: float = 1.25
-    """An entry's expected funding must be this many times the full round trip."""
-    impact_rate: float = 0.00005
-    """Price impact that the round trip counts for one leg, fraction."""
-    basis_stress: float = 5.0
-    """Leave when the basis is this many times the largest of an entry against us."""
-    min_liquidation_distance: float = 0.25
-    """Leave when the short's liquidation price is nearer than this fraction of the contract's price."""
 
 
 class CarryTerms(NamedTuple):
@@ -103,22 +85,6 @@ class CarryVerdict(IntEnum):
 LEAVE_MARGIN, LEAVE_BASIS, LEAVE_EXPECTATION, UNKNOWN, ENTER, BASIS_WIDE, FUNDING_LOW, COST_HIGH, MIN_HOLD, HOLD = map(
     int, CarryVerdict
 )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def round_trip_rate(
-    spot_taker: float, perp_taker: float, spot_spread: float, perp_spread: float, impact_rate: float
-) -> float:
-    """Fees, half spreads and impact of all four legs as a taker, fraction of one leg's notional.
-
-    Args:
-        spot_taker: Fee, fraction.
-        perp_taker: Likewise.
-        spot_spread: Ask less bid, fraction of mid.
-        perp_spread: Likewise.
-        impact_rate: Of one leg.
-    """
-    return 2.0 * (spot_taker + perp_taker) + spot_spread + perp_spread + 4.0 * impact_rate
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

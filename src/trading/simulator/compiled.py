@@ -10,16 +10,9 @@ import numpy as np
 
 from trading.simulator.bits import TEST, next_bit, packed_comparison, packed_tests, packed_threshold
 from trading.simulator.carry_kernel import carry_run, carry_step
-from trading.simulator.carry_outlook import (
-    CarryTerms,
-    CarryView,
-    CarryWeights,
-    carry_decision,
-    covers,
-    horizon_outlook,
-    outlooks,
-)
+from trading.simulator.carry_outlook import CarryTerms, CarryView, carry_decision, covers, horizon_outlook, outlooks
 from trading.simulator.carry_records import CARRY_STATE, CARRY_TRADE, CarryBar, CarryColumns, CarryNumbers
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.chunk import Chunk, Memory, Settled, frozen
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.indicators import bar_sigma

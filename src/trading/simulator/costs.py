@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Bracket, Instrument, coarser_lot
-from trading.simulator.carry_outlook import CarryWeights, round_trip_rate
+from trading.simulator.carry_weights import CarryWeights, round_trip_rate
 
 FITTED_K = 0.6
 FITTED_K_SOURCE = (

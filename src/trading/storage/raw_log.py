@@ -128,7 +128,7 @@ class RawLog:
         self.written_bytes += len(block)
 
     def _new_file(self, now_ms: int) -> _File:
-        stem = as_datetime(now_ms).strftime("%Y%m%dT%H%M%S")
+        stem = _stem(now_ms)
         number = 0
         while (path := self._folder / f"{stem}-{number:03d}{SUFFIX}").exists():
             number += 1
@@ -158,9 +158,18 @@ class RawLog:
             log.info("recording.removed", file=path.name, bytes=sizes[path], why=why, at_ms=now_ms)
 
 
-def raw_files(folder: Path) -> list[Path]:
-    """The files of a folder, oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+def raw_files(folder: Path, *, from_ms: int | None = None, until_ms: int | None = None) -> list[Path]:
+    """The files of a folder, oldest first; of a stretch of lab time those that may hold lines of it."""
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    if from_ms is not None:
+        begun = [number for number, path in enumerate(files) if path.name < _stem(from_ms)]
+        files = files[begun[-1] if begun else 0 :]  # the newest that began before it goes on into it
+    return files if until_ms is None else [path for path in files if path.name < _stem(until_ms)]
+
+
+def _stem(at_ms: int) -> str:
+    """How the name of a file that begins then begins; sorts as time does."""
+    return as_datetime(at_ms).strftime("%Y%m%dT%H%M%S")
 
 
 @dataclass(slots=True)
@@ -175,14 +184,16 @@ class Reading:
     """Files whose end is missing or damaged; the lines before it were read."""
 
 
-def read_lines(folder: Path, reading: Reading | None = None) -> Iterator[str]:
-    """Every whole line of a folder, oldest first; a torn end is passed over and noted.
+def read_lines(
+    folder: Path, reading: Reading | None = None, *, from_ms: int | None = None, until_ms: int | None = None
+) -> Iterator[str]:
+    """Every whole line of a folder, or of the files of a stretch, oldest first; a torn end is passed over and noted.
 
     Raises:
         OSError: a file cannot be read.
     """
     met = reading or Reading()
-    for path in raw_files(folder):
+    for path in raw_files(folder, from_ms=from_ms, until_ms=until_ms):
         met.files += 1
         rest, stream = b"", zlib.decompressobj(_GZIP)
         with path.open("rb") as file:

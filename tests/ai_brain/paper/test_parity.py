@@ -15,7 +15,7 @@ from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
 from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without_spot_bar
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec

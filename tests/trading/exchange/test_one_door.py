@@ -1,4 +1,4 @@
-"""Exchanges are opened by name: nothing outside their room names their classes, and three files know ccxt."""
+"""Exchanges are opened by name: nothing outside their room names their classes, and one file knows ccxt."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ DOORS = {
     "trading.exchange.open_venue",
     "trading.exchange.access",
     "trading.exchange.rate_plan",
+    "trading.exchange.recorded_bars",
     "trading.exchange.recording",
     "trading.exchange.replayed_day",
 }
@@ -36,8 +37,8 @@ def test_the_floors_above_know_the_door_and_no_exchange():
         assert through <= DOORS, f"{path.relative_to(ROOT)} imports {sorted(through - DOORS)}"
 
 
-def test_three_files_know_ccxt():
+def test_one_file_knows_ccxt():
     knowing = {
         path.name for path in files("src", "ops", "ai_brain") if any(n.split(".")[0] == "ccxt" for n in imported(path))
     }
-    assert knowing == {"ccxt_line.py", "ccxt_sockets.py", "unified_line.py"}
+    assert knowing == {"ccxt_alone.py"}

@@ -12,7 +12,7 @@ from tests.trading.execution.rig import START_MS, VirtualClock
 from tests.trading.funding.rig import DeskRig, carry_parameters, settled
 from trading.domain.instrument import Market
 from trading.domain.orders import Balance, Order
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec, new_spec

@@ -9,7 +9,7 @@ from tests.trading.execution.rig import START_MS
 from trading.domain.events import Event
 from trading.domain.market import FundingRate
 from trading.execution.settings import ExecutionSettings
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport

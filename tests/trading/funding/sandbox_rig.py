@@ -18,7 +18,7 @@ from trading.domain.clock import Clock, Timeline, parse_iso
 from trading.domain.events import Event
 from trading.exchange.binance import Binance
 from trading.execution.settings import ExecutionSettings
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.funding.report import CycleReport

@@ -13,7 +13,8 @@ from tests.trading.funding.rig import settled
 from tests.trading.funding.test_several import BTC, ETH, cycle, held
 from trading.domain.decisions import Reason
 from trading.funding.better_use import Use, decide_better_use, weakest_first
-from trading.funding.carry import CarrySettings, Outlook
+from trading.funding.carry import Outlook
+from trading.funding.carry_settings import CarrySettings
 from trading.journal.audit import CycleStatus
 from trading.storage.home import Home
 

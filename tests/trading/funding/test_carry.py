@@ -12,11 +12,12 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
-from trading.funding.carry import CarryMarket, CarrySettings, Held, check_market, decide_entry, decide_exit, outlook
+from trading.funding.carry import CarryMarket, Held, check_market, decide_entry, decide_exit, outlook
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.look import judge_market
 from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import ValidatorSettings
-from trading.simulator.carry_outlook import CarryWeights
+from trading.simulator.carry_weights import CarryWeights
 
 SETTINGS = CarrySettings()
 NOW = LAST_SETTLEMENT_MS + 3_600_000

@@ -16,7 +16,7 @@ from trading.domain.decisions import Reason
 from trading.domain.instrument import Market
 from trading.domain.orders import PerpPosition, Purse
 from trading.execution.intent_records import IntentStatus
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.ledger import Pair
 from trading.funding.margin_care import plan_margin, smallest_close
 from trading.funding.report import CycleReport

@@ -22,7 +22,7 @@ from trading.domain.orders import PerpPosition, Side
 from trading.domain.venue import MarketData
 from trading.execution.settings import ExecutionSettings
 from trading.funding import hedge_look
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.cycle_hedge import WORDS
 from trading.funding.desk import CarryDesk, DeskSettings

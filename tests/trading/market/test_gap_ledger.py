@@ -15,10 +15,11 @@ from tests.conftest import DATA, needs_data
 from trading.domain.clock import iso, parse_iso
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
+from trading.market.columns import Columns
 from trading.market.gap_ledger import Cause, Listing, Witness, holes_in, in_words, missing
 from trading.market.importers import CANDLE, tape_of
 from trading.market.interval_check import compare
-from trading.market.parquet import Columns, read_parquet
+from trading.market.parquet import read_parquet
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000

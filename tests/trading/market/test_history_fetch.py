@@ -23,13 +23,14 @@ from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
 from trading.market.archive import archive_at
 from trading.market.archive_files import Ticks
+from trading.market.columns import Columns
 from trading.market.gap_ledger import Cause
 from trading.market.history_books import SourceBook, read_ledger
 from trading.market.history_compare import compare_with_own
 from trading.market.history_fetch import HistoryFetch
 from trading.market.history_intake import Report, Stretch
 from trading.market.history_settlements import fetch_settlements
-from trading.market.parquet import Columns, csv_to_parquet
+from trading.market.parquet import csv_to_parquet
 from trading.market.resample import resample
 from trading.market.series import CANDLE, VOLUME, Series
 from trading.market.store import TapeStore

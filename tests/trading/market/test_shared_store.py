@@ -16,8 +16,8 @@ from tests.loopback import SetClock, serving
 from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.errors import DataProviderError, NetworkDownError, SettingsError
 from trading.domain.instrument import Market
+from trading.market.columns import Columns
 from trading.market.object_storage import Bucket, ChangedBehindError
-from trading.market.parquet import Columns
 from trading.market.series import Series
 from trading.market.shared_store import Exchanged, SharedStore
 from trading.market.store import TapeStore

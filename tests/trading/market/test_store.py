@@ -16,8 +16,8 @@ from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.market import parquet
+from trading.market.columns import Columns
 from trading.market.importers import import_recorded
-from trading.market.parquet import Columns
 from trading.market.resample import resample
 from trading.market.series import Series
 from trading.market.store import TapeStore

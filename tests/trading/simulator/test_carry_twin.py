@@ -15,8 +15,8 @@ from tests.trading.simulator.markets import bars_of, carry_spec, random_tape
 from trading.domain.instrument import Bracket, Market
 from trading.market.tape import Funding, Tape, make_tape
 from trading.simulator.carry import CarryResult, simulate_carry
-from trading.simulator.carry_outlook import CarryWeights
 from trading.simulator.carry_records import CarryActed
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, Costs, MarketRules, continuous_brackets
 from trading.simulator.settlements import on_minutes
 from trading.strategy.spec import StrategySpec

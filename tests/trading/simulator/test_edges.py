@@ -10,7 +10,8 @@ import pytest
 from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec
 from tests.trading.simulator.test_kernel import FREE, LONG_ONCE, RULES, only_trade, up_then
 from trading.simulator.carry_numbers import carry_terms
-from trading.simulator.carry_outlook import CarryVerdict, CarryView, CarryWeights, carry_decision
+from trading.simulator.carry_outlook import CarryVerdict, CarryView, carry_decision
+from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.compile import Program
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import Feeder
