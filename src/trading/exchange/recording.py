@@ -89,9 +89,11 @@ class Recorded:
     text: str
 
 
-def read_recording(folder: Path, reading: Reading | None = None) -> Iterator[Recorded]:
-    """A recording, oldest line first. A line that is no record is passed over: it can only be a torn one."""
-    for line in read_lines(folder, reading):
+def read_recording(folder: Path, reading: Reading | None = None, *, from_ms: int = 0) -> Iterator[Recorded]:
+    """A recording, oldest line first; from the file that was being written at `from_ms` on. A line that is no record
+    is passed over: it can only be a torn one.
+    """
+    for line in read_lines(folder, reading, from_ms=from_ms):
         parts = line.split("\t", 5)
         if len(parts) == 6 and parts[0].isdigit():
             yield Recorded(int(parts[0]), float(parts[1]), *parts[2:])

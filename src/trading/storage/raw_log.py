@@ -28,6 +28,8 @@ LARGEST_FILE = 256 * 1024 * 1024
 RETRY_S = 60.0
 """After a disk error, real seconds."""
 SUFFIX = ".lines.gz"
+STEM = "%Y%m%dT%H%M%S"
+"""Of a file's name: when it was begun, lab time."""
 FILE_S = 3_600.0
 """And after this long the next file begins, real seconds."""
 _DAY_MS = 86_400_000
@@ -128,7 +130,7 @@ class RawLog:
         self.written_bytes += len(block)
 
     def _new_file(self, now_ms: int) -> _File:
-        stem = as_datetime(now_ms).strftime("%Y%m%dT%H%M%S")
+        stem = as_datetime(now_ms).strftime(STEM)
         number = 0
         while (path := self._folder / f"{stem}-{number:03d}{SUFFIX}").exists():
             number += 1
@@ -175,14 +177,21 @@ class Reading:
     """Files whose end is missing or damaged; the lines before it were read."""
 
 
-def read_lines(folder: Path, reading: Reading | None = None) -> Iterator[str]:
+def read_lines(folder: Path, reading: Reading | None = None, *, from_ms: int = 0) -> Iterator[str]:
     """Every whole line of a folder, oldest first; a torn end is passed over and noted.
+
+    Args:
+        folder: Of the files.
+        reading: Filled with what was met.
+        from_ms: Files after which another had begun by then are not opened: all they hold is older.
 
     Raises:
         OSError: a file cannot be read.
     """
-    met = reading or Reading()
-    for path in raw_files(folder):
+    met, files = reading or Reading(), raw_files(folder)
+    from_stem = as_datetime(from_ms).strftime(STEM)
+    begun = [number for number, path in enumerate(files) if path.name <= from_stem]
+    for path in files[begun[-1] if begun else 0 :]:
         met.files += 1
         rest, stream = b"", zlib.decompressobj(_GZIP)
         with path.open("rb") as file:
