@@ -6,12 +6,12 @@ restart at any line goes on with the next bar as if nothing had happened. Equity
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from ai_brain.evidence.filing import load_evidence
-from ai_brain.paper.account import PaperAccount, load_account, save_account
+from ai_brain.paper.account import LearnedTerms, PaperAccount, load_account, save_account
 from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
 from ai_brain.paper.books import open_book, terms_sha256
 from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, lacks_spot, tapes_of
@@ -48,6 +48,7 @@ class PaperEngine:
         clock: Lab time; an account counts bars that close after it was opened.
         publish: Where events go.
         weights: How a carry decides.
+        learned: What own fills have taught of a spec's markets; an account that begins takes it and keeps it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PaperEngine:
         clock: Clock,
         publish: Publish,
         weights: CarryWeights,
+        learned: Callable[[StrategySpec], LearnedTerms | None] = lambda _: None,
     ) -> None:
         self._home = home
         self._repository = repository
@@ -66,6 +68,7 @@ class PaperEngine:
         self._clock = clock
         self._publish = publish
         self._weights = weights
+        self._learned = learned
         self._accounts: dict[str, PaperAccount] = {}
         self._books: dict[str, Book] = {}
         self._told: dict[str, str] = {}
@@ -137,12 +140,14 @@ class PaperEngine:
             return None
         try:
             rules, account = view.rules(spec), load_account(self._home, spec.id)
+            learned = self._learned(spec) if account is None else None
         except StateFileError as error:
             return PaperOutcome(spec.id, PaperStatus.PARKED, 0, str(error))
         except DataProviderError as error:
             return PaperOutcome(spec.id, PaperStatus.BLOCKED, 0, str(error))
         if account is None:
-            account = self._new_account(spec, terms_sha256(spec, self._settings, rules, self._weights))
+            terms = terms_sha256(spec, self._settings, rules, self._weights, learned)
+            account = self._new_account(spec, terms, learned)
             save_account(self._home, account)
         self._accounts[spec.id] = account
         if not account.parked and account.spec_sha256 != spec_sha256(spec):
@@ -260,7 +265,7 @@ class PaperEngine:
             return None
         return f"spot has no bar of {iso(bar_ms)}; waiting for the history to be repaired"
 
-    def _new_account(self, spec: StrategySpec, terms: str) -> PaperAccount:
+    def _new_account(self, spec: StrategySpec, terms: str, learned: LearnedTerms | None) -> PaperAccount:
         start = self._settings.starting_usdt
         return PaperAccount(
             spec_id=spec.id,
@@ -273,6 +278,7 @@ class PaperEngine:
             settled_equity_quote=start,
             book={},
             terms_sha256=terms,
+            learned=learned,
         )
 
     def _park(self, account: PaperAccount, why: str) -> None:

@@ -31,7 +31,7 @@ from ai_brain.evidence.verdict import (
     Power,
     Verdict,
 )
-from ai_brain.evidence.walk import next_to, walk_forward, worse
+from ai_brain.evidence.walk import next_to, slippage_ends, walk_forward, worse
 from ai_brain.evidence.windows import Window, between, search_window, vault_window
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.market import INTERVAL_MS, YEAR_MS
@@ -197,6 +197,7 @@ def _stands_before_vault(case: Case, searched: Run, choice: Overfitting | None) 
     search, middle, _ = _windows(case)
     windows, runs = walk_forward(case, middle, searched)
     walked, known = chained(runs), chained([searched, *runs])
+    slippage_ends(case, [search, *windows], known)
     case.known |= {f"{WALK_FORWARD} {number}/{len(runs)}": run for number, run in enumerate(runs, start=1)}
     case.judged, case.overfitting = walked, choice
     is_fit = _is_enough(case, known, walked)

@@ -21,6 +21,7 @@ from ops.feasibility import feasibility
 from ops.jobs import (
     backup,
     evaluation,
+    fills,
     keys,
     news,
     onchain,
@@ -74,6 +75,7 @@ JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "universe": universe.run,
     "keys": keys.run,
     "parity": parity.run,
+    "fills": fills.run,
     "daily_summary": reports.daily,
     "weekly_backup": backup.weekly,
 }

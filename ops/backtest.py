@@ -15,13 +15,13 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import EVIDENCE_SCHEMA, Judgement, evidence_folder, save_evidence
 from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.strategy_evaluator import evaluate
+from ops.costs_in_force import conditions_for
 from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
 from ops.learning import open_learning_db
-from ops.market_view import costs_of, shelf
+from ops.market_view import shelf
 from ops.rules_as_of import rules_as_of
 from ops.settings import read_settings
 from ops.verify import verify
@@ -180,9 +180,7 @@ def market_for(home: Home, spec: StrategySpec, stretch: Stretch) -> tuple[Tapes,
         told += of_spot
     found = rules_as_of(universe, spec, tape.start_ms, tape.end_ms)
     settings = read_settings(home.settings_file)
-    costs = costs_of(settings, spec.market.exchange, spec.market.market)
-    conditions = Conditions(rules=found.rules, costs=costs, carry_costs=settings.carry_costs())
-    return Tapes(tape, conditions, spot), (*told, *found.told)
+    return Tapes(tape, conditions_for(home, settings, spec, found.rules), spot), (*told, *found.told)
 
 
 def _kinds(own: Market, *, needs_spot: bool) -> list[Kind]:

@@ -130,6 +130,14 @@ def evidence(
 
 
 @app.command()
+def fills() -> None:
+    """What own fills have taught: slippage against the model and how often resting orders fill, with n and interval."""
+    from ops.fills import run_fills
+
+    told(run_fills)
+
+
+@app.command()
 def explain(
     wanted: Annotated[
         str | None, typer.Argument(metavar="ID", help="m-1742 under a message, or d-260121-1400-7f3a of a cycle.")

@@ -6,8 +6,9 @@ Rates carry n and an interval; under n = 30 they say "not enough data". A synthe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, sqrt
+from math import floor
 
+from ai_brain.desk.fill_statistics import wilson
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
 from ops.numbers import CENT, Account, Best, Numbers
@@ -65,8 +66,6 @@ def summary(n: Numbers, *, title: str) -> str:
 
 SHOWN = 5
 """Reasons of refusals that a message names."""
-Z_95 = 1.959963984540054
-"""Two-sided normal quantile of 95 %."""
 
 
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
@@ -89,10 +88,8 @@ def share(part: int, of: int) -> str:
     """A share with its n and interval (Wilson, 95 %); of fewer than `ENOUGH` only the count is told."""
     if of < ENOUGH:
         return f"{part} of {of}"
-    fraction, z2 = part / of, Z_95**2
-    middle = (fraction + z2 / (2 * of)) / (1 + z2 / of)
-    half = Z_95 / (1 + z2 / of) * sqrt(fraction * (1 - fraction) / of + z2 / (4 * of * of))
-    return f"{part} of {of} ({fraction:.0%}, 95 % {max(0.0, middle - half):.0%} to {min(1.0, middle + half):.0%})"
+    low, high = wilson(part, of)
+    return f"{part} of {of} ({part / of:.0%}, 95 % {low:.0%} to {high:.0%})"
 
 
 def account_line(a: Account) -> str:

@@ -31,6 +31,8 @@ DAY_S = 86_400
 FAILURES_IN_ROW = 5
 """A job that fails more often than this in a row is an alert of its own."""
 TUNER_S = 300
+FILLS_S = 600
+"""After midnight until fills are learned from: by then the day's last candle has settled, and parity has it."""
 INSTANCES = 100
 """Firings of a job that APScheduler may count as under way at once; all but one of them return at once."""
 SUNDAY_S = 3 * DAY_S
@@ -74,6 +76,7 @@ SCHEDULE = (
     Row("universe", DAY_S, at_start=True),
     Row("keys", DAY_S),
     Row("parity", DAY_S),
+    Row("fills", DAY_S, FILLS_S),
     Row("daily_summary", DAY_S),
     Row("weekly_backup", 7 * DAY_S, SUNDAY_S),
 )

@@ -136,10 +136,14 @@ def conditions_of(published: Evidence, spec: StrategySpec) -> Conditions:
     rules = rules_of(told) if isinstance(told, dict) and told else rules_for(spec)
     costs = published.costs
     if not isinstance(spec.parameters, CarryParameters):
-        return Conditions(rules=rules, costs=Costs(**costs), starting_quote=published.starting_quote)
+        return Conditions(
+            rules=rules, costs=Costs(**costs), starting_quote=published.starting_quote, slippage=published.slippage
+        )
     spot, perp = ({name.removeprefix(leg): v for name, v in costs.items() if name.startswith(leg)} for leg in _LEGS)
     carry_costs = CarryCosts(Costs(**spot), Costs(**perp), weights_of(costs))
-    return Conditions(rules=rules, carry_costs=carry_costs, starting_quote=published.starting_quote)
+    return Conditions(
+        rules=rules, carry_costs=carry_costs, starting_quote=published.starting_quote, slippage=published.slippage
+    )
 
 
 def inputs_of(home: Home, spec: StrategySpec, published: Evidence) -> list[Difference]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from ai_brain.desk.learned_fills import read_learned
 from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.llm.budget import Budget
@@ -18,6 +20,7 @@ from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.sense_record import SenseRecord
 from ops.channels import set_up_channels
+from ops.costs_in_force import carry_in_force, paper_terms
 from ops.environment import Environment
 from ops.history import History
 from ops.lab import Lab, Memory, Setting
@@ -129,6 +132,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
                 clock=clock,
                 publish=publish_from_thread,
                 weights=settings.carry.weights(),
+                learned=partial(paper_terms, setting.home, settings),
             ),
             news=await stack.enter_async_context(NewsFetcher(settings.news, clock)),
             onchain=await stack.enter_async_context(OnChainMonitor(settings.onchain, clock)),
@@ -205,7 +209,8 @@ def make_desk(
     if account is None:
         return None
     mine = setting.settings
-    settings = DeskSettings(mine.carry, mine.risk, mine.execution, mine.validator, mine.hedge)
+    carry = carry_in_force(mine, read_learned(setting.home), *mine.venue.symbols)
+    settings = DeskSettings(carry, mine.risk, mine.execution, mine.validator, mine.hedge)
     return CarryDesk(
         setting.home,
         account,

@@ -25,6 +25,8 @@ TELLS_NOTHING = frozenset(
         "costs",  # what a fill costs
         "fee_tiers",
         "code_version",  # hashes of sources
+        "book_walk",  # what a market order pays in a book that is there to be seen
+        "charged",  # what the impact law charges given orders
         "compiled",  # compiles kernels on bars of its own and returns nothing
         "snapshot",  # a memory as JSON and back
         "records.Acted",  # names of reasons
@@ -54,7 +56,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.calibration.trials_of_the_gate": frozenset({"Outcome", "Plan"}),
     "ai_brain.paper.rule_book": frozenset(),
     "ai_brain.paper.carry_book": frozenset(),
-    "ai_brain.paper.books": frozenset({"terms", "terms_sha256"}),
+    "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
     "ops.farm": frozenset(),
     "ops.live_parity": frozenset(),
@@ -114,7 +116,7 @@ DOORS: dict[str, Door] = {
         "ai_brain.evidence.case.Case",
         "ai_brain.evidence.cheap_rejection",
         "ai_brain.evidence.stress.under_stress",
-        *(f"ai_brain.evidence.walk.{name}" for name in ("next_to", "walk_forward", "worse")),
+        *(f"ai_brain.evidence.walk.{name}" for name in ("next_to", "slippage_ends", "walk_forward", "worse")),
         *(
             f"ai_brain.evidence.at_the_vault.{name}"
             for name in ("judge_at_vault", "statistics_of", "tell_beside", "tell_record")

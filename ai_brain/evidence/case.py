@@ -249,7 +249,7 @@ class Case:
         quarantined = any(f.reason in QUARANTINE and not f.passed for f in self.findings)
         table, settled = trades_csv(trades), settlements_csv(self.judged.settled if self.judged else ())
         curve = curve_csv(self.known) if self.judged is not None and self.judged.net_return > 0.0 else b""
-        market = self.spec.market
+        market, conditions = self.spec.market, self.tapes.conditions
         evidence = Evidence(
             spec_id=self.spec.id,
             spec_sha256=self.sha256,
@@ -272,13 +272,14 @@ class Case:
             confirmation=self.confirmation,
             overfitting=self.overfitting,
             stress=self.stress,
+            **({} if conditions.slippage is None else {"slippage": conditions.slippage}),
             buy_and_hold_return=self.buy_and_hold_return,
             prediction=self.prediction,
             promise=self.promise,
             suspicious=suspicious_trades(trades) if quarantined else (),
-            rules=rules_told(self.tapes.conditions.rules),
-            costs=costs_told(self.tapes.conditions, is_carry=self.is_carry),
-            starting_quote=self.tapes.conditions.starting_quote,
+            rules=rules_told(conditions.rules),
+            costs=costs_told(conditions, is_carry=self.is_carry),
+            starting_quote=conditions.starting_quote,
             settings_sha256=hashlib.sha256(self.bench.settings.model_dump_json().encode()).hexdigest(),
             code_sha256=code_sha256(),
             trades_sha256=hashlib.sha256(table).hexdigest() if table else None,

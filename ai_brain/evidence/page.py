@@ -23,6 +23,7 @@ from ai_brain.evidence.page_parts import (
 from ai_brain.evidence.page_significance import not_asked_part, power_part, search_part, significance_part, vault_part
 from ai_brain.evidence.telling import WEIGHED
 from ai_brain.evidence.verdict import (
+    SLIPPAGE,
     Evidence,
     Finding,
     FittedPaths,
@@ -74,6 +75,7 @@ def page_parts(evidence: Evidence) -> tuple[Part, ...]:
         *power_part(evidence),
         *_stretches(evidence.stretches),
         *_walk_forward(evidence),
+        *_slippage(evidence),
         *significance_part(evidence),
         *vault_part(evidence),
         *search_part(evidence.overfitting),
@@ -154,6 +156,29 @@ def _walk_forward(evidence: Evidence) -> Sequence[Part]:
             f"bars left out before each: {purges}; longest holding known by then: {holdings}"
             + (" (longer than could be left out on this tape)" if short else ""),
             f"amounts are of accounts that begin each stretch with {evidence.starting_quote:,.0f}",
+        ),
+    ]
+
+
+def _slippage(evidence: Evidence) -> Sequence[Part]:
+    """What the interval of the slippage leaves of the net return."""
+    ends, runs = evidence.slippage, [evidence.stretch(name) for name in SLIPPAGE]
+    if ends is None or any(run is None for run in runs):
+        return []
+    low, charged, high = (f"{run.net_return:+.3%}" for run in runs if run is not None)
+    legs = [
+        f"{leg.market}: {leg.charged:.3g} times the fitted law was charged, n = {leg.n} own orders"
+        f"{'' if leg.is_enough else ', not enough data'}; 95 % "
+        f"{leg.low * leg.charged:.3g} to {leg.high * leg.charged:.3g} times"
+        for leg in ends.legs
+    ]
+    return [
+        Heading("What slippage leaves open"),
+        bullets(
+            f"everything before the vault: {charged} as charged, {low} at the low end of its interval, {high} at the "
+            "high end",
+            *legs,
+            f"from: {ends.source}",
         ),
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_brain.evidence.rehearsal import LEFT_OPEN, Run, TradeLine
+from ai_brain.evidence.verdict import SlippageEnds
 from trading.market.tape import Tape
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.open_trade import OpenTrade
@@ -30,6 +31,16 @@ class Conditions:
     carry_costs: CarryCosts = field(default_factory=CarryCosts)
     starting_quote: float = 10_000.0
     entry_delay_bars: int = 0
+    slippage: SlippageEnds | None = None
+    """How well the slippage in the costs is known; None: they are given, not estimated."""
+
+    def slipping(self, *ratios: float) -> Conditions:
+        """The same with so many times the slippage: of a rule strategy's market, or of a carry's spot and perpetual."""
+        if len(ratios) == 1:
+            return replace(self, costs=self.costs.slipping(ratios[0]))
+        legs = self.carry_costs
+        spot, perp = legs.spot.slipping(ratios[0]), legs.perp.slipping(ratios[1])
+        return replace(self, carry_costs=replace(legs, spot=spot, perp=perp))
 
     def dear(self) -> Conditions:
         """The same with every cost doubled."""

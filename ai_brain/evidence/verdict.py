@@ -16,6 +16,8 @@ WALK_FORWARD = "walk-forward"
 SEARCH = "search"
 """Name of the first look."""
 VAULT = "vault"
+SLIPPAGE = ("slippage at its low end", "slippage as charged", "slippage at its high end")
+"""Names of everything before the vault, in one, at both ends of what is known of slippage and between."""
 RECORD = "record"
 """Search, walk-forward and vault in one, as far as it came: what the deflated Sharpe ratio is of."""
 
@@ -151,6 +153,30 @@ class Overfitting(_Record):
     probability: float
 
 
+class SlippageEnd(_Record):
+    """What is known of one market's slippage."""
+
+    market: str
+    n: int
+    """Own orders."""
+    is_enough: bool
+    """They move what is believed; False: the prior stands."""
+    charged: float
+    """What was charged, over what the fitted law charges."""
+    low: float
+    high: float
+    """95 % interval, as factors on what was charged."""
+
+
+class SlippageEnds(_Record):
+    """The interval of the slippage that was charged: the record before the vault is told at both ends of it."""
+
+    legs: tuple[SlippageEnd, ...]
+    """The spec's own market; of a carry spot, then the perpetual."""
+    source: str
+    """Whence, and of what was learned from own fills the version."""
+
+
 class Stress(_Record):
     """A hard stretch of the past, as far as it lies on the tape."""
 
@@ -277,6 +303,8 @@ class Evidence(_Record):
     overfitting: Overfitting | None = None
     """None: it was judged by itself, not as the choice of a search."""
     stress: tuple[Stress, ...] = ()
+    slippage: SlippageEnds | None = None
+    """None: the costs were given without an interval."""
     buy_and_hold_return: float | None = None
     """Of the market from the first judged bar's open to the last one's close, no costs; cash has 0."""
     prediction: tuple[Band, ...]

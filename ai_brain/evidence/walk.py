@@ -13,7 +13,7 @@ from ai_brain.evidence.fitted_paths import fitted_paths
 from ai_brain.evidence.neighbours import neighbours
 from ai_brain.evidence.random_entries import random_entries
 from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.verdict import VAULT, WALK_FORWARD, Neighbours
+from ai_brain.evidence.verdict import SLIPPAGE, VAULT, WALK_FORWARD, Neighbours
 from ai_brain.evidence.windows import Window, purged, shares
 from trading.strategy.spec import RuleParameters
 
@@ -54,6 +54,17 @@ def worse(case: Case, windows: Sequence[Window]) -> tuple[Run, Run]:
     doubled, late = (chained([case.run(w, c) for w in windows]) for c in (conditions.dear(), conditions.late()))
     case.look(Look("costs doubled", doubled), Look("one bar late", late))
     return doubled, late
+
+
+def slippage_ends(case: Case, windows: Sequence[Window], known: Run) -> None:
+    """Everything before the vault at both ends of what is known of the slippage; `known`: as charged."""
+    conditions = case.tapes.conditions
+    if conditions.slippage is None:
+        return
+    legs = conditions.slippage.legs
+    ends = [[leg.low for leg in legs], [leg.high for leg in legs]]
+    low, high = (chained([case.run(w, conditions.slipping(*end)) for w in windows]) for end in ends)
+    case.look(*map(Look, SLIPPAGE, (low, known, high)))
 
 
 def next_to(case: Case, windows: Sequence[Window]) -> Neighbours | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ai_brain.paper.performance import PaperPerformance, RunningReturns, mean_interval
 from trading.domain.errors import StateFileError
@@ -17,6 +18,19 @@ from trading.storage.home import Home
 ACCOUNT_SCHEMA = 1
 CURVE_POINTS = 5000
 """Newest points of the equity curve that are kept; the sums of the performance go back to the start."""
+
+
+class LearnedTerms(BaseModel):
+    """What own fills had taught when an account began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slippage: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Times that of the fitted law."""
+    impact_rate: Annotated[float, Field(ge=0, lt=1)]
+    """Of one leg, as a carry's decision weighs it."""
+    version: str
+    """Of the learned file."""
 
 
 class PaperTrade(BaseModel):
@@ -69,6 +83,7 @@ class _AccountFile(BaseModel):
     dropped_ms: tuple[int, ...] = ()
     no_spot_ms: tuple[int, ...] = ()
     terms_sha256: str = ""
+    learned: LearnedTerms | None = None
     book: dict[str, JsonValue]
 
 
@@ -112,6 +127,8 @@ class PaperAccount:
     """Open times of bars stepped without a basis, though the rules read one: spot had no such bar."""
     terms_sha256: str = ""
     """Of the fee and the venue's rules it began under, see `books.terms_sha256`."""
+    learned: LearnedTerms | None = None
+    """What own fills had taught by then; None: nothing. It keeps these terms: a night that learns voids no account."""
 
     @property
     def is_carry(self) -> bool:
@@ -168,6 +185,7 @@ def save_account(home: Home, account: PaperAccount) -> None:
     r = account.returns
     plain = {name: getattr(account, name) for name in _AccountFile.model_fields if name not in ("returns", "trades")}
     plain["returns"] = (r.n, r.mean, r.squares, r.peak_quote, r.max_drawdown)
+    plain["learned"] = None if account.learned is None else account.learned.model_dump()
     plain["trades"] = [trade.model_dump() for trade in account.trades]
     write_json(path, plain, schema=ACCOUNT_SCHEMA)
 

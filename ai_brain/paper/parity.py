@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ai_brain.paper.account import PaperAccount, PaperTrade
 from ai_brain.paper.attribution import Differences, attribute
-from ai_brain.paper.books import terms, terms_sha256
+from ai_brain.paper.books import terms, terms_sha256, weights_for
 from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.settings import PaperSettings
 from trading.domain.clock import iso
@@ -83,7 +83,8 @@ def compare(
     Raises:
         SpecError: the tapes are of another market.
     """
-    why = _not_comparable(account, spec, tapes, terms_sha256(spec, settings, rules, weights))
+    terms_now = terms_sha256(spec, settings, rules, weights, account.learned)
+    why = _not_comparable(account, spec, tapes, terms_now)
     if why:
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=why)
     again = _replay(account, spec, tapes, settings, rules, weights)
@@ -167,7 +168,7 @@ def _replay(
     rules: MarketRules,
     weights: CarryWeights,
 ) -> Replay:
-    costs, stricter = terms(settings, rules)
+    costs, stricter = terms(settings, rules, account.learned)
     last_ms = account.last_bar_ms or 0
     cut = _cut(tapes, account.warm_from_ms or 0, last_ms + INTERVAL_MS[account.interval])
     first_ms, start, dropped = _first_bar_ms(account), account.starting_quote, account.dropped_ms
@@ -175,7 +176,7 @@ def _replay(
         return replay(
             cut.main, spec, from_ms=first_ms, costs=costs, rules=stricter, starting_quote=start, dropped_ms=dropped
         )
-    both = CarryCosts(spot=costs, perp=costs, weights=weights)
+    both = CarryCosts(spot=costs, perp=costs, weights=weights_for(weights, account.learned))
     return replay_carry(
         cut.spot, cut.main, spec, from_ms=first_ms, costs=both, rules=stricter, starting_quote=start, dropped_ms=dropped
     )

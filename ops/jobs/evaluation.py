@@ -12,10 +12,10 @@ from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
-from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.verdict import Evidence, Verdict
+from ops.costs_in_force import conditions_for
 from ops.lab import Lab
-from ops.market_view import check_market, costs_of, paper_rules
+from ops.market_view import check_market, paper_rules
 from ops.thinking import think
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -66,18 +66,16 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
 
     Raises:
         DataProviderError: it is of a market that this lab does not read, or there is no history.
+        StateFileError: what own fills have taught cannot be read; the file has been set aside.
     """
     symbol, interval = spec.market.native_symbol, spec.market.timeframe
     settings = lab.setting.settings
     check_market(spec, settings.venue.exchange, lab.instruments)
-    rules = paper_rules(lab.instruments, spec)
+    conditions = conditions_for(lab.home, settings, spec, paper_rules(lab.instruments, spec))
     if isinstance(spec.parameters, CarryParameters):
         perp, spot = [await lab.history.tape(market, symbol, interval) for market in (Market.PERP, Market.SPOT)]
-        return Tapes(perp, Conditions(rules=rules, carry_costs=settings.carry_costs()), spot)
-    market = spec.market.market
-    costs = costs_of(settings, settings.venue.exchange, market)
-    conditions = Conditions(rules=rules, costs=costs)
-    tape = await lab.history.tape(market, symbol, interval)
+        return Tapes(perp, conditions, spot)
+    tape = await lab.history.tape(spec.market.market, symbol, interval)
     if not spec.reads_basis:
         return Tapes(tape, conditions)
     perp, spot = shared_stretch(tape, await lab.history.tape(Market.SPOT, symbol, interval))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ai_brain.paper.account import account_path, load_account
+from ai_brain.paper.account import LearnedTerms, account_path, load_account
 from ai_brain.paper.book import BookStep
 from ai_brain.paper.books import terms
 from ai_brain.paper.outcome import PaperStatus
@@ -71,6 +71,8 @@ class Lab:
     live: Live
     settings: PaperSettings = field(default_factory=PaperSettings)
     told: list[Event] = field(default_factory=list)
+    learned: LearnedTerms | None = None
+    """What own fills have taught by now."""
     engine: PaperEngine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,7 @@ class Lab:
             clock=self.clock,
             publish=self.told.append,
             weights=CarryWeights(),
+            learned=lambda _: self.learned,
         )
 
     def add(self, spec: StrategySpec) -> StrategySpec:

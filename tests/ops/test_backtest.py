@@ -15,12 +15,14 @@ import pytest
 import ops.verify
 import sandbox.exchange.instruments as witness
 from ai_brain.campaign import campaign
+from ai_brain.desk.learned_fills import LearnedFills, LearnedRatio, write_learned
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import evidence_folder, load_evidence, save_evidence
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.rehearse import Conditions
 from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
+from ai_brain.evidence.verdict import SLIPPAGE
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
 from ops.backtest import run_backtest, run_verify
@@ -34,6 +36,7 @@ from trading.market.importers import import_recorded
 from trading.market.store import TapeStore
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.market.tape import Funding, make_tape
+from trading.simulator.costs import FITTED_K
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec, load_spec
@@ -255,6 +258,29 @@ def edged(lab: Home) -> Home:
     """A store with a planted edge, and a spec that finds it."""
     TapeStore(lab.tapes).save(planted(8000, 6, edge=0.0045))
     return lab
+
+
+def test_what_was_reckoned_with_learned_costs_names_them_and_is_derived_again_when_they_have_changed(
+    edged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dear = LearnedRatio(
+        market="perp", symbol="BTCUSDT", n=50, sagas=40, is_enough=True, measured=1.6, ratio=1.5, low=1.2, high=1.8,
+        assumed=1.5, large_quote=500.0, since_ms=START_MS,
+    )  # fmt: skip
+    learned = LearnedFills(as_of_ms=START_MS, slippage=(dear,))
+    write_learned(edged, learned)
+    spec = rule_spec(position_pct=25.0)
+    StrategyRepository(edged.strategies).save(spec)
+    run_backtest(spec.id, None, None, None)
+    shown = capsys.readouterr().out
+    assert f"from: 50 own orders of perp; {learned.version}" in shown
+    evidence = load_evidence(edged, spec.id)
+    assert evidence is not None
+    assert evidence.costs["impact_k"] == 1.5 * FITTED_K
+    assert [evidence.stretch(name) is not None for name in SLIPPAGE] == [True] * 3
+    write_learned(edged, learned.model_copy(update={"slippage": ()}))
+    assert run_verify(spec.id) == 0
+    assert "same, bit for bit" in capsys.readouterr().out
 
 
 def books_of(home: Home) -> list[tuple[object, ...]]:

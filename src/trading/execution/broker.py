@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from trading.domain.market import Quote
 from trading.domain.orders import Order
 from trading.execution.intent_records import OrderRecord
 
@@ -11,7 +12,9 @@ from trading.execution.intent_records import OrderRecord
 class Broker(Protocol):
     """Places an order at most once and always learns what became of it."""
 
-    async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0, waits: bool = True) -> OrderRecord:
+    async def place(
+        self, intent_id: str, draft: Order, *, slice_number: int = 0, waits: bool = True, seen: Quote | None = None
+    ) -> OrderRecord:
         """Write a draft ahead (its client id is given here) and send it once.
 
         Args:
@@ -20,6 +23,7 @@ class Broker(Protocol):
             slice_number: Part of the client id.
             waits: Where the answer leaves doubt, ask until the order is known. False: it comes back `unknown` at once,
                 for who can go on without knowing.
+            seen: The quote it was decided on, for the journal.
 
         Returns:
             The order as the venue knows it; `rejected` for a definite no; `absent` when the venue never had it.

@@ -91,6 +91,10 @@ class OrderRecord:
     average_price: Decimal | None = None
     venue_id: str = ""
     note: str = ""
+    touch: tuple[Decimal, Decimal] | None = None
+    """Best bid and ask that an order which takes was decided on; None: none was read, or an older lab wrote it."""
+    known_ms: int = 0
+    """When the last of its states was written, lab time; 0: none was."""
 
     @property
     def signed_base(self) -> Decimal:
@@ -138,7 +142,9 @@ def parse_order(entry: Mapping[str, object]) -> OrderRecord:
         price=None if entry["price"] is None else Decimal(str(entry["price"])),
         reduce_only=entry["reduce_only"] is True,
     )
-    return OrderRecord(str(entry["intent"]), order, int(str(entry["at_ms"])))
+    bid, ask = entry.get("bid"), entry.get("ask")
+    touch = None if bid is None or ask is None else (Decimal(str(bid)), Decimal(str(ask)))
+    return OrderRecord(str(entry["intent"]), order, int(str(entry["at_ms"])), touch=touch)
 
 
 def with_state(intent: Intent, entry: Mapping[str, object]) -> Intent:
@@ -157,6 +163,7 @@ def with_status(record: OrderRecord, entry: Mapping[str, object]) -> OrderRecord
         average_price=None if price is None else Decimal(str(price)),
         venue_id=str(entry["venue_id"]),
         note=str(entry["note"]),
+        known_ms=int(str(entry["at_ms"])),
     )
 
 

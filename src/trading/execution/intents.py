@@ -31,6 +31,7 @@ from pathlib import Path
 
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
+from trading.domain.market import Quote
 from trading.domain.orders import Order, OrderState, Purse
 from trading.execution.intent_records import (
     OF_VENUE,
@@ -133,8 +134,17 @@ class Intents:
         )
         return self._intents[intent.id]
 
-    def write_ahead(self, intent_id: str, draft: Order, *, slice_number: int, at_ms: int) -> OrderRecord:
+    def write_ahead(
+        self, intent_id: str, draft: Order, *, slice_number: int, at_ms: int, seen: Quote | None = None
+    ) -> OrderRecord:
         """Give a draft its client id and write it; when this returns, a crash can neither lose nor repeat it.
+
+        Args:
+            intent_id: Whose.
+            draft: The order without its client id.
+            slice_number: Part of the client id.
+            at_ms: Lab time.
+            seen: What the order was decided on, to hold its fill against later; None: no quote was read for it.
 
         Raises:
             StateFileError: it could not be written: it must not be sent.
@@ -155,6 +165,7 @@ class Intents:
                 "quantity_base": str(order.quantity_base),
                 "price": None if order.price is None else str(order.price),
                 "reduce_only": order.reduce_only,
+                **({} if seen is None else {"bid": str(seen.bid), "ask": str(seen.ask)}),
                 "at_ms": at_ms,
             }
         )

@@ -13,6 +13,7 @@ from trading.domain.errors import (
     OutcomeUnknownError,
     RateLimitError,
 )
+from trading.domain.market import Quote
 from trading.domain.orders import Order, OrderState
 from trading.domain.venue import Venue
 from trading.execution.intent_records import IntentStatus, OrderRecord
@@ -38,12 +39,15 @@ class LiveBroker:
         self._born_ms = clock.now_ms()
         self._stay_away_until_s = 0.0
 
-    async def place(self, intent_id: str, draft: Order, *, slice_number: int = 0, waits: bool = True) -> OrderRecord:
+    async def place(
+        self, intent_id: str, draft: Order, *, slice_number: int = 0, waits: bool = True, seen: Quote | None = None
+    ) -> OrderRecord:
         """See `Broker.place`."""
         left_s = self._stay_away_until_s - self._clock.monotonic_s()
         if left_s > 0:
             await self._clock.sleep_s(left_s)
-        record = self._intents.write_ahead(intent_id, draft, slice_number=slice_number, at_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        record = self._intents.write_ahead(intent_id, draft, slice_number=slice_number, at_ms=now_ms, seen=seen)
         client_id = record.order.client_id
         try:
             state = await self._venue.place(record.order)

@@ -111,7 +111,8 @@ class SagaSteps:
         quantity = min(quantity, leg.instrument.max_quantity)
         if not self._is_apart:
             self._even_s = self._clock.monotonic_s()
-        best = await self._best(leg, taking=True)
+        quote = await self._tools.venue.quote(leg.market, self._intent.symbol)
+        best = quote.ask if leg.side is Side.BUY else quote.bid
         reach = self._settings.slippage_cap_rate if boldness == 0 else self._settings.repair_cap_rate
         price = leg.instrument.price(best * (1 + leg.side.sign * reach), round_up=leg.side is Side.BUY)
         if not leg.can_send(quantity, leg.instrument.price(best), reduce_only=leg.reduce_only):
@@ -120,7 +121,8 @@ class SagaSteps:
         limit = price if kind is OrderType.LIMIT_IOC else None
         draft = Order("", leg.market, self._intent.symbol, leg.side, kind, quantity, limit, leg.reduce_only)
         self._slice += 1
-        record = self._seen(await self._tools.broker.place(self._intent.id, draft, slice_number=self._slice))
+        placed = await self._tools.broker.place(self._intent.id, draft, slice_number=self._slice, seen=quote)
+        record = self._seen(placed)
         if record is not None:
             # An immediate order that the venue still calls open: ask until it is not.
             self._seen(await self._tools.broker.cancel(record))

@@ -170,6 +170,10 @@ class CarryDesk:
         """How well the exchange answered the latest calls."""
         return self._room.pulse.vitals
 
+    def weigh(self, carry: CarrySettings) -> None:
+        """From the next cycle on decide by these: what own fills have taught of the impact."""
+        self._room = replace(self._room, carry=carry)
+
     def hurry(self) -> None:
         """The service ends: a saga under way stops waiting as maker and ends even at once, and nothing is opened any
         more. An opening keeps what is hedged, a closing takes the rest.

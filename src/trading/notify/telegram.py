@@ -74,8 +74,10 @@ class Telegram:
     ) -> None:
         # Without it the library warns, on every 429, that a number of seconds will become a timedelta.
         os.environ.setdefault("PTB_TIMEDELTA", "1")
-        for name in ("httpx", "httpcore", "telegram"):
+        for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # An answer that is no JSON, a 502's page, is an error with a traceback there; it is raised too, and told by us.
+        logging.getLogger("telegram").setLevel(logging.CRITICAL)
         self._token = token
         self._chat_id = chat_id
         root = base_url.rstrip("/")

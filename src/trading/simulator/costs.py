@@ -91,6 +91,10 @@ class Costs:
         """Everything twice, for the question whether an edge lives on cheap fills."""
         return Costs(2 * self.taker_rate, 2 * self.maker_rate, 2 * self.half_spread_rate, 2 * self.impact_k)
 
+    def slipping(self, ratio: float) -> Costs:
+        """The same fees with so many times the slippage; 1: the same costs."""
+        return replace(self, half_spread_rate=ratio * self.half_spread_rate, impact_k=ratio * self.impact_k)
+
     @property
     def impact_source(self) -> str:
         """Where k comes from, for whoever reads a result."""

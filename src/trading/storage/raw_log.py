@@ -28,6 +28,8 @@ LARGEST_FILE = 256 * 1024 * 1024
 RETRY_S = 60.0
 """After a disk error, real seconds."""
 SUFFIX = ".lines.gz"
+STEM = "%Y%m%dT%H%M%S"
+"""Of a file's name: when it was begun, lab time."""
 FILE_S = 3_600.0
 """And after this long the next file begins, real seconds."""
 _DAY_MS = 86_400_000
@@ -169,7 +171,7 @@ def raw_files(folder: Path, *, from_ms: int | None = None, until_ms: int | None 
 
 def _stem(at_ms: int) -> str:
     """How the name of a file that begins then begins; sorts as time does."""
-    return as_datetime(at_ms).strftime("%Y%m%dT%H%M%S")
+    return as_datetime(at_ms).strftime(STEM)
 
 
 @dataclass(slots=True)
@@ -188,6 +190,12 @@ def read_lines(
     folder: Path, reading: Reading | None = None, *, from_ms: int | None = None, until_ms: int | None = None
 ) -> Iterator[str]:
     """Every whole line of a folder, or of the files of a stretch, oldest first; a torn end is passed over and noted.
+
+    Args:
+        folder: Of the files.
+        reading: Filled with what was met.
+        from_ms: Files after which another had begun by then are not opened: all they hold is older.
+        until_ms: Nor those that began later.
 
     Raises:
         OSError: a file cannot be read.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ai_brain.paper.account import load_account
+from ai_brain.paper.account import LearnedTerms, load_account
 from ai_brain.paper.market_view import PaperTapes, markets_of, paper_tapes
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ai_brain.paper.settings import PaperSettings
@@ -77,6 +78,35 @@ def test_what_was_stepped_live_bar_by_bar_is_the_backtest_of_the_recorded_bars(h
     assert account is not None
     assert found.trades == len(account.trades)
     assert len({quote for _, quote in account.curve}) > 5, "an account that never moved proves nothing"
+
+
+@pytest.mark.parametrize(
+    ("lab_of", "spec_of"),
+    [(rule_lab, lambda: rule_spec("roc(1) < -0.2")), (carry_lab, lambda: carry_spec(min_hold_fundings=3))],
+)
+def test_an_account_keeps_what_was_learned_before_it_began_whatever_is_learned_later(
+    home: Home, lab_of: Callable[[Home], Lab], spec_of: Callable[[], StrategySpec]
+) -> None:
+    slippage = []
+    for number, learned in enumerate(
+        (None, LearnedTerms(slippage=4.0, impact_rate=0.0001, version="fills of a night"))
+    ):
+        lab = lab_of(Home(home.root / str(number)).make())
+        lab.learned = learned
+        spec = lab.add(spec_of())
+        lab.engine.on_closed_bar(lab.live)
+        lab.play(20)
+        lab.learned = LearnedTerms(slippage=0.5, impact_rate=0.00001, version="fills of another")
+        lab.restart()
+        lab.play(20)
+        account = load_account(lab.home, spec.id)
+        assert account is not None
+        assert account.learned == learned
+        slippage.append(account.slippage_quote)
+        assert held_against(lab, spec).status is ParityStatus.SAME
+        other = held_against(lab, spec, learned=lab.learned)
+        assert other.status is ParityStatus.NOT_COMPARABLE
+    assert slippage[1] > 2.0 * slippage[0] > 0.0
 
 
 def test_restarts_and_bars_caught_up_at_once_change_nothing(home: Home) -> None:

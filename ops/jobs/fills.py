@@ -1,0 +1,88 @@
+"""Every night: what own fills and recorded books say of slippage and of resting orders, written for whoever charges.
+
+It learns from the journal of intents and from the last day of the raw recording; where there is neither, nothing is
+written. What it changes is in `ops/costs_in_force.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio, read_learned, write_learned
+from ops.costs_in_force import carry_in_force, prior_of
+from ops.fill_lessons import Seen, learn
+from ops.lab import DAY_MS, Lab
+from ops.thinking import think
+from trading.domain.errors import DataProviderError, StateFileError
+from trading.exchange.open_venue import TRADES_AT
+from trading.exchange.recorded_looks import Key, read_looks
+from trading.execution.intents import Intents
+from trading.market.tape import Tape
+from trading.storage.home import Home
+
+
+async def run(lab: Lab) -> None:
+    """Learn, write, have the desk weigh what was learned, and tell what changed.
+
+    Raises:
+        StateFileError: the journal, the recording, or what was learned before cannot be read, or the file cannot be
+            written.
+    """
+    if lab.settings.venue.exchange != TRADES_AT:
+        return  # the bars that are read are of another exchange than the orders were sent to
+    before = read_learned(lab.home)
+    seen = await think(see, lab.home, lab.clock.now_ms() - DAY_MS)
+    if seen.is_empty:
+        return
+    tapes = await _tapes(lab, seen.markets)
+    learned = await think(learn, seen, tapes, lab.settings, before, at_ms=lab.clock.now_ms())
+    write_learned(lab.home, learned)
+    carry = carry_in_force(lab.settings, learned, *lab.symbols)
+    if lab.desk is not None:
+        lab.desk.weigh(carry)
+    facts = {"version": learned.version, "before": "nothing" if before is None else before.version}
+    changes = "; ".join(changed(learned, before)) or "nothing that is charged has changed"
+    lab.tell("fills.learned", {**facts, "changes": changes, "impact_bps": carry.impact_bps})
+
+
+def see(home: Home, from_ms: int) -> Seen:
+    """The journal, and the recording from a moment on. CPU work.
+
+    Raises:
+        StateFileError: one of them cannot be read.
+    """
+    orders = Intents(home.intents_file, mends=False).orders() if home.intents_file.exists() else ()
+    try:
+        return Seen(orders, read_looks(home.recordings, from_ms=from_ms))
+    except OSError as error:
+        raise StateFileError(f"{home.recordings}: cannot be read: {error}; check its permissions") from error
+
+
+def changed(learned: LearnedFills, before: LearnedFills | None) -> list[str]:
+    """What is charged otherwise from now on, one line each: old and new with n and interval."""
+    was = before or LearnedFills(as_of_ms=0)
+    pairs = [("slippage", now, was.ratio_of(now.market, now.symbol)) for now in learned.slippage if now.size == ALL]
+    pairs += [("impact", now, was.impact_of(now.market, now.symbol)) for now in learned.impact]
+    return [line for what, now, old in pairs if (line := _change(what, now, old)) is not None]
+
+
+def _change(what: str, now: LearnedRatio, old: LearnedRatio | None) -> str | None:
+    old = old or prior_of(now.market, now.symbol)
+    if now.assumed == old.assumed:
+        return None
+    name = f"{what} of {now.market} {now.symbol}"
+    return (
+        f"{name} {old.assumed:.3g} to {now.assumed:.3g} times the model's, by {now.n} orders {now.ratio:.3g} "
+        f"({now.low:.3g} to {now.high:.3g})"
+    )
+
+
+async def _tapes(lab: Lab, markets: Sequence[Key]) -> dict[Key, Tape]:
+    """Bars of those markets; one whose history is not there teaches nothing tonight."""
+    found = dict[Key, Tape]()
+    for market, symbol in markets:
+        try:
+            found[market, symbol] = await lab.history.tape(market, symbol, lab.settings.research.timeframe)
+        except DataProviderError as error:
+            lab.tell("fills.no_bars", {"market": f"{market} {symbol}", "why": str(error)})
+    return found

@@ -1,0 +1,124 @@
+"""The learned file: what moves what is charged, what does not, and what becomes of a file that is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from ai_brain.desk.learned_fills import (
+    ALL,
+    BOOKS,
+    LearnedBooks,
+    LearnedFills,
+    LearnedRatio,
+    Paid,
+    books_learned,
+    learned_file,
+    ratios_learned,
+    read_learned,
+    share_learned,
+    size_class,
+    write_learned,
+)
+from trading.domain.errors import StateFileError
+from trading.storage.home import Home
+
+AT_MS = 1_700_000_000_000
+
+
+def orders(
+    ratio: float, sagas: int = 40, *, market: str = "perp", notional: float = 500.0, noise: float = 0.05
+) -> list[Paid]:
+    """One order a saga, each paid about `ratio` times its charge of a basis point."""
+    rng, charge = np.random.default_rng(3), notional * 1e-4
+    return [
+        Paid(market, "BTCUSDT", f"i{n}", AT_MS + n, notional, charge * (ratio + noise * float(rng.normal())), charge)
+        for n in range(sagas)
+    ]
+
+
+def only(ratios: Sequence[LearnedRatio], size: str = ALL) -> LearnedRatio:
+    (found,) = [ratio for ratio in ratios if ratio.size == size]
+    return found
+
+
+def test_dear_fills_are_charged_from_the_next_night_on_and_cheaper_ones_only_as_far_as_is_sure() -> None:
+    dear = only(ratios_learned(orders(2.0), ()))
+    assert dear.is_enough
+    assert dear.assumed == dear.ratio == pytest.approx(2.0, abs=0.05)
+    assert (dear.n, dear.sagas, dear.since_ms, dear.large_quote) == (40, 40, AT_MS, 500.0)
+    back = only(ratios_learned(orders(1.5), (dear,)))
+    assert back.ratio < back.high <= back.assumed < dear.assumed
+    assert back.assumed == pytest.approx(1.52, abs=0.02)
+    # fills that say little are believed little, and lower nothing
+    unsure = only(ratios_learned(orders(1.5, noise=6.0), (dear,)))
+    assert unsure.ratio < unsure.high < dear.assumed
+    assert unsure.assumed == dear.assumed
+
+
+def test_too_few_orders_change_nothing_however_dear_or_cheap() -> None:
+    for ratio in (9.0, 0.1):
+        few = only(ratios_learned(orders(ratio, 29), ()))
+        assert (few.is_enough, few.assumed, few.ratio) == (False, 1.0, 1.0)
+        assert few.measured == pytest.approx(ratio, abs=0.05)
+    known = only(ratios_learned(orders(2.0), ()))
+    assert only(ratios_learned(orders(0.5, 5), (known,))).assumed == known.assumed
+    assert ratios_learned((), (known,)) == (known,)  # a journal that is gone takes nothing back
+
+
+def test_orders_of_several_sizes_are_told_by_class_beside_the_whole() -> None:
+    both = [*orders(1.0, 35), *orders(3.0, 35, notional=50_000.0)]
+    found = ratios_learned(both, ())
+    assert [ratio.size for ratio in found] == [ALL, "to 1,000", "to 100,000"]
+    assert only(found, "to 1,000").ratio < 1.1 < 2.5 < only(found, "to 100,000").ratio
+    # by money: the large ones are what is paid
+    assert only(found).measured == pytest.approx(2.98, abs=0.1)
+    assert [size_class(quote) for quote in (1_000.0, 1_001.0, 1e9)] == ["to 1,000", "to 10,000", "beyond"]
+
+
+def test_recorded_books_may_raise_the_prior_and_never_lower_it() -> None:
+    (dear,), (cheap,), (few,) = (books_learned(orders(r, n)) for r, n in ((1.8, 40), (0.4, 40), (9.0, 20)))
+    assert (dear.prior, cheap.prior, few.prior) == (pytest.approx(1.8, abs=0.05), 1.0, 1.0)
+    assert only(ratios_learned((), (), (dear,))).assumed == dear.prior
+    assert ratios_learned((), (), (cheap,)) == ()
+    early = only(ratios_learned(orders(1.0, 5), (), (dear,)))
+    assert (early.is_enough, early.assumed) == (False, dear.prior)
+
+
+def test_what_was_written_is_read_again_and_its_version_names_its_content(home: Home) -> None:
+    assert read_learned(home) is None
+    share = share_learned("spot", "BTCUSDT", BOOKS, within_s=60.0, filled=31, of=100, behind_bps=1.0)
+    books = LearnedBooks(market="spot", symbol="X", n=1, hours=1, notional_quote=1.0, measured=None, prior=1.0)
+    learned = LearnedFills(as_of_ms=AT_MS, slippage=ratios_learned(orders(2.0), ()), books=(books,), maker=(share,))
+    write_learned(home, learned)
+    again = read_learned(home)
+    assert again == learned
+    assert again.version == learned.version
+    assert learned.version.startswith("fills of 2023-11-14 ")
+    assert learned.model_copy(update={"blind": 1}).version != learned.version
+    assert learned.ratio_of("perp", "BTCUSDT") == only(learned.slippage)
+    assert (learned.ratio_of("spot", "BTCUSDT"), learned.impact_of("perp", "BTCUSDT")) == (None, None)
+
+
+@pytest.mark.parametrize("change", [{"slippage": 3}, {"as_of_ms": None}, {"unheard": 1}, {"schema": 99}])
+def test_a_file_that_is_none_is_set_aside_and_learned_anew(home: Home, change: dict[str, object]) -> None:
+    write_learned(home, LearnedFills(as_of_ms=AT_MS))
+    path = learned_file(home)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(StateFileError, match=r"set aside as learned_fills\.json\.bad-1"):
+        read_learned(home)
+    assert read_learned(home) is None
+
+
+@pytest.mark.parametrize("ratio", [-1.0, 51.0, float("inf")])
+def test_a_ratio_of_no_market_is_refused(home: Home, ratio: float) -> None:
+    write_learned(home, LearnedFills(as_of_ms=AT_MS, slippage=ratios_learned(orders(2.0), ())))
+    path = learned_file(home)
+    told = json.loads(path.read_text())
+    told["slippage"][0]["assumed"] = ratio
+    path.write_text(json.dumps(told))
+    with pytest.raises(StateFileError, match=r"slippage\.0\.assumed"):
+        read_learned(home)

@@ -1,0 +1,131 @@
+"""Resting orders imagined in a recording: only what the market went through counts as filled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trading.domain.clock import StandingClock
+from trading.domain.instrument import Market
+from trading.exchange.recorded_looks import Looks, read_looks
+from trading.exchange.recording import Recorder
+from trading.exchange.sockets import Asked, Reply
+from trading.storage.raw_log import RawLog, raw_files
+
+START_MS = 1_704_067_200_000
+KEY = (Market.SPOT, "BTCUSDT")
+
+
+class Written:
+    """Writes a recording as the lab does, second by second."""
+
+    def __init__(self, folder: Path, at_ms: int = START_MS) -> None:
+        self.clock = StandingClock(at_ms, real_s=0.0)
+        self.out = RawLog(folder, self.clock, max_bytes=10**9, keep_days=9999)
+        self.recorder = Recorder(self.out, self.clock)
+
+    def answer(self, second: int, endpoint: str, document: object, **params: object) -> None:
+        at_ms = START_MS + 1000 * second
+        asked = Asked(Market.SPOT, endpoint, {"symbol": "BTCUSDT", **params}, at_ms, 0.0)
+        self.recorder.answer(asked, Reply(document, at_ms, at_ms), json.dumps(document))
+
+    def quote(self, second: int, bid: float, ask: float) -> None:
+        told = {"symbol": "BTCUSDT", "bidPrice": f"{bid}", "askPrice": f"{ask}", "bidQty": "1", "askQty": "1"}
+        self.answer(second, "publicGetTickerBookTicker", told)
+
+    def stream(self, second: int, name: str, body: dict[str, object]) -> None:
+        text = json.dumps({"stream": f"btcusdt@{name}", "data": body})
+        self.recorder.message("spot/0", START_MS + 1000 * second, text)
+
+    def last(self, second: int, price: float) -> None:
+        numbers = dict.fromkeys(("o", "h", "l", "c"), f"{price}")
+        body = {"e": "kline", "k": {"t": START_MS, "s": "BTCUSDT", "i": "1h", **numbers, "v": "1", "x": False}}
+        self.stream(second, "kline_1h", body)
+
+    def depth(self, second: int, update: int, bids: list[list[str]], asks: list[list[str]]) -> None:
+        body = {"e": "depthUpdate", "E": START_MS + 1000 * second, "s": "BTCUSDT", "U": update, "u": update}
+        self.stream(second, "depth@100ms", {**body, "b": bids, "a": asks})
+
+
+def test_a_price_that_is_touched_fills_nobody_and_one_that_is_gone_through_does(tmp_path: Path) -> None:
+    day = Written(tmp_path)
+    day.quote(0, 100.0, 100.1)
+    day.last(5, 100.0)  # touched: others were there before
+    day.last(20, 99.99)
+    day.last(50, 100.2)
+    day.last(70, 100.05)
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert looks.quotes == [(START_MS, 100.0, 100.1)]
+    assert looks.filled(within_s=15.0) == (0, 2)
+    assert looks.filled(within_s=30.0) == (1, 2)
+    assert looks.filled(within_s=60.0) == (2, 2)
+    assert looks.filled(within_s=60.0, behind_bps=5.0) == (1, 2)  # 99.95 was not reached, 100.15 was
+    assert looks.filled(within_s=60.0, behind_bps=50.0) == (0, 2)
+
+
+def test_looks_stand_a_minute_apart_and_one_whose_minute_was_not_recorded_says_nothing(tmp_path: Path) -> None:
+    day = Written(tmp_path)
+    for second in (0, 30, 59, 60, 200):
+        day.quote(second, 100.0, 100.1)
+        day.last(second + 1, 100.05)
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert [at_ms for at_ms, _, _ in looks.quotes] == [START_MS, START_MS + 60_000, START_MS + 200_000]
+    assert looks.filled(within_s=60.0)[1] == 4  # after the last one the recording ends
+    assert Looks().filled(within_s=60.0) == (0, 0)
+
+
+def test_a_book_that_was_streamed_is_kept_whole_and_its_other_side_shows_what_was_met(tmp_path: Path) -> None:
+    day = Written(tmp_path)
+    day.depth(0, 11, [["99", "1"]], [["101", "1"]])
+    snapshot = {"lastUpdateId": 10, "bids": [["99", "2"], ["98", "3"]], "asks": [["101", "2"], ["102", "5"]]}
+    day.answer(1, "publicGetDepth", snapshot, limit=1000)
+    day.depth(2, 12, [["98.5", "1"]], [])
+    day.depth(40, 13, [["99", "0"], ["98.5", "0"], ["98", "1"]], [["98.5", "4"]])
+    day.depth(70, 14, [], [])
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert looks.books[0].bids[:2] == ((99.0, 2.0), (98.0, 3.0))
+    assert looks.filled(within_s=60.0) == (1, 2)  # an ask of 98.5 would have met the bid of 99
+
+
+def test_what_is_no_message_is_passed_over_and_a_broken_stream_loses_its_book(tmp_path: Path) -> None:
+    day = Written(tmp_path)
+    day.quote(0, 100.2, 100.1)  # crossed
+    day.quote(1, 100.0, 100.1)
+    day.recorder.message("spot/0", START_MS, '{"stream": "btcusdt@kline_1h", "data": {"e": "kline", "k": 3}}')
+    day.recorder.message("spot/0", START_MS, "torn")
+    day.answer(2, "publicGetDepth", {"bids": [["x", "1"]], "asks": []}, limit=20)
+    day.depth(3, 11, [["99", "1"]], [["101", "1"]])
+    snapshot = {"lastUpdateId": 11, "bids": [["99", "2"]], "asks": [["101", "2"]]}
+    day.answer(4, "publicGetDepth", snapshot, limit=1000)
+    day.recorder.broken("spot/0", START_MS + 5000, "gone")
+    day.depth(6, 12, [["50", "1"]], [])
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert looks.quotes == [(START_MS + 1000, 100.0, 100.1)]
+    assert looks.streamed is not None
+    assert not looks.streamed.is_whole
+
+
+def test_files_that_had_ended_are_not_opened(tmp_path: Path) -> None:
+    for day in range(3):
+        written = Written(tmp_path, START_MS + day * 86_400_000)
+        written.quote(day * 86_400, 100.0 + day, 101.0 + day)
+        written.out.close()
+    oldest = raw_files(tmp_path)[0]
+    oldest.unlink()
+    oldest.mkdir()  # whoever opens it finds no file
+    looks = read_looks(tmp_path, from_ms=START_MS + 86_400_000 + 2000)
+    assert [bid for _, bid, _ in looks[KEY].quotes] == [102.0]
+    assert read_looks(tmp_path / "nowhere", from_ms=0) == {}
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(0.0, 1.0), (2.0, 1.0)])
+def test_a_quote_that_is_none_is_not_kept(bid: float, ask: float) -> None:
+    looks = Looks()
+    looks.saw(0, bid, ask)
+    assert looks == Looks()
