@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ("src/trading", "src/sandbox", "ai_brain", "ops", "benchmarks")
-MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
 CLOCKS = {"src/trading/domain/clock.py", "src/sandbox/clock.py"}
 """The lab's clock, and the sandbox's, which is another world's."""
 TIME_CALLS = {
@@ -25,23 +24,17 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    """A module's syntax, read once for all that is asked of it."""
-    return ast.parse(path.read_text())
-
-
-def calls(tree: ast.AST) -> set[tuple[str, str]]:
+def calls(nodes: Sequence[ast.AST]) -> set[tuple[str, str]]:
     """Every `module.function` mentioned, whatever the import is called."""
     aliases = {
         alias.asname: alias.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Import)
         for alias in node.names
         if alias.asname
     }
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
             owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
             found.add((aliases.get(owner, owner), node.attr))
@@ -50,34 +43,74 @@ def calls(tree: ast.AST) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_nothing_but_the_clock_asks_the_system_for_the_time(path: Path) -> None:
-    if name(path) in CLOCKS or name(path).startswith("benchmarks/"):
-        return
-    assert calls(parsed(path)) & TIME_CALLS == set()
+def swallowed(node: ast.AST) -> list[str]:
+    """What is wrong with how it deals with errors, by line."""
+    if isinstance(node, ast.Assert):
+        return [f"line {node.lineno}: assert is gone under python -O"]
+    if isinstance(node, ast.ExceptHandler) and node.type is None:
+        return [f"line {node.lineno}: bare except"]
+    if isinstance(node, ast.ExceptHandler) and isinstance(node.body[0], ast.Pass):
+        kind = ast.unparse(node.type) if node.type is not None else ""
+        return [f"line {node.lineno}: {kind} is passed over"] if kind in {"Exception", "BaseException"} else []
+    return []
 
 
-def test_the_look_for_the_system_clock_finds_what_it_looks_for() -> None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one reading of a module shows."""
+
+    asks_the_system: set[tuple[str, str]]
+    says_what_is_in_it: bool
+    swallows: list[str]
+
+
+def seen_in(text: str) -> Seen:
+    tree = ast.parse(text)
+    nodes = tuple(ast.walk(tree))
+    wrong = [line for node in nodes for line in swallowed(node)]
+    return Seen(calls(nodes) & TIME_CALLS, bool(ast.get_docstring(tree)), wrong)
+
+
+@cache
+def modules() -> dict[str, Seen]:
+    """Every module of every floor, read once for all that is asked of it; of its syntax nothing is kept."""
+    return {name(path): seen_in(path.read_text()) for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))}
+
+
+def test_every_floor_is_looked_at() -> None:
+    assert {floor for floor in FLOORS if not any(where.startswith(f"{floor}/") for where in modules())} == set()
+
+
+def test_nothing_but_the_clock_asks_the_system_for_the_time() -> None:
+    kept_time = {where for where in modules() if where in CLOCKS or where.startswith("benchmarks/")}
+    asking = {where: seen.asks_the_system for where, seen in modules().items() if seen.asks_the_system}
+    assert {where: what for where, what in asking.items() if where not in kept_time} == {}
+
+
+def test_every_module_says_what_is_in_it() -> None:
+    assert [where for where, seen in modules().items() if not seen.says_what_is_in_it] == []
+
+
+def test_no_exception_is_swallowed_and_nothing_rests_on_assert() -> None:
+    assert {where: seen.swallows for where, seen in modules().items() if seen.swallows} == {}
+
+
+def test_the_look_at_a_module_finds_what_it_looks_for() -> None:
     for text in (
         "import time as t\nt.time()",
         "from time import monotonic",
         "import datetime\ndatetime.datetime.now()",
     ):
-        assert calls(ast.parse(text)) & TIME_CALLS
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_every_module_says_what_is_in_it(path: Path) -> None:
-    assert ast.get_docstring(parsed(path))
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_no_exception_is_swallowed_and_nothing_rests_on_assert(path: Path) -> None:
-    for node in ast.walk(parsed(path)):
-        assert not isinstance(node, ast.Assert), f"line {node.lineno}: assert is gone under python -O"
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"line {node.lineno}: bare except"
-            assert not (ast.unparse(node.type) in {"Exception", "BaseException"} and isinstance(node.body[0], ast.Pass))
+        assert seen_in(text).asks_the_system
+    for text in (
+        "def f(x):\n    assert x",
+        "try:\n    f()\nexcept:\n    g()",
+        "try:\n    f()\nexcept Exception:\n    pass",
+        "try:\n    f()\nexcept BaseException as error:\n    pass",
+    ):
+        assert seen_in(text).swallows
+    assert seen_in("try:\n    f()\nexcept OSError:\n    pass").swallows == []
+    assert not seen_in("import time").says_what_is_in_it
 
 
 def test_no_lock_file_carries_an_address_and_nothing_a_path_of_somebodys_machine() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -251,23 +252,50 @@ def imported(tree: ast.Module) -> set[str]:
     return found
 
 
-def reached(text: str) -> set[str]:
-    return {name for name in imported(ast.parse(text)) if tells(name) or name.startswith(".")}
+def reached(tree: ast.Module) -> set[str]:
+    return {name for name in imported(tree) if tells(name) or name.startswith(".")}
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
-def test_nothing_reaches_the_performance_of_a_strategy_but_by_a_known_door(module: str, path: Path) -> None:
-    found, known = reached(path.read_text()), DOORS.get(module, door("")).names
-    assert found <= known, (
-        f"{module} imports {', '.join(sorted(found - known))}, by which it can learn how a strategy did before the "
-        "trial ledger knows. Judge through ai_brain.strategy_evaluator.evaluate, or write to TrialLedger.record "
-        "before anything that chooses or shows may see it. If it tells nobody, say so in one line in DOORS here; if "
-        "the name holds no performance at all, add it to TELLS_NOTHING."
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one reading of a module shows."""
+
+    reached: set[str]
+    ledgers: list[str]
+    """Classes that stand for the trial ledger."""
+
+
+@cache
+def seen() -> dict[str, Seen]:
+    """Every module, read once for all that is asked of it; of its syntax nothing is kept."""
+    found = dict[str, Seen]()
+    for name, path in modules():
+        tree = ast.parse(path.read_text())
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        found[name] = Seen(reached(tree), [one.name for one in classes if stands_for_the_ledger(one)])
+    return found
+
+
+def stands_for_the_ledger(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).endswith("TrialLedger") for base in node.bases)
+
+
+def test_nothing_reaches_the_performance_of_a_strategy_but_by_a_known_door() -> None:
+    unknown = {
+        module: sorted(beyond)
+        for module, found in seen().items()
+        if (beyond := found.reached - DOORS.get(module, door("")).names)
+    }
+    assert unknown == {}, (
+        "each imports what stands beside it, by which it can learn how a strategy did before the trial ledger knows. "
+        "Judge through ai_brain.strategy_evaluator.evaluate, or write to TrialLedger.record before anything that "
+        "chooses or shows may see it. If it tells nobody, say so in one line in DOORS here; if the name holds no "
+        "performance at all, add it to TELLS_NOTHING."
     )
 
 
 def test_no_door_is_kept_that_nobody_uses() -> None:
-    there = {name: reached(path.read_text()) for name, path in modules()}
+    there = {name: found.reached for name, found in seen().items()}
     for module, kept in DOORS.items():
         assert kept.why
         assert kept.names <= there.get(module, set()), f"{module} no longer imports all this: strike it from DOORS"
@@ -284,12 +312,7 @@ def test_every_door_is_followed_to_whoever_opens_it() -> None:
 
 
 def test_nothing_stands_for_the_ledger_but_the_one_that_verifies() -> None:
-    found = {
-        name: node.name
-        for name, path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("TrialLedger") for base in node.bases)
-    }
+    found = {name: ledger for name, module in seen().items() for ledger in module.ledgers}
     assert found == STAND_INS, "a ledger that does not write is a door; say in STAND_INS what it is for"
 
 
@@ -309,7 +332,7 @@ def test_nothing_stands_for_the_ledger_but_the_one_that_verifies() -> None:
     ],
 )
 def test_the_look_for_doors_finds_every_way_to_write_one(text: str) -> None:
-    assert reached(text)
+    assert reached(ast.parse(text))
 
 
 @pytest.mark.parametrize(
@@ -324,4 +347,4 @@ def test_the_look_for_doors_finds_every_way_to_write_one(text: str) -> None:
     ],
 )
 def test_what_tells_no_performance_is_no_door(text: str) -> None:
-    assert reached(text) == set()
+    assert reached(ast.parse(text)) == set()

@@ -25,7 +25,20 @@ STATED = (
 @needs_data
 @pytest.mark.timeout(480)
 def test_the_story_plays_to_its_end_on_recorded_data(tmp_path: Path) -> None:
-    words = ["demo", "--tape", str(DATA), "--days", "12", "--keep", "--json", "out.json", "--picture", "last.svg"]
+    words = [
+        "demo",
+        "--tape",
+        str(DATA),
+        "--days",
+        "12",
+        "--speed",
+        "160000",
+        "--keep",
+        "--json",
+        "out.json",
+        "--picture",
+        "last.svg",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", *words], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True
     )

@@ -1,10 +1,12 @@
 """Compile every kernel before it is needed, so that no live cycle waits for a compiler.
 
 With numba's cache on disk (`NUMBA_CACHE_DIR`) this is loading, not compiling, from the second start on. As a program it
-only fills that cache: what the compiler takes of memory goes with its process.
+only fills that cache, with `--all` also for populations: what the compiler takes of memory goes with its process.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 
@@ -101,3 +103,5 @@ def compile_population() -> None:
 
 if __name__ == "__main__":
     compile_kernels()
+    if "--all" in sys.argv:
+        compile_population()
