@@ -34,7 +34,7 @@ def run_service() -> int:
     clock = lab_clock(settings)
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     setting = Setting(home, settings, environment, config_hash(settings), settings.venue.origin)
-    print(f"AI Trading Lab runs; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
+    print(f"AI Trading Lab starts; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
     if environment.binance_api_key is not None:
         print(guardian_line(home))
     asyncio.run(serve(setting, clock))

@@ -30,8 +30,11 @@ class BudgetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     usd_per_day: Annotated[float, Field(ge=0, le=1000)] = 0.50
+    """Beyond it nothing is asked until the next UTC day. 0: the model is never asked."""
     calls_per_day: Annotated[int, Field(ge=0, le=100_000)] = 60
+    """Likewise, questions."""
     usd_per_million_tokens_in: Annotated[float, Field(ge=0)] = 0.50
+    """What the question costs."""
     usd_per_million_tokens_out: Annotated[float, Field(ge=0)] = 3.00
     """Thoughts are paid like output."""
 

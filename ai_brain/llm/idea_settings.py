@@ -13,11 +13,15 @@ class PromptSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ideas_per_call: Annotated[int, Field(ge=1, le=10)] = 5
+    """Asked for in one question."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
+    """The model's own measure of how freely it answers."""
     crazy_temperature: Annotated[float, Field(ge=0, le=2)] = 1.4
+    """The same, every four hours, for the ideas that nobody would have."""
     max_output_tokens: Annotated[int, Field(ge=256, le=65_536)] = 8192
     """Thoughts included, where the model has them."""
     max_headlines: Annotated[int, Field(ge=0, le=100)] = 12
+    """Shown in one question, the newest."""
     max_refused: Annotated[int, Field(ge=0, le=100)] = 15
     """How many of the latest refusals are told."""
 

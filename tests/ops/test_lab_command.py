@@ -65,11 +65,11 @@ def test_a_python_too_old_is_told_in_one_line(bare: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-CHECKERS = ("ruff", "mypy", "lint-imports", "shellcheck")
+CHECKERS = ("ruff", "mypy", "lint-imports", "shellcheck", "mkdocs")
 
 
-@pytest.mark.parametrize("failing", ["", *CHECKERS])
-def test_a_check_fails_when_any_of_its_checkers_does(bare: Path, failing: str) -> None:
+def put_checkers(bare: Path, *, failing: str = "") -> None:
+    """A checkout that is set up, whose checkers all agree but one."""
     tools, kernels = bare / ".venv" / "bin", bare / "src" / "trading" / "simulator"
     for folder in (tools, kernels):
         folder.mkdir(parents=True)
@@ -79,8 +79,38 @@ def test_a_check_fails_when_any_of_its_checkers_does(bare: Path, failing: str) -
         (tools / name).chmod(0o755)
     made_from = (bare / "requirements-dev.lock").read_bytes() + (bare / "pyproject.toml").read_bytes()
     (bare / ".venv" / ".stamp-requirements-dev.lock").write_text(hashlib.sha256(made_from).hexdigest())
+
+
+@pytest.mark.parametrize("failing", ["", *CHECKERS])
+def test_a_check_fails_when_any_of_its_checkers_does(bare: Path, failing: str) -> None:
+    put_checkers(bare, failing=failing)
     done = run(bare, "check", "--no-tests")
     assert done.returncode == int(bool(failing)), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tag", "fails"),
+    [
+        ('<script src="https://cdn.example.org/x.js"></script>', True),
+        ('<link rel="stylesheet" href="//fonts.example.org/a.css">', True),
+        ('<img alt="" src="https://example.org/a.png">', True),
+        ('<a href="https://example.org/">elsewhere</a> <script src="assets/x.js"></script>', False),
+    ],
+)
+def test_a_document_that_loads_something_from_elsewhere_fails_the_check(bare: Path, tag: str, fails: bool) -> None:
+    put_checkers(bare)
+    (bare / "site").mkdir()
+    (bare / "site" / "index.html").write_text(f"<html>{tag}</html>")
+    done = run(bare, "check", "--no-tests")
+    assert done.returncode == int(fails), done.stderr
+    assert ("loads that from elsewhere" in done.stderr) is fails
+
+
+def test_a_site_is_built_and_a_flag_that_it_does_not_know_is_one_line(bare: Path) -> None:
+    put_checkers(bare)
+    assert run(bare, "site").stdout == f"open {bare}/site/index.html\n"
+    refused = run(bare, "site", "--publish")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="this checkout was not set up by ./lab")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ from tests.ops.test_reports import FULL
 from trading.domain.clock import parse_iso
 from trading.domain.events import Event, Severity
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+LOUD = re.compile(r"Severity\.(NOTICE|ALERT)")
+EVENT = re.compile(r"[a-z]+\.(?!yaml|json|db|lock|log)[a-z_]+")
 HALT = Event(
     parse_iso("2026-01-21T09:14:03Z"),
     "risk.halted",
@@ -40,3 +45,45 @@ def test_the_examples_are_what_the_program_prints(name: str) -> None:
 def test_every_event_with_words_and_every_alert_that_can_end_is_on_the_page() -> None:
     ended = {key.partition(":")[0] for keys in ENDS.values() for key in keys} | set(ENDS_OF_THE_SAME.values())
     assert {name for name in {*WORDS, *ended} if name not in PAGE} == set()
+
+
+def loud_events(text: str) -> set[str]:
+    """Events that a module can tell a human: every name in it, but those that are only logged, or told as `INFO`."""
+    quiet = {
+        part.value
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Call) and re.search(r"(tell|Event|log\.\w+)$", ast.unparse(node.func)))
+        or isinstance(node, ast.Tuple)
+        if "log." in ast.unparse(node) or not re.search(r"severity|Severity\.(NOTICE|ALERT)|halts", ast.unparse(node))
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant)
+    }
+    names = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)} - quiet
+    return {name for name in names if isinstance(name, str) and EVENT.fullmatch(name)}
+
+
+def test_every_event_that_the_code_can_tell_a_human_stands_on_the_page() -> None:
+    paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
+    texts = [path.read_text() for path in paths if path.name != "messages.py"]  # its tables are held to the page above
+    told = set().union(*(loud_events(text) for text in texts if LOUD.search(text)))
+    assert len(told) > 45
+    assert {name for name in told if name not in PAGE} == set()
+
+
+def test_the_look_for_loud_events_knows_loud_from_quiet() -> None:
+    text = """
+self.tell("carry.booked", facts, Severity.INFO)
+self.tell("carry.opened", facts, Severity.NOTICE)
+publish(Event(now, "job.failed", facts))
+name = "risk.flat" if flat else "risk.not_flat"
+self.tell(name, facts, Severity.ALERT)
+read("lab.yaml")
+"""
+    assert loud_events(text) == {"carry.opened", "risk.flat", "risk.not_flat"}
+
+
+def test_every_alert_of_the_watchman_stands_on_the_page() -> None:
+    script = (ROOT / "monitor_bot.sh").read_text(encoding="utf-8")
+    told = set(re.findall(r"AI Trading Lab: (?:\$\{?\w+[^} ]*\}? )?([a-zA-Z][^\".,;:$]*[a-zA-Z])", script))
+    assert len(told) > 4
+    assert {words for words in told if words not in PAGE} == set()

@@ -1,0 +1,241 @@
+"""Commands that stand in the documents are typed for real, in a home prepared as the page says, and print what stands
+there; and every command, flag and script that any document names exists.
+
+A block is marked by a line `<!-- run HOME -->` above it. `./lab X` and `python X.py` are called in this process, by the
+function that the command calls; anything else is bash, in the home. `...` stands for any lines. Times, ages, hashes and
+paths may differ. `LAB_WRITE_DOCS=1` writes the blocks without `...` anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import typer
+
+from ai_brain.learning_db import LearningDb
+from ops import cli
+from ops.jobs.backup import back_up
+from tests.ops.test_explain import history
+from tests.ops.test_get_status import beat
+from trading.domain.decisions import Reason
+from trading.journal.audit import AuditLine, AuditLog, CycleStatus
+from trading.storage.home import Home
+from trading.storage.lock import only_one
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+START_MS = 1_795_780_000_000
+BLOCK = re.compile(r"(<!-- run ([\w-]+) -->\n```text\n)(.*?)(\n```\n)", re.DOTALL)
+BLOCKS = [
+    pytest.param(page, found[2], found[3], id=f"{page.stem}-{found[2]}-{number}")
+    for page in sorted(DOCS.glob("*.md"))
+    for number, found in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")))
+]
+MAY_DIFFER = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DAY"),
+    (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"),
+    (re.compile(r"\b(process|heartbeat|after) [\d.]+"), r"\1 N"),
+    (re.compile(r"\b[\d.,]+( MB free| MB of disk)"), r"N\1"),
+    (re.compile(r"\blimit \d+ MB"), "limit N MB"),
+)
+
+
+def cycles(home: Home, count: int) -> Path:
+    """An audit file with so many cycles more."""
+    log = AuditLog(home.audit_file)
+    for number in range(count):
+        log.append(AuditLine(START_MS + number, "paper", CycleStatus.NO_TRADE, Reason.NOT_ARMED, "abc"))
+    return home.audit_file
+
+
+def new(home: Home) -> None:
+    """A checkout's folder in which nothing ran."""
+    shutil.copy(ROOT / ".env.example", home.root)
+
+
+def paper(home: Home) -> None:
+    """A lab that ran for an hour and ended three seconds ago."""
+    history(home)
+    beat(home, age_s=3.0)
+
+
+def small_disk(home: Home) -> None:
+    """The watchman came by, and found little room."""
+    watch(home, MONITOR_MIN_DISK_MB="1000000000")
+
+
+def restarted(home: Home) -> None:
+    """The watchman came by, and no service lived."""
+    watch(home, MONITOR_MIN_DISK_MB="0")
+
+
+def watch(home: Home, **told: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "LAB_HOME": str(home.root), "MONITOR_START_COMMAND": "true", **told}
+    subprocess.run(["bash", ROOT / "monitor_bot.sh"], env=environment, check=True, timeout=30, capture_output=True)
+
+
+def whole(home: Home) -> None:
+    """Four cycles."""
+    cycles(home, 4)
+
+
+def corrupt(home: Home) -> None:
+    """A heartbeat of which only a piece is there."""
+    home.heartbeat_file.write_text("{half")
+
+
+def archived(home: Home) -> None:
+    """Four cycles and a database, in an archive."""
+    cycles(home, 4)
+    LearningDb(home.learning_db).close()
+    back_up(home, "2026-11-27")
+
+
+def torn(home: Home) -> None:
+    """The fourth line was being written."""
+    path = cycles(home, 4)
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def begun_after_torn(home: Home) -> None:
+    """The same after the next start, which sets the piece aside and notes it in the next line."""
+    torn(home)
+    cycles(home, 1)
+
+
+PREPARED: dict[str, Callable[[Home], None]] = {
+    "new": new,
+    "paper": paper,
+    "small-disk": small_disk,
+    "restarted": restarted,
+    "whole": whole,
+    "corrupt": corrupt,
+    "archived": archived,
+    "torn": torn,
+    "begun-after-torn": begun_after_torn,
+    "running": lambda _home: None,
+}
+
+
+@pytest.fixture
+def typing(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Types one command in the home; what it printed, and its exit status where `; echo $?` asks for it."""
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    monkeypatch.chdir(home.root)
+
+    def type_in(command: str) -> str:
+        words = shlex.split(command.removesuffix("; echo $?"))
+        if words[0] not in ("./lab", "python"):
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=False)
+            return done.stdout + done.stderr
+        monkeypatch.setattr(sys, "argv", words)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.raises(SystemExit) as end:
+            enter(words)
+        return out.getvalue() + (f"{end.value.code or 0}\n" if command.endswith("; echo $?") else "")
+
+    return type_in
+
+
+def enter(words: Sequence[str]) -> NoReturn:
+    """What `./lab` and the scripts at the root go on as."""
+    if words[0] == "./lab":
+        cli.main()
+    sys.exit(importlib.import_module(f"ops.{Path(words[1]).stem}").main(words[2:]))
+
+
+def masked(text: str, home: Home) -> str:
+    """A screen without what differs from run to run."""
+    text = text.replace(str(home.root), "…")
+    for what, name in MAY_DIFFER:
+        text = what.sub(name, text)
+    return text
+
+
+def agrees(shown: str, printed: str) -> bool:
+    """Whether a screen is what was printed, `...` being any lines."""
+    lines = (r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\n" for line in shown.splitlines())
+    return re.fullmatch("".join(lines), printed) is not None
+
+
+@pytest.mark.parametrize(("page", "prepared", "block"), BLOCKS)
+def test_a_command_in_the_documents_prints_what_stands_there(
+    page: Path, prepared: str, block: str, home: Home, typing: Callable[[str], str]
+) -> None:
+    PREPARED[prepared](home)
+    commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+    with only_one(home.lock_file, what="the lab") if prepared == "running" else contextlib.nullcontext():
+        screens = [f"$ {command}\n{typing(command)}" for command in commands]
+    printed = "".join(screens)
+    if os.environ.get("LAB_WRITE_DOCS") and "\n..." not in block:
+        said = printed.replace(str(home.root), "…").rstrip("\n")
+        page.write_text(page.read_text(encoding="utf-8").replace(block, said), encoding="utf-8")
+        return
+    told = masked(printed, home)
+    assert agrees(masked(block, home), told), told
+
+
+NAMED = re.compile(r"(?<![\w/.-])(\./lab|ai-lab|python) (\w[\w./-]*)((?: +(?:--?[\w-]+|[\w./:…*-]+))*)")
+
+
+def named_commands() -> Iterator[tuple[str, str, list[str]]]:
+    """Every command that a document names: where, which, and its flags."""
+    for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md"))):
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            for program, first, rest in NAMED.findall(line):
+                flags = [word for word in rest.split() if word.startswith("--")]
+                yield f"{page.name}:{number}", f"{program} {first}".replace("ai-lab", "./lab"), flags
+
+
+def known_flags() -> dict[str, set[str]]:
+    """Command -> its flags, of `./lab` by its own parser and of the scripts by theirs."""
+    found: dict[str, set[str]] = {"./lab test": set(), "./lab check": {"--no-tests"}, "./lab site": {"--serve"}}
+    root = typer.main.get_command(cli.app)
+    groups = [("./lab", root)]
+    for prefix, group in groups:
+        for name, command in getattr(group, "commands", {}).items():
+            found[f"{prefix} {name}"] = {flag for one in command.params for flag in one.opts}
+            groups.append((f"{prefix} {name}", command))
+    return found
+
+
+def test_every_command_that_a_document_names_exists_with_its_flags() -> None:
+    known, wrong = known_flags(), []
+    scripts = {path.name for path in ROOT.glob("*.py")}
+    for where, command, flags in named_commands():
+        program, first = command.split(" ", 1)
+        if first in ("X", "X.py"):
+            continue  # stands for any
+        if program == "python":
+            if first.endswith(".py") and first not in scripts and not (ROOT / first).exists():
+                wrong.append(f"{where}: {command}")
+        elif first.endswith(".py"):
+            wrong += [] if first in scripts else [f"{where}: {command}"]
+        elif re.fullmatch(r"[a-z-]+", first):
+            takes = {flag for name in known if name.startswith(command) for flag in known[name]} | {"--help"}
+            wrong += [] if any(name.split()[1] == first for name in known) else [f"{where}: {command}"]
+            wrong += [f"{where}: {command} {flag}" for flag in flags if flag not in takes]
+    assert wrong == []
+
+
+def test_every_word_to_look_for_in_the_log_is_one_that_the_code_writes() -> None:
+    book = (DOCS / "run-book.md").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"`grep ([a-z]+\.[a-z_]+) logs/", book))
+    code = "".join(
+        path.read_text() for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")
+    )
+    assert len(wanted) > 8
+    assert {word for word in wanted if f'"{word}"' not in code and f'"{word.partition(".")[2]}"' not in code} == set()
