@@ -26,6 +26,8 @@ from trading.strategy.lifecycle import LEGAL_MOVES, TRADING, Stage, move
 from trading.strategy.spec import StrategySpec
 
 PARITY_SCHEMA = 1
+TOLD_AFTER_MS = 60_000
+"""After midnight: the day's last candles have been told by then, and written down."""
 
 
 async def run(lab: Lab) -> None:
@@ -65,6 +67,7 @@ def differing(home: Home) -> set[str]:
 async def _recorded_yesterday(lab: Lab) -> RecordedBars:
     """The candles of the last whole UTC day as they were told; a recording that cannot be read is told, and is none."""
     end_ms = lab.clock.now_ms() // DAY_MS * DAY_MS
+    await lab.clock.sleep_s(max(0, end_ms + TOLD_AFTER_MS - lab.clock.now_ms()) / 1000)
     try:
         return await think(read_recorded_bars, lab.home.recordings, start_ms=end_ms - DAY_MS, end_ms=end_ms)
     except (DataProviderError, OSError) as error:
