@@ -1,6 +1,6 @@
 """Every night: what own fills and recorded books say of slippage and of resting orders, written for whoever charges.
 
-It learns from the journal of intents and from the last day of the raw recording; where there is neither, nothing is
+It learns from the journal of intents and from the last hours of the raw recording; where there is neither, nothing is
 written. What it changes is in `ops/costs_in_force.py`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio, read_learned, write_learned
 from ops.costs_in_force import carry_in_force, prior_of
 from ops.fill_lessons import Seen, learn
-from ops.lab import DAY_MS, Lab
+from ops.lab import Lab
 from ops.thinking import think
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.exchange.open_venue import TRADES_AT
@@ -19,6 +19,9 @@ from trading.exchange.recorded_looks import Key, read_looks
 from trading.execution.intents import Intents
 from trading.market.tape import Tape
 from trading.storage.home import Home
+
+LOOKED_BACK_MS = 12 * 3_600_000
+"""Of the recording: an hour of two markets takes about a quarter of a second to read."""
 
 
 async def run(lab: Lab) -> None:
@@ -31,7 +34,7 @@ async def run(lab: Lab) -> None:
     if lab.settings.venue.exchange != TRADES_AT:
         return  # the bars that are read are of another exchange than the orders were sent to
     before = read_learned(lab.home)
-    seen = await think(see, lab.home, lab.clock.now_ms() - DAY_MS)
+    seen = await think(see, lab.home, lab.clock.now_ms() - LOOKED_BACK_MS)
     if seen.is_empty:
         return
     tapes = await _tapes(lab, seen.markets)

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 import sandbox.telegram
+from ai_brain.desk.learned_fills import read_learned
 from ai_brain.evidence.filing import evidence_folder
 from ai_brain.ideas import Asked, read_ideas
 from ai_brain.learning_db import LearningDb
@@ -360,6 +361,8 @@ BAD_INPUTS = (
     Case("a line that is no order", "`state/intents.jsonl`", intents_rubbish),
     Case("another program's counters", "`state/risk_counters.json`",
          state_file("risk_counters.json", '{"schema": 99}', lambda h: RiskCounters(h.state / "risk_counters.json"))),
+    Case("a ratio that is none", "`state/learned_fills.json`",
+         state_file("learned_fills.json", '{"schema": 1, "as_of_ms": "yesterday"}', read_learned)),
     Case("not a database", "`state/ai_learning.db`",
          state_file("ai_learning.db", "a note to myself, written over the ledger" * 20,
                     lambda home: LearningDb(home.learning_db))),

@@ -13,7 +13,7 @@ import pytest
 
 from ai_brain.desk.learned_fills import LearnedFills, learned_file, read_learned, write_learned
 from ops.costs_in_force import carry_in_force, conditions_for, paper_terms
-from ops.fill_lessons import learn
+from ops.fill_lessons import Seen, learn
 from ops.fills import fill_lines, run_fills
 from ops.jobs import fills
 from ops.jobs.fills import see
@@ -27,8 +27,9 @@ from tests.trading.funding.sandbox_rig import START_MS, world
 from trading.domain.clock import StandingClock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.domain.market import Quote
+from trading.domain.market import Book, Quote
 from trading.domain.orders import Order, OrderState, OrderStatus, OrderType, Side
+from trading.exchange.recorded_looks import Looks
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.funding.carry_settings import CarrySettings
@@ -238,6 +239,28 @@ async def test_cheap_small_orders_lower_nothing_for_large_ones_and_dear_small_on
         if terms is not None:
             assert terms.version == learned.version
             assert terms.slippage > 1.0
+
+
+def test_dear_recorded_books_raise_what_is_charged_before_the_first_own_order_and_thin_ones_say_nothing(
+    home: Home,
+) -> None:
+    spot, _ = both_tapes()
+    looks, thin = Looks(), Looks()
+    for number in range(40):
+        at_ms = END_MS - (number // 3) * HOUR_MS - 120_000 * (number % 3) - 600_000
+        gap = 60.0 + number % 2
+        sides = ((30_000.0 - gap, 5.0),), ((30_000.0 + gap, 5.0),)
+        looks.books.append(Book(Market.SPOT, SYMBOL, *sides, at_ms))
+        thin.books.append(Book(Market.PERP, SYMBOL, ((29_999.0, 0.01),), ((30_001.0, 0.01),), at_ms))
+    seen = Seen((), {(Market.SPOT, SYMBOL): looks, (Market.PERP, SYMBOL): thin})
+    learned = learn(seen, {(Market.SPOT, SYMBOL): spot}, SETTINGS, None, at_ms=END_MS)
+    (book,) = learned.books
+    assert (book.market, book.notional_quote, book.hours >= 10) == ("spot", 10_000.0, True)
+    (ratio,) = learned.slippage
+    assert ratio.assumed == book.prior == book.measured > 2.0  # 20 basis points, in a law of three
+    assert (ratio.n, ratio.is_enough) == (0, False)
+    write_learned(home, learned)
+    assert f"the prior is {book.prior:.2f}" in "\n".join(fill_lines(home))
 
 
 def test_one_dear_leg_is_not_hidden_by_cheap_ones_and_impact_has_an_end(home: Home) -> None:

@@ -25,10 +25,13 @@ from trading.exchange.parse_market import book as parse_book
 from trading.exchange.parse_market import quote as parse_quote
 from trading.exchange.parse_stream import book_snapshot, stream_event, streamed_bar
 from trading.exchange.recording import Recorded, read_recording
+from trading.exchange.sockets import StreamKind
 from trading.market.order_book import OrderBook
 
 WINDOW_MS = 60_000
 """Between two looks that are kept, so that what comes after one is not counted again after the next."""
+CANDLE = f"@{StreamKind.CANDLE.value}_"
+"""In the name of a stream of candles, after the symbol."""
 BOOK_LEVELS = 100
 """Of a streamed book that is kept."""
 
@@ -142,7 +145,13 @@ def _answered(line: Recorded, found: dict[Key, Looks]) -> None:
 
 
 def _streamed(line: Recorded, found: dict[Key, Looks]) -> None:
-    market, data = Market(line.connection.partition("/")[0]), orjson.loads(line.text).get("data")
+    market = Market(line.connection.partition("/")[0])
+    if (place := line.text.find(CANDLE)) >= 0:
+        # By far the most lines: one that follows no look soon is not even parsed.
+        looks = found.get((market, line.text[line.text.rfind('"', 0, place) + 1 : place].upper()))
+        if looks is None or not looks.quotes or line.at_ms - looks.quotes[-1][0] > 2 * WINDOW_MS:
+            return
+    data = orjson.loads(line.text).get("data")
     if not isinstance(data, dict):
         return
     if data.get("e") == "kline":

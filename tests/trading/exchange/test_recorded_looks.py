@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import DATA, needs_data
 from trading.domain.clock import StandingClock
 from trading.domain.instrument import Market
 from trading.exchange.recorded_looks import Looks, read_looks
@@ -122,6 +124,38 @@ def test_files_that_had_ended_are_not_opened(tmp_path: Path) -> None:
     looks = read_looks(tmp_path, from_ms=START_MS + 86_400_000 + 2000)
     assert [bid for _, bid, _ in looks[KEY].quotes] == [102.0]
     assert read_looks(tmp_path / "nowhere", from_ms=0) == {}
+
+
+@needs_data
+def test_on_a_real_morning_only_orders_that_real_trades_went_through_are_counted(tmp_path: Path) -> None:
+    """Six minutes of 2024-08-08: whom the streamed books say was met, the trades beside them did go through."""
+    day, trades = Written(tmp_path), list[tuple[int, float]]()
+    with gzip.open(DATA / "payloads" / "binance_ws_raw" / "spot_btcusdt_20240808.gz", "rt") as lines:
+        for line in lines:
+            stamp, text = line.split(" ", 1)
+            at_ms = int(stamp) // 1_000_000
+            if '"e":"trade"' in text:
+                data = json.loads(text)["data"]
+                trades.append((at_ms, float(data["p"])))
+            elif '"depthUpdate"' in text:
+                day.recorder.message("spot/0", at_ms, text)
+            elif '"lastUpdateId"' in text:
+                asked = Asked(Market.SPOT, "publicGetDepth", {"symbol": "BTCUSDT", "limit": 1000}, at_ms, 0.0)
+                day.recorder.answer(asked, Reply(None, at_ms, at_ms), text)
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert looks.streamed is not None
+    assert looks.streamed.breaks == 0
+    assert len(looks.quotes) == len(looks.books) == 6
+    assert all(book.bids[0][0] < book.asks[0][0] for book in looks.books)
+    for within_s in (15.0, 30.0, 60.0):
+        filled, of = looks.filled(within_s=within_s)
+        went_through = 0
+        for at_ms, bid, ask in looks.quotes[: of // 2]:
+            prices = [price for traded_ms, price in trades if at_ms < traded_ms <= at_ms + 1000 * within_s]
+            went_through += (min(prices) < bid) + (max(prices) > ask)
+        assert 0 < filled <= went_through <= of
+        assert of >= 10
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(0.0, 1.0), (2.0, 1.0)])

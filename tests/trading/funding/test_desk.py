@@ -19,6 +19,7 @@ from trading.domain.orders import Order, OrderStatus, OrderType, Side
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
+from trading.funding.carry import CarrySettings
 from trading.funding.desk import flatten_home, trading_lock, trading_tools
 from trading.funding.position import PositionStatus, PositionStore
 from trading.journal.audit import CycleStatus
@@ -49,6 +50,15 @@ async def test_a_carry_that_pays_is_opened_within_the_limits(rig: DeskRig, venue
     assert "earned back in" in str(rig.events[-1].facts["why"])
     assert rig.desk.store.lives
     assert rig.desk.store.live_of("BTCUSDT").status is PositionStatus.OPEN
+
+
+async def test_from_the_night_on_a_dearer_impact_is_weighed_by_the_next_decision(rig: DeskRig) -> None:
+    rig.desk.weigh(CarrySettings(impact_bps=60.0))
+    dear = await rig.cycle()
+    assert dear.reason is Reason.COST_ABOVE_EXPECTED
+    assert "round trip 2." in dear.decision.note
+    rig.desk.weigh(CarrySettings())
+    assert (await rig.cycle()).reason is Reason.OK
 
 
 async def test_a_key_that_is_refused_halts_tells_what_is_held_and_lets_go_on_when_it_is_taken_again(
