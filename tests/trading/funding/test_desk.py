@@ -19,7 +19,7 @@ from trading.domain.orders import Order, OrderStatus, OrderType, Side
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
-from trading.funding.carry import CarrySettings
+from trading.funding.carry_settings import CarrySettings
 from trading.funding.desk import flatten_home, trading_lock, trading_tools
 from trading.funding.position import PositionStatus, PositionStore
 from trading.journal.audit import CycleStatus
