@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,8 @@ from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
 from ops.numbers import Numbers
-from ops.pictures.album import Subject, draw_album
+from ops.pictures.apart import Album, drawn
+from ops.thinking import think
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
@@ -67,17 +67,16 @@ def refusals(lab: Lab) -> Counter[str]:
 
 async def pictures(lab: Lab, numbers: Numbers) -> tuple[tuple[bytes, ...], str]:
     """Equity, carry and funnel, and a line that says why there are none: a text is not lost for its pictures."""
-    subject = Subject(
-        lab.home,
-        lab.repository.all(),
-        refusals(lab),
-        numbers.ideas_tried,
-        numbers.at_ms,
-        lab.memory.live_start_quote,
-        numbers.market == "synthetic",
+    asked = Album(
+        home=lab.home.root,
+        is_synthetic=numbers.market == "synthetic",
+        refused=dict(refusals(lab)),
+        tried=numbers.ideas_tried,
+        now_ms=numbers.at_ms,
+        start_quote=lab.memory.live_start_quote,
     )
     try:
-        return await asyncio.to_thread(draw_album, subject), ""
+        return await think(drawn, asked), ""
     except TradingEngineError as error:
         lab.failed("pictures", error)
         return (), f"\nNo pictures: {error}"

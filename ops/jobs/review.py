@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Stretch
 from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL, approval_key_of
-from ops.pictures.gathered import case_of
-from ops.pictures.verdict import verdict_page
+from ops.pictures.apart import Page, drawn
+from ops.thinking import think
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.strategy.lifecycle import Stage, move
@@ -66,19 +64,15 @@ async def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
 
 async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
     """The verdict as a picture under the question; the question is asked without it where it cannot be drawn."""
-    is_synthetic = lab.setting.market == "synthetic"
-
-    def draw() -> bytes | None:
-        case = case_of(lab.home, spec.id, paper=paper, refutation=spec.origin.refutation)
-        return None if case is None else verdict_page(case, is_synthetic=is_synthetic)
-
+    is_synthetic, refutation = lab.setting.market == "synthetic", spec.origin.refutation
+    asked = Page(home=lab.home.root, is_synthetic=is_synthetic, spec_id=spec.id, paper=paper, refutation=refutation)
     try:
-        page = await asyncio.to_thread(draw)
+        pages = await think(drawn, asked)
     except TradingEngineError as error:
         lab.failed("pictures", error)
         return
-    if page is not None:
-        lab.messenger.enclose(approval_key_of(spec.id), (page,))
+    if pages:
+        lab.messenger.enclose(approval_key_of(spec.id), pages)
 
 
 def _stretch(stretch: Stretch | None) -> str:
