@@ -104,6 +104,16 @@ def archived(home: Home) -> None:
     back_up(home, "2026-11-27")
 
 
+def misspelt(home: Home) -> None:
+    """Settings with a slip in a name."""
+    home.settings_file.write_text("riks: {position_pct: 5}\n")
+
+
+def out_of_range(home: Home) -> None:
+    """Settings with a number that cannot be meant."""
+    home.settings_file.write_text("risk: {position_pct: 500}\n")
+
+
 def torn(home: Home) -> None:
     """The fourth line was being written."""
     path = cycles(home, 4)
@@ -124,6 +134,8 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "whole": whole,
     "corrupt": corrupt,
     "archived": archived,
+    "misspelt": misspelt,
+    "out-of-range": out_of_range,
     "torn": torn,
     "begun-after-torn": begun_after_torn,
     "running": lambda _home: None,
