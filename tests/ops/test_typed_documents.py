@@ -50,6 +50,7 @@ MAY_DIFFER = (
     (re.compile(r"\b(process|heartbeat|after) [\d.]+"), r"\1 N"),
     (re.compile(r"\b[\d.,]+( MB free| MB of disk)"), r"N\1"),
     (re.compile(r"\blimit \d+ MB"), "limit N MB"),
+    (re.compile(r"https?://[\w.:]+/"), "EXCHANGE/"),
 )
 
 
@@ -114,6 +115,11 @@ def out_of_range(home: Home) -> None:
     home.settings_file.write_text("risk: {position_pct: 500}\n")
 
 
+def no_network(home: Home) -> None:
+    """Nobody answers at the exchange's address."""
+    home.settings_file.write_text("venue: {base_url: 'http://127.0.0.1:9'}\n")
+
+
 def torn(home: Home) -> None:
     """The fourth line was being written."""
     path = cycles(home, 4)
@@ -136,6 +142,7 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "archived": archived,
     "misspelt": misspelt,
     "out-of-range": out_of_range,
+    "no-network": no_network,
     "torn": torn,
     "begun-after-torn": begun_after_torn,
     "running": lambda _home: None,
