@@ -19,6 +19,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,8 +131,9 @@ async def _clicked(tab: Tab, selector: str) -> None:
     await tab.until("typeof window.left === 'undefined' && document.readyState === 'complete'", selector)
 
 
-async def serve_and_look(home: Home, state: str, axe: str | None, options: argparse.Namespace, found: Found) -> None:
-    """The page of one home, in a process of its own, in every look of every view."""
+@asynccontextmanager
+async def serving_page(home: Home) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The page of one home, in a process of its own."""
     environment = {**os.environ, "LAB_HOME": str(home.root)}
     for name in ("PAGE_TOKEN", "LEARNING_DB_URL", "KILL"):
         environment.pop(name, None)
@@ -138,6 +141,16 @@ async def serve_and_look(home: Home, state: str, axe: str | None, options: argpa
     server = await asyncio.create_subprocess_exec(*words, env=environment, stdout=asyncio.subprocess.DEVNULL)
     try:
         await _answers()
+        yield server
+    finally:
+        if server.returncode is None:
+            server.terminate()
+        await server.wait()
+
+
+async def serve_and_look(home: Home, state: str, axe: str | None, options: argparse.Namespace, found: Found) -> None:
+    """The page of one home in every look of every view."""
+    async with serving_page(home) as server:
         pages = [kind.key if n else "" for n, kind in enumerate(KINDS)]
         pages += [path for path in OTHER_PAGES if state == "small"]
         async with browser(options.browser) as tab_of:
@@ -157,10 +170,6 @@ async def serve_and_look(home: Home, state: str, axe: str | None, options: argpa
             found.server_cpu_idle_share = await _idle_share(server.pid)
             async with browser(options.browser) as tab_of, tab_of() as tab:
                 await lives(tab, home, server, found)
-    finally:
-        if server.returncode is None:
-            server.terminate()
-        await server.wait()
 
 
 async def _answers() -> None:

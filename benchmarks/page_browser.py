@@ -111,10 +111,10 @@ class Tab:
         for kind in ("keyDown", "keyUp"):
             await self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
-    async def picture(self, file: Path) -> None:
-        """The whole page, beyond the screen too, as PNG."""
+    async def picture(self, file: Path, *, most_px: int = 6000) -> None:
+        """The page from its top, beyond the screen too, as PNG."""
         size = (await self.ask("Page.getLayoutMetrics"))["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 6000), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most_px), "scale": 1}
         told = await self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(told["data"]))
 

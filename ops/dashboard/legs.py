@@ -23,13 +23,9 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
         legs = (("spot, long", told.spot_base, told.spot_price), ("perpetual, short", told.perp_base, told.mark_price))
         for name, base, price in legs:
             worth = "–" if price is None else money(float(base * price))
-            rows.append(
-                (Cell(name), Cell(f"{base.normalize():f}"), Cell("–" if price is None else f"{price:f}"), Cell(worth))
-            )
+            rows.append((Cell(name), Cell(_plain(base)), Cell("–" if price is None else _plain(price)), Cell(worth)))
         apart = told.spot_base + told.perp_base
-        rows.append(
-            (Cell("both together"), Cell(f"{apart.normalize():f}"), Cell(""), Cell(_worth(apart, told.spot_price)))
-        )
+        rows.append((Cell("both together"), Cell(_plain(apart)), Cell(""), Cell(_worth(apart, told.spot_price))))
     when_read = f" as of {when(last.at_ms)} UTC" if last is not None else ""
     empty = "the last cycles did not read it"
     return Table(
@@ -39,6 +35,11 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
         empty=empty,
         note=f"Position {live.id}, {live.status}.",
     )
+
+
+def _plain(value: Decimal) -> str:
+    """To the exchange's finest step, 1e-8: a mid of two prices was a float once."""
+    return f"{value:,.8f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
 def _worth(base: Decimal, price: Decimal | None) -> str:
@@ -65,7 +66,7 @@ def terms(live: CarryPosition, told: Held | None) -> Facts:
             else percent(told.liquidation_distance, digits=1),
             "Basis": None
             if told.basis_bps is None
-            else f"{told.basis_bps:+.1f} bps, at most {live.parameters.max_basis_bps:g} to enter",
+            else f"{told.basis_bps:+.1f} bps, at most {live.parameters.max_basis_bps:g} to enter".replace("-", "−"),
             "Funding now": None
             if told.present_funding_apr is None
             else f"{percent(told.present_funding_apr, signed=True)} a year",

@@ -205,8 +205,8 @@ def money(value: float, *, signed: bool = False) -> str:
 
 
 def fine(value: Decimal | float) -> str:
-    """Four decimals and a sign, for what is paid by the cent."""
-    return f"{float(value):+,.4f}".replace("-", "−")
+    """Four decimals and a sign, for what is paid by the cent; what rounds to nothing is no loss."""
+    return f"{round(float(value), 4) + 0.0:+,.4f}".replace("-", "−")
 
 
 def percent(fraction: float, *, digits: int = 2, signed: bool = False) -> str:

@@ -82,13 +82,18 @@ def _live_line(window: AuditWindow, now_ms: int, start_quote: float) -> list[tup
 
 
 def _on(times: Sequence[int], points: Sequence[tuple[int, float]], step_ms: int) -> list[float]:
-    """The newest value at each time; nan before the first, and where nothing was written for long."""
+    """The newest value at each time; nan before the first, and where nothing was written for long.
+
+    The first shown is where the line begins, however much came within one step after it: a fall is measured from there.
+    """
     stamps = [at for at, _ in points]
     widest = 3 * max(step_ms, min((b - a for a, b in pairwise(stamps)), default=0))
-    found = []
+    found, has_begun = [], False
     for at_ms in times:
         n = bisect_right(stamps, at_ms) - 1
-        found.append(points[n][1] if n >= 0 and at_ms - stamps[n] <= widest else NAN)
+        is_known = n >= 0 and at_ms - stamps[n] <= widest
+        found.append(points[n if has_begun else 0][1] if is_known else NAN)
+        has_begun = has_begun or is_known
     return found
 
 

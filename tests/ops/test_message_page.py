@@ -49,16 +49,17 @@ def test_every_event_with_words_and_every_alert_that_can_end_is_on_the_page() ->
 
 def loud_events(text: str) -> set[str]:
     """Events that a module can tell a human: every name in it, but those that are only logged, or told as `INFO`."""
+    nodes = list(ast.walk(ast.parse(text)))
     quiet = {
         part.value
-        for node in ast.walk(ast.parse(text))
+        for node in nodes
         if (isinstance(node, ast.Call) and re.search(r"(tell|Event|log\.\w+)$", ast.unparse(node.func)))
         or isinstance(node, ast.Tuple)
         if "log." in ast.unparse(node) or not re.search(r"severity|Severity\.(NOTICE|ALERT)|halts", ast.unparse(node))
         for part in ast.walk(node)
         if isinstance(part, ast.Constant)
     }
-    names = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)} - quiet
+    names = {node.value for node in nodes if isinstance(node, ast.Constant)} - quiet
     return {name for name in names if isinstance(name, str) and EVENT.fullmatch(name)}
 
 

@@ -20,7 +20,7 @@ from ops.pictures.apart import Album, Page, drawn
 from ops.pictures.carry import Payment, carry_chart
 from ops.pictures.equity import drawdown_pct, equity_chart
 from ops.pictures.funnel import SHOWN, Funnel, _rows
-from ops.pictures.gathered import case_of, equity_series, funnel_of, payments
+from ops.pictures.gathered import _on, case_of, equity_series, funnel_of, payments
 from ops.pictures.verdict import Case, _number, verdict_page
 from tests.ops.papers import carry_in, evidence_of, put_in_review
 from trading.domain.clock import parse_iso
@@ -117,6 +117,13 @@ def test_the_paper_accounts_that_are_ahead_have_a_line_each(home: Home) -> None:
     assert list(series) == [f"paper {specs[number].id}" for number in (5, 4, 3, 2)]
     assert [values[-1] for values in series.values()] == pytest.approx([105.0, 104.0, 103.0, 102.0])
     assert (times[0], times[-1]) == (AT_MS - 48 * HOUR_MS, AT_MS)
+
+
+def test_a_line_begins_where_its_account_began_also_when_steps_are_coarser_than_its_points() -> None:
+    line = _on([0, 130, 260, 390], [(10, 100.0), (70, 99.0), (135, 98.0), (265, 98.5)], 130)
+    assert line[0] != line[0]
+    assert line[1:] == [100.0, 98.0, 98.5]
+    assert drawdown_pct(line)[2] == pytest.approx(-2.0)
 
 
 def test_a_lab_without_accounts_has_no_line_and_one_without_a_live_position_no_payment(home: Home) -> None:

@@ -50,6 +50,7 @@ MAY_DIFFER = (
     (re.compile(r"\b(process|heartbeat|after) [\d.]+"), r"\1 N"),
     (re.compile(r"\b[\d.,]+( MB free| MB of disk)"), r"N\1"),
     (re.compile(r"\blimit \d+ MB"), "limit N MB"),
+    (re.compile(r"https?://[\w.:]+/"), "EXCHANGE/"),
 )
 
 
@@ -104,6 +105,21 @@ def archived(home: Home) -> None:
     back_up(home, "2026-11-27")
 
 
+def misspelt(home: Home) -> None:
+    """Settings with a slip in a name."""
+    home.settings_file.write_text("riks: {position_pct: 5}\n")
+
+
+def out_of_range(home: Home) -> None:
+    """Settings with a number that cannot be meant."""
+    home.settings_file.write_text("risk: {position_pct: 500}\n")
+
+
+def no_network(home: Home) -> None:
+    """Nobody answers at the exchange's address."""
+    home.settings_file.write_text("venue: {base_url: 'http://127.0.0.1:9'}\n")
+
+
 def torn(home: Home) -> None:
     """The fourth line was being written."""
     path = cycles(home, 4)
@@ -124,6 +140,9 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "whole": whole,
     "corrupt": corrupt,
     "archived": archived,
+    "misspelt": misspelt,
+    "out-of-range": out_of_range,
+    "no-network": no_network,
     "torn": torn,
     "begun-after-torn": begun_after_torn,
     "running": lambda _home: None,

@@ -32,7 +32,7 @@ function options(box, data, width) {
     tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
     cursor: { drag: { x: true, y: false } },
     scales: { x: { time: true }, y: { range: (_, low, high) => span(low, high) } },
-    axes: [{ ...axis, values: TIMES }, { ...axis, size: 78, values: (_, ticks) => ticks.map((v) => v.toLocaleString("en-US", { maximumFractionDigits: 4 })) }],
+    axes: [{ ...axis, values: TIMES }, { ...axis, size: (_, shown) => Math.max(78, 24 + 7 * Math.max(0, ...(shown ?? []).map((v) => v.length))), values: (_, ticks) => ticks.map((v) => v.toLocaleString("en-US", { maximumFractionDigits: 4 })) }],
     series: [
       { label: "UTC", value: (_, s) => (s == null ? "–" : new Date(s * 1000).toISOString().slice(0, 16).replace("T", " ")) },
       ...data.lines.map((line, n) => ({

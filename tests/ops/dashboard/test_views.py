@@ -17,7 +17,7 @@ from ai_brain.learning_db import LearningDb
 from ops.dashboard import audit, cycles, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
 from ops.dashboard.risk import used
-from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View
+from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View, fine
 from ops.logs import set_up_logs
 from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
@@ -367,7 +367,8 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
     store = PositionStore(home.positions_file, Intents(home.intents_file))
     store.open(live_position(AT_MS))
     held = {
-        "symbol": "BTCUSDT", "spot_base": "0.002", "perp_base": "-0.002", "spot_price": "94000", "mark_price": "94100",
+        "symbol": "BTCUSDT", "spot_base": "0.002", "perp_base": "-0.002",
+        "spot_price": "94000.00000000001", "mark_price": "94100",
         "margin_quote": "95.5", "basis_bps": 10.6, "present_funding_apr": 0.1095, "expected_funding_apr": None,
         "liquidation_distance": 0.48, "funding_quote": "0.1", "fees_quote": "0.2", "profit_quote": "-0.1",
         "settlements": 2,
@@ -376,8 +377,8 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
     HedgeMemory(home.state / "hedge_watch.json").learn("BTCUSDT", ContractTerms(8 * HOUR_MS, 0.003, -0.003), AT_MS)
     view = funding.carry(funding.read_carry(home))
     assert table(view, "BTCUSDT: both legs") == [
-        ("spot, long", "0.002", "94000", "188.00"),
-        ("perpetual, short", "-0.002", "94100", "−188.20"),
+        ("spot, long", "0.002", "94,000", "188.00"),
+        ("perpetual, short", "−0.002", "94,100", "−188.20"),
         ("both together", "0", "", "0.00"),
     ]
     told = {name: cell.text for name, cell in facts(view, "BTCUSDT: margin").items()}
@@ -386,6 +387,10 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
     assert told["Basis"].startswith("+10.6 bps, at most")
     assert told["Funding expected"] == "not written down"
     assert "settles every 8 h" in table(view, "Hedge watch")[0][1]
+
+
+def test_what_rounds_to_nothing_is_no_loss() -> None:
+    assert (fine(-0.00001), fine(-0.00006), fine(0)) == ("+0.0000", "−0.0001", "+0.0000")
 
 
 def test_a_carry_of_which_nothing_is_there_or_all_is_broken_is_said_so(home: Home) -> None:
