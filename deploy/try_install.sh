@@ -99,7 +99,7 @@ from tests.ops.world import open_world
 from trading.storage.home import Home
 put_in_review(Home(pathlib.Path("/var/lib/ai-trading-lab")))  # a strategy that has been through everything but a human
 with tempfile.TemporaryDirectory() as folder:
-    world = open_world(pathlib.Path(folder), scale=1.0)
+    world = open_world(pathlib.Path(folder), scale=60.0)  # an hour a minute
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     pathlib.Path("/tmp/world.url").write_text(world.url)
     try:
@@ -115,9 +115,8 @@ there "$root/tmp/world.url" || no "the sandbox"
 printf 'venue: {base_url: "%s", follow_sandbox_clock: true}\nresearch: {history_days: 150}\nnews: {enabled: false}\nonchain: {enabled: false}\nsentiment: {enabled: false}\ntelegram: {base_url: "%s"}\n' \
     "$(cat "$root/tmp/world.url")" "$(cat "$root/tmp/world.url")" >>"$lab_home/lab.yaml"
 printf 'TELEGRAM_TOKEN=123456:sandbox-telegram-token\nTELEGRAM_CHAT_ID=1\n' >>"$lab_home/.env"
-turn() { inside curl -fsS -X POST -H 'Content-Type: application/json' -d "{\"scale\": $1}" "$(cat "$root/tmp/world.url")/sandbox/clock" >/dev/null; }
-chat() { # what reached the chat, once it has these words; two minutes
-    for _ in $(seq 240); do
+chat() { # what reached the chat, once it has these words; five minutes
+    for _ in $(seq 600); do
         inside curl -fsS "$(cat "$root/tmp/world.url")/sandbox/telegram" | sed 's/\\n/\n/g' >"$root/tmp/chat"
         if grep -q -- "$1" "$root/tmp/chat"; then cat "$root/tmp/chat" && return; fi
         sleep 0.5
@@ -128,10 +127,8 @@ watchman() { inside runuser -u ai-lab -- env LAB_HOME=/var/lib/ai-trading-lab /o
 watchman
 holds "the watchman started the lab, and it gave a heartbeat" there "$lab_home/state/heartbeat.json"
 says "it runs" "runs as process" inside ai-lab get_status.py
-turn 300 # an hour in twelve seconds
 says "its first report" "Equity" chat "Hourly Report"
 says "the question to its human" "approve_strategy.py fc-" chat "Approval Needed"
-turn 1
 says "an approval" "Approved and signed" inside sh -c 'echo yes | ai-lab approve_strategy.py fc-20240601'
 says "the status knows it" "approved" inside ai-lab get_status.py --approved
 says "it runs as" "ai-lab" inside ps -o user= -p "$(pid_of)"
