@@ -178,7 +178,11 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.replay",
         f"{SIMULATOR}.replay.replay_carry",
     ),
-    "ops.jobs.parity": door("compares paper accounts at night", "ai_brain.paper.parity.compare"),
+    "ops.jobs.parity": door(
+        "compares paper accounts and closed live positions at night",
+        "ai_brain.paper.parity.compare",
+        "ops.live_parity.live_against_model",
+    ),
     "ops.parity": door(
         "the same comparison by hand, on bars that paper and the live desk have had",
         "ai_brain.paper.parity.compare",

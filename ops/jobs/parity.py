@@ -14,12 +14,15 @@ from ai_brain.paper.market_view import markets_of
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ops.as_told import Told, remember, tapes_as_told
 from ops.lab import DAY_MS, Lab
+from ops.live_parity import live_against_model
+from ops.live_records import read_holdings
 from ops.market_view import check_market, paper_rules
 from ops.thinking import think
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Severity
 from trading.exchange.recorded_bars import RecordedBars, read_recorded_bars
 from trading.risk.arming import disarm, read_armed
+from trading.simulator.costs import MarketRules
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 from trading.strategy.lifecycle import LEGAL_MOVES, TRADING, Stage, move
@@ -88,6 +91,7 @@ async def _check(lab: Lab, spec: StrategySpec, recorded: RecordedBars) -> Parity
         remember(lab.home, told)
         _tell_day(lab, spec, told)
         rules, weights = paper_rules(lab.instruments, spec), lab.settings.carry.weights()
+        await _tell_live(lab, spec, told, rules, recorded)
         return await think(compare, account, spec, told.tapes, lab.settings.paper, rules, weights)
     except (DataProviderError, StateFileError) as error:
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
@@ -97,6 +101,13 @@ def _tell_day(lab: Lab, spec: StrategySpec, told: Told) -> None:
     """How yesterday's candles of a strategy were told, against the shelf."""
     facts = {"id": spec.id, "told": told.told, "untold": told.untold, "otherwise": told.otherwise}
     lab.tell("parity.day", facts, Severity.NOTICE if told.otherwise else Severity.INFO)
+
+
+async def _tell_live(lab: Lab, spec: StrategySpec, told: Told, rules: MarketRules, recorded: RecordedBars) -> None:
+    """Live positions that were closed yesterday, against what their backtest makes of the same hours."""
+    costs, held = lab.settings.carry_costs(), read_holdings(lab.home)
+    for one in await think(live_against_model, spec, held, told.tapes, costs, rules, start_ms=recorded.start_ms):
+        lab.tell("parity.live", {"id": spec.id, "position": one.position.id, "words": str(one)})
 
 
 def _judge(lab: Lab, parity: Parity, standing: set[str]) -> None:

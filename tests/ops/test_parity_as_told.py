@@ -6,10 +6,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from ai_brain.paper.parity import ParityStatus
 from ops.gather import gather
@@ -24,6 +26,7 @@ from trading.domain.errors import SettingsError, SpecError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.exchange.recording import Recorder
+from trading.funding.position import ClosedPosition
 from trading.market.as_told import COLUMNS
 from trading.market.tape import Tape, make_tape
 from trading.storage import raw_log
@@ -180,3 +183,22 @@ async def test_a_day_that_is_not_over_is_refused(lab_home: Home) -> None:
         await play_on_paper(lab, carry_in(Stage.DRY_RUN))
         with pytest.raises(SettingsError, match="--date 2999-01-01: that day is not over"):
             run_parity(None, "2999-01-01")
+
+
+async def test_a_live_position_that_was_closed_yesterday_is_held_against_its_backtest(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        opened, closed = NOW_MS - 20 * HOUR_MS, NOW_MS - 5 * HOUR_MS
+        amounts = Decimal("-1.5"), Decimal("0.3"), Decimal("1.2")
+        position = ClosedPosition("c-000001", spec.id, "BTCUSDT", opened, closed, "MARGIN", *amounts, 2, 0.1)
+        position = replace(position, capital_quote=Decimal(500))
+        await parity.run(lab)
+        assert named(heard, "parity.live") == []
+        kept = {"schema": 3, "sequence": 1, "closed": [TypeAdapter(ClosedPosition).dump_python(position, mode="json")]}
+        lab_home.positions_file.write_text(json.dumps(kept))
+        await parity.run(lab)
+        (told,) = named(heard, "parity.live")
+        assert told.facts["position"] == "c-000001"
+        assert "live c-000001" in str(told.facts["words"])
+        assert "-1.5000 USDT" in str(told.facts["words"])
