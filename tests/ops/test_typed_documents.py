@@ -258,3 +258,18 @@ def test_every_word_to_look_for_in_the_log_is_one_that_the_code_writes() -> None
     )
     assert len(wanted) > 8
     assert {word for word in wanted if f'"{word}"' not in code and f'"{word.partition(".")[2]}"' not in code} == set()
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    """Links between the pages in docs/ are the site's to check; the README is no page of it."""
+    gone = []
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        page = ROOT / name
+        if not page.is_file():
+            gone.append(target)
+        elif anchor:
+            heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            gone += [] if anchor in slugs else [target]
+    assert gone == []
