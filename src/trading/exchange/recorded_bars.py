@@ -23,7 +23,7 @@ from trading.storage.raw_log import Reading
 
 LATE_MS = 3_600_000
 """How long after a candle's end the lab may have been told of it, lab milliseconds; a torn line is mended by then."""
-_CLOSED = ('"x":true', '"x": true')
+_CLOSED = (b'"x":true', b'"x": true')
 _KLINES = "GetKlines"
 
 
@@ -74,14 +74,15 @@ def read_recorded_bars(folder: Path, *, start_ms: int, end_ms: int) -> RecordedB
         OSError: a file cannot be read.
     """
     found = RecordedBars(start_ms, end_ms)
-    for line in read_recording(folder, found.reading, from_ms=start_ms, until_ms=end_ms + LATE_MS):
+    until_ms, holding = end_ms + LATE_MS, (*_CLOSED, _KLINES.encode())
+    for line in read_recording(folder, found.reading, from_ms=start_ms, until_ms=until_ms, holding=holding):
         for bar, source in _told(line):
             found.put(bar, source)
     return found
 
 
 def _told(line: Recorded) -> Iterable[tuple[Bar, _From]]:
-    if line.kind == "ws" and any(word in line.text for word in _CLOSED):  # most lines are of books: not parsed
+    if line.kind == "ws":
         return _streamed(line)
     if line.kind == "rest" and _KLINES in line.head:
         return _fetched(line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,7 +187,12 @@ class Reading:
 
 
 def read_lines(
-    folder: Path, reading: Reading | None = None, *, from_ms: int | None = None, until_ms: int | None = None
+    folder: Path,
+    reading: Reading | None = None,
+    *,
+    from_ms: int | None = None,
+    until_ms: int | None = None,
+    holding: Sequence[bytes] = (),
 ) -> Iterator[str]:
     """Every whole line of a folder, or of the files of a stretch, oldest first; a torn end is passed over and noted.
 
@@ -196,6 +201,7 @@ def read_lines(
         reading: Filled with what was met.
         from_ms: Files after which another had begun by then are not opened: all they hold is older.
         until_ms: Nor those that began later.
+        holding: Only lines with one of these; most lines are of books, and not decoded then. Empty: all.
 
     Raises:
         OSError: a file cannot be read.
@@ -214,6 +220,7 @@ def read_lines(
                 *whole, rest = rest.split(b"\n")
                 met.lines += len(whole)
                 for line in whole:
-                    yield line.decode(errors="replace")
+                    if not holding or any(word in line for word in holding):
+                        yield line.decode(errors="replace")
         if not stream.eof:
             met.torn.append(path.name)
