@@ -128,7 +128,7 @@ watchman
 holds "the watchman started the lab, and it gave a heartbeat" there "$lab_home/state/heartbeat.json"
 says "it runs" "runs as process" inside ai-lab get_status.py
 says "its first report" "Equity" chat "Hourly Report"
-says "the question to its human" "approve_strategy.py fc-" chat "Approval Needed"
+says "what waits for its human" "approve_strategy.py fc-" chat "Waits for you"
 says "an approval" "Approved and signed" inside sh -c 'echo yes | ai-lab approve_strategy.py fc-20240601'
 says "the status knows it" "approved" inside ai-lab get_status.py --approved
 says "it runs as" "ai-lab" inside ps -o user= -p "$(pid_of)"
