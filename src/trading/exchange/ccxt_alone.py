@@ -92,6 +92,7 @@ def _put_hulls() -> None:
 
 
 _put_hulls()
+from aiohttp import ClientError  # noqa: E402  # of the library that ccxt dials with; comes through it untranslated
 from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError  # noqa: E402  # only behind the hulls
 
-__all__ = ["BaseError", "ExchangeClosedByUser", "NetworkError", "client_of"]
+__all__ = ["BaseError", "ClientError", "ExchangeClosedByUser", "NetworkError", "client_of"]

@@ -15,7 +15,7 @@ import orjson
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
-from trading.exchange.ccxt_alone import BaseError, ExchangeClosedByUser, NetworkError
+from trading.exchange.ccxt_alone import BaseError, ClientError, ExchangeClosedByUser, NetworkError
 from trading.exchange.errors import translate
 from trading.exchange.sockets import OnMessage, Record, SocketPlan
 
@@ -114,6 +114,8 @@ class Sockets:
             if (wait_s := socket.last_retry_after) is not None:  # the handshake was refused, with a time to stay away
                 raise RateLimitError(f"{told}; told to stay away for {wait_s:g} s", retry_after_s=wait_s) from error
             raise told from error
+        except (ConnectionError, ClientError) as error:  # a ping into a pipe that is just closing: ccxt hands it on raw
+            raise NetworkDownError(f"stream {name}: {error!r}") from error
         finally:
             reader.is_open = False
             del self._open[name]

@@ -11,6 +11,7 @@ DOORS = {
     "trading.exchange.access",
     "trading.exchange.rate_plan",
     "trading.exchange.recorded_bars",
+    "trading.exchange.recorded_looks",
     "trading.exchange.recording",
     "trading.exchange.replayed_day",
 }

@@ -7,7 +7,7 @@ import json
 from itertools import count
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, ClientWebSocketResponse, ServerDisconnectedError, web
 
 from tests.loopback import serving
 from trading.domain.clock import Clock
@@ -140,6 +140,27 @@ async def test_subscriptions_go_out_by_the_hundred_and_one_that_is_not_confirmed
     assert "SUBSCRIBE was not confirmed" in broken.reason
     assert [len(names) for names in desk.asked[:3]] == [100, 100, 30]
     assert [name for names in desk.asked[:3] for name in names] == [want.name for want in wants]
+
+
+@pytest.mark.parametrize(
+    "error", [ClientConnectionResetError("closing"), ServerDisconnectedError(), ConnectionResetError(9)]
+)
+async def test_a_ping_into_a_pipe_that_is_just_closing_is_a_broken_connection(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def ping(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ccxt_sockets, "PING_MS", 50)
+    monkeypatch.setattr(ClientWebSocketResponse, "ping", ping)
+    async with serving(Venue(confirms=9)) as url, asyncio.timeout(10):
+        venue = Binance(Clock(), base_url=url)
+        events = venue.stream_events([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)])
+        broken = await anext(events)
+        await events.aclose()  # type: ignore[attr-defined]
+        await venue.close()
+    assert isinstance(broken, StreamBroken)
+    assert type(error).__name__ in broken.reason
 
 
 async def test_a_handshake_that_is_refused_is_tried_again_after_the_time_the_venue_asked_for() -> None:
