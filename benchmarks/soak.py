@@ -98,6 +98,7 @@ def main() -> None:
     if options.quick:
         options.days, options.hours = 2.0, 1 / 12
     os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / kernels_version()))  # as `./lab` does
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # also as `./lab` does: what the compiler takes of memory, the service need not keep
     subprocess.run([sys.executable, "-m", "trading.simulator.compiled"], check=True, stdout=subprocess.DEVNULL)
     folder, soak = Path(tempfile.mkdtemp(prefix="soak-")), Soak()
