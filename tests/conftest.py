@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ops.door import ROOT, kernels_version
@@ -34,6 +35,10 @@ if "TMPDIR" not in os.environ and in_memory():
     # What the lab writes is fsynced, hundreds of thousands of times in all tests: on a disk that is minutes of waiting.
     os.environ["TMPDIR"] = str(IN_MEMORY)  # also for the processes that tests start
     tempfile.tempdir = None
+
+# How long one example may take is no property of the lab; a busy machine takes more than the library's 0.2 s.
+hypothesis.settings.register_profile("lab", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("lab")
 
 DATA = Path(os.environ.get("LAB_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 """Recorded Binance data beside the checkout; tests that need it skip by name where it is not."""
@@ -85,15 +90,33 @@ def pytest_unconfigure() -> None:
 
 SLOW_FIRST = (
     "ops/test_demo.py",
+    "ai_brain/test_paper_trading_engine.py",
     "ops/test_service_survives.py",
-    "trading/simulator/test_bad_bars.py",
-    "ops/test_demo_download.py",
     "ops/test_bad_input.py",
-    "trading/simulator/test_farm.py",
-    "ops/test_service.py",
+    "ops/test_backtest.py",
     "trading/funding/test_desk_crashes.py",
+    "trading/simulator/test_farm.py",
+    "test_live_matrix.py",
+    "ops/test_secrets.py",
+    "ops/test_service.py",
+    "ops/test_guardian.py",
+    "ops/test_demo_download.py",
+    "ops/test_stop_trading.py",
+    "ops/test_approve_and_go_live.py",
+    "ops/test_drill.py",
+    "trading/simulator/test_executors.py",
+    "ops/test_parity.py",
+    "ops/test_ledger_first.py",
+    "ops/test_several_symbols.py",
+    "ops/test_going_live.py",
+    "ops/test_monitor_bot.py",
+    "trading/funding/test_desk_on_the_sandbox.py",
+    "sandbox/exchange/test_process.py",
+    "trading/simulator/test_bad_bars.py",
 )
-"""Files that take longest: begun last, one of them would keep a core busy while the others are done."""
+"""Files that take longest: begun last, one of them would keep a core busy while the others are done. Those that start
+many processes or count a process's seconds do not all stand at the very beginning, where three would meet.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
