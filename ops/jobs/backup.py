@@ -9,8 +9,9 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ops import reports
 from ops.jobs.reports import checked_numbers, pictures
@@ -72,18 +73,38 @@ def _files(home: Home) -> Iterator[Path]:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """One file as it is at one moment; the lab goes on writing, and files come and go."""
-    with suppress(FileNotFoundError):
-        info = tar.gettarinfo(path, name)
-        content = _copy_of_database(path) if path.suffix == ".db" else path.read_bytes()
-        info.size, info.type, info.linkname = len(content), tarfile.REGTYPE, ""  # a link's content, not the link
-        tar.addfile(info, io.BytesIO(content))
+    """One file as it is at one moment, piece by piece: a year of audit lines is a gigabyte.
+
+    The lab goes on writing, and files come and go: what is appended meanwhile is left out, what is replaced or renamed
+    is still read to its end, and of a log that is emptied under our hands the rest is line ends.
+    """
+    with suppress(FileNotFoundError), _opened(path) as content:
+        info = tar.gettarinfo(arcname=name, fileobj=content)
+        info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.fstat(content.fileno()).st_size
+        tar.addfile(info, _Filled(content))
 
 
-def _copy_of_database(path: Path) -> bytes:
-    """A database in use, as of its last transaction: part of it may still lie in the file beside it."""
+class _Filled(io.RawIOBase):
+    """A file that never ends before the size that the archive was told."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes."""
+        return self._file.read(size).ljust(size, b"\n")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file; of a database in use a copy as of its last transaction: part of it may still lie in the file beside."""
+    if path.suffix != ".db":
+        with path.open("rb") as file:
+            yield file
+        return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
-        return copy.read_bytes()
+        with copy.open("rb") as file:
+            yield file

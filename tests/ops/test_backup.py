@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tarfile
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,37 @@ def test_files_that_come_and_go_meanwhile_do_not_break_it(home: Home) -> None:
     finally:
         done.set()
         writer.join()
+
+
+def test_a_log_that_is_emptied_under_its_hands_keeps_the_archive_whole(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchman's rotation copies and empties; the archive has told the size already."""
+    furnished(home).log_file.write_text("a line\n" * 1000)
+    add = tarfile.TarFile.addfile
+
+    def emptied_first(tar: tarfile.TarFile, info: tarfile.TarInfo, content: object) -> None:
+        if info.name.endswith(home.log_file.name):
+            home.log_file.write_text("new\n")
+        add(tar, info, content)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", emptied_first)
+    with tarfile.open(back_up(home, DAY)) as tar:
+        log = tar.extractfile(f"logs/{home.log_file.name}")
+        assert log is not None
+        assert log.read().startswith(b"new\n\n")
+        assert "state/audit.jsonl" in tar.getnames(), "what comes behind it"
+
+
+def test_a_large_file_is_not_held_in_memory(home: Home) -> None:
+    large = furnished(home).state / "large.jsonl"
+    with large.open("wb") as file:
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    back_up(home, DAY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(home: Home) -> None:
