@@ -92,6 +92,8 @@ class Memory:
     """Of the market the lab trades, at the last cycle's newest bar; a description, nothing decides on it."""
     reasons: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=2000))
     """(time, reason) of cycles that did not trade."""
+    not_judged: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ideas that could not be judged, and on which tapes: the same bars give the same answer."""
     refused_ideas: Counter[str] = field(default_factory=Counter)
     """Ideas refused since the start, by reason: unparsable, duplicate, failed the gate."""
     errors: int = 0

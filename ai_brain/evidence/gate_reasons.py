@@ -79,6 +79,9 @@ NOT_THE_IDEAS_FAULT = frozenset(
 )
 """Refusals that bury nothing: with other data, or a bug mended, the same idea may be judged again."""
 
+WANT_OF_BARS = frozenset({GateReason.DATA_MISSING, GateReason.DATA_TOO_SHORT, GateReason.NOTHING_PROVABLE})
+"""Of them, those that the same bars give again."""
+
 FOR_GOOD = frozenset({GateReason.ALREADY_REFUSED, GateReason.VAULT_SPENT})
 """Of them, those for which nobody waits: it was judged before, or one like it was. A twin waits for the verdict of the
 one that was looked at: where that one was refused for its size alone, the twin is judged after all."""

@@ -11,7 +11,7 @@ from ai_brain.campaign import campaign
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
-from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
+from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT, WANT_OF_BARS
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.costs_in_force import conditions_for
 from ops.lab import Lab
@@ -44,16 +44,23 @@ async def run(lab: Lab) -> None:
 async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
     """Backtest what waits on one market as one search, file the evidence, move the specs on or out."""
     tapes, waiting = await tapes_for(lab, specs[0]), list[StrategySpec]()
+    bars = tuple(tape.content_hash for tape in (tapes.main, tapes.spot) if tape is not None)
     for spec in specs:
+        if lab.memory.not_judged.get(spec.id) == bars:
+            continue  # hour after hour, each look would be a line of its history and a version of its evidence
         if spec.stage is Stage.GENERATED:
             spec = move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
             lab.repository.save(spec)
         waiting.append(spec)
+    if not waiting:
+        return
     # Numba and a year of bars: another thread, so that the loop never stalls.
     search = await think(campaign, waiting, tapes, lab.bench)
     for spec, judgement in zip(waiting, search.judgements, strict=True):
         save_evidence(lab.home, judgement)
         _move_on(lab, spec, judgement)
+        if judgement.evidence.deciding in WANT_OF_BARS:
+            lab.memory.not_judged[spec.id] = bars
 
 
 def _tapes_read(spec: StrategySpec) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from ai_brain.evidence.filing import load_evidence
 from ai_brain.research_library import library_specs
 from ops.jobs import evaluation
 from ops.lab import Lab
+from tests.ops.papers import file_of
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world
 from trading.storage.home import Home
@@ -52,6 +53,28 @@ async def test_ideas_that_wait_on_one_market_are_weighed_together_and_each_gets_
         assert told == {spec.id for spec in specs}
         stages = {lab.repository.get(spec.id).stage for spec in specs}
         assert Stage.BACKTESTING not in stages
+
+
+async def test_what_these_bars_cannot_prove_is_not_asked_of_them_again_every_hour(lab_home: Home) -> None:
+    short = lab_home.settings_file.read_text().replace("history_days: 150", "history_days: 30")
+    lab_home.settings_file.write_text(short)
+    async with lab_at_night(lab_home) as (lab, heard):
+        for spec in rules_of(lab, 3):
+            lab.repository.save(spec)
+        await evaluation.run(lab)
+        waiting = lab.repository.by_stage(Stage.GENERATED)
+        assert waiting, "the market is too short for them"
+        assert set(lab.memory.not_judged) == {spec.id for spec in waiting}
+        before = {spec.id: file_of(lab_home, spec).read_bytes() for spec in waiting}
+        evidence = sorted((lab_home.state / "evidence").iterdir())
+        for _ in range(3):
+            await evaluation.run(lab)
+        assert {spec.id: file_of(lab_home, spec).read_bytes() for spec in waiting} == before
+        assert sorted((lab_home.state / "evidence").iterdir()) == evidence
+        told = len(named(heard, "strategy.not_judged"))
+        lab.memory.not_judged[waiting[0].id] = ("of yesterday",)
+        await evaluation.run(lab)
+        assert len(named(heard, "strategy.not_judged")) == told + 1, "with other bars it is asked again"
 
 
 async def test_a_twin_waits_for_the_verdict_of_its_like_and_then_gets_its_own(lab_home: Home) -> None:
