@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ai_brain.desk.tuner import Adjustment
@@ -25,7 +24,7 @@ ON_PAPER = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
 def gather(lab: Lab) -> Numbers:
     """Everything one report needs, now."""
     now_ms = lab.clock.now_ms()
-    specs = lab.repository.all()
+    specs = lab.repository.living()
     live = lab.memory.live
     accounts = [live_account(lab, live)] if live is not None and live.equity_quote is not None else []
     accounts += [paper_account(position) for position in lab.paper.positions()]
@@ -34,7 +33,7 @@ def gather(lab: Lab) -> Numbers:
         market=lab.setting.market,
         accounts=tuple(accounts),
         holdings=tuple(holdings(lab, live)),
-        stages={stage.value: count for stage, count in sorted(Counter(spec.stage for spec in specs).items())},
+        stages={stage.value: count for stage, count in sorted(lab.repository.count_by_stage().items())},
         best=best(lab, specs),
         data_quality=lab.memory.quality,
         last=lab.memory.last,

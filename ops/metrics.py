@@ -112,7 +112,7 @@ def _research(lab: Lab, metrics: Metrics, now_ms: int) -> None:
     """Ideas, strategies, paper, the model's purse."""
     memory = lab.memory
     metrics.gauge("lab_trials", lab.bench.ledger.count())
-    stages = Counter(spec.stage for spec in lab.repository.all())
+    stages = lab.repository.count_by_stage()
     metrics.gauges("lab_strategies", "stage", {stage.value: stages[stage] for stage in Stage})
     parities = Counter(parity.status.value for parity in memory.parity)
     metrics.gauges("lab_parity_strategies", "status", dict(parities))

@@ -7,6 +7,8 @@ not see another's change is refused.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,8 +21,13 @@ from trading.strategy.lifecycle import Move, Stage, folder_of, status_of
 from trading.strategy.spec import StrategySpec, dump_spec, load_spec, spec_sha256
 
 FOLDERS = ("testing", "active", "retired")
+SUFFIX = ".json"
 LISTED_IDS = 12
 """Most ids an error names."""
+
+
+_File = os.DirEntry[str] | Path
+"""One file, as a listing has it or by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +36,8 @@ class _Stored:
 
     path: Path
     spec: StrategySpec
-
-    @property
-    def is_at_home(self) -> bool:
-        return self.path.parent.name == folder_of(self.spec.status)
+    is_at_home: bool
+    """In the folder of its status."""
 
 
 class StrategyRepository:
@@ -46,7 +51,7 @@ class StrategyRepository:
     def __init__(self, folder: Path, *, repair: bool = True) -> None:
         self._folder = folder
         self._repair = repair
-        self._read: dict[Path, tuple[tuple[int, int, int], StrategySpec]] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], _Stored]] = {}
         self._problems: dict[str, str] = {}
         self._why_aside: dict[str, str] = {}
 
@@ -65,6 +70,15 @@ class StrategyRepository:
         """The strategies in these stages, by id. Retired ones are not even read unless they are asked for."""
         folders = {folder_of(status_of(stage, is_approved=approved)) for stage in stages for approved in (False, True)}
         return [spec for spec in self._in_folders(tuple(f for f in FOLDERS if f in folders)) if spec.stage in stages]
+
+    def living(self) -> list[StrategySpec]:
+        """Every strategy that is not retired, by id."""
+        return self.by_stage(*(stage for stage in Stage if stage is not Stage.RETIRED))
+
+    def count_by_stage(self) -> Counter[Stage]:
+        """How many are in each stage; the retired are counted and not read: in a year there are thousands."""
+        retired = sum(1 for _ in (self._folder / "retired").glob(f"*{SUFFIX}"))
+        return Counter({Stage.RETIRED: retired}) + Counter(spec.stage for spec in self.living())
 
     def get(self, id_or_prefix: str) -> StrategySpec:
         """One strategy by its id, or by the beginning of it.
@@ -98,7 +112,7 @@ class StrategyRepository:
         """
         content = dump_spec(spec)
         home = self._folder / folder_of(spec.status)
-        target = home / f"{spec.id}.json"
+        target = home / f"{spec.id}{SUFFIX}"
         load_spec(content, where=str(target))
         try:
             for name in FOLDERS:
@@ -111,7 +125,7 @@ class StrategyRepository:
 
     def _replace(self, spec: StrategySpec, target: Path, content: bytes) -> None:
         try:
-            copies = [self._stored(path) for path in self._copies(spec.id)]
+            copies = [self._stored(copy) for copy in self._copies(spec.id, FOLDERS)]
         except SpecError as error:
             raise StateFileError(f"{error}; {spec.id} was not saved") from error
         for stored in copies:
@@ -125,26 +139,41 @@ class StrategyRepository:
         # Under the lock: between two looks a file may move to the folder looked at first, and be seen in neither.
         with self._locked() if self._repair and self._folder.is_dir() else nullcontext():
             self._problems.clear()
-            names: dict[str, None] = {}
-            for folder in folders:
-                names.update(dict.fromkeys(path.stem for path in (self._folder / folder).glob("*.json")))
-            chosen = [self._chosen(copies) for name in sorted(names) if (copies := self._present(name))]
+            chosen = [self._chosen(copies) for name, found in self._files(folders) if (copies := self._present(found))]
         return sorted((spec for spec in chosen if spec is not None), key=lambda spec: spec.id)
 
-    def _present(self, name: str) -> list[_Stored]:
+    def _files(self, folders: tuple[str, ...]) -> list[tuple[str, list[_File]]]:
+        """Every copy of every strategy that lies in some folders, by id.
+
+        These folders are listed once; in the others its copies alone are looked for: thousands lie among the retired.
+        """
+        found: dict[str, list[_File]] = {}
+        for folder in folders:
+            try:
+                entries = os.scandir(self._folder / folder)
+            except FileNotFoundError:
+                continue
+            with entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX):
+                        found.setdefault(entry.name.removesuffix(SUFFIX), []).append(entry)
+        others = tuple(folder for folder in FOLDERS if folder not in folders)
+        return [(name, [*copies, *self._copies(name, others)]) for name, copies in sorted(found.items())]
+
+    def _present(self, copies: list[_File]) -> list[_Stored]:
         """Every copy of a strategy that can be read; the others become problems."""
         found = []
-        for path in self._copies(name):
+        for copy in copies:
             try:
-                found.append(self._stored(path))
+                found.append(self._stored(copy))
             except (SpecError, StateFileError) as error:
-                if path.exists():
-                    self._problems[str(path)] = str(error)
+                if Path(copy).exists():
+                    self._problems[os.fspath(copy)] = str(error)
             except FileNotFoundError:
                 continue  # moved meanwhile: who only looks does so without the lock
         return found
 
-    def _stored(self, path: Path) -> _Stored:
+    def _stored(self, copy: _File) -> _Stored:
         """Read a file, or remember it where it has not changed.
 
         Raises:
@@ -152,23 +181,26 @@ class StrategyRepository:
             StateFileError: the system does not let us read it.
             FileNotFoundError: it is gone.
         """
+        name = os.fspath(copy)
         try:
-            facts = path.stat()
+            facts = copy.stat()
             seen = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-            if (known := self._read.get(path)) is not None and known[0] == seen:
-                return _Stored(path, known[1])
+            if (known := self._read.get(name)) is not None and known[0] == seen:
+                return known[1]
+            path = Path(name)
             raw = path.read_bytes()
         except FileNotFoundError:
-            self._read.pop(path, None)
+            self._read.pop(name, None)
             raise
         except OSError as error:
-            raise StateFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+            raise StateFileError(f"{name}: cannot be read: {error.strerror}; check its permissions") from error
         try:
-            spec = _named_by_its_id(load_spec(raw, where=str(path)), path)
+            spec = _named_by_its_id(load_spec(raw, where=name), path)
         except SpecError as error:
             raise SpecError(self._aside(path, str(error))) from error
-        self._read[path] = (seen, spec)
-        return _Stored(path, spec)
+        stored = _Stored(path, spec, is_at_home=path.parent.name == folder_of(spec.status))
+        self._read[name] = (seen, stored)
+        return stored
 
     def _aside(self, path: Path, why: str) -> str:
         """Set a file aside if we may; what to tell of it."""
@@ -211,8 +243,8 @@ class StrategyRepository:
                 ) from error
             yield
 
-    def _copies(self, name: str) -> list[Path]:
-        return [path for folder in FOLDERS if (path := self._folder / folder / f"{name}.json").exists()]
+    def _copies(self, name: str, folders: tuple[str, ...]) -> list[Path]:
+        return [path for folder in folders if (path := self._folder / folder / f"{name}{SUFFIX}").exists()]
 
 
 def _named_by_its_id(spec: StrategySpec, path: Path) -> StrategySpec:

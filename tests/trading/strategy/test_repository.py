@@ -78,6 +78,22 @@ def test_strategies_are_found_by_id_prefix_and_stage(repository: StrategyReposit
     assert repository.by_stage(Stage.GENERATED) == sorted([first, carry], key=lambda s: s.id)
     assert repository.by_stage(Stage.BACKTESTING, Stage.RETIRED) == sorted([second, gone], key=lambda s: s.id)
     assert repository.by_stage(Stage.SCALING) == []
+    assert repository.living() == sorted([first, second, carry], key=lambda s: s.id)
+    assert repository.count_by_stage() == {Stage.GENERATED: 2, Stage.BACKTESTING: 1, Stage.RETIRED: 1}
+
+
+def test_the_retired_are_counted_without_being_read(
+    repository: StrategyRepository, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living, gone = rule_spec(), moved(rule_spec("rsi(14) < 21"), Stage.RETIRED)
+    for spec in (living, gone):
+        repository.save(spec)
+    fresh, read = StrategyRepository(folder), list[str]()
+    plain = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.stem), plain(path))[1])
+    assert fresh.living() == [living]
+    assert fresh.count_by_stage() == {Stage.GENERATED: 1, Stage.RETIRED: 1}
+    assert read == [living.id], "and what has not changed is read once"
 
 
 def test_an_unknown_id_lists_the_known_ones_and_a_short_prefix_its_candidates(repository: StrategyRepository) -> None:
