@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.misfortune import FEEDS, KINDS, ORDERS, READS, SOCKETS
 from ops.stop_trading import release
 from tests.ops.world import World, approved_carry, end, furnish, open_world, start_service
 from trading.execution.intents import Intents
@@ -43,18 +44,7 @@ FLAT_LIMIT_S = 90.0
 REFUSED = (2, 3)
 """Exit statuses of a service that did not start, and said why."""
 LOT_BASE = Decimal("0.001")
-ORDERS = [f"{method} {path}" for path in ("/api/v3/order", "/fapi/v1/order") for method in ("POST", "GET", "DELETE")]
-READS = [
-    "GET /api/v3/*", "GET /fapi/v1/*", "GET /fapi/v2/*", "GET /fapi/v3/*", "GET /sapi/*", "GET /api/v3/myTrades",
-    "GET /fapi/v1/userTrades", "GET /fapi/v1/income", "GET /fapi/v1/premiumIndex", "GET /api/v3/account",
-]  # fmt: skip
-OTHERS = ["POST /bot*", "GET /feed.xml", "POST /v1beta*"]
-KINDS = [
-    "timeout_before", "timeout_after", "lost_answer", "429", "418", "5xx", "500", "drop_socket", "half_fill", "html",
-    "lie_stale", "delay:200", "reject:-1003", "reject:-1006", "reject:-1007", "reject:-1021", "reject:-2010",
-    "reject:-2019", "reject:-5022", "reject:-2015",
-]  # fmt: skip
-SOCKETS = ["drop_socket", "silence", "half_open"]
+OTHERS = ["POST /bot*", *FEEDS]
 
 
 @dataclass(slots=True)

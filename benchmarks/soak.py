@@ -21,68 +21,34 @@ import random
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.misfortune import FEEDS, KINDS, ORDERS, READS, SOCKETS
 from benchmarks.soak_chart import draw_soak
-from benchmarks.soak_eyes import Process, Sample, lag_p99_ms, sample
+from benchmarks.soak_eyes import Process, lag_p99_ms, sample
+from benchmarks.soak_figures import DAY_MS, HOUR_MS, Soak, figures
 from ops.door import ROOT, kernels_version
 from tests.ops.world import World, approved_carry, end, furnish, open_world, start_service
 from trading.journal.audit import verify_audit
 from trading.storage.home import Home
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SCALE, CALM = 1000.0, 60.0
 """Lab seconds per real second: in the fast days, and while the processes start and end."""
 START_S, END_S, SAMPLE_S = 25.0, 15.0, 2.0
 """Real seconds: of the calm start, of the calm end, between two samples."""
 FAULT_EVERY_S, SLOW_FAULT_EVERY_S = (1.0, 6.0), (60.0, 300.0)
-WARM_DAYS, WARM_HOURS = 1.0, 1.0
-ORDERS = [f"{method} {path}" for path in ("/api/v3/order", "/fapi/v1/order") for method in ("POST", "GET", "DELETE")]
-READS = [
-    "GET /api/v3/*", "GET /fapi/v1/*", "GET /fapi/v2/*", "GET /fapi/v3/*", "GET /sapi/*", "GET /fapi/v1/income",
-    "GET /fapi/v1/premiumIndex", "GET /api/v3/account", "GET /feed.xml", "POST /v1beta*",
-]  # fmt: skip
-KINDS = [
-    "timeout_before", "timeout_after", "lost_answer", "429", "418", "5xx", "500", "drop_socket", "half_fill", "html",
-    "lie_stale", "delay:200", "reject:-1003", "reject:-1006", "reject:-1007", "reject:-1021", "reject:-2010",
-    "reject:-2019", "reject:-5022", "reject:-2015",
-]  # fmt: skip
 TELEGRAM_KINDS = ["429", "5xx", "500", "502", "drop_socket", "html", "timeout_before"]
 """None after which a message may have arrived without an answer: it is sent again then, which nobody can avoid."""
-SOCKETS = ["drop_socket", "silence", "half_open"]
 UNCAUGHT = ("Traceback", "job.parked", "never retrieved")
 REPORT = re.compile(r"^📊 Hourly Report - (\d\d):(\d\d) UTC")
-
-
-@dataclass(slots=True)
-class Soak:
-    """What became of it."""
-
-    faults: int = 0
-    struck: int = 0
-    lab_days: float = 0.0
-    real_hours: float = 0.0
-    unhandled: list[str] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    reports: Counter[int] = field(default_factory=Counter)
-    """How often the report of each full hour, lab ms, arrived."""
-    due: list[int] = field(default_factory=list)
-    """Full hours, lab ms, of which a report was due."""
-    disk_mb: dict[str, float] = field(default_factory=dict)
-    """By folder of the home, at the end."""
-    lag_p99_ms: float | None = None
-    idle_cpu_share: float | None = None
 
 
 def main() -> None:
@@ -116,46 +82,6 @@ def main() -> None:
     else:
         shutil.rmtree(folder)
     print(json.dumps(figures(soak)))
-
-
-def figures(soak: Soak) -> dict[str, object]:
-    """What is printed."""
-    real = [one for one in soak.samples if one.is_real]
-    fast = [one for one in soak.samples if not one.is_real]
-    warm_fast = [one for one in fast if one.lab_ms - fast[0].lab_ms >= WARM_DAYS * DAY_MS] or fast
-    warm_real = [one for one in real if one.real_s - real[0].real_s >= WARM_HOURS * 3600] or real
-    return {
-        "lab_days": round(soak.lab_days, 2),
-        "real_hours": round(soak.real_hours, 2),
-        "faults": soak.faults,
-        "faults_struck": soak.struck,
-        "unhandled": len(soak.unhandled),
-        "reports_due": len(soak.due),
-        "reports_sent": sum(1 for hour in soak.due if soak.reports[hour]),
-        "reports_twice": sum(1 for count in soak.reports.values() if count > 1),
-        **_growth(warm_fast or warm_real),
-        **({f"real_{name}": value for name, value in _growth(warm_real).items()} if fast and real else {}),
-        "loop_lag_p99_ms": soak.lag_p99_ms,
-        "idle_cpu_share": soak.idle_cpu_share,
-        "disk_mb": soak.disk_mb,
-        "failures": soak.unhandled + [f"no report of {hour}" for hour in soak.due if not soak.reports[hour]][:20],
-    }
-
-
-def _growth(samples: Sequence[Sample]) -> dict[str, float]:
-    """Medians of the first and the last tenth."""
-    tenth = max(1, len(samples) // 10)
-    first, last = samples[:tenth], samples[-tenth:]
-    rss, rss_end = (statistics.median(one.rss_mb for one in part) for part in (first, last))
-    files, files_end = (statistics.median(one.files for one in part) for part in (first, last))
-    tasks, tasks_end = (statistics.median(one.tasks for one in part) for part in (first, last))
-    return {
-        "rss_start_mb": round(rss, 1),
-        "rss_end_mb": round(rss_end, 1),
-        "rss_growth_pct": round((rss_end / rss - 1) * 100, 1),
-        "open_files_growth": files_end - files,
-        "tasks_growth": tasks_end - tasks,
-    }
 
 
 class _Played:
@@ -251,7 +177,7 @@ class _Played:
             return
         self._next_fault_s = now_s + self._chance.uniform(*every_s)
         draw = self._chance.random()
-        match = self._chance.choice(ORDERS if draw < 0.4 else READS)
+        match = self._chance.choice(ORDERS if draw < 0.4 else [*READS, *FEEDS])
         kind = self._chance.choice(KINDS)
         if draw > 0.92:
             match, kind = "WS /*", self._chance.choice(SOCKETS)

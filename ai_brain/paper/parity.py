@@ -55,8 +55,6 @@ class Parity:
     """What paper has where the two differ first."""
     backtest: float | str = ""
     """What the replay has there."""
-    at_ms: int | None = None
-    """Where the two differ first, UTC ms; None: nowhere, or it is no matter of time."""
     differences: Differences | None = None
     """Paper's result less the replay's, of all closed trades, by cause; None: they are the same, or not comparable."""
 
@@ -106,7 +104,6 @@ def compare(
                 why=f"equity at the close of {iso(at_ms)}",
                 paper=quote,
                 backtest=equity[at_ms],
-                at_ms=at_ms - tapes.main.interval_ms,
                 differences=attribute(mine, trades),
             )
     return _compare_trades(found, mine, trades)
@@ -126,7 +123,6 @@ def _compare_trades(found: Parity, mine: Sequence[PaperTrade], trades: Sequence[
             why=f"{name} of trade {number}, opened {iso(one.entry_ms)}",
             paper=getattr(one, name),
             backtest=getattr(other, name),
-            at_ms=one.entry_ms,
         )
     return found
 
