@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ai_brain.desk.fill_statistics import ENOUGH, ENOUGH_GROUPS
-from ai_brain.desk.learned_fills import (
-    LearnedBooks,
-    LearnedFills,
-    LearnedRatio,
-    LearnedShare,
-    learned_file,
-    read_learned,
-)
+from ai_brain.desk.learned_file import learned_file, read_learned
+from ai_brain.desk.learned_fills import LearnedBooks, LearnedFills, LearnedRatio, LearnedShare
 from ops.costs_in_force import carry_in_force, prior_of
 from ops.environment import find_home
 from ops.settings import read_settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ai_brain.desk.learned_fills import read_learned
+from ai_brain.desk.learned_file import read_learned
 from ai_brain.evidence.case import Bench
 from ai_brain.hypothesis_generator import HypothesisGenerator
 from ai_brain.llm.budget import Budget

@@ -1,4 +1,4 @@
-"""What the lab has learned of its own fills: `state/learned_fills.json`, written every night, read by whoever charges.
+"""What the lab has learned of its own fills: made every night, read by whoever charges; on disk see `learned_file`.
 
 A ratio is what was paid over what the model charges, 1 being as charged. Nothing here enlarges a risk: costs rise with
 the estimate at once and fall only where the dear end of the interval has fallen below what is charged.
@@ -11,11 +11,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ai_brain.desk.fill_statistics import (
     ENOUGH,
@@ -27,11 +26,7 @@ from ai_brain.desk.fill_statistics import (
     wilson,
 )
 from trading.domain.clock import iso
-from trading.domain.errors import StateFileError
-from trading.storage.files import read_json, set_aside, write_json
-from trading.storage.home import Home
 
-LEARNED_SCHEMA = 1
 ALL = "all"
 """Orders of every size."""
 SIZES = ((1_000.0, "to 1,000"), (10_000.0, "to 10,000"), (100_000.0, "to 100,000"), (float("inf"), "beyond"))
@@ -235,42 +230,6 @@ def share_learned(
 def size_class(notional_quote: float) -> str:
     """The name of an order's size."""
     return next(name for limit, name in SIZES if notional_quote <= limit)
-
-
-def learned_file(home: Home) -> Path:
-    """`state/learned_fills.json`."""
-    return home.state / "learned_fills.json"
-
-
-def read_learned(home: Home) -> LearnedFills | None:
-    """What was learned last; None: nothing yet.
-
-    Raises:
-        StateFileError: the file is broken and has been set aside; the next night learns it anew from the journal.
-    """
-    path = learned_file(home)
-    data = read_json(path, schema=LEARNED_SCHEMA)
-    if data is None:
-        return None
-    try:
-        return LearnedFills.model_validate(data)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        aside = set_aside(path)
-        raise StateFileError(
-            f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, the next night learns "
-            "it anew from the journal"
-        ) from error
-
-
-def write_learned(home: Home, learned: LearnedFills) -> None:
-    """Replace the file.
-
-    Raises:
-        StateFileError: it cannot be written.
-    """
-    write_json(learned_file(home), learned.model_dump(mode="json"), schema=LEARNED_SCHEMA)
 
 
 def _learned(

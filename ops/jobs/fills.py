@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio, read_learned, write_learned
+from ai_brain.desk.learned_file import read_learned, write_learned
+from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio
 from ops.costs_in_force import carry_in_force, prior_of
 from ops.fill_lessons import Seen, learn
 from ops.lab import Lab

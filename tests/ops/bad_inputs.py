@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 import sandbox.telegram
-from ai_brain.desk.learned_fills import read_learned
+from ai_brain.desk.learned_file import read_learned
 from ai_brain.evidence.filing import evidence_folder
 from ai_brain.ideas import Asked, read_ideas
 from ai_brain.learning_db import LearningDb

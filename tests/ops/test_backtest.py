@@ -15,7 +15,8 @@ import pytest
 import ops.verify
 import sandbox.exchange.instruments as witness
 from ai_brain.campaign import campaign
-from ai_brain.desk.learned_fills import LearnedFills, LearnedRatio, write_learned
+from ai_brain.desk.learned_file import write_learned
+from ai_brain.desk.learned_fills import LearnedFills, LearnedRatio
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import evidence_folder, load_evidence, save_evidence
 from ai_brain.evidence.gate_settings import GateSettings

@@ -11,7 +11,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from ai_brain.desk.learned_fills import LearnedFills, learned_file, read_learned, write_learned
+from ai_brain.desk.learned_file import learned_file, read_learned, write_learned
+from ai_brain.desk.learned_fills import LearnedFills
 from ops.costs_in_force import carry_in_force, conditions_for, paper_terms
 from ops.fill_lessons import Seen, learn
 from ops.fills import fill_lines, run_fills

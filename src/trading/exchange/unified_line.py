@@ -1,6 +1,6 @@
 """A line to a venue through ccxt's unified API.
 
-Importing ccxt takes seconds, so this module is imported when the first call is made, in a thread.
+Importing ccxt takes most of a second, so this module is imported when the first call is made, in a thread.
 """
 
 from __future__ import annotations

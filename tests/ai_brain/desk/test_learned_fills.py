@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from ai_brain.desk.learned_file import learned_file, read_learned, write_learned
 from ai_brain.desk.learned_fills import (
     ALL,
     BOOKS,
@@ -16,12 +17,9 @@ from ai_brain.desk.learned_fills import (
     LearnedRatio,
     Paid,
     books_learned,
-    learned_file,
     ratios_learned,
-    read_learned,
     share_learned,
     size_class,
-    write_learned,
 )
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
