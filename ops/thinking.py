@@ -14,8 +14,9 @@ Found = TypeVar("Found")
 async def think(work: Callable[Given, Found], *args: Given.args, **kwargs: Given.kwargs) -> Found:
     """Run `work` in a thread of its own and give what it returns or raises.
 
-    `asyncio.to_thread` would do, were its threads not waited for when the process ends: a backtest or a compilation
-    that has just begun must not keep the service from ending within its seconds. What is cut off wrote nothing yet.
+    `asyncio.to_thread` would do, were its threads not waited for when the process ends: a compilation that has just
+    begun must not keep the service from ending within its seconds. What is cut off wrote nothing yet. Work that lasts
+    and can be sent away belongs into a process of its own: `ops.apart`.
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Found] = loop.create_future()

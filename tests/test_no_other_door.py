@@ -60,7 +60,9 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
     "ops.farm": frozenset(),
+    "ops.judging": frozenset(),
     "ops.live_parity": frozenset(),
+    "ops.nightly_parity": frozenset({"Asked", "Compared"}),
     "ops.verify": frozenset(),
 }
 """Our own modules behind the doors, whose importers are asked in their turn; with the names that tell nothing."""
@@ -178,11 +180,12 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.replay",
         f"{SIMULATOR}.replay.replay_carry",
     ),
-    "ops.jobs.parity": door(
+    "ops.nightly_parity": door(
         "compares paper accounts and closed live positions at night",
         "ai_brain.paper.parity.compare",
         "ops.live_parity.live_against_model",
     ),
+    "ops.jobs.parity": door("the night that asks for it", "ops.nightly_parity.compare_night"),
     "ops.parity": door(
         "the same comparison by hand, on bars that paper and the live desk have had",
         "ai_brain.paper.parity.compare",
@@ -191,7 +194,12 @@ DOORS: dict[str, Door] = {
     "ops.live_parity": door(
         "does again what was traded live already, to compare it", f"{SIMULATOR}.replay.replay_carry"
     ),
-    "ops.jobs.evaluation": door("judges through the gate", "ai_brain.campaign.campaign"),
+    "ops.judging": door(
+        "judges through the gate, in a process of its own",
+        "ai_brain.campaign.Campaign",
+        "ai_brain.campaign.campaign",
+    ),
+    "ops.jobs.evaluation": door("judges through the gate", "ops.judging.searched"),
     "ops.backtest": door(
         "judges through the gate; verifies what is published",
         "ai_brain.strategy_evaluator.evaluate",

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ai_brain.campaign import campaign
 from ai_brain.desk.tuner import Work, resting
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT, WANT_OF_BARS
 from ai_brain.evidence.verdict import Evidence, Verdict
+from ops.apart import apart
 from ops.costs_in_force import conditions_for
+from ops.judging import searched
 from ops.lab import Lab
 from ops.market_view import check_market, paper_rules
-from ops.thinking import think
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, FarmError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch
 from trading.strategy.lifecycle import Stage, move
@@ -35,9 +35,9 @@ async def run(lab: Lab) -> None:
     for specs in searches.values():
         try:
             await judge(lab, specs)
-        except DataProviderError as error:
+        except (DataProviderError, FarmError) as error:
             market = specs[0].market
-            # They wait for data; the others need not.
+            # They wait for data, or for memory; the others need not.
             lab.failed(f"evaluation of {len(specs)} ideas for {market.symbol} {market.timeframe}", error)
 
 
@@ -54,8 +54,10 @@ async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
         waiting.append(spec)
     if not waiting:
         return
-    # Numba and a year of bars: another thread, so that the loop never stalls.
-    search = await think(campaign, waiting, tapes, lab.bench)
+    setting = lab.setting
+    search = await apart(
+        searched, lab.home, setting.environment, setting.settings.gate, lab.clock.timeline, waiting, tapes
+    )
     for spec, judgement in zip(waiting, search.judgements, strict=True):
         save_evidence(lab.home, judgement)
         _move_on(lab, spec, judgement)

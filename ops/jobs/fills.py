@@ -10,16 +10,14 @@ from collections.abc import Sequence
 
 from ai_brain.desk.learned_file import read_learned, write_learned
 from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio
+from ops.apart import apart
 from ops.costs_in_force import carry_in_force, prior_of
-from ops.fill_lessons import Seen, learn
 from ops.lab import Lab
-from ops.thinking import think
-from trading.domain.errors import DataProviderError, StateFileError
+from ops.nightly_fills import learn_night, traded_markets
+from trading.domain.errors import DataProviderError
 from trading.exchange.open_venue import TRADES_AT
-from trading.exchange.recorded_looks import Key, read_looks
-from trading.execution.intents import Intents
+from trading.exchange.recorded_looks import Key
 from trading.market.tape import Tape
-from trading.storage.home import Home
 
 LOOKED_BACK_MS = 12 * 3_600_000
 """Of the recording: an hour of two markets takes about a quarter of a second to read."""
@@ -34,12 +32,17 @@ async def run(lab: Lab) -> None:
     """
     if lab.settings.venue.exchange != TRADES_AT:
         return  # the bars that are read are of another exchange than the orders were sent to
-    before = read_learned(lab.home)
-    seen = await think(see, lab.home, lab.clock.now_ms() - LOOKED_BACK_MS)
-    if seen.is_empty:
+    before, now_ms = read_learned(lab.home), lab.clock.now_ms()
+    tapes, barless = await _tapes(lab, await apart(traded_markets, lab.home))
+    lesson = await apart(
+        learn_night, lab.home, lab.settings, before, tapes, from_ms=now_ms - LOOKED_BACK_MS, at_ms=now_ms
+    )
+    if lesson is None:
         return
-    tapes = await _tapes(lab, seen.markets)
-    learned = await think(learn, seen, tapes, lab.settings, before, at_ms=lab.clock.now_ms())
+    for key in lesson.markets:
+        if key in barless:
+            lab.tell("fills.no_bars", {"market": " ".join(key), "why": barless[key]})
+    learned = lesson.learned
     write_learned(lab.home, learned)
     carry = carry_in_force(lab.settings, learned, *lab.symbols)
     if lab.desk is not None:
@@ -47,19 +50,6 @@ async def run(lab: Lab) -> None:
     facts = {"version": learned.version, "before": "nothing" if before is None else before.version}
     changes = "; ".join(changed(learned, before)) or "nothing that is charged has changed"
     lab.tell("fills.learned", {**facts, "changes": changes, "impact_bps": carry.impact_bps})
-
-
-def see(home: Home, from_ms: int) -> Seen:
-    """The journal, and the recording from a moment on. CPU work.
-
-    Raises:
-        StateFileError: one of them cannot be read.
-    """
-    orders = Intents(home.intents_file, mends=False).orders() if home.intents_file.exists() else ()
-    try:
-        return Seen(orders, read_looks(home.recordings, from_ms=from_ms))
-    except OSError as error:
-        raise StateFileError(f"{home.recordings}: cannot be read: {error}; check its permissions") from error
 
 
 def changed(learned: LearnedFills, before: LearnedFills | None) -> list[str]:
@@ -81,12 +71,12 @@ def _change(what: str, now: LearnedRatio, old: LearnedRatio | None) -> str | Non
     )
 
 
-async def _tapes(lab: Lab, markets: Sequence[Key]) -> dict[Key, Tape]:
-    """Bars of those markets; one whose history is not there teaches nothing tonight."""
-    found = dict[Key, Tape]()
-    for market, symbol in markets:
+async def _tapes(lab: Lab, traded: Sequence[Key]) -> tuple[dict[Key, Tape], dict[Key, str]]:
+    """Bars of every market that is read or was traded in, and why there are none of the others."""
+    found, barless = dict[Key, Tape](), dict[Key, str]()
+    for key in dict.fromkeys([*lab.instruments, *traded]):
         try:
-            found[market, symbol] = await lab.history.tape(market, symbol, lab.settings.research.timeframe)
+            found[key] = await lab.history.tape(*key, lab.settings.research.timeframe)
         except DataProviderError as error:
-            lab.tell("fills.no_bars", {"market": f"{market} {symbol}", "why": str(error)})
-    return found
+            barless[key] = str(error)
+    return found, barless

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ai_brain.paper.account import account_path, load_account
+from ai_brain.paper.account import account_path
 from ai_brain.paper.market_view import markets_of
-from ai_brain.paper.parity import Parity, ParityStatus, compare
-from ops.as_told import Told, remember, tapes_as_told
+from ai_brain.paper.parity import Parity, ParityStatus
+from ops.apart import apart
 from ops.lab import DAY_MS, Lab
-from ops.live_parity import live_against_model
-from ops.live_records import read_holdings
 from ops.market_view import check_market, paper_rules
-from ops.thinking import think
+from ops.nightly_parity import Asked, Compared, compare_night
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Severity
-from trading.exchange.recorded_bars import RecordedBars, read_recorded_bars
 from trading.risk.arming import disarm, read_armed
-from trading.simulator.costs import MarketRules
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 from trading.strategy.lifecycle import LEGAL_MOVES, TRADING, Stage, move
@@ -39,12 +35,7 @@ async def run(lab: Lab) -> None:
     Raises:
         StateFileError: the verdicts cannot be written.
     """
-    recorded = await _recorded_yesterday(lab)
-    found = [
-        await _check(lab, spec, recorded)
-        for spec in sorted(lab.repository.all(), key=lambda spec: spec.id)
-        if spec.stage is not Stage.RETIRED and account_path(lab.home, spec.id).exists()
-    ]
+    found = await _found(lab)
     before = differing(lab.home)
     standing = before & {parity.strategy_id for parity in found}
     for gone in sorted(before - standing):
@@ -67,47 +58,42 @@ def differing(home: Home) -> set[str]:
     return {str(name) for name in names} if isinstance(names, list) else set()
 
 
-async def _recorded_yesterday(lab: Lab) -> RecordedBars:
-    """The candles of the last whole UTC day as they were told; a recording that cannot be read is told, and is none."""
+async def _found(lab: Lab) -> list[Parity]:
+    """Every account against the market as it was told; what keeps one from that is its verdict, no failed job."""
     end_ms = lab.clock.now_ms() // DAY_MS * DAY_MS
     await lab.clock.sleep_s(max(0, end_ms + TOLD_AFTER_MS - lab.clock.now_ms()) / 1000)
-    try:
-        return await think(read_recorded_bars, lab.home.recordings, start_ms=end_ms - DAY_MS, end_ms=end_ms)
-    except (DataProviderError, OSError) as error:
-        lab.tell("parity.no_recording", {"why": str(error)}, Severity.NOTICE)
-        return RecordedBars(end_ms - DAY_MS, end_ms)
+    asked, found = list[Asked](), list[Parity]()
+    for spec in sorted(lab.repository.living(), key=lambda spec: spec.id):
+        if not account_path(lab.home, spec.id).exists():
+            continue
+        try:
+            asked.append(await _asked(lab, spec))
+        except (DataProviderError, StateFileError) as error:
+            found.append(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error)))
+    if not asked:
+        return found
+    night = await apart(compare_night, lab.home, lab.settings, asked, end_ms)
+    if night.unread:
+        lab.tell("parity.no_recording", {"why": night.unread}, Severity.NOTICE)
+    for one in night.compared:
+        _tell_day(lab, one)
+    return found + [one.parity for one in night.compared]
 
 
-async def _check(lab: Lab, spec: StrategySpec, recorded: RecordedBars) -> Parity:
-    """One account against the market as it was told; what keeps it from that is a reason, not a failure of the job."""
-    try:
-        account = load_account(lab.home, spec.id)
-        if account is None:
-            return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account")
-        check_market(spec, lab.settings.venue.exchange, lab.instruments)
-        symbol, interval = spec.market.native_symbol, spec.market.timeframe
-        shelf = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
-        told = await think(tapes_as_told, lab.home, spec, shelf, recorded)
-        remember(lab.home, told)
-        _tell_day(lab, spec, told)
-        rules, weights = paper_rules(lab.instruments, spec), lab.settings.carry.weights()
-        await _tell_live(lab, spec, told, rules, recorded)
-        return await think(compare, account, spec, told.tapes, lab.settings.paper, rules, weights)
-    except (DataProviderError, StateFileError) as error:
-        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
+async def _asked(lab: Lab, spec: StrategySpec) -> Asked:
+    check_market(spec, lab.settings.venue.exchange, lab.instruments)
+    symbol, interval = spec.market.native_symbol, spec.market.timeframe
+    shelf = [await lab.history.tape(market, symbol, interval) for market in markets_of(spec)]
+    return Asked(spec, tuple(shelf), paper_rules(lab.instruments, spec))
 
 
-def _tell_day(lab: Lab, spec: StrategySpec, told: Told) -> None:
-    """How yesterday's candles of a strategy were told, against the shelf."""
-    facts = {"id": spec.id, "told": told.told, "untold": told.untold, "otherwise": told.otherwise}
-    lab.tell("parity.day", facts, Severity.NOTICE if told.otherwise else Severity.INFO)
-
-
-async def _tell_live(lab: Lab, spec: StrategySpec, told: Told, rules: MarketRules, recorded: RecordedBars) -> None:
-    """Live positions that were closed yesterday, against what their backtest makes of the same hours."""
-    costs, held = lab.settings.carry_costs(), read_holdings(lab.home)
-    for one in await think(live_against_model, spec, held, told.tapes, costs, rules, start_ms=recorded.start_ms):
-        lab.tell("parity.live", {"id": spec.id, "position": one.position.id, "words": str(one)})
+def _tell_day(lab: Lab, one: Compared) -> None:
+    """How yesterday's candles of a strategy were told, and the live positions that were closed then."""
+    if one.told or one.untold:
+        facts = {"id": one.parity.strategy_id, "told": one.told, "untold": one.untold, "otherwise": one.otherwise}
+        lab.tell("parity.day", facts, Severity.NOTICE if one.otherwise else Severity.INFO)
+    for live in one.live:
+        lab.tell("parity.live", {"id": one.parity.strategy_id, "position": live.position_id, "words": live.words})
 
 
 def _judge(lab: Lab, parity: Parity, standing: set[str]) -> None:

@@ -11,8 +11,7 @@ from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
 from ops.numbers import Numbers
-from ops.pictures.apart import Album, drawn
-from ops.thinking import think
+from ops.pictures.commission import Album, drawn
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
@@ -76,7 +75,7 @@ async def pictures(lab: Lab, numbers: Numbers) -> tuple[tuple[bytes, ...], str]:
         start_quote=lab.memory.live_start_quote,
     )
     try:
-        return await think(drawn, asked), ""
+        return await drawn(asked), ""
     except TradingEngineError as error:
         lab.failed("pictures", error)
         return (), f"\nNo pictures: {error}"

@@ -7,8 +7,7 @@ from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Stretc
 from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL, approval_key_of
-from ops.pictures.apart import Page, drawn
-from ops.thinking import think
+from ops.pictures.commission import Page, drawn
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.strategy.lifecycle import Stage, move
@@ -67,7 +66,7 @@ async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
     is_synthetic, refutation = lab.setting.market == "synthetic", spec.origin.refutation
     asked = Page(home=lab.home.root, is_synthetic=is_synthetic, spec_id=spec.id, paper=paper, refutation=refutation)
     try:
-        pages = await think(drawn, asked)
+        pages = await drawn(asked)
     except TradingEngineError as error:
         lab.failed("pictures", error)
         return

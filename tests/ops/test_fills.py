@@ -17,8 +17,8 @@ from ops.costs_in_force import carry_in_force, conditions_for, paper_terms
 from ops.fill_lessons import Seen, learn
 from ops.fills import fill_lines, run_fills
 from ops.jobs import fills
-from ops.jobs.fills import see
 from ops.lab import Lab
+from ops.nightly_fills import see
 from ops.settings import LabSettings
 from tests.ai_brain.tapes import END_MS, HOUR_MS, wandering_tape
 from tests.conftest import DATA, needs_data
@@ -77,6 +77,7 @@ def lab_of(home: Home, *tapes: Tape, now_ms: int = END_MS) -> tuple[Lab, list[tu
         clock=StandingClock(now_ms, real_s=0.0),
         desk=Desk(),
         symbols=(SYMBOL,),
+        instruments={(market, SYMBOL): None for market in Market},
         history=Shelf(*tapes),
         tell=lambda name, facts: heard.append((name, dict(facts))),
     )

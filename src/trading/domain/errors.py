@@ -5,7 +5,7 @@ TradingEngineError
 ├── SpecError                  a strategy file or rule is wrong: fix the strategy
 ├── StateFileError             a file the lab keeps cannot be read or written: it is set aside, look at it
 ├── VaultError                 that stretch was opened before for this line of ideas: wait for newer bars
-├── FarmError                  workers that evaluate strategies are missing, of other code, or die: mend the machines
+├── FarmError                  a process that works for the lab is missing, of other code, or died: mend the machine
 ├── OrderValidationError       refused before it left: fix the request, do not resend
 ├── PortfolioUpdateError       books and fills disagree: halt, reconcile
 ├── DataProviderError          data missing, stale or contradictory: wait, do not trade
@@ -41,7 +41,7 @@ class VaultError(TradingEngineError):
 
 
 class FarmError(TradingEngineError):
-    """Workers that evaluate strategies are missing, of other code, or die at their work."""
+    """Processes that work for the lab are missing, of other code, or die at their work."""
 
 
 class OrderValidationError(TradingEngineError):

@@ -8,8 +8,9 @@ invented, `gaps` lists what is missing.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,10 @@ class Tape:
     def __len__(self) -> int:
         return len(self.open_time_ms)
 
+    def __reduce__(self) -> tuple[Callable[..., Tape], tuple[object, ...]]:
+        """Arrays lose on their way to another process that they are read-only, and every kernel would compile anew."""
+        return _arrived, tuple(getattr(self, column.name) for column in fields(self))
+
     @property
     def interval_ms(self) -> int:
         """Bar length, milliseconds."""
@@ -119,6 +124,11 @@ class Tape:
                 spot_close=self.spot_close[kept],
             )
         )
+
+
+def _arrived(*values: Any) -> Tape:
+    """A tape from another process, checked and frozen again."""
+    return make_tape(Tape(*values))
 
 
 def make_tape(draft: Tape) -> Tape:

@@ -6,7 +6,7 @@ import pickle
 from collections import OrderedDict
 from threading import Lock
 
-from trading.market.tape import Tape, make_tape
+from trading.market.tape import Tape
 from trading.simulator.executors.cluster import identity
 from trading.simulator.executors.parts import Part, Terms, work
 from trading.simulator.population import PopulationResult
@@ -27,14 +27,13 @@ def introduce() -> tuple[dict[str, str], dict[str, int]]:
 
 
 def hold(tape: Tape) -> str:
-    """Asked of a worker: keep this tape, checked again; its content hash."""
-    checked = make_tape(tape)  # frozen, too: a writable array would compile every kernel anew
+    """Asked of a worker: keep this tape; its content hash."""
     with _lock:
-        _tapes[checked.content_hash] = checked
-        _arrived[checked.content_hash] = _arrived.get(checked.content_hash, 0) + 1
+        _tapes[tape.content_hash] = tape
+        _arrived[tape.content_hash] = _arrived.get(tape.content_hash, 0) + 1
         while len(_tapes) > TAPES_HELD:
             _tapes.popitem(last=False)
-    return checked.content_hash
+    return tape.content_hash
 
 
 def packed(part: Part, terms: Terms) -> bytes:

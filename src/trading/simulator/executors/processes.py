@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Any
 
 from trading.domain.errors import FarmError
-from trading.market.tape import Tape, make_tape
+from trading.market.tape import Tape
 from trading.simulator.executors.parts import TRIES, Executor, Part, Terms, cut, join, work
 from trading.simulator.population import PopulationResult
 from trading.strategy.spec import StrategySpec
@@ -153,7 +153,7 @@ def _serve(pipe: connection.Connection) -> None:
         except EOFError:
             return
         if isinstance(message, Tape):
-            tape = make_tape(message)  # checked again, and frozen: a writable array would compile every kernel anew
+            tape = message
             continue
         specs, terms = message
         pipe.send(_answer(tape, specs, terms))
