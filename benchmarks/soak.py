@@ -8,8 +8,10 @@ caught.
 
 `unhandled`: exceptions nobody caught, parked jobs, processes that ended by themselves. `reports_due`: full hours while
 they ran. `rss_*_mb`, `open_files_growth`, `tasks_growth`: service and guardian together, medians after the first lab
-day and at the end; `real_*`: the same of the real hours, after the first. `loop_lag_p99_ms`, `idle_cpu_share` (of one
-core): at normal speed, research included; null without real hours.
+day and at the end; `real_*`: the same of the real hours, after the first. `helpers_peak_mb`: the most that processes
+which they start for a piece of work (research, a picture) held beside them at one look. At normal speed, research
+included, null without real hours: `loop_lag_p99_ms`; `idle_cpu_share` of one core, and `helpers_cpu_share` of those
+helpers that have ended.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ class _Played:
         self._start()
         self._watch(START_S, lambda: None, is_real=True)
         first_ms, before, began_s = self._now_ms(), self._metrics(), time.monotonic()
-        cpu_s = sum(process.cpu_s() for process in self._processes.values())
+        cpu_s, helpers_s = self._cpu_s()
         until_s = began_s + hours * 3600
         while time.monotonic() < until_s and not self._soak.unhandled:
             rest_s = min(60.0, until_s - time.monotonic())
@@ -134,9 +136,14 @@ class _Played:
         took_s = time.monotonic() - began_s
         self._soak.real_hours = took_s / 3600
         self._soak.lag_p99_ms = lag_p99_ms(before, self._metrics())
-        used_s = sum(process.cpu_s() for process in self._processes.values()) - cpu_s
-        self._soak.idle_cpu_share = round(used_s / took_s, 4)
+        until_cpu_s, until_helpers_s = self._cpu_s()
+        self._soak.idle_cpu_share = round((until_cpu_s - cpu_s) / took_s, 4)
+        self._soak.helpers_cpu_share = round((until_helpers_s - helpers_s) / took_s, 4)
         self._end(first_ms, is_real=True)
+
+    def _cpu_s(self) -> tuple[float, float]:
+        found = self._processes.values()
+        return sum(process.cpu_s() for process in found), sum(process.helpers_cpu_s() for process in found)
 
     def _end(self, first_ms: float, *, is_real: bool) -> None:
         """The world behaves, what waits for Telegram goes out, the processes end."""

@@ -14,9 +14,12 @@ def draw_soak(samples: Sequence[Sample], path: Path) -> None:
     made = figure(7.5)
     upper, lower = made.subplots(2, 1, sharex=True)
     minutes = [(one.real_s - samples[0].real_s) / 60 for one in samples]
-    upper.plot(minutes, [one.rss_mb for one in samples], color=BLUE)
+    with_helpers = [one.rss_mb + one.helpers_mb for one in samples]
+    upper.plot(minutes, with_helpers, color=ORANGE, linewidth=0.5, label="with what works for them now and then")
+    upper.plot(minutes, [one.rss_mb for one in samples], color=BLUE, label="service and guardian")
     upper.set_ylim(bottom=0)
-    upper.set_title("Resident memory of service and guardian, MB", loc="left", fontsize=SIZE)
+    upper.legend(fontsize=SIZE - 3, frameon=False, loc="lower right")
+    upper.set_title("Resident memory, MB", loc="left", fontsize=SIZE)
     lower.plot(minutes, [one.files for one in samples], color=ORANGE, label="open files")
     lower.plot(minutes, [one.tasks for one in samples], color=GREEN, linestyle="--", label="threads and tasks")
     lower.set_ylim(bottom=0)

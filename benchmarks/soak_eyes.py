@@ -25,6 +25,8 @@ class Sample:
     is_real: bool
     """At normal speed."""
     rss_mb: float
+    helpers_mb: float
+    """Of the processes that they started for a piece of work and that are at it now."""
     files: int
     """Open descriptors."""
     tasks: int
@@ -43,7 +45,11 @@ class Process:
 
     def rss_mb(self) -> float:
         """Resident memory."""
-        return int((self._folder / "statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+        return _rss_mb(self.popen.pid)
+
+    def helpers_mb(self) -> float:
+        """Resident memory of its children together."""
+        return sum(_rss_mb(int(pid)) for task in (self._folder / "task").iterdir() for pid in _children(task))
 
     def files(self) -> int:
         """Open descriptors."""
@@ -55,8 +61,30 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor seconds so far, its children's not among them."""
+        return self._ticks(11) / TICKS_S
+
+    def helpers_cpu_s(self) -> float:
+        """Processor seconds of the children that have ended."""
+        return self._ticks(13) / TICKS_S
+
+    def _ticks(self, first: int) -> int:
+        """Of user and system, which stand side by side."""
         words = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / TICKS_S
+        return int(words[first]) + int(words[first + 1])
+
+
+def _rss_mb(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+    except FileNotFoundError:  # it ended between two looks
+        return 0.0
+
+
+def _children(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except FileNotFoundError:  # the thread ended between two looks
+        return []
 
 
 def sample(processes: Iterable[Process], lab_ms: float, metrics: Callable[[], str], *, is_real: bool) -> Sample:
@@ -69,6 +97,7 @@ def sample(processes: Iterable[Process], lab_ms: float, metrics: Callable[[], st
         lab_ms,
         is_real,
         sum(process.rss_mb() for process in found),
+        sum(process.helpers_mb() for process in found),
         sum(process.files() for process in found),
         tasks + (int(float(told[1])) if told else 0),
     )

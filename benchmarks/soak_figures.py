@@ -32,6 +32,7 @@ class Soak:
     """By folder of the home, at the end."""
     lag_p99_ms: float | None = None
     idle_cpu_share: float | None = None
+    helpers_cpu_share: float | None = None
 
 
 def figures(soak: Soak) -> dict[str, object]:
@@ -51,8 +52,10 @@ def figures(soak: Soak) -> dict[str, object]:
         "reports_twice": sum(1 for count in soak.reports.values() if count > 1),
         **_growth(warm_fast or warm_real),
         **({f"real_{name}": value for name, value in _growth(warm_real).items()} if fast and real else {}),
+        "helpers_peak_mb": round(max(one.helpers_mb for one in soak.samples), 1),
         "loop_lag_p99_ms": soak.lag_p99_ms,
         "idle_cpu_share": soak.idle_cpu_share,
+        "helpers_cpu_share": soak.helpers_cpu_share,
         "disk_mb": soak.disk_mb,
         "failures": soak.unhandled + [f"no report of {hour}" for hour in soak.due if not soak.reports[hour]][:20],
     }

@@ -1,12 +1,17 @@
-"""The history research runs on: fetched once, kept in the Parquet store, brought up to the last midnight every day."""
+"""The history research runs on: fetched once, kept in the Parquet store, brought up to the last midnight every day.
+
+The store is read and written by processes of their own, with which DuckDB's 50 MB go.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import TypeAlias
 
 import structlog
 
+from ops.apart import apart
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
@@ -19,6 +24,8 @@ from trading.market.tape import Origin, Tape
 
 log = structlog.get_logger()
 
+Key: TypeAlias = tuple[Market, str, str]
+"""Market, symbol, interval."""
 DAY_MS = 86_400_000
 SETTLED_AFTER_MS = 5_000
 """After a midnight until the venue has settled the candle before it; a day asked for sooner would lack it."""
@@ -52,8 +59,8 @@ class History:
         self._days = days
         self._origin = origin
         self._validator = validator or ValidatorSettings()
-        self._kept: dict[tuple[Market, str, str], Tape] = {}
-        self._begins: set[tuple[Market, str, str]] = set()
+        self._kept: dict[Key, Tape] = {}
+        self._begins: set[Key] = set()
         """Whose oldest candles are held, however few days back they reach."""
         self._fetching = asyncio.Lock()
 
@@ -71,22 +78,20 @@ class History:
                 kept = self._kept[key] = await self._up_to(key, end_ms)
         return kept
 
-    async def _up_to(self, key: tuple[Market, str, str], end_ms: int) -> Tape:
+    async def _up_to(self, key: Key, end_ms: int) -> Tape:
         start_ms = end_ms - self._days * DAY_MS
-        held = self._kept.get(key) or await asyncio.to_thread(self._held, key, start_ms)
-        if held is None:
-            await self._fetch(Want(*key, start_ms, end_ms))
+        found = self._kept.get(key) or await apart(_on_shelf, self._store, key, start_ms, end_ms)
+        if found is None:
+            found = await self._fetch(Want(*key, start_ms, end_ms), start_ms, end_ms)
         else:
-            if held.start_ms > start_ms + DAY_MS:
-                await self._fetch_older(Want(*key, start_ms, held.start_ms))
-            if held.end_ms < end_ms:
-                await self._fetch(Want(*key, held.end_ms, end_ms))
-        return await asyncio.to_thread(self._load, key, start_ms, end_ms)
+            if found.start_ms > start_ms + DAY_MS and key not in self._begins:
+                found = await self._fetch_older(Want(*key, start_ms, found.start_ms), end_ms) or found
+            if found.end_ms < end_ms:
+                found = await self._fetch(Want(*key, found.end_ms, end_ms), start_ms, end_ms)
+        return self._checked(found, " ".join(key))
 
-    def _load(self, key: tuple[Market, str, str], start_ms: int, end_ms: int) -> Tape:
-        """A stretch of the shelf, if what it is made of may be researched on: made-up bars are no real market's."""
-        tape = self._store.load(*key, start_ms, end_ms)
-        where = " ".join(key)
+    def _checked(self, tape: Tape, where: str) -> Tape:
+        """It, if what it is made of may be researched on: made-up bars are no real market's."""
         verdict = validate_provenance(
             tape.origin, tape.content_hash, self._validator, where=where, real=self._origin is None
         )
@@ -94,29 +99,35 @@ class History:
             raise DataProviderError(f"{verdict.reasons[0]}; keep made-up markets in a home of their own")
         return tape
 
-    async def _fetch(self, want: Want) -> None:
-        """Fetch a stretch and keep it."""
+    async def _fetch(self, want: Want, start_ms: int, end_ms: int) -> Tape:
+        """Fetch and keep what is wanted; gives what is held of a stretch then."""
         fetched = await fetch_history(self._data, want, clock=self._clock)
         if self._origin is not None:
             fetched = replace(fetched, origin=self._origin)
-        await asyncio.to_thread(self._store.save, fetched)
+        return await apart(_shelved, self._store, fetched, start_ms, end_ms)
 
-    async def _fetch_older(self, want: Want) -> None:
-        """Fetch what lies before the bars held, once; a venue whose history begins with them has none."""
-        key = (want.market, want.symbol, want.interval)
-        if key in self._begins:
-            return
+    async def _fetch_older(self, want: Want, end_ms: int) -> Tape | None:
+        """As `_fetch`, of what lies before the bars held, once; a venue whose history begins with them has none."""
+        found = None
         try:
-            await self._fetch(want)
+            found = await self._fetch(want, want.start_ms, end_ms)
         except NetworkDownError:
             raise
         except DataProviderError as error:
             log.info("history.begins_late", want=str(want), why=str(error))
-        self._begins.add(key)
+        self._begins.add((want.market, want.symbol, want.interval))
+        return found
 
-    def _held(self, key: tuple[Market, str, str], start_ms: int) -> Tape | None:
-        """What the store has from a moment on; None: nothing."""
-        try:
-            return self._store.load(*key, start_ms)
-        except DataProviderError:
-            return None
+
+def _on_shelf(store: TapeStore, key: Key, start_ms: int, end_ms: int) -> Tape | None:
+    """What the store has of a stretch; None: nothing. For a process of its own: it takes DuckDB."""
+    try:
+        return store.load(*key, start_ms, end_ms)
+    except DataProviderError:
+        return None
+
+
+def _shelved(store: TapeStore, fetched: Tape, start_ms: int, end_ms: int) -> Tape:
+    """Put bars on the shelf, and read what it has of a stretch then; for a process of its own."""
+    store.save(fetched)
+    return store.load(fetched.market, fetched.symbol, fetched.interval, start_ms, end_ms)

@@ -1,4 +1,7 @@
-"""Columns to and from Parquet files; the only file here that knows DuckDB."""
+"""Columns to and from Parquet files; the only file here that knows DuckDB.
+
+It is loaded with the first file: the service, which has files read by processes of their own, goes without its 50 MB.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from trading.domain.errors import DamagedFileError, DataProviderError, StateFileError
 from trading.market.columns import Columns
 from trading.storage.files import sync_folder
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def write_parquet(path: Path, columns: Mapping[str, NDArray[np.float64] | NDArray[np.int64]]) -> None:
@@ -22,6 +28,8 @@ def write_parquet(path: Path, columns: Mapping[str, NDArray[np.float64] | NDArra
     Raises:
         StateFileError: the file cannot be written.
     """
+    import duckdb
+
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +61,8 @@ def read_parquet(
         DamagedFileError: a file is no Parquet, or lacks a column.
         DataProviderError: a file is missing, or the machine cannot open it now.
     """
+    import duckdb
+
     files = "[" + ", ".join(_quoted(path) for path in paths) + "]"
     key = names[0]
     limits = [f"{key} >= {start}"] if start is not None else []
@@ -74,6 +84,8 @@ def columns_of(path: Path) -> set[str]:
     Raises:
         DataProviderError: the file cannot be read.
     """
+    import duckdb
+
     try:
         with _connect() as connection:
             found = connection.execute(f"SELECT name FROM parquet_schema({_quoted(path)})").fetchall()  # noqa: S608
@@ -88,6 +100,8 @@ def span_of(path: Path, key: str) -> tuple[int, int, int] | None:
     Raises:
         DataProviderError: the file cannot be read.
     """
+    import duckdb
+
     query = f"SELECT min({key}), max({key}), count(*) FROM read_parquet({_quoted(path)})"  # noqa: S608
     try:
         with _connect() as connection:
@@ -120,6 +134,8 @@ def csv_to_parquet(
         DataProviderError: a row does not fit the types.
         StateFileError: the target cannot be written.
     """
+    import duckdb
+
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     columns = ", ".join(f"{values.get(name, name)} AS {name}" for name in keep)
     shape = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
@@ -148,6 +164,8 @@ def _connect() -> duckdb.DuckDBPyConnection:
 @cache
 def _database(_pid: int) -> duckdb.DuckDBPyConnection:
     """In memory, and empty; a forked process opens another."""
+    import duckdb
+
     return duckdb.connect(config={"threads": 1})
 
 
@@ -164,6 +182,8 @@ def _quoted(path: Path) -> str:
 
 def _unreadable(path: Path, error: duckdb.Error) -> DataProviderError:
     """Damage, or a machine that could not open or hold the file just now: that says nothing of what is in it."""
+    import duckdb
+
     words = f"{path}: cannot be read: {_line(error)}"
     if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
         return DataProviderError(f"{words}; see whether it is there, and what the machine lacks")
