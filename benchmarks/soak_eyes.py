@@ -76,14 +76,14 @@ class Process:
 def _rss_mb(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
-    except FileNotFoundError:  # it ended between two looks
+    except (FileNotFoundError, ProcessLookupError):  # it ended between two looks
         return 0.0
 
 
 def _children(task: Path) -> list[str]:
     try:
         return (task / "children").read_text().split()
-    except FileNotFoundError:  # the thread ended between two looks
+    except (FileNotFoundError, ProcessLookupError):  # the thread ended between two looks
         return []
 
 

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
 
 from ai_brain.campaign import Campaign, campaign
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_settings import GateSettings
-from ops.environment import Environment
-from ops.learning import open_learning_db
-from trading.domain.clock import Clock, Timeline
-from trading.storage.home import Home
+from ops.learning import open_at
+from trading.domain.clock import Clock
 from trading.strategy.spec import StrategySpec
+
+STANDING = 1e-9
+"""Lab seconds a real one: a rehearsal may turn its clock meanwhile, and nothing may be stamped with what is to come."""
 
 
 def searched(
-    home: Home,
-    environment: Environment,
+    memory: Path | SecretStr,
     settings: GateSettings,
-    timeline: Timeline | None,
+    now_ms: int | None,
     specs: Sequence[StrategySpec],
     tapes: Tapes,
 ) -> Campaign:
     """Judge specs of one market together; see `campaign`.
 
     Args:
-        home: Whose memory counts them.
-        environment: Names the database where it is none of the home's.
+        memory: The database that counts them.
         settings: The gate's.
-        timeline: The lab's time; None: the system's.
+        now_ms: Lab time of a rehearsal; None: the system's.
         specs: What waits.
         tapes: Their market.
 
     Raises:
         StateFileError: the memory cannot be read or written; then nothing may be shown.
     """
-    clock, db = Clock(), open_learning_db(home, environment)
-    if timeline is not None:
-        clock.follow(timeline)
+    clock = Clock() if now_ms is None else Clock(scale=STANDING, origin_ms=now_ms)
+    db = open_at(memory)
     try:
         return campaign(specs, tapes, Bench.of(db, clock, settings))
     finally:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import SecretStr
+
 from ai_brain.learning_db import LearningDb
 from ops.environment import Environment
 from trading.storage.home import Home
@@ -14,8 +18,17 @@ def open_learning_db(home: Home, environment: Environment) -> LearningDb:
         SettingsError: the address is none of a PostgreSQL database, or its driver is not installed.
         StateFileError: it cannot be opened, or is no database.
     """
-    url = environment.learning_db_url
-    return LearningDb(home.learning_db if url is None else url.get_secret_value())
+    return open_at(address_of(home, environment))
+
+
+def address_of(home: Home, environment: Environment) -> Path | SecretStr:
+    """Where it is: a file, or a server with what is needed to log in."""
+    return home.learning_db if environment.learning_db_url is None else environment.learning_db_url
+
+
+def open_at(address: Path | SecretStr) -> LearningDb:
+    """As `open_learning_db`, of an address."""
+    return LearningDb(address if isinstance(address, Path) else address.get_secret_value())
 
 
 def is_there(home: Home, environment: Environment) -> bool:

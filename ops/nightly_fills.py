@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ai_brain.desk.learned_fills import LearnedFills
 from ops.fill_lessons import Seen, learn
@@ -12,28 +11,18 @@ from trading.domain.errors import StateFileError
 from trading.exchange.recorded_looks import Key, read_looks
 from trading.execution.intent_records import OrderRecord
 from trading.execution.intents import Intents
-from trading.execution.own_fills import taker_fills
 from trading.market.tape import Tape
 from trading.storage.home import Home
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a night taught."""
-
-    learned: LearnedFills
-    markets: tuple[Key, ...]
-    """Whose bars were needed."""
-
-
-def traded_markets(home: Home) -> list[Key]:
-    """Every market in which an own order took.
+def markets_to_read(home: Home, from_ms: int) -> list[Key] | None:
+    """Whose bars are needed to learn from what there is; None: there is nothing to learn from.
 
     Raises:
-        StateFileError: the journal cannot be read.
+        StateFileError: the journal or the recording cannot be read.
     """
-    fills, _ = taker_fills(_orders(home))
-    return list(dict.fromkeys((fill.market, fill.symbol) for fill in fills))
+    seen = see(home, from_ms)
+    return None if seen.is_empty else seen.markets
 
 
 def learn_night(
@@ -44,16 +33,13 @@ def learn_night(
     *,
     from_ms: int,
     at_ms: int,
-) -> Lesson | None:
-    """Learn from all own orders, and from the recording since a moment; None: there is neither.
+) -> LearnedFills:
+    """Learn from all own orders, and from the recording since a moment.
 
     Raises:
         StateFileError: the journal or the recording cannot be read.
     """
-    seen = see(home, from_ms)
-    if seen.is_empty:
-        return None
-    return Lesson(learn(seen, tapes, settings, before, at_ms=at_ms), tuple(seen.markets))
+    return learn(see(home, from_ms), tapes, settings, before, at_ms=at_ms)
 
 
 def see(home: Home, from_ms: int) -> Seen:

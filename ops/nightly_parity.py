@@ -78,7 +78,8 @@ def compare_night(home: Home, settings: LabSettings, asked: Sequence[Asked], end
 
 
 def _compared(home: Home, settings: LabSettings, asked: Asked, recorded: RecordedBars) -> Compared:
-    spec = asked.spec
+    """What was seen before something kept the account from being compared is told all the same."""
+    spec, told, live = asked.spec, None, tuple[LiveTold, ...]()
     try:
         account = load_account(home, spec.id)
         if account is None:
@@ -89,6 +90,6 @@ def _compared(home: Home, settings: LabSettings, asked: Asked, recorded: Recorde
         held = live_against_model(spec, read_holdings(home), told.tapes, costs, asked.rules, start_ms=recorded.start_ms)
         live = tuple(LiveTold(one.position.id, str(one)) for one in held)
         parity = compare(account, spec, told.tapes, settings.paper, asked.rules, weights)
-        return Compared(parity, told.told, told.untold, told.otherwise, live)
     except (DataProviderError, StateFileError) as error:
-        return Compared(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error)))
+        parity = Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
+    return Compared(parity) if told is None else Compared(parity, told.told, told.untold, told.otherwise, live)

@@ -16,6 +16,7 @@ from ops.apart import apart
 from ops.costs_in_force import conditions_for
 from ops.judging import searched
 from ops.lab import Lab
+from ops.learning import address_of
 from ops.market_view import check_market, paper_rules
 from trading.domain.errors import DataProviderError, FarmError
 from trading.domain.instrument import Market
@@ -54,10 +55,8 @@ async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
         waiting.append(spec)
     if not waiting:
         return
-    setting = lab.setting
-    search = await apart(
-        searched, lab.home, setting.environment, setting.settings.gate, lab.clock.timeline, waiting, tapes
-    )
+    memory, now_ms = address_of(lab.home, lab.setting.environment), None if lab.clock.is_real else lab.clock.now_ms()
+    search = await apart(searched, memory, lab.settings.gate, now_ms, waiting, tapes)
     for spec, judgement in zip(waiting, search.judgements, strict=True):
         save_evidence(lab.home, judgement)
         _move_on(lab, spec, judgement)

@@ -13,8 +13,8 @@ from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio
 from ops.apart import apart
 from ops.costs_in_force import carry_in_force, prior_of
 from ops.lab import Lab
-from ops.nightly_fills import learn_night, traded_markets
-from trading.domain.errors import DataProviderError
+from ops.nightly_fills import learn_night, markets_to_read
+from trading.domain.errors import DataProviderError, FarmError
 from trading.exchange.open_venue import TRADES_AT
 from trading.exchange.recorded_looks import Key
 from trading.market.tape import Tape
@@ -33,16 +33,12 @@ async def run(lab: Lab) -> None:
     if lab.settings.venue.exchange != TRADES_AT:
         return  # the bars that are read are of another exchange than the orders were sent to
     before, now_ms = read_learned(lab.home), lab.clock.now_ms()
-    tapes, barless = await _tapes(lab, await apart(traded_markets, lab.home))
-    lesson = await apart(
-        learn_night, lab.home, lab.settings, before, tapes, from_ms=now_ms - LOOKED_BACK_MS, at_ms=now_ms
-    )
-    if lesson is None:
+    from_ms = now_ms - LOOKED_BACK_MS
+    markets = await apart(markets_to_read, lab.home, from_ms)
+    if markets is None:
         return
-    for key in lesson.markets:
-        if key in barless:
-            lab.tell("fills.no_bars", {"market": " ".join(key), "why": barless[key]})
-    learned = lesson.learned
+    tapes = await _tapes(lab, markets)
+    learned = await apart(learn_night, lab.home, lab.settings, before, tapes, from_ms=from_ms, at_ms=now_ms)
     write_learned(lab.home, learned)
     carry = carry_in_force(lab.settings, learned, *lab.symbols)
     if lab.desk is not None:
@@ -71,12 +67,12 @@ def _change(what: str, now: LearnedRatio, old: LearnedRatio | None) -> str | Non
     )
 
 
-async def _tapes(lab: Lab, traded: Sequence[Key]) -> tuple[dict[Key, Tape], dict[Key, str]]:
-    """Bars of every market that is read or was traded in, and why there are none of the others."""
-    found, barless = dict[Key, Tape](), dict[Key, str]()
-    for key in dict.fromkeys([*lab.instruments, *traded]):
+async def _tapes(lab: Lab, markets: Sequence[Key]) -> dict[Key, Tape]:
+    """Bars of those markets; one whose history is not there teaches nothing tonight."""
+    found = dict[Key, Tape]()
+    for market, symbol in markets:
         try:
-            found[key] = await lab.history.tape(*key, lab.settings.research.timeframe)
-        except DataProviderError as error:
-            barless[key] = str(error)
-    return found, barless
+            found[market, symbol] = await lab.history.tape(market, symbol, lab.settings.research.timeframe)
+        except (DataProviderError, FarmError) as error:
+            lab.tell("fills.no_bars", {"market": f"{market} {symbol}", "why": str(error)})
+    return found

@@ -16,7 +16,7 @@ from ops.apart import apart
 from ops.lab import DAY_MS, Lab
 from ops.market_view import check_market, paper_rules
 from ops.nightly_parity import Asked, Compared, compare_night
-from trading.domain.errors import DataProviderError, StateFileError
+from trading.domain.errors import DataProviderError, FarmError, StateFileError
 from trading.domain.events import Severity
 from trading.risk.arming import disarm, read_armed
 from trading.storage.files import read_json, write_json
@@ -68,7 +68,7 @@ async def _found(lab: Lab) -> list[Parity]:
             continue
         try:
             asked.append(await _asked(lab, spec))
-        except (DataProviderError, StateFileError) as error:
+        except (DataProviderError, StateFileError, FarmError) as error:
             found.append(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error)))
     if not asked:
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from ops.apart import apart
 from tests.ai_brain.tapes import wandering_tape
-from trading.domain.errors import DataProviderError, FarmError
+from trading.domain.errors import DataProviderError, FarmError, RateLimitError
 from trading.market.tape import Tape
 
 WAIT_S = 20.0
@@ -42,8 +43,31 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def die(by: int) -> None:
+    print("my last words", file=sys.stderr)
+    os.kill(os.getpid(), by)
+
+
+def die_before_the_question(*_: object) -> None:
+    raise AssertionError("never comes here")
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError
+
+
+def speak_into_the_answer() -> str:
+    subprocess.run(["echo", "this is no answer"], check=True)
+    return "an answer"
+
+
+def raise_what_does_not_travel() -> None:
+    raise RateLimitError("too many", retry_after_s=3.0)
+
+
+def told_much(file: Path) -> bytes:
+    file.write_text(str(os.getpid()))
+    return bytes(30_000_000)
 
 
 def sleep_and_tell(file: Path) -> None:
@@ -56,6 +80,10 @@ async def pid_in(file: Path) -> int:
         while not (file.exists() and file.read_text()):  # noqa: ASYNC110  # another process writes it
             await asyncio.sleep(0.02)
     return int(file.read_text())
+
+
+def status_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/status").read_text().splitlines()
 
 
 async def gone(pid: int) -> None:
@@ -85,20 +113,81 @@ async def test_what_it_raises_is_raised_here_with_where_it_was() -> None:
         await apart(stumble)
 
 
-async def test_a_process_that_dies_is_one_line_and_one_that_just_leaves_is_a_bug() -> None:
+async def test_an_error_that_does_not_travel_arrives_in_words() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)in raise_what_does_not_travel.*RateLimitError: too many"):
+        await apart(raise_what_does_not_travel)
+
+
+async def test_what_its_own_processes_print_is_no_answer_either() -> None:
+    assert await apart(speak_into_the_answer) == "an answer"
+
+
+async def test_one_that_was_ended_is_one_line_and_one_that_broke_or_just_left_is_a_bug_with_its_last_words() -> None:
     with pytest.raises(FarmError, match="die: the process that does it was ended by SIGKILL; is there memory enough"):
-        await apart(die)
-    with pytest.raises(RuntimeError, match="leave"):
+        await apart(die, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=r"(?s)die: .* ended by SIGSEGV: my last words"):
+        await apart(die, signal.SIGSEGV)
+    with pytest.raises(RuntimeError, match=r"leave: .* ended by exit status 3"):
         await apart(leave, 3)
+
+
+async def test_a_machine_without_room_for_it_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FarmError, match="not memory enough"):
+        await apart(run_out_of_memory)
+
+    async def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_room)
+    with pytest.raises(FarmError, match="refuse: no process for it could be started: Cannot allocate memory"):
+        await apart(refuse)
+
+
+async def test_it_does_nothing_with_other_code_than_that_of_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.apart.CODE", "0" * 64)
+    with pytest.raises(FarmError, match="sources have changed since it started; restart it"):
+        await apart(refuse)
+
+
+async def test_a_question_larger_than_a_pipe_to_one_that_dies_at_once_ends_with_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\nexit 7\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(RuntimeError, match="ended by exit status 7"):
+            await apart(die_before_the_question, bytes(30_000_000))
+
+
+async def test_nobody_waiting_any_more_for_a_large_answer_that_is_under_way_ends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    began = asyncio.Event()
+    feed = asyncio.StreamReader.feed_data
+
+    def feeding(reader: asyncio.StreamReader, data: bytes) -> None:
+        feed(reader, data)
+        began.set()
+
+    monkeypatch.setattr(asyncio.StreamReader, "feed_data", feeding)
+    waiting = asyncio.create_task(apart(told_much, tmp_path / "pid"))
+    async with asyncio.timeout(WAIT_S):
+        await began.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert not Path(f"/proc/{int((tmp_path / 'pid').read_text())}").exists()
 
 
 async def test_the_loop_goes_on_and_nothing_is_left_when_nobody_waits_any_more(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     waiting = asyncio.create_task(apart(sleep_and_tell, file))
     pid = await pid_in(file)
-    os.kill(pid, signal.SIGTERM)  # as a terminal's or a service manager's, to the whole group: who asked decides
-    await asyncio.sleep(0.1)
-    assert Path(f"/proc/{pid}").exists()
+    # A terminal's or a service manager's signal goes to the whole group: who asked decides.
+    ignored = int(next(line for line in status_of(pid) if line.startswith("SigIgn")).split()[1], 16)
+    assert all(ignored >> number - 1 & 1 for number in (signal.SIGINT, signal.SIGTERM))
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -77,7 +77,6 @@ def lab_of(home: Home, *tapes: Tape, now_ms: int = END_MS) -> tuple[Lab, list[tu
         clock=StandingClock(now_ms, real_s=0.0),
         desk=Desk(),
         symbols=(SYMBOL,),
-        instruments={(market, SYMBOL): None for market in Market},
         history=Shelf(*tapes),
         tell=lambda name, facts: heard.append((name, dict(facts))),
     )
