@@ -4,10 +4,11 @@
 # Alive? Heartbeat young? Memory, disk and logs within bounds? If not: restart, and say so. A stopped lab stays stopped.
 # The guardian is kept alive beside it wherever there are trading keys, also while stopped: it only ever closes.
 # Needs bash, coreutils, curl (for alerts) and nothing of Python, so that it works when the lab does not.
-# MONITOR_SUPERVISOR=systemd: units start the processes (deploy/install.sh); the watchman ends what is frozen or too
-# large, so that systemd starts it anew, and tells of what systemd does not start.
+# MONITOR_SUPERVISOR=systemd, or containers: units (deploy/install.sh) or containers (deploy/compose.yaml) start the
+# processes; the watchman ends what is frozen or too large, so that it is started anew, and tells of what is not.
 # monitor_bot.sh --may-start: exit status 1 and why, while a stop is in force. --may-guard: 1 without trading keys.
-# monitor_bot.sh --when-allowed COMMAND...: waits while a stop is in force, then becomes the command (a container's start).
+# monitor_bot.sh --when-allowed COMMAND...: waits while a stop is in force, then becomes the command (a container's start);
+# --when-keyed COMMAND...: waits while there are no trading keys. --every SECONDS: a round, and again, in place of cron.
 set -uo pipefail
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 home="${LAB_HOME:-$root}"
@@ -140,7 +141,7 @@ no_trade() { # once a day: nothing executed in 24 h, and why not, most often; al
     say "no trade in 24 h, most often because: $top"
     # what holds a carry for weeks is doing its work
     if [ -f "$state/live_armed.json" ] && [ "${top%% *}" != HOLDING ]; then
-        alert "AI Trading Lab: armed, and no trade in 24 h, most often because: $top"
+        alert "AI Trading Lab: armed, and no trade in 24 h, most often because: $top" || rm -f "$stamp"
     fi
 }
 
@@ -164,9 +165,15 @@ end_process() { # ten seconds to go by itself
     [ -d "/proc/$pid" ] && kill -KILL "$pid" 2>/dev/null
 }
 
+has_keys() { # trading keys in .env, or sealed where only systemd opens them
+    [ -n "$(setting BINANCE_API_KEY)" ] || grep -q '^# Sealed by deploy/seal.sh: .*BINANCE_API_KEY' "$home/.env" 2>/dev/null
+}
+
+nothing_to_guard() { has_keys || echo "there are no trading keys, so nothing to guard"; }
+
 guard() { # a guardian that is dead, or that has not looked for minutes, is started anew
     local pid age
-    [ -n "$(setting BINANCE_API_KEY)" ] || return 0
+    has_keys || return 0
     pid="$(holder "$state/guardian.lock")"
     age="$(($(date +%s) - $(stat -c %Y "$state/guardian_pulse" 2>/dev/null || echo 0)))"
     if [ -n "$pid" ]; then
@@ -174,34 +181,58 @@ guard() { # a guardian that is dead, or that has not looked for minutes, is star
         end_process "$pid"
     fi
     if [ -n "$pid" ]; then say "guardian restart: process $pid has not looked for $age s"; else say "guardian restart: no process"; fi
-    if [ "$supervisor" = systemd ]; then
-        [ -n "$pid" ] || alert_each no_guardian 3600 "AI Trading Lab: no guardian watches; run: sudo systemctl start ai-trading-lab-guardian"
+    if [ -n "$supervisor" ]; then
+        [ -n "$pid" ] || alert_each no_guardian 3600 "AI Trading Lab: no guardian watches; run: $(by_hand guardian)"
         return 0
     fi
     # shellcheck disable=SC2086  # the command is words on purpose
     LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 9>&- &
 }
 
+by_hand() { # $1 service or guardian: how a human starts what nobody else has started
+    case "$supervisor:$1" in
+        systemd:service) echo "sudo systemctl start ai-trading-lab" ;;
+        systemd:*) echo "sudo systemctl start ai-trading-lab-$1" ;;
+        *) echo "docker compose -f deploy/compose.yaml up -d $1" ;;
+    esac
+}
+
 restart() {
-    local why="$1" pid="$2" count
-    [ -n "$pid" ] && end_process "$pid"
-    if [ "$supervisor" = systemd ] && [ -z "$pid" ]; then
-        say "not there: $why; systemd starts it unless it was told not to"
-        alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: sudo systemctl start ai-trading-lab"
+    local why="$1" pid="$2"
+    if [ -n "$supervisor" ] && [ -z "$pid" ]; then
+        say "not there: $why; $supervisor starts it unless told not to"
+        alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: $(by_hand service)"
         return
     fi
     say "restart: $why"
-    date +%s >>"$state/monitor_restarts"
-    if [ "$supervisor" != systemd ]; then
+    rm -f "$state/monitor_pid" # this one is counted
+    count_restart "$why"
+    # last: where containers share their processes, the watchman goes with what it ends
+    [ -n "$pid" ] && end_process "$pid"
+    if [ -z "$supervisor" ]; then
         # shellcheck disable=SC2086  # the command is words on purpose
         LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
     fi
-    count="$(awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" | wc -l)"
+}
+
+count_restart() { # $1 why: three within an hour are an alert
+    local count
+    date +%s >>"$state/monitor_restarts"
     awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" >"$state/monitor_restarts.tmp" &&
         mv "$state/monitor_restarts.tmp" "$state/monitor_restarts"
+    count="$(wc -l <"$state/monitor_restarts")"
     if [ "$count" -ge "$alert_from_restarts" ]; then
-        alert "AI Trading Lab: $count restarts within an hour, last because: $why. See logs/ai_lab.log"
+        alert "AI Trading Lab: $count restarts within an hour, last because: $1. See logs/ai_lab.log"
     fi
+}
+
+restarted_meanwhile() { # $1 the process: a supervisor starts anew what died between two rounds, and tells nobody
+    local last
+    last="$(cat "$state/monitor_pid" 2>/dev/null)"
+    echo "$1" >"$state/monitor_pid"
+    [ -n "$supervisor" ] && [ -n "$last" ] && [ "$last" != "$1" ] || return 0
+    say "restart: process $last ended, $supervisor started $1"
+    count_restart "process $last ended by itself"
 }
 
 why_absent() { # what became of the process that last held the lock
@@ -221,21 +252,31 @@ case "${1:-}" in
         echo "not started: $why_stopped"
         exit 1
         ;;
-    --when-allowed)
+    --when-allowed | --when-keyed)
+        reason=stop_in_force
+        [ "$1" = --when-keyed ] && reason=nothing_to_guard
         shift
         told=""
-        while why_stopped="$(stop_in_force)" && [ -n "$why_stopped" ]; do
-            [ "$why_stopped" = "$told" ] || echo "waiting: $why_stopped"
-            told="$why_stopped"
+        while why_waiting="$($reason)" && [ -n "$why_waiting" ]; do
+            [ "$why_waiting" = "$told" ] || echo "waiting: $why_waiting"
+            told="$why_waiting"
             sleep 5 &
             wait $!
         done
         exec "$@"
         ;;
     --may-guard)
-        [ -n "$(setting BINANCE_API_KEY)" ] && exit 0
-        echo "no guardian: there are no trading keys, so nothing to guard"
+        why_unguarded="$(nothing_to_guard)"
+        [ -z "$why_unguarded" ] && exit 0
+        echo "no guardian: $why_unguarded"
         exit 1
+        ;;
+    --every)
+        while :; do
+            sleep "$2" &
+            wait $!
+            "$root/monitor_bot.sh"
+        done
         ;;
 esac
 
@@ -262,6 +303,7 @@ if [ -z "$pid" ]; then
     restart "$(why_absent)" ""
     exit 0
 fi
+restarted_meanwhile "$pid"
 no_trade
 age="$(heartbeat_age_s)"
 if frozen "$pid"; then

@@ -244,7 +244,7 @@ class PaperEngine:
             {**common, "equity_quote": step.equity_quote, "identity_error_quote": step.identity_error_quote},
         )
         if account.parked:
-            self._tell("paper.parked", {**common, "reason": account.parked}, Severity.ALERT)
+            self._tell("paper.parked", {**common, "reason": account.parked}, Severity.NOTICE)
 
     def _may_open(self, spec_id: str) -> bool:
         held = sum(book.is_open for other, book in self._books.items() if other != spec_id)
@@ -285,7 +285,7 @@ class PaperEngine:
         account.parked = why
         save_account(self._home, account)
         facts = {"strategy_id": account.spec_id, "reason": why}
-        self._tell("paper.parked", facts, Severity.ALERT)
+        self._tell("paper.parked", facts, Severity.NOTICE)
 
     def _forget(self, kept: set[str]) -> None:
         """Drop what is no longer in `dry_run`; its account stays on disk, its position no longer takes a place."""

@@ -9,6 +9,7 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 . "$here/common.sh"
 stay='TELEGRAM_TOKEN|TELEGRAM_CHAT_ID|BINANCE_TESTNET|LIVE_TRADING|LIVE_TRADING_ENABLED|ENABLE_LIVE_TRADING|KILL|OLLAMA_HOST'
 one_key='^[[:space:]]*(export[[:space:]]+)?[A-Z_]+[[:space:]]*=[[:space:]]*[^[:space:]]'
+told='# Sealed by deploy/seal.sh: ' # which keys there are: the watchman, who cannot open them, keeps a guardian alive for them
 umask 077
 
 keys() { awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '$0 ~ key && $0 !~ stay' "$home/.env"; }
@@ -53,7 +54,10 @@ seal() {
     mv "$sealed.new" "$sealed"
     sync "$sealed"
     drop_ins put
-    awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '!($0 ~ key && $0 !~ stay)' "$home/.env" | put_env
+    {
+        awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" -v told="$told" '!($0 ~ key && $0 !~ stay) && index($0, told) != 1' "$home/.env"
+        printf '%s%s\n' "$told" "$(printf '%s\n' "$after" | names | paste -sd' ')"
+    } | put_env
     say "sealed: $(printf '%s\n' "$after" | names | paste -sd' ')"
     say "into $sealed; left in $home/.env: TELEGRAM_* and what is no secret"
     say "backups no longer hold these keys, and no other machine opens this file: keep them elsewhere too"
@@ -65,7 +69,7 @@ open() {
     local held
     [ -e "$sealed" ] || die 2 "$sealed is not there; nothing is sealed"
     held="$(opened)"
-    { cat "$home/.env"; printf '%s\n' "$held"; } | put_env
+    { awk -v told="$told" 'index($0, told) != 1' "$home/.env"; printf '%s\n' "$held"; } | put_env
     drop_ins remove
     rm -f "$sealed"
     say "opened: $(printf '%s\n' "$held" | names | paste -sd' ') stand in $home/.env again"

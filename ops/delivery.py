@@ -10,13 +10,17 @@ import structlog
 from ops.reader import MessageSettings
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
+from trading.domain.events import Severity
 from trading.notify.message import Message, Notifier
 from trading.notify.outbox import Outbox
+from trading.notify.queue import Drained
 
 log = structlog.get_logger(__name__)
 
 OUTBOX_S = 15.0
 """Real seconds after which waiting messages are tried again."""
+SILENT_S = 21_600.0
+"""Lab seconds in which a channel has taken nothing that waits for it, after which the others tell of it."""
 LAST_WORDS_S = 1.0
 """Real seconds that messages get when the service ends; what was not taken by then waits on disk."""
 
@@ -46,6 +50,8 @@ class Delivery:
         self._outbox, self._channels, self._settings, self._clock = outbox, channels, settings, clock
         self._wake, self._stop = wake, stop
         self._due = {name: asyncio.Event() for name in channels}
+        self._silent_since_ms: dict[str, int | None] = dict.fromkeys(channels)
+        """Channels that did not take all the last time, and since when; None: not asked yet."""
 
     async def run(self) -> None:
         """Deliver what waits; try again after a while where something stayed."""
@@ -92,7 +98,20 @@ class Delivery:
             drain.cancel()
         await asyncio.gather(drain, stop, return_exceptions=True)
         if not drain.cancelled():
-            drain.result()
+            self._watch(name, drain.result())
+
+    def _watch(self, name: str, drained: Drained) -> None:
+        """A channel that takes nothing for hours is an alert, which the others carry."""
+        key, now_ms = f"messages.stuck:{name or 'main'}", self._clock.now_ms()
+        if not drained.reason:
+            if name in self._silent_since_ms:
+                del self._silent_since_ms[name]
+                self._outbox.resolve(key)
+            return
+        since_ms = self._silent_since_ms[name] = self._silent_since_ms.get(name) or now_ms
+        if now_ms - since_ms >= SILENT_S * 1000 and len(self._channels) > 1:
+            text = f"🚨 messages.stuck: {name or 'the first channel'} has taken no message for hours: {drained.reason}"
+            self._outbox.put(Message("alert", text, dedup_key=key, severity=Severity.ALERT), self._clock)
 
     def _holds(self, message: Message) -> bool:
         return self._settings.holds(message, self._clock.now_ms())

@@ -82,14 +82,14 @@ def drills_check(home: Home, clock: Clock) -> Check:
 
 
 async def telegram_check(telegram: Telegram | None) -> Check:
-    """Whether Telegram knows the bot."""
+    """Whether Telegram knows the bot, and lets it write to the chat."""
     if telegram is None:
         return Check("telegram answers", Health.WARNING, "not configured", "messages go to the console meanwhile")
     try:
         name = await telegram.check()
     except TradingEngineError as error:
-        return Check("telegram answers", Health.BAD, str(error), "check TELEGRAM_TOKEN with @BotFather")
-    return Check("telegram answers", Health.GOOD, f"bot {name}")
+        return Check("telegram answers", Health.BAD, str(error), "TELEGRAM_TOKEN and TELEGRAM_CHAT_ID in .env")
+    return Check("telegram answers", Health.GOOD, f"bot {name} may write to the chat")
 
 
 async def channel_checks(environment: Environment, settings: LabSettings, clock: Clock) -> list[Check]:

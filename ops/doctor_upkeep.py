@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from ops.doctor import Check, Health
 from ops.door import ROOT
+from ops.reader import MessageSettings
 from ops.status import read_status
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
+from trading.notify.message import Message
+from trading.notify.outbox import waiting_files
 from trading.storage.home import Home
 
 if TYPE_CHECKING:
@@ -28,12 +31,13 @@ MAX_BACKUP_AGE_DAYS = 8.0
 MAX_CYCLE_AGE_S = 300.0
 MIN_QUALITY = 50.0
 MAX_WAIT_S = 3600.0
-"""What waited longer has not been taken by Telegram."""
+"""What waited longer has not been taken."""
+REPORT = Message("report", "any")
 TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 
 
-def upkeep_checks(home: Home, clock: Clock) -> list[Check]:
+def upkeep_checks(home: Home, messages: MessageSettings, clock: Clock) -> list[Check]:
     """All of them that ask nobody outside."""
     return [
         version_check(ROOT),
@@ -41,7 +45,7 @@ def upkeep_checks(home: Home, clock: Clock) -> list[Check]:
         time_sync_check(),
         data_check(home, clock),
         backup_check(home, clock),
-        messages_check(home, clock),
+        messages_check(home, messages, clock),
     ]
 
 
@@ -103,15 +107,20 @@ def backup_check(home: Home, clock: Clock) -> Check:
     return Check("backup", health, f"{archives[-1].name}, {_ago(age_s)} old", "./lab backup")
 
 
-def messages_check(home: Home, clock: Clock) -> Check:
-    """Whether messages wait, and for how long."""
-    waiting = [path for path in home.outbox.glob("*.json") if path.stem.isdecimal()]
-    if not waiting:
+def messages_check(home: Home, messages: MessageSettings, clock: Clock) -> Check:
+    """Whether messages wait, for which channel and for how long; in quiet hours they may."""
+    found, is_late = list[str](), False
+    for name, waiting in waiting_files(home.outbox).items():
+        if waiting:
+            oldest_s = max(_age_s(path, clock) for path in waiting)
+            found.append(f"{len(waiting)} wait{f' for {name}' if name else ''}, the oldest for {_ago(oldest_s)}")
+            is_late |= oldest_s > MAX_WAIT_S
+    if not found:
         return Check("messages", Health.GOOD, "none waits")
-    oldest_s = max(_age_s(path, clock) for path in waiting)
-    health = Health.GOOD if oldest_s <= MAX_WAIT_S else Health.WARNING
-    found = f"{len(waiting)} wait, the oldest for {_ago(oldest_s)}"
-    return Check("messages", health, found, "python send_test_notification.py says what Telegram says")
+    if messages.holds(REPORT, clock.now_ms()):
+        return Check("messages", Health.GOOD, f"{', '.join(found)}; quiet until {messages.quiet_to}")
+    health = Health.WARNING if is_late else Health.GOOD
+    return Check("messages", health, ", ".join(found), "python send_test_notification.py says what each channel says")
 
 
 async def model_check(model: Gemini | None) -> Check:

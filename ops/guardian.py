@@ -71,6 +71,8 @@ class Guardian:
         self._supervisor = Supervisor(os.environ)
         self._flat_at_s: float | None = None
         self._answered_s = clock.real_s()
+        self._fine = set[str]()
+        """Looks whose files were of use the last time."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop`."""
@@ -92,9 +94,13 @@ class Guardian:
         while not stop.is_set():
             try:
                 await look()
+                if name not in self._fine:  # also what an earlier guardian told of
+                    self._hands.resolve(f"state:{name}")
+                    self._fine.add(name)
             except StateFileError as error:
+                self._fine.discard(name)
                 log.warning("guardian.state", error=str(error))
-                self._hands.tell(f"🚨 The guardian cannot work with the lab's files: {error}", key="state")
+                self._hands.tell(f"🚨 The guardian cannot work with the lab's files: {error}", key=f"state:{name}")
             except TradingEngineError as error:
                 log.warning("guardian.failed", look=name, error=str(error))
             await self._clock.real_wait_s(stop, every_s())

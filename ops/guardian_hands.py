@@ -19,7 +19,7 @@ from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.notify.message import Message
-from trading.notify.outbox import CHANNELS, Outbox
+from trading.notify.outbox import CHANNELS, MAIN, Outbox
 from trading.risk.guardian import Verdict
 from trading.risk.kill_switch import stop_trading
 from trading.storage.files import write_json
@@ -149,7 +149,7 @@ class Hands:
         await asyncio.gather(self._by_telegram(environment), self._by_the_others(environment))
 
     async def _by_the_others(self, environment: Environment) -> None:
-        if not any(map(self._outbox.waiting_in, CHANNELS)):
+        if not any(self._outbox.has_work(name, self._clock, self._holds) for name in CHANNELS):
             return
         async with open_channels(environment, self._settings, self._clock) as channels:
             drains = (
@@ -162,7 +162,9 @@ class Hands:
         return self._settings.messages.holds(message, self._clock.now_ms())
 
     async def _by_telegram(self, environment: Environment) -> None:
-        if environment.telegram_token is None or environment.telegram_chat_id is None or not self._outbox.waiting:
+        if environment.telegram_token is None or environment.telegram_chat_id is None:
+            return
+        if not self._outbox.has_work(MAIN, self._clock, self._holds):
             return
         from trading.notify.telegram import TELEGRAM_URL, Telegram
 

@@ -101,7 +101,7 @@ def refresh(lab: Lab, metrics: Metrics) -> None:
     }
     ages = {market: (now_ms - at_ms) / 1000 for market, at_ms in closed.items() if at_ms is not None}
     metrics.gauges("lab_data_age_seconds", "market", ages)
-    metrics.gauge("lab_messages_waiting", lab.outbox.waiting)
+    metrics.gauge("lab_messages_waiting", lab.outbox.late(lambda one: settings.messages.holds(one, now_ms)))
     metrics.gauge("lab_stop_in_force", read_stop(home, lab.setting.switches).blocks_entries)
     metrics.gauge("lab_armed", home.armed_file.exists())
     _research(lab, metrics, now_ms)

@@ -30,6 +30,8 @@ LAST_RUNS_SCHEMA = 1
 DAY_S = 86_400
 FAILURES_IN_ROW = 5
 """A job that fails more often than this in a row is an alert of its own."""
+AGAIN_S = 3600
+"""Lab seconds after which a job that is due once a day or more seldom is tried again when it failed."""
 TUNER_S = 300
 FILLS_S = 600
 """After midnight until fills are learned from: by then the day's last candle has settled, and parity has it."""
@@ -129,6 +131,8 @@ class Schedule:
         self._failed: Counter[str] = Counter()
         """Failures in a row, by job, since the start."""
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: dict[str, asyncio.Task[None]] = {}
+        """Rare jobs that failed and wait to be tried again; after a restart they are tried at once."""
         self._bug: BaseException | None = None
         self._stop = asyncio.Event()
         # `_fire` itself lets no job run twice. APScheduler counts a run until a callback after its end: with one
@@ -182,6 +186,8 @@ class Schedule:
         self._clock.on_change(self._retime)
         await stop.wait()
         self._scheduler.pause()
+        for task in self._again.values():
+            task.cancel()
         await self._drain(grace_s)
         self._scheduler.shutdown(wait=False)
         if self._bug is not None:
@@ -199,11 +205,15 @@ class Schedule:
     async def _run_one(self, name: str) -> None:
         due_ms = self._rows[name].last_due_ms(self._clock.now_ms())
         started_s, outcome = self._clock.real_s(), "done"
+        if (waiting := self._again.pop(name, None)) is not None:
+            waiting.cancel()
         try:
             await self._jobs[name]()
         except TradingEngineError as error:
             outcome = f"{type(error).__name__}: {error}"
             self._note_failure(name, outcome)
+            if self._rows[name].every_s >= DAY_S:
+                self._again[name] = asyncio.create_task(self._try_again(name), name=f"again:{name}")
         except Exception as error:  # noqa: BLE001  # a bug: judged here, because APScheduler would only log it
             outcome = f"bug: {type(error).__name__}: {error}"
             self._judge_bug(name, error)
@@ -218,6 +228,11 @@ class Schedule:
         if is_due and name not in self._parked and not self._stop.is_set():
             self._fire_now(name)
         log.info("job.cycle", job=name, outcome=outcome, elapsed_s=round(self._clock.real_s() - started_s, 3))
+
+    async def _try_again(self, name: str) -> None:
+        await self._clock.sleep_s(AGAIN_S)
+        del self._again[name]  # else its own run would cancel it
+        await self._fire(name)
 
     def _note_failure(self, name: str, outcome: str) -> None:
         """One quiet event a failure, and one alert when it lasts; who delivers alerts repeats it."""
@@ -272,4 +287,5 @@ class Schedule:
                 self._done_ms[name] = min(due_ms, now_ms)
 
     def _save(self) -> None:
-        write_json(self._file, dict(sorted(self._done_ms.items())), schema=LAST_RUNS_SCHEMA)
+        done_ms = {name: due_ms - (name in self._again) for name, due_ms in sorted(self._done_ms.items())}
+        write_json(self._file, done_ms, schema=LAST_RUNS_SCHEMA)

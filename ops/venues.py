@@ -125,7 +125,7 @@ async def listed(
             if symbol == settings.venue.symbol:
                 raise
             facts = {"symbol": symbol, "why": str(error)}
-            publish(Event(clock.now_ms(), "market.left_out", facts, Severity.ALERT))
+            publish(Event(clock.now_ms(), "market.left_out", facts, Severity.NOTICE))
             continue
         found |= {(instrument.market, symbol): instrument for instrument in mine}
     return found

@@ -30,7 +30,7 @@ from ops.messages import Messenger
 from ops.settings import LabSettings
 from ops.venues import listed, make_market_data, make_second, make_venue
 from trading.domain.clock import Clock
-from trading.domain.events import Event, Publish
+from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import MarketData, Venue
 from trading.exchange.open_venue import (
@@ -236,5 +236,6 @@ async def open_notifier(environment: Environment, settings: LabSettings) -> Asyn
 
 
 def log_event(event: Event) -> None:
-    """Every event is a line of the log."""
-    log.info(event.name, event_ms=event.at_ms, **{f"fact_{key}": value for key, value in event.facts.items()})
+    """Every event is a line of the log; what a human is alarmed about is a warning there."""
+    write = log.warning if event.severity is Severity.ALERT else log.info
+    write(event.name, event_ms=event.at_ms, **{f"fact_{key}": value for key, value in event.facts.items()})

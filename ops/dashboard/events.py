@@ -66,8 +66,8 @@ class Happened:
 
     @property
     def tone(self) -> Tone:
-        """That of its kind; a warning is said to be one."""
-        return Tone.CAUTION if self.level == "warning" else self.kind.tone
+        """That of its kind; a warning is at least said to be one."""
+        return Tone.CAUTION if self.level == "warning" and self.kind.tone is not Tone.BAD else self.kind.tone
 
 
 @dataclass(frozen=True, slots=True)

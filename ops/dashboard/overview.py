@@ -34,6 +34,7 @@ from ops.reports import flows_told, told_parts
 from ops.status import ALIVE_S, Status, read_status
 from trading.domain.clock import Clock, iso
 from trading.notify.alerts import OpenAlert
+from trading.notify.outbox import waiting_files
 from trading.risk.counters import Halt
 from trading.storage.home import Home
 
@@ -72,7 +73,7 @@ def read_overview(home: Home, clock: Clock) -> Overview:
         alerts=open_alerts(home, problems),
         halts=counters.halts if counters else (),
         tripped=counters.tripped if counters else (),
-        waiting_messages=sum(path.stem.isdecimal() for path in home.outbox.glob("*.json")),
+        waiting_messages=max(map(len, waiting_files(home.outbox).values())),
         marks=read_marks(home),
         problems=tuple(problems),
     )

@@ -23,6 +23,8 @@ MAX_TEXT = 4096
 MAX_CAPTION = 1024
 MAX_MEDIA = 10
 """Of one album, at least two."""
+UPLOADS = ("photo", "video", "voice", "document", "video_note")
+ACTIONS = frozenset({"typing", "choose_sticker", "find_location", *(f"upload_{what}" for what in UPLOADS)})
 KEPT_FILES = 64
 """Photos and documents kept for looking at, the newest; a month of hourly charts would fill the memory."""
 
@@ -104,14 +106,18 @@ class TelegramDesk:
         if token != self._token:
             raise Refusal(401, "Unauthorized")
 
-    async def _answer(self, request: web.Request) -> dict[str, object] | list[dict[str, object]]:
+    async def _answer(self, request: web.Request) -> dict[str, object] | list[dict[str, object]] | bool:
         method = request.match_info["method"].lower()
         if method == "getme":
             return self._bot() | {"can_join_groups": False, "can_read_all_group_messages": False}
-        if method not in {"sendmessage", "sendphoto", "senddocument", "sendmediagroup"}:
+        if method not in {"sendmessage", "sendphoto", "senddocument", "sendmediagroup", "sendchataction"}:
             raise Refusal(404, "Not Found: method not found")
         parameters, files = await _parameters(request)
         self._check_chat(parameters.get("chat_id", ""))
+        if method == "sendchataction":
+            if parameters.get("action") not in ACTIONS:
+                raise Refusal(400, "Bad Request: wrong parameter action in request")
+            return True
         if method == "sendmessage":
             seen = _checked(parameters.get("text", ""), parameters, limit=MAX_TEXT, noun="message")
             if not seen.strip():

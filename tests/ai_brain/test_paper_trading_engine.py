@@ -283,7 +283,7 @@ def test_books_that_do_not_add_up_park_the_strategy_with_an_alert(home: Home, mo
         broken.setattr(RuleBook, "step", off)
         lab.play(1)
     (alert,) = lab.events("paper.parked")
-    assert alert.severity.value == "alert"
+    assert alert.severity.value == "notice"
     assert "equity identity" in str(alert.facts["reason"])
     lab.restart()
     lab.live.shown += 1

@@ -92,8 +92,10 @@ def test_the_container_copies_what_there_is_and_runs_as_nobody_who_matters() -> 
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
         assert not {"ports", "privileged"} & set(service)
-    assert services["guardian"]["pid"] == "service:service"
-    assert services["guardian"]["entrypoint"] == ["/opt/ai-trading-lab/lab"], "it works while a stop is in force"
+    for name in ("guardian", "watchman"):
+        assert services[name]["pid"] == "service:service", "it must see the service's process, and end it"
+    assert "--when-keyed" in services["guardian"]["entrypoint"], "idle without keys, and no stop holds it"
+    assert services["watchman"]["environment"] == {"MONITOR_SUPERVISOR": "containers"}
 
 
 PROGRAM = """#!/bin/bash

@@ -155,13 +155,33 @@ async def test_on_the_testnet_a_key_need_not_be_bound_to_an_address_but_may_stil
     assert withdrawing.found == "the key may withdraw: take that right away"
 
 
-async def test_telegram_says_which_bot_it_is_or_what_is_wrong(world: World) -> None:
+@pytest.mark.parametrize(
+    ("token", "chat", "health", "said"),
+    [
+        (sandbox.telegram.TOKEN, "42", Health.GOOD, "bot sandbox_bot may write to the chat"),
+        ("1:another", "42", Health.BAD, "getMe: TELEGRAM_TOKEN is not accepted"),
+        (
+            sandbox.telegram.TOKEN,
+            "@nobody",
+            Health.BAD,
+            "sendChatAction: Telegram refuses this message (Chat not found)",
+        ),
+    ],
+)
+async def test_telegram_says_whether_the_bot_may_write_to_the_chat_and_writes_nothing(
+    world: World, token: str, chat: str, health: Health, said: str
+) -> None:
+    taken = world.ask("/sandbox/telegram")
+    async with Telegram(SecretStr(token), chat, base_url=world.url) as telegram:
+        check = await doctor.telegram_check(telegram)
+    assert check.health is health
+    assert said in check.found
+    assert token not in check.found
+    assert world.ask("/sandbox/telegram") == taken
+
+
+async def test_no_telegram_is_a_warning() -> None:
     assert (await doctor.telegram_check(None)).health is Health.WARNING
-    for token, health in ((sandbox.telegram.TOKEN, Health.GOOD), ("1:another", Health.BAD)):
-        async with Telegram(SecretStr(token), "42", base_url=world.url) as telegram:
-            check = await doctor.telegram_check(telegram)
-        assert check.health is health
-        assert token not in check.found
 
 
 @pytest.mark.parametrize(

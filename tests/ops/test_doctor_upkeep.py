@@ -17,9 +17,10 @@ from ai_brain.llm.gemini import Gemini, GeminiSettings
 from ops import doctor_upkeep
 from ops.doctor import Health
 from ops.jobs.backup import back_up
+from ops.reader import MessageSettings
 from ops.run import run_doctor
 from tests.loopback import SetClock, serving
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, parse_iso
 from trading.storage.home import Home
 
 DAY_S = 86_400
@@ -87,13 +88,25 @@ def test_a_backup_that_is_missing_or_old_is_told(home: Home) -> None:
 
 
 def test_messages_that_wait_for_long_are_told(home: Home) -> None:
-    assert doctor_upkeep.messages_check(home, Clock()).found == "none waits"
-    message = home.outbox / "000000000001.json"
+    awake = MessageSettings()
+    assert doctor_upkeep.messages_check(home, awake, Clock()).found == "none waits"
+    message, mail = home.outbox / "000000000001.json", home.outbox / "email" / "000000000001.json"
+    mail.parent.mkdir()
     message.write_text("{}")
-    assert doctor_upkeep.messages_check(home, Clock()).health is Health.GOOD
-    age(message, 3 * 3600 + 60)
-    late = doctor_upkeep.messages_check(home, Clock())
-    assert (late.health, late.found) == (Health.WARNING, "1 wait, the oldest for 3 h")
+    mail.write_text("{}")
+    assert doctor_upkeep.messages_check(home, awake, Clock()).health is Health.GOOD
+    age(mail, 3 * 3600 + 60)
+    late = doctor_upkeep.messages_check(home, awake, Clock())
+    assert late.health is Health.WARNING
+    assert late.found == "1 wait, the oldest for 0 s, 1 wait for email, the oldest for 3 h"
+
+
+def test_messages_that_wait_for_the_end_of_the_quiet_hours_are_not_late(home: Home) -> None:
+    (home.outbox / "000000000001.json").write_text("{}")
+    age(home.outbox / "000000000001.json", 3 * 3600 + 60)
+    asleep = MessageSettings(quiet_from="22:00", quiet_to="07:00")
+    held = doctor_upkeep.messages_check(home, asleep, Clock(scale=1e-6, origin_ms=parse_iso("2026-01-22T03:00Z")))
+    assert (held.health, held.found) == (Health.GOOD, "1 wait, the oldest for 3 h; quiet until 07:00")
 
 
 async def test_the_model_answers_for_nothing_and_a_wrong_key_is_named() -> None:

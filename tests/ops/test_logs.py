@@ -10,7 +10,9 @@ import pytest
 import structlog
 
 from ops.logs import set_up_logs
+from ops.wiring import log_event
 from trading.domain.clock import Clock, parse_iso
+from trading.domain.events import Event, Severity
 
 TOKEN = "bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
@@ -31,6 +33,15 @@ def test_a_line_has_time_event_and_facts(log_file: Path) -> None:
     assert log_file.read_text() == (
         "at=2024-11-01T00:00:00Z level=info event=carry.refused reason=BASIS_TOO_WIDE value=0.0031\n"
     )
+
+
+def test_what_a_human_is_alarmed_about_is_found_among_the_warnings(log_file: Path) -> None:
+    for name, severity in (("risk.halted", Severity.ALERT), ("strategy.review", Severity.NOTICE)):
+        log_event(Event(1, name, {"reason": "DAILY_LOSS"}, severity))
+    assert [line.split()[1:3] for line in log_file.read_text().splitlines()] == [
+        ["level=warning", "event=risk.halted"],
+        ["level=info", "event=strategy.review"],
+    ]
 
 
 def test_known_secrets_and_what_looks_like_one_are_taken_out_everywhere(log_file: Path) -> None:

@@ -280,6 +280,37 @@ def test_a_container_waits_while_a_stop_is_in_force_and_then_becomes_the_lab(wat
         assert waiting.stdout.read() == ""
 
 
+def test_a_guardians_container_waits_while_there_are_no_keys_and_no_stop_holds_it(watch: Watch) -> None:
+    settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    words = ["bash", MONITOR, "--when-keyed", "echo", "the guardian runs"]
+    with subprocess.Popen(words, env=settings, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waiting: there are no trading keys, so nothing to guard\n"
+        waiting.terminate()
+        assert waiting.wait(5) != 0
+    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    (watch.state / "KILL_SWITCH").write_text("")
+    assert subprocess.run(words, env=settings, capture_output=True, text=True).stdout == "the guardian runs\n"
+
+
+def test_a_watchmans_container_makes_its_rounds_and_ends_what_is_frozen(watch: Watch) -> None:
+    subprocess.run(["setsid", "--fork", watch.service], check=True)
+    pid = watch.wait_for_service()
+    watch.beat(age_s=900)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    settings |= {"MONITOR_SUPERVISOR": "containers", "MONITOR_MAX_HEARTBEAT_AGE_S": "1"}
+    with subprocess.Popen(["bash", MONITOR, "--every", "0.1"], env=settings) as rounds:
+        for _ in range(200):
+            if not Path(f"/proc/{pid}").exists() and "not there" in watch.log():
+                break
+            subprocess.run(["sleep", "0.05"], check=True)
+        rounds.terminate()
+    assert "restart: heartbeat 90" in watch.log()
+    assert "not there: no process; containers starts it unless told not to" in watch.log()
+    assert "run: docker compose -f deploy/compose.yaml up -d service" in watch.log()
+
+
 def test_a_guardian_may_start_only_where_there_are_keys(watch: Watch) -> None:
     settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
     asked = ["bash", MONITOR, "--may-guard"]
@@ -290,7 +321,7 @@ def test_a_guardian_may_start_only_where_there_are_keys(watch: Watch) -> None:
 
 
 def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_what_is_not_there(watch: Watch) -> None:
-    assert "not there: no process; systemd starts it" in watch.run(MONITOR_SUPERVISOR="systemd")
+    assert "not there: no process; systemd starts it unless told not to" in watch.run(MONITOR_SUPERVISOR="systemd")
     assert not (watch.state / "lab.lock").exists(), "nothing was started"
     assert (
         watch.run(MONITOR_SUPERVISOR="systemd").count("alert: AI Trading Lab: no process; unless you stopped it") == 1
@@ -301,6 +332,28 @@ def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_w
     subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
     assert "restart: heartbeat 90" in watch.run(MONITOR_SUPERVISOR="systemd", MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_an_hour_an_alert(watch: Watch) -> None:
+    for number in range(4):
+        subprocess.run(["setsid", "--fork", watch.service], check=True)
+        pid = watch.wait_for_service()
+        watch.beat()
+        for _ in range(2):  # the same process twice is no restart
+            log = watch.run(MONITOR_SUPERVISOR="systemd")
+        assert log.count("restart: process") == number
+        assert log.count("alert: AI Trading Lab: 3 restarts within an hour, last because: process") == (number == 3)
+        os.kill(pid, 9)
+        (watch.state / "lab.lock").unlink()
+
+
+def test_a_guardian_is_missed_also_where_its_keys_are_sealed(watch: Watch) -> None:
+    subprocess.run(["setsid", "--fork", watch.service], check=True)
+    watch.wait_for_service()
+    watch.beat()
+    assert "guardian" not in watch.run(MONITOR_SUPERVISOR="systemd")
+    (watch.home / ".env").write_text("# Sealed by deploy/seal.sh: BINANCE_API_KEY BINANCE_API_SECRET\n")
+    assert "no guardian watches" in watch.run(MONITOR_SUPERVISOR="systemd")
 
 
 def test_little_disk_left_is_an_alert_and_not_one_every_five_minutes(watch: Watch) -> None:

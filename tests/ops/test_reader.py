@@ -138,3 +138,62 @@ async def test_what_waited_for_the_end_of_the_quiet_hours_comes_then(home: Home)
     outbox.resolve("risk.x")
     await Delivery(outbox, {MAIN: chat}, NIGHT, morning, wake=asyncio.Event(), stop=stop).last_words()
     assert chat.texts == ["🚨 money", "the report"]
+
+
+async def test_an_alert_about_money_is_told_again_in_quiet_hours_whatever_else_waits_for_the_morning(
+    home: Home,
+) -> None:
+    outbox, chat, stop = Outbox(home.outbox), Chat(), asyncio.Event()
+    begin_ms = parse_iso("2026-01-21T22:30Z")
+
+    async def drain_at(minutes: float) -> None:
+        clock = Clock(scale=1e-6, origin_ms=begin_ms + int(minutes * 60_000))
+        await Delivery(outbox, {MAIN: chat}, NIGHT, clock, wake=asyncio.Event(), stop=stop).last_words()
+
+    clock = Clock(scale=1e-6, origin_ms=begin_ms)
+    outbox.put(replace(MONEY, text="🚨 money", dedup_key="risk.x"), clock)
+    outbox.put(replace(ALERT, dedup_key="data.x"), clock)
+    outbox.put(REPORT, clock)
+    for minutes in (0, 6, 7, 22, 100):
+        await drain_at(minutes)
+    assert chat.texts == ["🚨 money"] * 4  # at once, after 5 minutes, after 15 more, after an hour more
+    assert outbox.late(lambda one: NIGHT.holds(one, begin_ms)) == 0
+    await drain_at(480)  # 07:30 in Berlin: what waited, and the alert that is due again once nothing waits any more
+    assert chat.texts[4:] == ["🚨 data", "14:00"]
+    await drain_at(481)
+    assert sorted(chat.texts[6:]) == ["🚨 data", "🚨 money"]
+
+
+async def test_a_channel_that_takes_nothing_for_hours_is_told_by_the_others_and_when_it_takes_again_no_more(
+    home: Home,
+) -> None:
+    (home.outbox / "email").mkdir()
+    outbox, stop = Outbox(home.outbox), asyncio.Event()
+    channels = {MAIN: Chat(), "email": Chat("refuses")}
+    clock = Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T12:00Z"))
+    delivery = Delivery(outbox, channels, MessageSettings(), clock, wake=asyncio.Event(), stop=stop)
+    outbox.put(REPORT, clock)
+    await delivery.last_words()
+    clock.follow(Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T19:00Z")).timeline)  # type: ignore[arg-type]
+    await delivery.last_words()
+    await delivery.last_words()
+    assert channels[MAIN].texts[1:] == ["🚨 messages.stuck: email has taken no message for hours: down"]
+    channels["email"].how = "takes"
+    await delivery.last_words()
+    assert outbox.open_alerts() == {}
+
+
+def test_whether_there_is_anything_to_do_is_known_without_a_channel(home: Home) -> None:
+    outbox, begin_ms = Outbox(home.outbox), parse_iso("2026-01-21T22:30Z")
+    clock = Clock(scale=1e-6, origin_ms=begin_ms)
+    assert not outbox.has_work(MAIN, clock, lambda _: False)
+    outbox.put(REPORT, clock)
+    assert outbox.has_work(MAIN, clock, lambda _: False)
+    assert not outbox.has_work(MAIN, clock, lambda _: True)
+    (home.outbox / "000000000001.json").unlink()
+    outbox.put(replace(MONEY, dedup_key="risk.x"), clock)
+    (home.outbox / "000000000001.json").unlink()  # it was delivered
+    assert not outbox.has_work(MAIN, clock, lambda _: False)
+    later = Clock(scale=1e-6, origin_ms=begin_ms + 301_000)
+    assert outbox.has_work(MAIN, later, lambda _: False)
+    assert not outbox.has_work("email", later, lambda _: False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ops.schedule import DAY_S, SCHEDULE, SUNDAY_S, Row, Schedule
 from trading.domain.clock import Clock, Timeline, parse_iso
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Event, Severity
 
 START_MS = parse_iso("2024-11-01T00:00:30Z")
@@ -104,6 +104,50 @@ async def test_a_job_that_keeps_failing_is_one_alert_until_it_succeeds_again(tmp
     assert (loud[0].facts["job"], loud[0].facts["failures"], loud[0].facts["limit"]) == ("news", 6, 5)
     assert bench.names().index("job.failing") == 8  # two failures, a success that counts anew, six failures
     assert bench.names().count("job.failed") == 11
+
+
+async def test_a_rare_job_that_failed_is_tried_again_in_an_hour_and_once_it_has_succeeded_no_more(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, scale=150_000.0)
+    seen: list[int] = []
+
+    async def backup() -> None:
+        seen.append(bench.clock.now_ms())
+        if len(seen) in (1, 2):
+            raise StateFileError("backups: no space left")
+        if len(seen) == 4:
+            bench.stop.set()
+
+    row = Row("weekly_backup", 2 * DAY_S)
+    await asyncio.wait_for(bench.schedule((row,), {"weekly_backup": backup}).run(bench.stop, grace_s=1), 20)
+    hours = [round((ms - seen[0]) / 3_600_000, 1) for ms in seen]
+    assert hours[1] >= 1.0
+    assert hours[2] >= hours[1] + 1.0
+    assert hours[2] < 24
+    assert hours[3] >= 47  # the next time that it was due
+
+
+async def test_a_rare_job_that_failed_before_a_restart_is_tried_at_its_start(tmp_path: Path) -> None:
+    bench, ran = Bench(tmp_path, scale=150_000.0), 0
+
+    async def backup() -> None:
+        nonlocal ran
+        ran += 1
+        bench.stop.set()
+        if ran == 1:
+            raise StateFileError("backups: no space left")
+
+    row = Row("weekly_backup", DAY_S)
+    await asyncio.wait_for(bench.schedule((row,), {"weekly_backup": backup}).run(bench.stop, grace_s=1), 20)
+    bench.clock.follow(Timeline(bench.clock.real_s(), bench.clock.now_ms(), 1.0))
+    for _ in range(2):  # the second start finds it done
+        bench.stop = asyncio.Event()
+        task = asyncio.create_task(bench.schedule((row,), {"weekly_backup": backup}).run(bench.stop, grace_s=1))
+        await asyncio.sleep(0.1)
+        bench.stop.set()
+        await asyncio.wait_for(task, 10)
+    assert ran == 2
 
 
 async def test_a_bug_where_money_is_touched_ends_the_service(tmp_path: Path) -> None:

@@ -75,7 +75,10 @@ def test_what_moves_money_is_sealed_and_what_the_watchman_needs_stays(server: Se
     assert done.returncode == 0, done.stderr
     assert "sealed: BINANCE_API_KEY BINANCE_API_SECRET" in done.stdout
     left = server.home.env_file.read_text()
-    assert left == "# Keys.\nTELEGRAM_TOKEN=123:token\nTELEGRAM_CHAT_ID=1\nLIVE_TRADING=YES\nPAGE_TOKEN=\n"
+    assert left == (
+        "# Keys.\nTELEGRAM_TOKEN=123:token\nTELEGRAM_CHAT_ID=1\nLIVE_TRADING=YES\nPAGE_TOKEN=\n"
+        "# Sealed by deploy/seal.sh: BINANCE_API_KEY BINANCE_API_SECRET\n"
+    )
     assert server.home.env_file.stat().st_mode & 0o777 == 0o600
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert CANARY.encode() not in path.read_bytes(), path

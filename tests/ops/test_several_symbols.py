@@ -120,7 +120,7 @@ async def test_a_symbol_that_is_not_listed_is_left_out_and_told(home: Home, worl
     async with opened(home, world, more="ETHUSDT, XRPUSDT") as (lab, told):
         assert lab.symbols == SYMBOLS
         left = [event for event in told if event.name == "market.left_out"]
-        assert [(event.facts["symbol"], event.severity) for event in left] == [("XRPUSDT", Severity.ALERT)]
+        assert [(event.facts["symbol"], event.severity) for event in left] == [("XRPUSDT", Severity.NOTICE)]
         spec = carry_on_paper(lab, "XRPUSDT")
         with pytest.raises(DataProviderError, match=r"XRPUSDT, which the lab does not read; add it to venue.more_symb"):
             await evaluation.tapes_for(lab, spec)

@@ -79,7 +79,7 @@ class CycleRisk(CycleBooks):
             self._room.counters.recovered(check.reason)
         elif self._halt_entries(check, subject=spec_id) and spec_id:
             facts = {"id": spec_id, "value": check.value, "limit": check.limit}
-            self._room.tell("strategy.stopped_for_good", facts, Severity.ALERT)
+            self._room.tell("strategy.stopped_for_good", facts, Severity.NOTICE)
         self._watch(check, spec_id)
 
     def _known_equity(self) -> float:

@@ -110,7 +110,11 @@ MEASURES = (
     Measure("lab_model_spent_usd", Kind.GAUGE, "The language model, this UTC day."),
     Measure("lab_model_budget_usd", Kind.GAUGE, "What it may cost a UTC day."),
     Measure("lab_model_calls", Kind.GAUGE, "Questions to it, this UTC day."),
-    Measure("lab_messages_waiting", Kind.GAUGE, "Messages not delivered yet."),
+    Measure(
+        "lab_messages_waiting",
+        Kind.GAUGE,
+        "Messages not delivered yet, of the channel with the most; what quiet hours hold is none.",
+    ),
     Measure("lab_stop_in_force", Kind.GAUGE, "1: a stop, a kill switch or a pause; 0: none."),
     Measure("lab_armed", Kind.GAUGE, "1: a strategy is armed for live trading; 0: none."),
     Measure("lab_guardian_age_seconds", Kind.GAUGE, "Since the guardian last looked; not a number: it never did."),

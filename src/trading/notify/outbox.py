@@ -64,13 +64,27 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Messages that the first channel has not delivered yet."""
-        return self.waiting_in(MAIN)
+        """Messages not delivered yet, of the channel with the most."""
+        return max(map(len, self._all().values()))
 
     def waiting_in(self, channel: str) -> int:
         """Messages that a channel has not delivered yet; 0 where it is not set up."""
         queue = self._all().get(channel)
         return 0 if queue is None else len(queue)
+
+    def late(self, holds: Holds) -> int:
+        """Messages that a channel has not delivered and that need not wait now, of the channel with the most."""
+        return max(queue.pending(holds) for queue in self._all().values())
+
+    def has_work(self, channel: str, clock: Clock, holds: Holds) -> bool:
+        """Whether a drain of that channel would find anything to do now: a message, or an alert to tell again."""
+        queue = self._all().get(channel)
+        if queue is None:
+            return False
+        if queue.pending(holds):
+            return True
+        with waiting_lock(self._folder / ".lock"):
+            return bool(_due(self._read_ledger().alerts, clock.now_ms(), holds, is_idle=True))
 
     def _all(self) -> dict[str, Queue]:
         """The queues of the channels that are set up now."""
@@ -158,7 +172,7 @@ class Outbox:
         async with self._draining.setdefault(channel, asyncio.Lock()):
             try:
                 with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
-                    self._repeat_due(clock)
+                    self._repeat_due(clock, holds)
                     drained = await queue.send_all(notifier, clock, holds=holds)
             except StateFileError as error:
                 drained = Drained(waiting=len(queue), reason=str(error))
@@ -166,14 +180,16 @@ class Outbox:
             log.info("outbox.drained", channel=channel or "main", **asdict(drained))
         return drained
 
-    def _repeat_due(self, clock: Clock) -> None:
-        """Queue what is due: each by itself, or all in one message where they are many."""
+    def _repeat_due(self, clock: Clock, holds: Holds) -> None:
+        """Queue what is due: each by itself, or all in one message where they are many.
+
+        What waits for the end of the reader's quiet hours neither is repeated nor keeps the rest from it.
+        """
         with waiting_lock(self._folder / ".lock"):
             ledger, now_ms = self._read_ledger(), clock.now_ms()
             # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
-            idle = [queue for queue in self._all().values() if not len(queue)]
-            alerts = {key: alert for key, alert in ledger.alerts.items() if alert.told == 0 or idle}
-            due = {key: alert for key, alert in alerts.items() if alert.due_ms <= now_ms}
+            idle = [queue for queue in self._all().values() if not queue.pending(holds)]
+            due = _due(ledger.alerts, now_ms, holds, is_idle=bool(idle))
             if not due:
                 return
             if len(due) > STORM_FREE:
@@ -222,6 +238,27 @@ class Outbox:
         recent = {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
         record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], **recent}
         write_json(self._folder / LEDGER, record, schema=SCHEMA)
+
+
+def _due(alerts: Mapping[str, OpenAlert], now_ms: int, holds: Holds, *, is_idle: bool) -> dict[str, OpenAlert]:
+    """What is told now: what was never told, and again what need not wait, where a channel has nothing else to tell."""
+
+    def is_held(alert: OpenAlert) -> bool:
+        return holds(Message("alert", alert.text, severity=Severity.ALERT, is_money=alert.is_money))
+
+    return {
+        key: alert
+        for key, alert in alerts.items()
+        if alert.due_ms <= now_ms and (alert.told == 0 or (is_idle and not is_held(alert)))
+    }
+
+
+def waiting_files(folder: Path) -> dict[str, list[Path]]:
+    """What waits in an outbox, by channel, found without touching anything."""
+    return {
+        name: [path for path in sorted((folder / name).glob("*.json")) if path.stem.isdecimal()]
+        for name in (MAIN, *CHANNELS)
+    }
 
 
 def set_channels(folder: Path, names: Collection[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,6 +62,10 @@ class Queue:
     def __len__(self) -> int:
         """Messages not delivered yet."""
         return len(self._files())
+
+    def pending(self, holds: Holds) -> int:
+        """Messages not delivered yet that need not wait now."""
+        return sum(not _is_held(path, holds) for path in self._files())
 
     def write(self, message: Message, clock: Clock) -> None:
         """Queue one message, cut to what fits; when this returns it is on disk.
@@ -175,6 +180,14 @@ class Queue:
         write_json(self._refused / path.name, {**record, "reason": reason}, schema=SCHEMA)
         path.unlink()
         log.warning("outbox.refused", file=path.name, reason=reason)
+
+
+def _is_held(path: Path, holds: Holds) -> bool:
+    """One that cannot be read is for `send_all` to deal with."""
+    try:
+        return holds(_message(json.loads(path.read_bytes())))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _message(record: dict[str, object]) -> Message:

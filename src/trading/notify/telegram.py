@@ -15,7 +15,7 @@ from types import TracebackType
 import structlog
 from pydantic import SecretStr
 from telegram import Bot, InputMediaPhoto
-from telegram.constants import ParseMode
+from telegram.constants import ChatAction, ParseMode
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -104,15 +104,20 @@ class Telegram:
         await self._request.shutdown()
 
     async def check(self) -> str:
-        """The bot's user name: the token is accepted and Telegram answers.
+        """The bot's user name: Telegram answers, the token is accepted, and the bot may write to the chat.
+
+        Nothing is told: for five seconds the chat says that the bot is typing, which it may only where it may write.
 
         Raises:
             NotifierError: as `send`.
         """
+        asked = "getMe"
         try:
             me = await self._bot.get_me()
+            asked = "sendChatAction"
+            await self._bot.send_chat_action(self._chat_id, ChatAction.TYPING)
         except TelegramError as error:
-            raise self._translated("getMe", error) from None
+            raise self._translated(asked, error) from None
         return str(me.username)
 
     async def send(self, message: Message) -> None:
