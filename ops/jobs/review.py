@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ai_brain.evidence.filing import load_evidence
-from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Stretch
 from ops.jobs import parity
 from ops.lab import Lab
 from ops.messages import APPROVAL, approval_key_of
 from ops.pictures.commission import Page, drawn
+from ops.question import paper_words, question
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.strategy.lifecycle import Stage, move
@@ -35,10 +35,7 @@ async def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
     performance = lab.paper.performance(spec.id)
     if performance is None:
         return
-    paper = (
-        f"{performance.net_return:+.3%} in {performance.hours / 24:.1f} days, n = {performance.results}, "
-        f"95 % of each {performance.mean_low:+.4%} to {performance.mean_high:+.4%}. {note}"
-    )
+    paper = paper_words(performance, note)
     await _enclose_page(lab, spec, paper)
     moved = move(
         spec,
@@ -49,16 +46,7 @@ async def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
         evidence_sha256=evidence.evidence_sha256,
     )
     lab.repository.save(moved)
-    facts = {
-        "id": spec.id,
-        "name": spec.name,
-        "thesis": spec.origin.thesis,
-        "refutation": spec.origin.refutation,
-        "backtest": _stretch(evidence.stretch("search")),
-        "walk_forward": f"{_stretch(evidence.stretch(WALK_FORWARD))}; {_positive(evidence)}; {_significance(evidence)}",
-        "paper": paper,
-    }
-    lab.tell(APPROVAL, facts, Severity.NOTICE)
+    lab.tell(APPROVAL, question(spec, evidence, paper), Severity.NOTICE)
 
 
 async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
@@ -72,33 +60,3 @@ async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
         return
     if pages:
         lab.messenger.enclose(approval_key_of(spec.id), pages)
-
-
-def _stretch(stretch: Stretch | None) -> str:
-    if stretch is None:
-        return "not run"
-    n = f"{stretch.settlements} settlements" if stretch.settlements else f"{stretch.trades} trades"
-    return (
-        f"{stretch.net_return:+.2%} net over {stretch.bars} bars, n = {n}, deepest fall {stretch.max_drawdown:.2%}, "
-        f"Sharpe {stretch.sharpe_annual:.2f} a year"
-    )
-
-
-def _positive(evidence: Evidence) -> str:
-    return f"{evidence.positive} of {len(evidence.judged)} judged stretches positive"
-
-
-def _significance(evidence: Evidence) -> str:
-    found = evidence.statistics
-    if found is None:
-        return "no statistics"
-    told = f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
-    return f"{told}; {_expectancy(found.expectancy)}" if found.expectancy is not None else told
-
-
-def _expectancy(of: Expectancy) -> str:
-    """What a judged trade brings, with n and interval."""
-    if of.low_quote is None or of.high_quote is None:
-        return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, which chance leaves wide open"
-    interval = f"{of.confidence:.0%} {of.low_quote:+.2f} to {of.high_quote:+.2f}"
-    return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, {interval}"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ops import reports
-from ops.messages import ENDS, ENDS_OF_THE_SAME, WORDS, alert, approval_request
+from ops.messages import ENDS, ENDS_OF_THE_SAME, WORDS, alert
 from tests.ops.test_explain import an_hour, cycle_example
-from tests.ops.test_messages import REVIEW
 from tests.ops.test_reports import FULL
+from tests.ops.test_review_words import request
 from trading.domain.clock import parse_iso
 from trading.domain.events import Event, Severity
 
@@ -31,7 +31,7 @@ EXAMPLES = {
     "heartbeat": lambda: reports.heartbeat(FULL),
     "summary": lambda: reports.summary(FULL, title="Daily summary"),
     "insights": lambda: reports.insights(FULL, [("LOST_ON_SEARCH", 7), ("TOO_FEW_SIGNALS", 2), ("BAD_SPEC", 1)]),
-    "approval": lambda: approval_request(REVIEW),
+    "approval": request,
     "alert": lambda: alert(HALT),
     "explain": lambda: "\n".join(cycle_example(an_hour()[1][40])),
 }
