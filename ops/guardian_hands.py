@@ -64,7 +64,7 @@ class Hands:
 
     def __init__(self, home: Home, venue: Venue, settings: LabSettings, clock: Clock) -> None:
         self._home, self._venue, self._settings, self._clock = home, venue, settings, clock
-        self._outbox = Outbox(home.outbox)
+        self._outbox = Outbox(home.outbox, local=settings.messages.reader.local)
         self._renewed_s: dict[str, float] = {}
 
     async def renew(self, symbols: Sequence[str]) -> None:

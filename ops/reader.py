@@ -6,6 +6,7 @@ The lab itself lives in UTC: schedule, days, files. Only what a message says of 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -93,17 +94,21 @@ class Reader:
     def __init__(self, time_zone: str = "UTC") -> None:
         self._zone = ZoneInfo(time_zone)
 
+    def local(self, at_ms: int) -> datetime:
+        """Aware, in their zone."""
+        return as_datetime(at_ms).astimezone(self._zone)
+
     def hour(self, at_ms: int) -> str:
         """`09:00`."""
-        return f"{as_datetime(at_ms).astimezone(self._zone):%H:%M}"
+        return f"{self.local(at_ms):%H:%M}"
 
     def named(self, at_ms: int) -> str:
         """`09:00 UTC`, `10:00 CET`."""
-        return f"{as_datetime(at_ms).astimezone(self._zone):%H:%M %Z}"
+        return f"{self.local(at_ms):%H:%M %Z}"
 
     def day(self, at_ms: int) -> str:
         """`2026-01-21`."""
-        return f"{as_datetime(at_ms).astimezone(self._zone):%Y-%m-%d}"
+        return f"{self.local(at_ms):%Y-%m-%d}"
 
     def zone(self) -> ZoneInfo:
         """For whoever reads a time that they typed."""

@@ -72,7 +72,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
     bus.subscribe(log_event, name="log")
     async with AsyncExitStack() as stack:
         set_up_channels(setting.home, environment, settings)
-        outbox = Outbox(setting.home.outbox)
+        outbox = Outbox(setting.home.outbox, local=settings.messages.reader.local)
         is_synthetic, reader = setting.market == "synthetic", settings.messages.reader
         messenger = Messenger(outbox, clock, is_synthetic=is_synthetic, wake=wake.set, reader=reader)
         bus.subscribe(messenger.hear, name="messenger")

@@ -197,3 +197,56 @@ def test_whether_there_is_anything_to_do_is_known_without_a_channel(home: Home) 
     later = Clock(scale=1e-6, origin_ms=begin_ms + 301_000)
     assert outbox.has_work(MAIN, later, lambda _: False)
     assert not outbox.has_work("email", later, lambda _: False)
+
+
+async def test_what_is_told_again_together_or_late_has_the_readers_clock_too(home: Home) -> None:
+    begin_ms = parse_iso("2026-01-21T12:00Z")
+    outbox, chat = Outbox(home.outbox, local=Reader("Europe/Berlin").local), Whole()
+    clock = StandingClock(begin_ms)
+    outbox.put(replace(ALERT, dedup_key="data.x"), clock)
+    await outbox.drain(chat, clock)
+    clock.lab_ms = begin_ms + 301_000
+    await outbox.drain(chat, clock)
+    assert chat.texts[1].splitlines()[1] == "(again: since 2026-01-21 13:00 CET, raised 1 times)"
+    for number in range(6):
+        outbox.put(replace(ALERT, text=f"🚨 {number}", dedup_key=f"data.{number}"), clock)
+    await outbox.drain(chat, clock)
+    clock.lab_ms += 3_600_000
+    chat.texts.clear()
+    await outbox.drain(chat, clock)
+    assert "1× since 13:05 CET" in chat.texts[-1]
+    for _ in range(8):
+        outbox.put(replace(REPORT, kind="notice"), clock)
+    clock.lab_ms += 3_600_000
+    clock.real_ms += 3_600_001
+    chat.texts.clear()
+    await outbox.drain(chat, clock)
+    (late,) = [text for text in chat.texts if text.startswith("📬")]
+    assert late.splitlines()[:2] == [
+        "📬 Not delivered from 2026-01-21 14:05 to 2026-01-21 14:05 CET, now in one: 7 notices",
+        "21 14:05 14:00",
+    ]
+
+
+class Whole:
+    """A channel that keeps whole texts."""
+
+    def __init__(self) -> None:
+        self.texts = list[str]()
+
+    async def send(self, message: Message) -> None:
+        self.texts.append(message.text)
+
+
+class StandingClock(Clock):
+    """Set by hand, the system's too."""
+
+    def __init__(self, at_ms: int) -> None:
+        super().__init__()
+        self.lab_ms = self.real_ms = at_ms
+
+    def now_ms(self) -> int:
+        return self.lab_ms
+
+    def system_ms(self) -> int:
+        return self.real_ms

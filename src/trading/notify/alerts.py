@@ -8,11 +8,12 @@ about money are counted by themselves: a storm of others holds none of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from trading.domain.clock import as_datetime, iso
-
+Local = Callable[[int], datetime]
+"""UTC milliseconds as the reader's clock has them."""
 GAPS_S = (300, 900, 3600, 14_400, 86_400)
 """Lab seconds from one telling to the next; the last one for ever."""
 STORM_FREE, STORM_S = 5, 60
@@ -62,14 +63,14 @@ def is_storm(recent_ms: Sequence[int], now_ms: int) -> bool:
     return sum(at_ms > now_ms - STORM_S * 1000 for at_ms in recent_ms) >= STORM_FREE
 
 
-def told_alone(alert: OpenAlert) -> str:
+def told_alone(alert: OpenAlert, local: Local) -> str:
     """The text of an alert that was told before, or whose storm was none."""
     if alert.told == 0:
         return alert.text + (f"\n(over by now, raised {alert.raised} times)" if alert.is_over else "")
-    return f"{alert.text}\n(again: since {iso(alert.since_ms)}, raised {alert.raised} times)"
+    return f"{alert.text}\n(again: since {local(alert.since_ms):%Y-%m-%d %H:%M %Z}, raised {alert.raised} times)"
 
 
-def told_together(alerts: Mapping[str, OpenAlert]) -> str:
+def told_together(alerts: Mapping[str, OpenAlert], local: Local) -> str:
     """One text for many: how many of what, then the first line of each with its id; those of money first."""
     counts: dict[str, int] = {}
     for key in alerts:
@@ -78,12 +79,12 @@ def told_together(alerts: Mapping[str, OpenAlert]) -> str:
     most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     head = f"🚨 {len(alerts)} alerts in one: " + ", ".join(f"{name} {count}×" for name, count in most)
     first = sorted(alerts.values(), key=lambda alert: (not alert.is_money, alert.since_ms))
-    return "\n".join([head, *map(_line, first)])
+    return "\n".join([head, *(_line(alert, local) for alert in first)])
 
 
-def _line(alert: OpenAlert) -> str:
+def _line(alert: OpenAlert, local: Local) -> str:
     said = alert.text.partition("\n")[0].removeprefix("🚨 ")
     said = said if len(said) <= LINE else said[: LINE - 1] + "…"
     state = "over by now, " if alert.is_over else "again, " if alert.told else ""
-    about = f"{state}{alert.raised}× since {as_datetime(alert.since_ms):%H:%M} UTC"
+    about = f"{state}{alert.raised}× since {local(alert.since_ms):%H:%M %Z}"
     return f"• {said} ({about}{', ' + alert.id if alert.id else ''})"

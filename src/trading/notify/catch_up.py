@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trading.domain.clock import as_datetime
 from trading.domain.events import Severity
+from trading.notify.alerts import Local
 from trading.notify.message import ID_LINE, Message
 
 FOLDED_KINDS = ("report", "heartbeat", "insights", "notice")
@@ -49,17 +49,18 @@ def to_fold(waiting: Sequence[Waiting], real_ms: int) -> list[Waiting]:
     return found
 
 
-def folded(waiting: Sequence[Waiting]) -> Message:
+def folded(waiting: Sequence[Waiting], local: Local) -> Message:
     """One message for many."""
-    first, last = (f"{as_datetime(one.queued_ms):%Y-%m-%d %H:%M}" for one in (waiting[0], waiting[-1]))
+    first, last = (f"{local(one.queued_ms):%Y-%m-%d %H:%M}" for one in (waiting[0], waiting[-1]))
+    zone = f"{local(waiting[-1].queued_ms):%Z}"
     counts = Counter(one.message.kind for one in waiting)
     told = ", ".join(
         f"{count} {kind}{'s' if count > 1 and kind != 'insights' else ''}" for kind, count in counts.items()
     )
-    lines = [f"📬 Not delivered from {first} to {last} UTC, now in one: {told}"]
+    lines = [f"📬 Not delivered from {first} to {last} {zone}, now in one: {told}"]
     notices = [one for one in waiting if one.message.kind == "notice"]
     lines += [f"({len(notices) - LINES} earlier notices not shown)"] if len(notices) > LINES else []
-    lines += [f"{as_datetime(one.queued_ms):%d %H:%M} {_told(one.message)}" for one in notices[-LINES:]]
+    lines += [f"{local(one.queued_ms):%d %H:%M} {_told(one.message)}" for one in notices[-LINES:]]
     numbers = sorted({number for one in waiting for number in _ids(one.message)})
     lines += [f"Each whole: ./lab explain ID, of {_ranges(numbers)}"] if numbers else []
     return Message("catch_up", "\n".join(lines))

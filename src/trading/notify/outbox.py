@@ -14,10 +14,10 @@ from pathlib import Path
 
 import structlog
 
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, as_datetime
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
-from trading.notify.alerts import STORM_FREE, OpenAlert, is_storm, told_alone, told_together
+from trading.notify.alerts import STORM_FREE, Local, OpenAlert, is_storm, told_alone, told_together
 from trading.notify.message import ID_LINE, Message, Notifier
 from trading.notify.queue import Drained, Holds, Queue
 from trading.notify.told import Told, ToldLog
@@ -54,11 +54,12 @@ class Outbox:
     Args:
         folder: `Home.outbox`; made if missing. A folder of `CHANNELS` in it is a channel that gets every message too:
             so whoever writes here, the service or the guardian, knows of it.
+        local: The reader's clock, for what is told again or late.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._queues = {MAIN: Queue(folder)}
+    def __init__(self, folder: Path, *, local: Local = as_datetime) -> None:
+        self._folder, self._local = folder, local
+        self._queues = {MAIN: Queue(folder, local)}
         self._told = ToldLog(folder)
         self._draining: dict[str, asyncio.Lock] = {}
 
@@ -91,7 +92,7 @@ class Outbox:
         for name in CHANNELS:
             is_there = (self._folder / name).is_dir()
             if is_there and name not in self._queues:
-                self._queues[name] = Queue(self._folder / name)
+                self._queues[name] = Queue(self._folder / name, self._local)
             elif not is_there:
                 self._queues.pop(name, None)
         return self._queues
@@ -193,10 +194,10 @@ class Outbox:
             if not due:
                 return
             if len(due) > STORM_FREE:
-                self._queue(due, told_together(due), idle, clock)
+                self._queue(due, told_together(due, self._local), idle, clock)
             else:
                 for key, alert in due.items():
-                    self._queue({key: alert}, signed(told_alone(alert), alert.id), idle, clock)
+                    self._queue({key: alert}, signed(told_alone(alert, self._local), alert.id), idle, clock)
             for key, alert in due.items():
                 ledger.alerts[key] = alert.told_again(now_ms)
                 if alert.is_over:

@@ -18,6 +18,7 @@ import structlog
 from trading.domain.clock import Clock, iso, parse_iso
 from trading.domain.errors import NotifierError, StateFileError
 from trading.domain.events import Severity
+from trading.notify.alerts import Local
 from trading.notify.catch_up import Waiting, folded, to_fold
 from trading.notify.message import Message, Notifier, parts
 from trading.storage.files import read_json, set_aside, write_json
@@ -50,10 +51,12 @@ class Queue:
 
     Args:
         folder: Made if missing.
+        local: The reader's clock.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, local: Local) -> None:
         self.folder = folder
+        self._local = local
         self._refused = folder / "refused"
         self._refused.mkdir(parents=True, exist_ok=True)
         self._confirmed: set[str] = set()
@@ -131,7 +134,7 @@ class Queue:
         old = to_fold(waiting, clock.system_ms())
         if not old:
             return False
-        self._put(self.folder / old[0].name, folded(old), clock)
+        self._put(self.folder / old[0].name, folded(old, self._local), clock)
         for one in old[1:]:
             (self.folder / one.name).unlink(missing_ok=True)
         log.info("outbox.folded", messages=len(old))

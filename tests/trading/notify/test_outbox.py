@@ -169,7 +169,7 @@ async def test_an_alert_is_told_once_then_with_growing_gaps_until_resolved(outbo
         advance(clock, 300)
     assert told_at_s == [0, 300, 1200, 4800]
     assert "raised" in carrier.got[-1]
-    assert "since 2023-11-14T22:13:20Z" in carrier.got[-1]
+    assert "since 2023-11-14 22:13 UTC" in carrier.got[-1]
     assert outbox.resolve("data.stale") is True
     assert outbox.resolve("data.stale") is False
     advance(clock, 10 * 86_400)
