@@ -99,7 +99,7 @@ def account_line(a: Account) -> str:
     line = (
         f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions "
         f"{positions} + unrealised {unrealised:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
-        f"funding {a.funding_quote:+,.4f}, fees −{a.fees_quote:,.4f}"
+        f"funding {a.funding_quote:+,.4f}, fees -{a.fees_quote:,.4f}"
     )
     if a.adds_up:
         return line

@@ -19,4 +19,4 @@ class GeminiSettings(BaseModel):
     base_url: str | None = None
     """Another server speaking the same protocol, such as the sandbox; None: Google's."""
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
-    """For the whole answer, real seconds. Ideas are long answers; decisions have 10 s."""
+    """For the whole answer, real seconds; ideas are long answers."""

@@ -11,8 +11,9 @@ from ops import reports
 from ops.gather import gather
 from ops.lab import DAY_MS, Lab
 from ops.numbers import Numbers
+from ops.performance_log import note_day
 from ops.pictures.commission import Album, drawn
-from trading.domain.errors import TradingEngineError
+from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
 
@@ -52,6 +53,10 @@ async def daily(lab: Lab) -> None:
     await _after_parity(lab)
     numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
+    try:
+        note_day(lab.home, lab.repository.living(), numbers.at_ms)
+    except StateFileError as error:
+        lab.failed("performance log", error)  # the summary is told all the same
     text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
     photos, why = await pictures(lab, numbers)
     lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")

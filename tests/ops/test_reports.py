@@ -60,11 +60,11 @@ EMPTY = replace(
 )
 EQUITY_LIVE = (
     "Equity (live) 1,012.50 USDT = cash 812.25 + positions 200.50 + unrealised -0.25; "
-    "since start +1.250%, funding +0.3125, fees −0.4321"
+    "since start +1.250%, funding +0.3125, fees -0.4321"
 )
 EQUITY_PAPER = (
     "Equity (paper fc-1) 9,990.00 USDT = cash 9,990.25 + positions 0.00 + unrealised -0.25; "
-    "since start -0.100%, funding +0.3125, fees −0.4321"
+    "since start -0.100%, funding +0.3125, fees -0.4321"
 )
 LEADER = "Best: Funding carry (fc-1) +1.230% net, n = 42 settlements, 95 % of each +0.0100% to +0.0500%"
 

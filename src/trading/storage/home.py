@@ -20,6 +20,11 @@ class Home:
         return self.root / "strategies"
 
     @property
+    def performance_log(self) -> Path:
+        """What every living strategy had shown, day by day."""
+        return self.strategies / "performance_log.json"
+
+    @property
     def state(self) -> Path:
         """All that must survive a restart."""
         return self.root / "state"
