@@ -71,6 +71,27 @@ def test_every_event_that_the_code_can_tell_a_human_stands_on_the_page() -> None
     assert {name for name in told if name not in PAGE} == set()
 
 
+def alarms(text: str) -> set[str]:
+    """Events that a module tells as alerts, by the name that stands in the call."""
+    calls = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+    alarming = (call for call in calls if any("Severity.ALERT" in ast.unparse(one) for one in call.args))
+    first = (part for call in alarming for part in ast.walk(call) if isinstance(part, ast.Constant))
+    return {part.value for part in first if isinstance(part.value, str) and EVENT.fullmatch(part.value)}
+
+
+def test_every_alert_has_an_end() -> None:
+    ended = {key.partition(":")[0] for keys in ENDS.values() for key in keys} | set(ENDS_OF_THE_SAME.values())
+    ended |= {"stop.seen"}  # by the key `stop`
+    resolved = {"data.failing": "ops/due_bars.py", "messages.stuck": "ops/delivery.py"}
+    assert all(".resolve(" in (ROOT / path).read_text() for path in resolved.values())
+    paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
+    told = set().union(*(alarms(path.read_text()) for path in paths))
+    assert len(told) > 15
+    assert told - ended - set(resolved) == set(), (
+        "it would be repeated for ever: say in ENDS what ends it, or notice it"
+    )
+
+
 def test_the_look_for_loud_events_knows_loud_from_quiet() -> None:
     text = """
 self.tell("carry.booked", facts, Severity.INFO)
