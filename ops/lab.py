@@ -159,6 +159,8 @@ class Lab:
     """Jobs that failed the last time, with how often in a row; the service's schedule answers."""
     trading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever talks to the account: the loop, or the watch that makes everything flat."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever has a process of its own think for long: at midnight all would, and one has memory enough."""
 
     @property
     def home(self) -> Home:

@@ -56,7 +56,8 @@ async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
     if not waiting:
         return
     memory, now_ms = address_of(lab.home, lab.setting.environment), None if lab.clock.is_real else lab.clock.now_ms()
-    search = await apart(searched, memory, lab.settings.gate, now_ms, waiting, tapes)
+    async with lab.turn:
+        search = await apart(searched, memory, lab.settings.gate, now_ms, waiting, tapes)
     for spec, judgement in zip(waiting, search.judgements, strict=True):
         save_evidence(lab.home, judgement)
         _move_on(lab, spec, judgement)

@@ -34,11 +34,13 @@ async def run(lab: Lab) -> None:
         return  # the bars that are read are of another exchange than the orders were sent to
     before, now_ms = read_learned(lab.home), lab.clock.now_ms()
     from_ms = now_ms - LOOKED_BACK_MS
-    markets = await apart(markets_to_read, lab.home, from_ms)
+    async with lab.turn:
+        markets = await apart(markets_to_read, lab.home, from_ms)
     if markets is None:
         return
     tapes = await _tapes(lab, markets)
-    learned = await apart(learn_night, lab.home, lab.settings, before, tapes, from_ms=from_ms, at_ms=now_ms)
+    async with lab.turn:
+        learned = await apart(learn_night, lab.home, lab.settings, before, tapes, from_ms=from_ms, at_ms=now_ms)
     write_learned(lab.home, learned)
     carry = carry_in_force(lab.settings, learned, *lab.symbols)
     if lab.desk is not None:

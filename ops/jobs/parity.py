@@ -72,7 +72,8 @@ async def _found(lab: Lab) -> list[Parity]:
             found.append(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error)))
     if not asked:
         return found
-    night = await apart(compare_night, lab.home, lab.settings, asked, end_ms)
+    async with lab.turn:
+        night = await apart(compare_night, lab.home, lab.settings, asked, end_ms)
     if night.unread:
         lab.tell("parity.no_recording", {"why": night.unread}, Severity.NOTICE)
     for one in night.compared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -75,6 +76,7 @@ def lab_of(home: Home, *tapes: Tape, now_ms: int = END_MS) -> tuple[Lab, list[tu
         home=home,
         settings=SETTINGS,
         clock=StandingClock(now_ms, real_s=0.0),
+        turn=asyncio.Lock(),
         desk=Desk(),
         symbols=(SYMBOL,),
         history=Shelf(*tapes),
