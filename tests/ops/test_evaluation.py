@@ -14,6 +14,7 @@ from ops.lab import Lab
 from tests.ops.papers import file_of
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world
+from trading.domain.errors import FarmError
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import CarryParameters, RuleParameters, StrategySpec
@@ -96,3 +97,22 @@ async def test_a_twin_waits_for_the_verdict_of_its_like_and_then_gets_its_own(la
         assert not lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING)
         told = [event.facts["reason"] for event in named(heard, "strategy.judged")]
         assert told == [told[0], "ALREADY_REFUSED"]
+
+
+async def test_a_search_whose_process_was_ended_is_told_and_comes_again(
+    lab_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(*_: object) -> None:
+        raise FarmError("searched: the process that does it was ended by SIGKILL; is there memory enough (dmesg)?")
+
+    async with lab_at_night(lab_home) as (lab, heard):
+        (spec,) = rules_of(lab, 1)
+        lab.repository.save(spec)
+        with monkeypatch.context() as patched:
+            patched.setattr(evaluation, "apart", ended)
+            await evaluation.run(lab)
+        (failed,) = named(heard, "cycle.failed")
+        assert "ended by SIGKILL" in str(failed.facts["error"])
+        assert load_evidence(lab_home, spec.id) is None
+        await evaluation.run(lab)
+        assert load_evidence(lab_home, spec.id) is not None

@@ -29,6 +29,7 @@ from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.test_backtest import BASIS
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
+from trading.domain.errors import FarmError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.journal.bus import Bus
@@ -290,3 +291,27 @@ async def test_a_lab_without_an_answer_of_parity_waits_a_while_and_tells_its_day
     async with lab_at_night(lab_home) as (lab, _):
         await reports.daily(lab)
         assert "Paper against its backtest: nobody has looked" in await told(lab)
+
+
+async def test_an_account_whose_bars_cannot_be_read_now_is_not_compared_and_the_others_are(
+    lab_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        first, second = carry_in(Stage.DRY_RUN), carry_in(Stage.DRY_RUN, number=1)
+        await play_on_paper(lab, first, second)
+        tape, asked = lab.history.tape, list[Market]()
+
+        async def once(market: Market, symbol: str, interval: str) -> Tape:
+            asked.append(market)
+            if len(asked) == 1:
+                raise FarmError("_on_shelf: the process that does it was ended by SIGKILL")
+            return await tape(market, symbol, interval)
+
+        monkeypatch.setattr(lab.history, "tape", once)
+        await parity.run(lab)
+        found = {one.strategy_id: (one.status, one.why) for one in lab.memory.parity}
+        assert found[first.id] == (
+            ParityStatus.NOT_COMPARABLE,
+            "_on_shelf: the process that does it was ended by SIGKILL",
+        )
+        assert found[second.id] == (ParityStatus.SAME, "")
