@@ -199,6 +199,10 @@ by_hand() { # $1 service or guardian: how a human starts what nobody else has st
 
 restart() {
     local why="$1" pid="$2"
+    if [ "$supervisor" = systemd ] && [ -z "$pid" ] && [ "$(systemctl show -p ActiveState --value ai-trading-lab 2>/dev/null)" = activating ]; then
+        say "not there: $why; systemd is starting it"
+        return
+    fi
     if [ -n "$supervisor" ] && [ -z "$pid" ]; then
         say "not there: $why; $supervisor starts it unless told not to"
         alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: $(by_hand service)"

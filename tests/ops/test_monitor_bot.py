@@ -334,6 +334,16 @@ def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_w
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_what_systemd_is_starting_just_now_is_no_alert(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "systemctl"
+    fake.write_text('#!/bin/sh\n[ "$*" = "show -p ActiveState --value ai-trading-lab" ] && echo activating\n')
+    fake.chmod(0o755)
+    log = watch.run(MONITOR_SUPERVISOR="systemd", PATH=f"{fake.parent}:{os.environ['PATH']}")
+    assert log.count("not there: no process; systemd is starting it") == 1
+    assert "alert" not in log
+
+
 def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_an_hour_an_alert(watch: Watch) -> None:
     for number in range(4):
         subprocess.run(["setsid", "--fork", watch.service], check=True)
