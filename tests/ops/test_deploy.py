@@ -92,8 +92,10 @@ def test_the_container_copies_what_there_is_and_runs_as_nobody_who_matters() -> 
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
         assert not {"ports", "privileged"} & set(service)
-    for name in ("guardian", "watchman"):
-        assert services[name]["pid"] == "service:service", "it must see the service's process, and end it"
+    for name in ("service", "guardian", "watchman"):
+        assert services[name]["pid"] == "service:processes", "they see each other, and none ends with another"
+        assert services[name]["init"] is False, "there is one already; podman refuses a second"
+    assert services["processes"]["init"] is True
     assert "--when-keyed" in services["guardian"]["entrypoint"], "idle without keys, and no stop holds it"
     assert services["watchman"]["environment"] == {"MONITOR_SUPERVISOR": "containers"}
 
