@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from ai_brain.desk.tuner import Work, resting
@@ -73,7 +74,7 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         ],
         known=_known(lab),
         mood=mood,
-        provable=provable(lab),
+        provable=await asyncio.to_thread(provable, lab),  # of a ledger of a million, the first time takes seconds
     )
     lab.memory.questions[symbol] += 1
     ideas = await lab.generator.generate(question)
