@@ -301,11 +301,12 @@ def test_a_watchmans_container_makes_its_rounds_and_ends_what_is_frozen(watch: W
     settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
     settings |= {"MONITOR_SUPERVISOR": "containers", "MONITOR_MAX_HEARTBEAT_AGE_S": "1"}
     with subprocess.Popen(["bash", MONITOR, "--every", "0.1"], env=settings) as rounds:
-        for _ in range(200):
-            if not Path(f"/proc/{pid}").exists() and "not there" in watch.log():
+        for _ in range(600):
+            if (watch.home / "logs" / "monitor.log").exists() and "up -d service" in watch.log():
                 break
             subprocess.run(["sleep", "0.05"], check=True)
         rounds.terminate()
+    assert not Path(f"/proc/{pid}").exists()
     assert "restart: heartbeat 90" in watch.log()
     assert "not there: no process; containers starts it unless told not to" in watch.log()
     assert "run: docker compose -f deploy/compose.yaml up -d service" in watch.log()
