@@ -208,15 +208,14 @@ restart() {
         alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: $(by_hand service)"
         return
     fi
+    [ -n "$pid" ] && end_process "$pid" # before anything is told: what is frozen may hold a position
     say "restart: $why"
-    rm -f "$state/monitor_pid" # this one is counted
-    count_restart "$why"
-    # last: where containers share their processes, the watchman goes with what it ends
-    [ -n "$pid" ] && end_process "$pid"
     if [ -z "$supervisor" ]; then
         # shellcheck disable=SC2086  # the command is words on purpose
         LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
     fi
+    rm -f "$state/monitor_pid" # this one is counted
+    count_restart "$why"
 }
 
 count_restart() { # $1 why: three within an hour are an alert
