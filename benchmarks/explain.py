@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ops.explain import run_explain
+from ops.explain.answer import run_explain
 from trading.domain.clock import iso, parse_iso
 from trading.journal.audit import GENESIS, _canonical, _digest
 from trading.journal.audit_window import cycle_id

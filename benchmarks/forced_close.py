@@ -25,10 +25,10 @@ from ops.account_watch import AccountWatch
 from ops.demo.story import is_flat
 from ops.environment import read_environment
 from ops.jobs import trading_loop
-from ops.lab import Lab, Setting
 from ops.lab_clock import lab_clock
+from ops.service.lab import Lab, Setting
+from ops.service.wiring import open_lab
 from ops.settings import config_hash, read_settings
-from ops.wiring import open_lab
 from tests.ops.world import World, approved_carry, furnish, open_world
 from trading.journal.bus import Bus
 from trading.storage.home import Home

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence_verdict import DATA
-from ops.known_rules import rules_for
+from ops.universe.known_rules import rules_for
 from trading.domain.clock import iso
 from trading.domain.instrument import Market
 from trading.domain.market import YEAR_MS

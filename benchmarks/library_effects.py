@@ -24,7 +24,7 @@ from ai_brain.evidence.verdict import RECORD, VAULT, WALK_FORWARD, Evidence
 from ai_brain.learning_db import LearningDb
 from ai_brain.research_library import library_specs
 from benchmarks.evidence_verdict import DATA
-from ops.known_rules import rules_for
+from ops.universe.known_rules import rules_for
 from trading.domain.clock import Clock, iso
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ops.jobs import trading_loop
-from ops.lab import Lab
+from ops.service.lab import Lab
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.funding.desk import CarryDesk

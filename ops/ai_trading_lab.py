@@ -15,9 +15,7 @@ from dataclasses import replace
 import structlog
 
 from ops.account_watch import AccountWatch
-from ops.channels import open_channels
-from ops.delivery import Delivery
-from ops.feasibility import feasibility
+from ops.doctor.feasibility import feasibility
 from ops.jobs import (
     backup,
     evaluation,
@@ -33,13 +31,15 @@ from ops.jobs import (
     tuner,
     universe,
 )
-from ops.lab import Lab, Setting
-from ops.messages import STOP_ALERTS
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
+from ops.service.lab import Lab, Setting
+from ops.service.supervisor import Supervisor
+from ops.service.thinking import think
+from ops.service.wiring import open_lab, open_notifier
 from ops.stop_trading import release_request
-from ops.supervisor import Supervisor
-from ops.thinking import think
-from ops.wiring import open_lab, open_notifier
+from ops.telling.channels import open_channels
+from ops.telling.delivery import Delivery
+from ops.telling.messages import STOP_ALERTS
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
@@ -134,7 +134,7 @@ class Service:
                 group.create_task(self._hurry(), name="hurry")
                 group.create_task(AccountWatch(self.lab, self._stop).run(), name="account")
                 if self.lab.meter is not None:
-                    from ops.metrics import serve_metrics  # with its client library, which is here by now
+                    from ops.service.metrics import serve_metrics  # with its client library, which is here by now
 
                     group.create_task(serve_metrics(self.lab, self._stop), name="metrics")
                 try:

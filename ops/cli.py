@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
-from ops.cli_history import history_app
-from ops.cli_trace import trace_app
-from ops.cli_universe import universe_app
+from ops.history.commands import history_app
 from ops.outcome import told
+from ops.trace.commands import trace_app
+from ops.universe.commands import universe_app
 
 app = typer.Typer(
     name="lab", no_args_is_help=True, add_completion=False, help="AI Trading Lab", pretty_exceptions_enable=False
@@ -63,7 +63,7 @@ def run() -> None:
 @app.command()
 def guardian() -> None:
     """Beside the service, in a process of its own: everything flat on a kill, also when the lab is frozen or dead."""
-    from ops.guardian import run_guardian
+    from ops.guardian.process import run_guardian
 
     told(run_guardian)
 
@@ -113,7 +113,7 @@ def backtest(
     end: Annotated[str | None, typer.Option("--to", help="Day after the last, or year it ends before.")] = None,
 ) -> None:
     """One strategy over history, with every question of the gate. The look is counted as a trial."""
-    from ops.backtest import run_backtest
+    from ops.judgement.backtest import run_backtest
 
     told(lambda: run_backtest(spec, tape, start, end))
 
@@ -124,7 +124,7 @@ def evidence(
     html: Annotated[Path | None, typer.Option(help="Write the page there, as one HTML file with charts.")] = None,
 ) -> None:
     """The page of a judged strategy: its verdict and everything it rests on."""
-    from ops.evidence_page import run_evidence
+    from ops.judgement.evidence_page import run_evidence
 
     told(lambda: run_evidence(strategy_id, html))
 
@@ -132,7 +132,7 @@ def evidence(
 @app.command()
 def fills() -> None:
     """What own fills have taught: slippage against the model and how often resting orders fill, with n and interval."""
-    from ops.fills import run_fills
+    from ops.nightly.fills_command import run_fills
 
     told(run_fills)
 
@@ -145,7 +145,7 @@ def explain(
     at: Annotated[str | None, typer.Option(help="A moment: 14:00, the latest that was, or 2026-01-21T14:00Z.")] = None,
 ) -> None:
     """Why did it do that, or nothing? A cycle, a message or a moment, in plain words, from the audit file."""
-    from ops.explain import run_explain
+    from ops.explain.answer import run_explain
 
     told(lambda: run_explain(wanted, at))
 
@@ -182,7 +182,7 @@ def verify(
     strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning, of a strategy with evidence.")],
 ) -> None:
     """Derive a published verdict anew from its pinned tapes and say whether it is the same."""
-    from ops.backtest import run_verify
+    from ops.judgement.backtest import run_verify
 
     told(lambda: run_verify(strategy_id))
 
@@ -199,7 +199,7 @@ def calibrate(
     picture: Annotated[Path | None, typer.Option(help="Draw false alarms and power curve there, as PNG.")] = None,
 ) -> None:
     """The gate on markets where the answer is known: how often it cries wolf, how often it finds what is there."""
-    from ops.calibrate import run_calibrate
+    from ops.judgement.calibrate import run_calibrate
 
     noise = campaigns or (50 if quick else 1_000)
     edges = planted if planted is not None else (10 if quick else 100)
@@ -212,7 +212,7 @@ def verify_audit(
     root: Annotated[str | None, typer.Option(help="'Audit root' of a daily summary: the chain must have it.")] = None,
 ) -> None:
     """Find any edited, removed or reordered line of the audit file."""
-    from ops.trace import run_verify_audit
+    from ops.trace.number import run_verify_audit
 
     told(lambda: run_verify_audit(file, root))
 
@@ -222,7 +222,7 @@ def farm(
     strategies: Annotated[int, typer.Option(min=1, max=100_000, help="How many are evaluated.")] = 400,
 ) -> None:
     """Evaluate synthetic strategies where `lab.yaml` says (farm:) and here: is it the same to the bit, and how fast?"""
-    from ops.farm import run_farm
+    from ops.judgement.farm import run_farm
 
     told(lambda: run_farm(strategies))
 
@@ -234,7 +234,7 @@ def scheduler(
     ] = "tcp://127.0.0.1:8786",
 ) -> None:
     """Where the workers of a farm meet; one for a farm, on any machine."""
-    from ops.worker import run_scheduler_command
+    from ops.judgement.worker import run_scheduler_command
 
     told(lambda: run_scheduler_command(listen))
 
@@ -249,7 +249,7 @@ def worker(
     listen: Annotated[str, typer.Option(help="This machine's address that the scheduler reaches.")] = "127.0.0.1",
 ) -> None:
     """Work for a farm: evaluate strategies for whoever asks at its scheduler."""
-    from ops.worker import run_worker_command
+    from ops.judgement.worker import run_worker_command
 
     told(lambda: run_worker_command(cluster, threads, memory, listen))
 
@@ -264,7 +264,7 @@ def parity(
     ] = None,
 ) -> None:
     """Paper against its backtest on a day's candles as they were told live, and what differs by cause."""
-    from ops.parity import run_parity
+    from ops.nightly.parity_command import run_parity
 
     told(lambda: run_parity(strategy_id, date))
 

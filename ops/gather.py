@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
-from ops.lab import Lab
 from ops.numbers import Account, Best, Holding, Numbers
 from ops.sandbox_process import peak_rss_mb
+from ops.service.lab import Lab
 from trading.domain.clock import iso
 from trading.funding.report import CycleReport
 from trading.strategy.lifecycle import Stage

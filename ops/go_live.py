@@ -18,15 +18,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ai_brain.evidence.filing import load_evidence, tables_match
-from ops.doctor import is_green, key_checks, machine_checks, screen, settings_checks, venue_checks
+from ops.doctor.checks import is_green, key_checks, machine_checks, screen, settings_checks, venue_checks
+from ops.doctor.feasibility import feasibility_check
 from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment, find_home, read_environment
-from ops.feasibility import feasibility_check
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
+from ops.service.wiring import open_notifier
 from ops.settings import LabSettings, read_settings
 from ops.venues import make_venue
-from ops.wiring import open_notifier
 from trading.domain.clock import Clock
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.domain.venue import Venue

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ops.environment import find_home
 from ops.jobs.backup import PARTS, back_up
-from ops.live_records import read_holdings
 from ops.status import read_status
+from ops.trace.live_records import read_holdings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
 from trading.journal.audit import verify_audit

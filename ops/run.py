@@ -6,15 +6,15 @@ import asyncio
 import warnings
 from contextlib import AsyncExitStack
 
-from ops import doctor
 from ops.ai_trading_lab import serve
-from ops.doctor_upkeep import model_check, upkeep_checks
+from ops.doctor import checks as doctor
+from ops.doctor.feasibility import feasibility_check
+from ops.doctor.upkeep import model_check, upkeep_checks
 from ops.environment import Environment, find_home, read_environment
-from ops.feasibility import feasibility_check
-from ops.guardian import guardian_line
-from ops.lab import Setting
+from ops.guardian.process import guardian_line
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
+from ops.service.lab import Setting
 from ops.settings import LabSettings, config_hash, read_settings
 from ops.venues import check_fee, make_market_data, make_venue
 from trading.domain.clock import Clock

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from ops.channels import open_channels
 from ops.environment import Environment, find_home, read_environment
 from ops.logs import set_up_logs
+from ops.service.wiring import open_notifier
 from ops.settings import LabSettings, read_settings
-from ops.wiring import open_notifier
+from ops.telling.channels import open_channels
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import TradingEngineError
 from trading.notify.message import Message

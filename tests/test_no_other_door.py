@@ -59,11 +59,11 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.carry_book": frozenset(),
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
-    "ops.farm": frozenset(),
-    "ops.judging": frozenset(),
-    "ops.live_parity": frozenset(),
-    "ops.nightly_parity": frozenset({"Asked", "Compared"}),
-    "ops.verify": frozenset(),
+    "ops.judgement.farm": frozenset(),
+    "ops.judgement.judging": frozenset(),
+    "ops.nightly.live_parity": frozenset(),
+    "ops.nightly.parity": frozenset({"Asked", "Compared"}),
+    "ops.judgement.verify": frozenset(),
 }
 """Our own modules behind the doors, whose importers are asked in their turn; with the names that tell nothing."""
 
@@ -155,7 +155,7 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.population.simulate_population",
         f"{SIMULATOR}.simulate.simulate",
     ),
-    "ops.calibrate": door(
+    "ops.judgement.calibrate": door(
         "counts campaigns on made-up markets",
         "ai_brain.calibration.trials_of_the_gate.noise_campaign",
         "ai_brain.calibration.trials_of_the_gate.planted_campaign",
@@ -180,42 +180,42 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.replay",
         f"{SIMULATOR}.replay.replay_carry",
     ),
-    "ops.nightly_parity": door(
+    "ops.nightly.parity": door(
         "compares paper accounts and closed live positions at night",
         "ai_brain.paper.parity.compare",
-        "ops.live_parity.live_against_model",
+        "ops.nightly.live_parity.live_against_model",
     ),
-    "ops.jobs.parity": door("the night that asks for it", "ops.nightly_parity.compare_night"),
-    "ops.parity": door(
+    "ops.jobs.parity": door("the night that asks for it", "ops.nightly.parity.compare_night"),
+    "ops.nightly.parity_command": door(
         "the same comparison by hand, on bars that paper and the live desk have had",
         "ai_brain.paper.parity.compare",
-        "ops.live_parity.live_against_model",
+        "ops.nightly.live_parity.live_against_model",
     ),
-    "ops.live_parity": door(
+    "ops.nightly.live_parity": door(
         "does again what was traded live already, to compare it", f"{SIMULATOR}.replay.replay_carry"
     ),
-    "ops.judging": door(
+    "ops.judgement.judging": door(
         "judges through the gate, in a process of its own",
         "ai_brain.campaign.Campaign",
         "ai_brain.campaign.campaign",
     ),
-    "ops.jobs.evaluation": door("judges through the gate", "ops.judging.searched"),
-    "ops.backtest": door(
+    "ops.jobs.evaluation": door("judges through the gate", "ops.judgement.judging.searched"),
+    "ops.judgement.backtest": door(
         "judges through the gate; verifies what is published",
         "ai_brain.strategy_evaluator.evaluate",
-        "ops.verify.verify",
+        "ops.judgement.verify.verify",
     ),
-    "ops.verify": door(
+    "ops.judgement.verify": door(
         "derives published looks again; those that the ledger does not hold are recorded first",
         "ai_brain.strategy_evaluator.evaluate",
     ),
-    "ops.worker": door(
+    "ops.judgement.worker": door(
         "does parts for whoever asked and tells the result to nobody else",
         f"{SIMULATOR}.executors.farm_worker.WorkerPlan",
         f"{SIMULATOR}.executors.farm_worker.run_scheduler",
         f"{SIMULATOR}.executors.farm_worker.run_worker",
     ),
-    "ops.farm": door(
+    "ops.judgement.farm": door(
         "holds bytes against bytes on a synthetic tape; tells that they are equal and no result",
         f"{SIMULATOR}.executors.farm.Farm",
         f"{SIMULATOR}.executors.parts.Executor",
@@ -224,10 +224,10 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.executors.processes.Processes",
         f"{SIMULATOR}.population.PopulationResult",
     ),
-    "ops.cli": door("starts the farm's check", "ops.farm.run_farm"),
+    "ops.cli": door("starts the farm's check", "ops.judgement.farm.run_farm"),
 }
 
-STAND_INS = {"ops.books_of_the_day": "LedgerOfTheDay"}
+STAND_INS = {"ops.judgement.books_of_the_day": "LedgerOfTheDay"}
 """Classes that stand for the ledger: this one says what it said on the day, and passes on looks that it lacks."""
 
 
@@ -320,7 +320,7 @@ def test_every_door_is_followed_to_whoever_opens_it() -> None:
     hands_on = {
         module for module, kept in DOORS.items() if any(name.startswith(f"{SIMULATOR}.") for name in kept.names)
     }
-    assert hands_on - set(REACHES) == {"ops.worker"}
+    assert hands_on - set(REACHES) == {"ops.judgement.worker"}
 
 
 def test_nothing_stands_for_the_ledger_but_the_one_that_verifies() -> None:

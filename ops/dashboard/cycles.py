@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from ops.live_records import FillLine, RiskLine
+from ops.trace.live_records import FillLine, RiskLine
 from trading.storage.long_files import RawLine, backwards
 
 SEARCH_BYTES = 32 << 20

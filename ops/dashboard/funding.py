@@ -28,7 +28,7 @@ from ops.dashboard.view import (
     percent,
     when,
 )
-from ops.live_records import Holdings, read_holdings
+from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.market import FundingRate
 from trading.funding.hedge_memory import MEMORY, HedgeMemoryFile
@@ -93,7 +93,7 @@ def _last_read(home: Home) -> Cycle | None:
 
 
 def _paid(home: Home, held: Holdings, problems: list[str]) -> Iterator[Paid]:
-    from ops.trace_money import booked_records  # brings a database's library along: 30 MB that no other view needs
+    from ops.trace.money import booked_records  # brings a database's library along: 30 MB that no other view needs
 
     positions = [(one.id, one.symbol, one.settled or ()) for one in held.closed]
     positions += [(one.id, one.symbol, settled_of(one)) for one in held.lives]

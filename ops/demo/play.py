@@ -22,9 +22,10 @@ from ops.demo.screen import ActState, Screen
 from ops.demo.story import ACTS, MARKET, Story
 from ops.demo.summary import Summary, summarise, tell
 from ops.environment import Environment
-from ops.lab import Setting
 from ops.logs import set_up_logs
 from ops.sandbox_process import API_KEY, API_SECRET, SandboxPlan, SandboxProcess, peak_rss_mb
+from ops.service.lab import Setting
+from ops.service.wiring import open_lab, open_notifier
 from ops.settings import (
     LabSettings,
     ResearchSettings,
@@ -33,7 +34,6 @@ from ops.settings import (
     VenueSettings,
     config_hash,
 )
-from ops.wiring import open_lab, open_notifier
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.journal.bus import Bus

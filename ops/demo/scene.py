@@ -9,8 +9,8 @@ from ops.ai_trading_lab import Service
 from ops.demo.conductor import Conductor
 from ops.demo.market import DemoMarket
 from ops.demo.screen import Screen
-from ops.lab import Lab
 from ops.sandbox_process import SandboxProcess
+from ops.service.lab import Lab
 from trading.notify.message import Notifier
 
 

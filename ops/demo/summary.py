@@ -14,9 +14,9 @@ from ops.demo.market import DemoMarket
 from ops.demo.options import DemoOptions
 from ops.demo.scene import Happened
 from ops.demo.screen import SYNTHETIC
-from ops.lab import Lab
 from ops.pictures.equity import equity_chart
 from ops.sandbox_process import SandboxProcess
+from ops.service.lab import Lab
 from trading.journal.audit import verify_audit
 from trading.storage.files import write_atomic
 

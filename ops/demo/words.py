@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.messages import sentence
+from ops.telling.messages import sentence
 from trading.domain.events import Event
 
 WORDS = {

@@ -19,8 +19,8 @@ from ops.drill.venue import rehearsed
 from ops.environment import find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
-from ops.messages import Messenger
 from ops.settings import LabSettings, read_settings
+from ops.telling.messages import Messenger
 from ops.venues import make_venue
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ops import reports
 from ops.jobs.reports import checked_numbers, pictures
-from ops.lab import Lab
+from ops.service.lab import Lab
 from trading.domain.clock import iso
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home

@@ -13,11 +13,11 @@ from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT, WANT_OF_BARS
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.apart import apart
-from ops.costs_in_force import conditions_for
-from ops.judging import searched
-from ops.lab import Lab
+from ops.judgement.costs_in_force import conditions_for
+from ops.judgement.judging import searched
 from ops.learning import address_of
 from ops.market_view import check_market, paper_rules
+from ops.service.lab import Lab
 from trading.domain.errors import DataProviderError, FarmError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch

@@ -6,8 +6,8 @@ It is retired for good, which voids its approval; what it holds live is closed b
 from __future__ import annotations
 
 from ai_brain.evidence.living import Life
-from ops.lab import Lab
-from ops.living import ALIVE, lives_of
+from ops.service.lab import Lab
+from ops.trace.living import ALIVE, lives_of
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.domain.events import Severity

@@ -1,7 +1,7 @@
 """Every night: what own fills and recorded books say of slippage and of resting orders, written for whoever charges.
 
 It learns from the journal of intents and from the last hours of the raw recording; where there is neither, nothing is
-written. What it changes is in `ops/costs_in_force.py`.
+written. What it changes is in `ops/judgement/costs_in_force.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from ai_brain.desk.learned_file import read_learned, write_learned
 from ai_brain.desk.learned_fills import ALL, LearnedFills, LearnedRatio
 from ops.apart import apart
-from ops.costs_in_force import carry_in_force, prior_of
-from ops.lab import Lab
-from ops.nightly_fills import learn_night, markets_to_read
+from ops.judgement.costs_in_force import carry_in_force, prior_of
+from ops.nightly.fills import learn_night, markets_to_read
+from ops.service.lab import Lab
 from trading.domain.errors import DataProviderError, FarmError
 from trading.exchange.open_venue import TRADES_AT
 from trading.exchange.recorded_looks import Key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.lab import Lab
+from ops.service.lab import Lab
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.risk.key_rights import judge_key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai_brain.senses.sentiment_analyzer import Tone, tone
-from ops.lab import Lab
+from ops.service.lab import Lab
 from trading.domain.errors import DataProviderError
 
 

@@ -13,9 +13,9 @@ from ai_brain.paper.account import account_path
 from ai_brain.paper.market_view import markets_of
 from ai_brain.paper.parity import Parity, ParityStatus
 from ops.apart import apart
-from ops.lab import DAY_MS, Lab
 from ops.market_view import check_market, paper_rules
-from ops.nightly_parity import Asked, Compared, compare_night
+from ops.nightly.parity import Asked, Compared, compare_night
+from ops.service.lab import DAY_MS, Lab
 from trading.domain.errors import DataProviderError, FarmError, StateFileError
 from trading.domain.events import Severity
 from trading.risk.arming import disarm, read_armed

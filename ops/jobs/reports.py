@@ -9,10 +9,10 @@ from collections.abc import Callable
 from ai_brain.ideas import IdeaReason
 from ops import reports
 from ops.gather import gather
-from ops.lab import DAY_MS, Lab
 from ops.numbers import Numbers
 from ops.performance_log import note_day
 from ops.pictures.commission import Album, drawn
+from ops.service.lab import DAY_MS, Lab
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root

@@ -12,7 +12,7 @@ from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import LIBRARY, library_specs
 from ops.jobs.news import tone_now
-from ops.lab import DAY_MS, Lab
+from ops.service.lab import DAY_MS, Lab
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market

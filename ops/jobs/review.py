@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ai_brain.evidence.filing import load_evidence
 from ops.jobs import parity
-from ops.lab import Lab
-from ops.messages import APPROVAL, approval_key_of
 from ops.pictures.commission import Page, drawn
-from ops.question import paper_words, question
+from ops.service.lab import Lab
+from ops.telling.messages import APPROVAL, approval_key_of
+from ops.telling.question import paper_words, question
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity
 from trading.strategy.lifecycle import Stage, move

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.lab import Lab
+from ops.service.lab import Lab
 
 
 async def run(lab: Lab) -> None:

@@ -10,13 +10,13 @@ from decimal import Decimal
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
-from ops.due_bars import due_bars
 from ops.gather import gather
 from ops.jobs import expiry, keys
 from ops.jobs.review import promote
-from ops.lab import Lab
 from ops.market_view import take_snapshot
 from ops.numbers import LastDecision
+from ops.service.due_bars import due_bars
+from ops.service.lab import Lab
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ai_brain.desk.tuner import Adjustment, PaperMark, Record, tune
 from ops.gather import ON_PAPER
-from ops.lab import Lab
+from ops.service.lab import Lab
 
 
 async def run(lab: Lab) -> None:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ops.lab import Lab
-from ops.universe_record import record, source_of
+from ops.service.lab import Lab
+from ops.universe.record import record, source_of
 from ops.venues import make_records
 from trading.domain.instrument import Instrument
 from trading.exchange.open_venue import TRADES_AT

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from ai_brain.evidence.curve import read_curve
 from ai_brain.evidence.filing import evidence_folder, load_evidence
 from ai_brain.paper.account import load_account
-from ops.live_records import CycleLine, read_holdings
 from ops.pictures.carry import Payment
 from ops.pictures.funnel import Funnel
 from ops.pictures.verdict import Case
-from ops.trace_money import funding_rows
+from ops.trace.live_records import CycleLine, read_holdings
+from ops.trace.money import funding_rows
 from trading.journal.audit_window import AuditWindow
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage

@@ -24,13 +24,15 @@ from ai_brain.evidence.filing import evidence_folder
 from ai_brain.ideas import Asked, read_ideas
 from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import account_path, load_account
-from ops import get_status, history_show, universe
+from ops import get_status
 from ops.approve_strategy import approve_strategy
-from ops.backtest import run_backtest
-from ops.fetch import Sources, Wanted, fetch
-from ops.history_import import run_import
+from ops.history import show as history_show
+from ops.history.fetch import Sources, Wanted, fetch
+from ops.history.recorded import run_import
+from ops.judgement.backtest import run_backtest
 from ops.schedule import Schedule
-from ops.trace import run_decisions, run_fills, run_strategy, run_verify_audit
+from ops.trace.number import run_decisions, run_fills, run_strategy, run_verify_audit
+from ops.universe import saved as universe
 from tests.loopback import SetClock, serving
 from tests.ops.giving import (
     DIPS,

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from ops.backtest import run_backtest
 from ops.cli import told
-from ops.history_import import run_import
+from ops.history.recorded import run_import
+from ops.judgement.backtest import run_backtest
 from ops.run import run_doctor
 from trading.domain.errors import TradingEngineError
 from trading.market.importers import CANDLE

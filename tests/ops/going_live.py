@@ -20,8 +20,8 @@ from ops import approve_strategy, get_status, go_live, stop_trading
 from ops.cli import app
 from ops.environment import read_environment
 from ops.lab_clock import lab_clock
-from ops.messages import Messenger
 from ops.settings import read_settings
+from ops.telling.messages import Messenger
 from ops.venues import make_venue
 from tests.ops.papers import put, put_in_review
 from tests.ops.test_approve_and_go_live import code_in_chat

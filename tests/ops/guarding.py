@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from ops.environment import read_environment
-from ops.guardian import open_guardian
+from ops.guardian.process import open_guardian
 from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from ops.venues import make_venue

@@ -15,7 +15,7 @@ from ops import account_watch
 from ops.account_watch import AccountWatch
 from ops.demo.story import is_flat
 from ops.jobs import trading_loop
-from ops.lab import Lab
+from ops.service.lab import Lab
 from tests.ops.test_service import holds_carry, running, until
 from tests.ops.world import World, approved_carry, furnish, open_world
 from tests.trading.funding.test_forced_close import filled

@@ -23,10 +23,10 @@ from ops.approve_strategy import approve_strategy
 from ops.drill.filed import REHEARSALS, Drill, file_drill
 from ops.environment import Environment
 from ops.go_live import PHRASES, Desk, go_live
+from ops.service.wiring import open_notifier
 from ops.settings import LabSettings, TelegramSettings, VenueSettings
 from ops.stop_trading import release
 from ops.venues import make_venue
-from ops.wiring import open_notifier
 from tests.ops.papers import Human, carry_in, evidence_of, file_of, no_faults, put, put_in_review
 from tests.ops.world import NOW_MS, World, furnish, open_world
 from trading.domain.clock import Clock

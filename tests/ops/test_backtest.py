@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import ops.verify
+import ops.judgement.verify
 import sandbox.exchange.instruments as witness
 from ai_brain.campaign import campaign
 from ai_brain.desk.learned_file import write_learned
@@ -26,8 +26,8 @@ from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
 from ai_brain.evidence.verdict import SLIPPAGE
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
-from ops.backtest import run_backtest, run_verify
-from ops.known_rules import known_rules, rules_for
+from ops.judgement.backtest import run_backtest, run_verify
+from ops.universe.known_rules import known_rules, rules_for
 from tests.ai_brain.markets import planted, rule_spec
 from tests.ops.world import CARRY
 from trading.domain.clock import Clock, parse_iso
@@ -142,7 +142,7 @@ def test_what_was_refused_before_is_judged_again_when_asked_and_nothing_is_burie
     spec = load_spec(RULES.encode(), where="test")
     database = LearningDb(lab.learning_db)
     yard = Graveyard(database, Clock())
-    sha = ops.verify.spec_sha256(spec)
+    sha = ops.judgement.verify.spec_sha256(spec)
     yard.bury([Burial(sha, spec.id, spec.name, "NO_TRADES", "0 trades")])
     run_backtest(written(tmp_path, RULES), market, None, None)
     told = capsys.readouterr()
@@ -402,7 +402,7 @@ def damage(home: Home, spec_id: str, what: str, monkeypatch: pytest.MonkeyPatch)
     elif what == "settings":
         home.settings_file.write_text("gate: {min_bars: 501}\n")
     elif what == "code":
-        monkeypatch.setattr(ops.verify, "code_sha256", lambda: "f" * 64)
+        monkeypatch.setattr(ops.judgement.verify, "code_sha256", lambda: "f" * 64)
 
 
 @pytest.mark.parametrize("what", ["number", "data", "table", "settings", "code"])

@@ -12,7 +12,7 @@ from ai_brain.calibration.report import calibration_of
 from ai_brain.calibration.trials_of_the_gate import Outcome, Plan, noise_campaign, planted_campaign
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.rehearse import Conditions
-from ops import calibrate
+from ops.judgement import calibrate
 from tests.ai_brain.tapes import wandering_tape
 from tests.conftest import DATA, needs_data
 from trading.domain.errors import DataProviderError

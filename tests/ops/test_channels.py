@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ops import channels as channels_module
-from ops import doctor, send_test_notification
-from ops.channels import open_channels, set_up_channels
+from ops import send_test_notification
+from ops.doctor import checks as doctor
 from ops.environment import read_environment
 from ops.settings import read_settings
+from ops.telling import channels as channels_module
+from ops.telling.channels import open_channels, set_up_channels
 from tests.loopback import serving
 from tests.mail_server import MailServer, certificate
 from tests.trading.notify.test_webhook import SECRET, Receiver

@@ -15,10 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox.telegram
-from ops import doctor, send_test_notification
-from ops.doctor import Check, Health, is_green, limits_check, screen
+from ops import send_test_notification
+from ops.doctor import checks as doctor
+from ops.doctor.checks import Check, Health, is_green, limits_check, screen
+from ops.doctor.feasibility import feasibility_check
 from ops.environment import Environment
-from ops.feasibility import feasibility_check
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_venue
 from tests.ops.papers import put

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 import sandbox.gemini
 from ai_brain.llm.gemini import Gemini, GeminiSettings
-from ops import doctor_upkeep
-from ops.doctor import Health
+from ops.doctor import upkeep as doctor_upkeep
+from ops.doctor.checks import Health
 from ops.jobs.backup import back_up
 from ops.reader import MessageSettings
 from ops.run import run_doctor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.doctor import Health, drills_check
+from ops.doctor.checks import Health, drills_check
 from ops.drill.filed import REHEARSALS, Drill, drills_file, file_drill, read_drills, standing
 from ops.drill.play import lab_version, run_drill, table
 from ops.status import read_status

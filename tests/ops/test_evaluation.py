@@ -10,7 +10,7 @@ import pytest
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.research_library import library_specs
 from ops.jobs import evaluation
-from ops.lab import Lab
+from ops.service.lab import Lab
 from tests.ops.papers import file_of
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world

@@ -16,7 +16,7 @@ from ai_brain.evidence.rehearsal import TradeLine, trades_csv
 from ai_brain.evidence.verdict import DataUsed, Evidence, Verdict
 from ops.cli import evidence as evidence_command
 from ops.dashboard.evidence import document
-from ops.evidence_page import run_evidence
+from ops.judgement.evidence_page import run_evidence
 from tests.ops.world import CARRY
 from trading.domain.clock import iso, parse_iso
 from trading.domain.errors import SpecError, StateFileError

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from ops.explain import moment_of, run_explain
-from ops.messages import Messenger
-from ops.reason_words import REASONS, words_of
+from ops.explain.answer import moment_of, run_explain
+from ops.explain.reasons import REASONS, words_of
+from ops.telling.messages import Messenger
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import SettingsError, StateFileError

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops.fetch import Sources, Wanted, fetch, run_fetch
 from ops.flags import span_of_days
-from ops.history_import import run_import
-from ops.history_show import run_show
+from ops.history.fetch import Sources, Wanted, fetch, run_fetch
+from ops.history.recorded import run_import
+from ops.history.show import run_show
 from ops.settings import VenueSettings
 from tests.trading.market.samples import START_MS, tape
 from tests.trading.market.test_history import SPOT, archive_with, csv_of

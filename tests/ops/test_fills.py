@@ -14,12 +14,12 @@ import pytest
 
 from ai_brain.desk.learned_file import learned_file, read_learned, write_learned
 from ai_brain.desk.learned_fills import LearnedFills
-from ops.costs_in_force import carry_in_force, conditions_for, paper_terms
-from ops.fill_lessons import Seen, learn
-from ops.fills import fill_lines, run_fills
 from ops.jobs import fills
-from ops.lab import Lab
-from ops.nightly_fills import see
+from ops.judgement.costs_in_force import carry_in_force, conditions_for, paper_terms
+from ops.nightly.fill_lessons import Seen, learn
+from ops.nightly.fills import see
+from ops.nightly.fills_command import fill_lines, run_fills
+from ops.service.lab import Lab
 from ops.settings import LabSettings
 from tests.ai_brain.tapes import END_MS, HOUR_MS, wandering_tape
 from tests.conftest import DATA, needs_data

@@ -16,7 +16,7 @@ import pytest
 
 from ops import stop_trading as script
 from ops.demo.story import is_flat
-from ops.guardian import guardian_line, run_guardian
+from ops.guardian.process import guardian_line, run_guardian
 from tests.ops.guarding import (
     close_the_contract,
     closed_by,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.environment import Environment
-from ops.history import DAY_MS, SETTLED_AFTER_MS, History
+from ops.history.shelf import DAY_MS, SETTLED_AFTER_MS, History
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_venue
 from tests.ops.world import START_MS, World, open_world

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from ai_brain.paper.market_view import PaperTapes
-from ops.live_parity import LiveParity, live_against_model
-from ops.live_records import Holdings
+from ops.nightly.live_parity import LiveParity, live_against_model
+from ops.trace.live_records import Holdings
 from tests.ai_brain.markets import rule_spec
 from tests.trading.simulator.markets import HOUR_MS, START_MS, carry_spec
 from tests.trading.simulator.test_carry import DAYS, legs

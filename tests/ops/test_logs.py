@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from ops.logs import set_up_logs
-from ops.wiring import log_event
+from ops.service.wiring import log_event
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.events import Event, Severity
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops import reports
-from ops.messages import ENDS, ENDS_OF_THE_SAME, WORDS, alert
+from ops.telling.messages import ENDS, ENDS_OF_THE_SAME, WORDS, alert
 from tests.ops.test_explain import an_hour, cycle_example
 from tests.ops.test_reports import FULL
 from tests.ops.test_review_words import request
@@ -82,7 +82,7 @@ def alarms(text: str) -> set[str]:
 def test_every_alert_has_an_end() -> None:
     ended = {key.partition(":")[0] for keys in ENDS.values() for key in keys} | set(ENDS_OF_THE_SAME.values())
     ended |= {"stop.seen"}  # by the key `stop`
-    resolved = {"data.failing": "ops/due_bars.py", "messages.stuck": "ops/delivery.py"}
+    resolved = {"data.failing": "ops/service/due_bars.py", "messages.stuck": "ops/telling/delivery.py"}
     assert all(".resolve(" in (ROOT / path).read_text() for path in resolved.values())
     paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
     told = set().union(*(alarms(path.read_text()) for path in paths))

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from ops.messages import APPROVAL, ENDS, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from ops.reports import SYNTHETIC_LINE
+from ops.telling.messages import APPROVAL, ENDS, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.events import Event, Severity
 from trading.notify.message import MAX_TEXT, Message, parts, units

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.metrics import Meter, model_slippage_bps, serve_metrics, watch_lag
+from ops.service.metrics import Meter, model_slippage_bps, serve_metrics, watch_lag
 from ops.settings import MetricsSettings
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason

@@ -20,10 +20,10 @@ from ai_brain.paper_trading_engine import PaperEngine
 from ops.environment import read_environment
 from ops.gather import gather
 from ops.jobs import evaluation, parity, reports, review
-from ops.lab import DAY_MS, Lab, Setting
 from ops.market_view import Snapshot
+from ops.service.lab import DAY_MS, Lab, Setting
+from ops.service.wiring import open_lab
 from ops.settings import config_hash, read_settings
-from ops.wiring import open_lab
 from tests.ai_brain.paper.test_parity import without
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.test_backtest import BASIS

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from ai_brain.paper.parity import ParityStatus
 from ops.gather import gather
 from ops.jobs import parity, universe
-from ops.lab import DAY_MS
-from ops.parity import run_parity
+from ops.nightly.parity_command import run_parity
+from ops.service.lab import DAY_MS
 from tests.ops.papers import carry_in
 from tests.ops.test_parity import bend, lab_at_night, named, play_on_paper, without_recording
 from tests.ops.world import NOW_MS, World, furnish, open_world

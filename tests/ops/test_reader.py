@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from ops import delivery, reports
-from ops.delivery import Delivery
-from ops.explain import moment_of
-from ops.messages import Messenger
+from ops import reports
+from ops.explain.answer import moment_of
 from ops.reader import MessageSettings, Reader
 from ops.settings import read_settings
+from ops.telling import delivery
+from ops.telling.delivery import Delivery
+from ops.telling.messages import Messenger
 from tests.ops.test_reports import FULL
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import NotifierError, SettingsError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.replay import run_replay
+from ops.history.replay import run_replay
 from trading.domain.clock import StandingClock
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market

@@ -6,8 +6,8 @@ import pytest
 
 from ai_brain.evidence.verdict import Expectancy, Statistics, Stretch
 from ai_brain.paper.performance import PaperPerformance
-from ops.messages import approval_request
-from ops.question import _expectancy, _sharpe, paper_words, question
+from ops.telling.messages import approval_request
+from ops.telling.question import _expectancy, _sharpe, paper_words, question
 from tests.ops.papers import carry_in, evidence_of
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec

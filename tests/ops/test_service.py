@@ -20,7 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox.telegram
-from ops import ai_trading_lab, delivery
+from ops import ai_trading_lab
 from ops import stop_trading as script
 from ops.ai_trading_lab import JOBS, Service
 from ops.approve_strategy import approve_strategy
@@ -28,11 +28,12 @@ from ops.demo.story import is_flat
 from ops.environment import Environment, read_environment
 from ops.gather import gather
 from ops.jobs.trading_loop import chosen
-from ops.lab import Lab, Setting
 from ops.lab_clock import lab_clock
 from ops.reports import account_line
+from ops.service.lab import Lab, Setting
+from ops.service.wiring import open_lab, open_notifier
 from ops.settings import config_hash, read_settings
-from ops.wiring import open_lab, open_notifier
+from ops.telling import delivery
 from tests.ops.papers import Human, no_faults, put, put_in_review
 from tests.ops.test_stop_trading import hold
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world

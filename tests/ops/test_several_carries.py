@@ -10,9 +10,9 @@ import pytest
 
 from ops.gather import holdings, live_account
 from ops.jobs.trading_loop import remember_live
-from ops.lab import Lab
-from ops.live_records import CycleLine, read_holdings
-from ops.trace_money import cash_moved, dust_quote, fill_line, fill_rows, reported_fees, reported_funding
+from ops.service.lab import Lab
+from ops.trace.live_records import CycleLine, read_holdings
+from ops.trace.money import cash_moved, dust_quote, fill_line, fill_rows, reported_fees, reported_funding
 from tests.trading.funding.many import ManyVenue, rig_of
 from tests.trading.funding.rig import DeskRig
 from tests.trading.funding.test_several import BTC, ETH, cycle, leaving

@@ -12,11 +12,11 @@ import pytest
 from ai_brain.research_library import library_specs
 from ops.jobs import evaluation, research, trading_loop
 from ops.jobs.news import tone_now
-from ops.lab import Lab, Setting
 from ops.lab_clock import lab_clock
 from ops.run import read_all
+from ops.service.lab import Lab, Setting
+from ops.service.wiring import open_lab
 from ops.settings import config_hash
-from ops.wiring import open_lab
 from tests.ops.world import CARRY, NOW_MS, World, furnish, open_world
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity

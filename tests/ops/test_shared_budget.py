@@ -41,6 +41,8 @@ def test_nothing_above_opens_an_exchange_by_another_way():
         for path in (ROOT / folder).rglob("*.py")
         if opening.search(path.read_text())
     }
-    assert found == {"ops/venues.py", "ops/guardian.py"}, "the guardian has a line of its own, with its own reserve"
-    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian.py").read_text(), "of the same budget"
+    assert found == {"ops/venues.py", "ops/guardian/process.py"}, (
+        "the guardian has a line of its own, with its own reserve"
+    )
+    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian/process.py").read_text(), "of the same budget"
     assert TRADES_AT == "binance"

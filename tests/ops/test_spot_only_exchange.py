@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from ops import doctor
+from ops.doctor import checks as doctor
 from ops.environment import Environment
 from ops.jobs import evaluation, research, trading_loop
-from ops.lab import Lab, Setting
 from ops.lab_clock import lab_clock
 from ops.run import read_all
 from ops.sandbox_process import timeline_of
+from ops.service.lab import Lab, Setting
+from ops.service.wiring import open_lab
 from ops.settings import LabSettings, config_hash
 from ops.venues import make_market_data, make_venue
-from ops.wiring import open_lab
 from tests.ops.world import CARRY, NOW_MS, World, open_world
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.supervisor import Supervisor
+from ops.service.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.backtest import run_backtest
 from ops.cli import app, history_app, trace_app
-from ops.trace import run_bars, run_decisions, run_fills, run_funding, run_strategy, run_verify_audit
+from ops.judgement.backtest import run_backtest
+from ops.trace.number import run_bars, run_decisions, run_fills, run_funding, run_strategy, run_verify_audit
 from tests.ops.world import CARRY
 from trading.domain.clock import iso, parse_iso
 from trading.domain.decisions import Reason

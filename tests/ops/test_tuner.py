@@ -12,7 +12,7 @@ from ops import reports
 from ops.ai_trading_lab import rows_for
 from ops.gather import gather
 from ops.jobs import evaluation, research, tuner
-from ops.lab import Lab
+from ops.service.lab import Lab
 from tests.ops.papers import carry_in
 from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World, furnish, open_world

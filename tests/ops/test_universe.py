@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.backtest import Stretch, market_for, not_charged, run_backtest, run_verify, until_settled
 from ops.jobs.universe import as_listed
-from ops.known_rules import rules_for
-from ops.universe import run_import, run_list, run_show
-from ops.universe_record import record, source_of
+from ops.judgement.backtest import Stretch, market_for, not_charged, run_backtest, run_verify, until_settled
+from ops.universe.known_rules import rules_for
+from ops.universe.record import record, source_of
+from ops.universe.saved import run_import, run_list, run_show
 from tests.conftest import DATA, needs_data
 from tests.trading.market.test_universe import FIRST_MS, day, listed, perp, spot
 from trading.domain.clock import Clock, iso, parse_iso

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.farm import executor_from
-from ops.worker import cluster_of, run_worker_command
+from ops.judgement.farm import executor_from
+from ops.judgement.worker import cluster_of, run_worker_command
 from tests.farm_services import ROOT, TLS_FILES, Service, is_alive, scheduler, until, worker
 from tests.trading.simulator.test_executors import TAPE, TERMS, assert_same_bytes, population
 from trading.domain.errors import FarmError, SettingsError

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.history_words import lines_of
+from ops.history.words import lines_of
 from tests.conftest import DATA, needs_data
 from tests.trading.market.samples import HOUR_MS, START_MS, tape
 from tests.trading.market.test_history import Archive as ArchiveServer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.known_rules import known_rules
+from ops.universe.known_rules import known_rules
 from tests import naive
 from tests.conftest import DATA, needs_data
 from tests.trading.simulator.markets import rule_spec, tape_of

@@ -1,0 +1,1 @@
+"""`./lab doctor`: one screen of checks, each with a remedy."""

@@ -1,0 +1,149 @@
+"""What of a lab left alone wears out, as lines of the doctor: version, swap, time sync, data, backup, messages.
+
+None of it forbids trading, so nothing here is worse than a warning.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.doctor.checks import Check, Health
+from ops.door import ROOT
+from ops.reader import MessageSettings
+from ops.status import read_status
+from trading.domain.clock import Clock
+from trading.domain.errors import TradingEngineError
+from trading.notify.message import Message
+from trading.notify.outbox import waiting_files
+from trading.storage.home import Home
+
+if TYPE_CHECKING:
+    from ai_brain.llm.gemini import Gemini
+
+MIN_ROOM_GB = 3.5
+"""Memory and swap together: service, guardian, and research in processes of their own."""
+MAX_BACKUP_AGE_DAYS = 8.0
+"""The weekly one, and a day."""
+MAX_CYCLE_AGE_S = 300.0
+MIN_QUALITY = 50.0
+MAX_WAIT_S = 3600.0
+"""What waited longer has not been taken."""
+REPORT = Message("report", "any")
+TIME_ERROR = 5
+"""adjtimex(2): the clock is not synchronised."""
+
+
+def upkeep_checks(home: Home, messages: MessageSettings, clock: Clock) -> list[Check]:
+    """All of them that ask nobody outside."""
+    return [
+        version_check(ROOT),
+        swap_check(Path("/proc/meminfo")),
+        time_sync_check(),
+        data_check(home, clock),
+        backup_check(home, clock),
+        messages_check(home, messages, clock),
+    ]
+
+
+def version_check(root: Path) -> Check:
+    """Which commit runs, and whether it is one."""
+    git = shutil.which("git")
+    words = [git or "git", "-c", f"safe.directory={root}", "-C", str(root), "describe", "--always", "--tags", "--dirty"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False) if git else None  # noqa: S603  # no shell
+    if done is None or done.returncode != 0:
+        return Check("version", Health.WARNING, "not known", "a git checkout says what it is, and can be updated")
+    found = done.stdout.strip()
+    if found.endswith("-dirty"):
+        return Check("version", Health.WARNING, found, "it has changes of its own: git status; an update refuses them")
+    return Check("version", Health.GOOD, found)
+
+
+def swap_check(meminfo: Path) -> Check:
+    """Whether memory and swap together carry research beside the service."""
+    lines = (line.split() for line in meminfo.read_text().splitlines())
+    kb = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
+    memory_gb, swap_gb = kb["MemTotal"] / 1e6, kb.get("SwapTotal", 0) / 1e6
+    health = Health.GOOD if memory_gb + swap_gb >= MIN_ROOM_GB else Health.WARNING
+    found = f"{swap_gb:.1f} GB beside {memory_gb:.1f} GB of memory"
+    remedy = "fallocate -l 2G /swapfile; chmod 600 /swapfile; mkswap /swapfile; swapon /swapfile"
+    return Check("swap", health, found, remedy)
+
+
+def time_sync_check() -> Check:
+    """Whether the kernel holds its clock for synchronised, whoever keeps it so."""
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))  # zeros: only look
+    if 0 <= state < TIME_ERROR:
+        return Check("time sync", Health.GOOD, "the clock is kept right")
+    found = "the clock is kept right by nobody" if state == TIME_ERROR else "not known"
+    return Check("time sync", Health.WARNING, found, "timedatectl set-ntp true; or apt install systemd-timesyncd")
+
+
+def data_check(home: Home, clock: Clock) -> Check:
+    """Whether the last cycle is young and rested on good data."""
+    status = read_status(home, clock)
+    age_s, quality = status.heartbeat_age_s, status.heartbeat.get("data_quality")
+    if age_s is None or not isinstance(quality, int | float):
+        return Check("data", Health.WARNING, "no cycle yet", "./lab run")
+    found = f"quality {quality:.0f} of 100, {_ago(age_s)} ago"
+    if age_s > MAX_CYCLE_AGE_S:
+        return Check("data", Health.WARNING, found, "python get_status.py says whether the lab runs")
+    if quality < MIN_QUALITY:
+        return Check("data", Health.WARNING, found, "usually the exchange; grep data.blocked logs/ai_lab.log")
+    return Check("data", Health.GOOD, found)
+
+
+def backup_check(home: Home, clock: Clock) -> Check:
+    """How old the newest archive is."""
+    archives = sorted((home.root / "backups").glob("lab-*.tar.gz"))
+    if not archives:
+        return Check("backup", Health.WARNING, "none", "./lab backup; the weekly one comes on Sunday")
+    age_s = _age_s(archives[-1], clock)
+    good = age_s <= MAX_BACKUP_AGE_DAYS * 86_400
+    health = Health.GOOD if good else Health.WARNING
+    return Check("backup", health, f"{archives[-1].name}, {_ago(age_s)} old", "./lab backup")
+
+
+def messages_check(home: Home, messages: MessageSettings, clock: Clock) -> Check:
+    """Whether messages wait, for which channel and for how long; in quiet hours they may."""
+    found, is_late = list[str](), False
+    for name, waiting in waiting_files(home.outbox).items():
+        if waiting:
+            oldest_s = max(_age_s(path, clock) for path in waiting)
+            found.append(f"{len(waiting)} wait{f' for {name}' if name else ''}, the oldest for {_ago(oldest_s)}")
+            is_late |= oldest_s > MAX_WAIT_S
+    if not found:
+        return Check("messages", Health.GOOD, "none waits")
+    if messages.holds(REPORT, clock.now_ms()):
+        return Check("messages", Health.GOOD, f"{', '.join(found)}; quiet until {messages.quiet_to}")
+    health = Health.WARNING if is_late else Health.GOOD
+    return Check("messages", health, ", ".join(found), "python send_test_notification.py says what each channel says")
+
+
+async def model_check(model: Gemini | None) -> Check:
+    """Whether the language model's key and name are taken; costs nothing."""
+    if model is None:
+        return Check("model answers", Health.WARNING, "not configured", "the library of published effects goes on")
+    try:
+        name = await model.check()
+    except TradingEngineError as error:
+        return Check("model answers", Health.WARNING, str(error), "GEMINI_API_KEY in .env, gemini.model in lab.yaml")
+    return Check("model answers", Health.GOOD, name)
+
+
+def _age_s(path: Path, clock: Clock) -> float:
+    """By the system's clock on both sides; a file that has just gone is of now."""
+    try:
+        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _ago(seconds: float) -> str:
+    for length, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""`./lab explain`: why the lab did that, or nothing, in plain words."""

@@ -1,0 +1,232 @@
+"""The guardian: a small process beside the service that makes everything flat when the lab cannot.
+
+It has its own connection and a share of the request budget that nobody else may take. It looks at the switches ten
+times a second, at the account every few seconds while something is held, and keeps the venue's countdown over resting
+futures orders running: with its own death they are cancelled. It opens nothing, ever. The exchange's library is loaded
+when something is held for the first time, so that a guardian with nothing to guard stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from ops.environment import Environment, find_home, read_environment
+from ops.guardian.eyes import Eyes
+from ops.guardian.hands import Closed, Hands
+from ops.lab_clock import lab_clock
+from ops.logs import set_up_logs
+from ops.service.supervisor import Supervisor
+from ops.settings import LabSettings
+from ops.stop_trading import settings_or_defaults
+from trading.domain.clock import Clock, iso
+from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
+from trading.domain.events import Severity
+from trading.exchange.access import Access
+from trading.exchange.open_venue import open_account
+from trading.exchange.rate_plan import RatePlan
+from trading.risk.guardian import Act, GuardianSettings, Sight, Verdict, decide, may_renew
+from trading.storage.home import Home
+from trading.storage.lock import only_one
+
+log = structlog.get_logger(__name__)
+Look = Callable[[], Awaitable[None]]
+
+WATCH_S = 0.1
+"""Real seconds between two looks at the switches."""
+FLAT_AGAIN_S = 2.0
+"""Real seconds until what is not flat is tried again."""
+BLIND_S = 60.0
+"""Real seconds without an answer about what is held, after which the human is told."""
+
+
+class Guardian:
+    """Eyes, decision, hands; one for a home.
+
+    Args:
+        eyes: Sees.
+        hands: Acts.
+        home: For its pulse.
+        settings: When it acts by itself.
+        environment: For messages.
+        clock: The lab's.
+    """
+
+    def __init__(
+        self,
+        eyes: Eyes,
+        hands: Hands,
+        home: Home,
+        settings: GuardianSettings,
+        environment: Environment,
+        clock: Clock,
+    ) -> None:
+        self._eyes, self._hands, self._home = eyes, hands, home
+        self._settings, self._environment, self._clock = settings, environment, clock
+        self._supervisor = Supervisor(os.environ)
+        self._flat_at_s: float | None = None
+        self._answered_s = clock.real_s()
+        self._fine = set[str]()
+        """Looks whose files were of use the last time."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until `stop`."""
+        look_s = self._settings.look_s
+        looks: Mapping[str, tuple[Look, Callable[[], float]]] = {
+            "switches": (self._switches, lambda: WATCH_S),
+            # the first look follows the first order at once: it loads the exchange's library, which takes seconds
+            "account": (self._account, lambda: look_s if self._eyes.symbols else WATCH_S),
+            "countdown": (self._countdown, lambda: WATCH_S * 2),
+            "messages": (self._messages, lambda: look_s),
+        }
+        self._supervisor.ready()
+        async with asyncio.TaskGroup() as group:
+            for name, (look, every_s) in looks.items():
+                group.create_task(self._again(name, look, every_s, stop), name=name)
+
+    async def _again(self, name: str, look: Look, every_s: Callable[[], float], stop: asyncio.Event) -> None:
+        """One look after another; a call that fails is tried again at the next."""
+        while not stop.is_set():
+            try:
+                await look()
+                if name not in self._fine:  # also what an earlier guardian told of
+                    self._hands.resolve(f"state:{name}")
+                    self._fine.add(name)
+            except StateFileError as error:
+                self._fine.discard(name)
+                log.warning("guardian.state", error=str(error))
+                self._hands.tell(f"🚨 The guardian cannot work with the lab's files: {error}", key=f"state:{name}")
+            except TradingEngineError as error:
+                log.warning("guardian.failed", look=name, error=str(error))
+            await self._clock.real_wait_s(stop, every_s())
+
+    async def _switches(self) -> None:
+        self._supervisor.turns(self._clock.real_s())
+        self._home.guardian_pulse_file.touch()
+        sight = self._eyes.look()
+        verdict = decide(sight, self._settings)
+        if verdict.act is Act.CANCEL:
+            await self._hands.cancel(self._eyes.symbols)
+        if verdict.act is not Act.FLATTEN:
+            self._flat_at_s = None
+        elif not self._is_settled(sight):
+            await self._flatten(verdict)
+
+    async def _flatten(self, verdict: Verdict) -> None:
+        symbols = self._eyes.symbols
+        closed = await self._hands.flatten(verdict, symbols)
+        if closed.flat_s is None:
+            self._hands.tell(f"🚨 Guardian: NOT FLAT. {_story(closed)}. Look at the exchange now", key="not_flat")
+            await self._clock.real_sleep_s(FLAT_AGAIN_S)
+            return
+        self._flat_at_s = closed.flat_s
+        self._hands.resolve("not_flat")
+        if symbols:
+            text = f"🚨 Guardian: {_story(closed)}. Stopped until python stop_trading.py --release"
+            self._hands.tell(text, key=f"flat {iso(closed.at_ms)}", severity=Severity.NOTICE)
+
+    def _is_settled(self, sight: Sight) -> bool:
+        """Seen flat under this stop, and nothing has opened since."""
+        if self._flat_at_s is None:
+            return False
+        account = sight.account
+        return account is None or account.at_s <= self._flat_at_s or not account.is_open
+
+    async def _account(self) -> None:
+        try:
+            await self._eyes.look_at_account()
+        except TradingEngineError as error:
+            if self._clock.real_s() - self._answered_s > BLIND_S:
+                self._hands.tell(f"🚨 The guardian cannot see the account: {error}", key="blind")
+            raise
+        self._answered_s = self._clock.real_s()
+        self._hands.resolve("blind")
+
+    async def _countdown(self) -> None:
+        sight = self._eyes.look()
+        if may_renew(sight, self._settings):
+            await self._hands.renew(self._eyes.symbols)
+        elif not sight.holds:
+            await self._hands.disarm(())
+
+    async def _messages(self) -> None:
+        await self._hands.deliver(self._environment)
+
+
+@asynccontextmanager
+async def open_guardian(
+    home: Home, environment: Environment, settings: LabSettings, clock: Clock
+) -> AsyncIterator[Guardian]:
+    """A guardian with a connection of its own, closed with the block.
+
+    Raises:
+        StateFileError: the journal of intents cannot be read.
+    """
+    access = Access(
+        clock,
+        settings.venue.base_url,
+        environment.binance_testnet,
+        environment.binance_api_key,
+        environment.binance_api_secret,
+        RatePlan(home.rate),
+        is_guardian=True,
+    )
+    venue = open_account(access)
+    try:
+        eyes = Eyes(home, venue, settings.guardian, clock, os.environ)
+        hands = Hands(home, venue, settings, clock)
+        yield Guardian(eyes, hands, home, settings.guardian, environment, clock)
+    finally:
+        await venue.close()
+
+
+def run_guardian() -> int:
+    """Watch the home until a signal; 0 after one.
+
+    Raises:
+        SettingsError: there are no trading keys, so nothing to guard.
+        StateFileError: another guardian watches this home.
+    """
+    home = find_home().make()
+    environment, settings = read_environment(home), settings_or_defaults(home)
+    if environment.binance_api_key is None:
+        raise SettingsError("guardian: no trading keys, so nothing to guard; set them in .env, see .env.example")
+    clock = lab_clock(settings)
+    set_up_logs(home.logs / "guardian.log", clock=clock, secrets=environment.secret_values(), to_console=False)
+
+    async def watch() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with open_guardian(home, environment, settings, clock) as guardian:
+            await guardian.run(stop)
+
+    with only_one(home.guardian_lock_file, what="the guardian"):
+        print(f"the guardian watches {home.root}; log in {home.logs / 'guardian.log'}, end with Ctrl-C", flush=True)
+        log.info("guardian.started", pid=os.getpid())
+        asyncio.run(watch())
+    return 0
+
+
+def guardian_line(home: Home) -> str:
+    """Whether a guardian watches a home, in one line for a screen."""
+    try:
+        with only_one(home.guardian_lock_file, what="the guardian"):
+            return "no guardian watches: start ./lab guardian in another terminal, or let monitor_bot.sh do it"
+    except StateFileError:
+        return f"a guardian watches beside (process {home.guardian_lock_file.read_text().strip()})"
+
+
+def _story(closed: Closed) -> str:
+    """What happened and how long it took."""
+    cancelled = "cancels NOT confirmed"
+    if closed.cancelled_s is not None:
+        cancelled = f"all orders cancelled after {closed.cancelled_s - closed.seen_s:.1f} s"
+    flat = "" if closed.flat_s is None else f", flat and verified after {closed.flat_s - closed.seen_s:.1f} s"
+    said = f" ({'; '.join(closed.said[-2:])})" if closed.flat_s is None and closed.said else ""
+    return f"{closed.reason} {closed.note}: {cancelled}{flat}{said}"

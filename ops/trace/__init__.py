@@ -1,0 +1,1 @@
+"""`./lab trace`: from a number back to the bars, fills and funding records it came from."""
