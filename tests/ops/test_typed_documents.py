@@ -8,6 +8,7 @@ paths may differ. `LAB_WRITE_DOCS=1` writes the blocks without `...` anew.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import io
@@ -27,8 +28,11 @@ import typer
 from ai_brain.learning_db import LearningDb
 from ops import cli
 from ops.jobs.backup import back_up
+from tests.ops.papers import put
 from tests.ops.test_explain import history
 from tests.ops.test_get_status import beat
+from tests.ops.test_stop_trading import Stop, one_cycle
+from tests.ops.world import World, furnish, open_world
 from trading.domain.decisions import Reason
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
 from trading.storage.home import Home
@@ -51,6 +55,7 @@ MAY_DIFFER = (
     (re.compile(r"\b[\d.,]+( MB free| MB of disk)"), r"N\1"),
     (re.compile(r"\blimit \d+ MB"), "limit N MB"),
     (re.compile(r"https?://[\w.:]+/"), "EXCHANGE/"),
+    (re.compile(r"[+-][\d.]+ s from the exchange's"), "N s from the exchange's"),
 )
 
 
@@ -132,6 +137,30 @@ def begun_after_torn(home: Home) -> None:
     cycles(home, 1)
 
 
+def carrying(home: Home, world: World) -> None:
+    """A carry was opened, and the lab died."""
+    furnish(home, world.url)
+    asyncio.run(one_cycle(home, Stop()))
+
+
+def revoked(home: Home, world: World) -> None:
+    """A token that Telegram does not know."""
+    furnish(home, world.url)
+    with home.env_file.open("a") as env:
+        env.write("TELEGRAM_TOKEN=1:revoked\nTELEGRAM_CHAT_ID=42\n")
+
+
+def clock_off(home: Home, world: World) -> None:
+    """From the second time on that the exchange is asked for, its clock is three seconds ahead of ours."""
+    furnish(home, world.url)
+    put(world, "/sandbox/faults", [{"match": "GET /api/v3/time", "kind": "jump:3000", "after": 1}])
+
+
+ON_THE_SANDBOX: dict[str, Callable[[Home, World], None]] = {
+    "carrying": carrying,
+    "revoked": revoked,
+    "clock-off": clock_off,
+}
 PREPARED: dict[str, Callable[[Home], None]] = {
     "new": new,
     "paper": paper,
@@ -147,6 +176,13 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "begun-after-torn": begun_after_torn,
     "running": lambda _home: None,
 }
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -192,9 +228,12 @@ def agrees(shown: str, printed: str) -> bool:
 
 @pytest.mark.parametrize(("page", "prepared", "block"), BLOCKS)
 def test_a_command_in_the_documents_prints_what_stands_there(
-    page: Path, prepared: str, block: str, home: Home, typing: Callable[[str], str]
+    page: Path, prepared: str, block: str, home: Home, typing: Callable[[str], str], request: pytest.FixtureRequest
 ) -> None:
-    PREPARED[prepared](home)
+    if prepared in ON_THE_SANDBOX:
+        ON_THE_SANDBOX[prepared](home, request.getfixturevalue("world"))
+    else:
+        PREPARED[prepared](home)
     commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
     with only_one(home.lock_file, what="the lab") if prepared == "running" else contextlib.nullcontext():
         screens = [f"$ {command}\n{typing(command)}" for command in commands]
