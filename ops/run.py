@@ -62,7 +62,7 @@ def run_doctor(*, offline: bool) -> int:
     """Show the doctor's screen; 0 when nothing is bad, 1 when something is."""
     home = find_home()
     environment, settings = read_all(home)
-    checks = doctor.machine_checks(home) + upkeep_checks(home, settings.messages, Clock())
+    checks = doctor.machine_checks(home) + upkeep_checks(home, settings.messages, settings.recording, Clock())
     checks += doctor.settings_checks(home, environment, Clock())
     if not offline:
         checks += asyncio.run(_outside(environment, settings, lab_clock(settings)))

@@ -1,4 +1,4 @@
-"""What of a lab left alone wears out, as lines of the doctor: version, swap, time sync, data, backup, messages.
+"""What wears out of a lab left alone, as lines of the doctor: version, swap, time sync, data, record, backup, messages.
 
 None of it forbids trading, so nothing here is worse than a warning.
 """
@@ -6,6 +6,7 @@ None of it forbids trading, so nothing here is worse than a warning.
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,8 @@ from trading.domain.errors import TradingEngineError
 from trading.notify.message import Message
 from trading.notify.outbox import waiting_files
 from trading.storage.home import Home
+from trading.storage.raw_log import began_ms, largest_file_bytes, raw_files
+from trading.storage.recording_settings import RecordingSettings
 
 if TYPE_CHECKING:
     from ai_brain.llm.gemini import Gemini
@@ -32,18 +35,21 @@ MAX_CYCLE_AGE_S = 300.0
 MIN_QUALITY = 50.0
 MAX_WAIT_S = 3600.0
 """What waited longer has not been taken."""
+PARITY_HOURS = 25.0
+"""The night compares the whole day before; it asks in the first hour of the next."""
 REPORT = Message("report", "any")
 TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 
 
-def upkeep_checks(home: Home, messages: MessageSettings, clock: Clock) -> list[Check]:
+def upkeep_checks(home: Home, messages: MessageSettings, recording: RecordingSettings, clock: Clock) -> list[Check]:
     """All of them that ask nobody outside."""
     return [
         version_check(ROOT),
         swap_check(Path("/proc/meminfo")),
         time_sync_check(),
         data_check(home, clock),
+        recording_check(home, recording),
         backup_check(home, clock),
         messages_check(home, messages, clock),
     ]
@@ -94,6 +100,24 @@ def data_check(home: Home, clock: Clock) -> Check:
     if quality < MIN_QUALITY:
         return Check("data", Health.WARNING, found, "usually the exchange; grep data.blocked logs/ai_lab.log")
     return Check("data", Health.GOOD, found)
+
+
+def recording_check(home: Home, recording: RecordingSettings) -> Check:
+    """Whether the raw record reaches back as far as nightly parity looks, where its limit has begun to remove files."""
+    if not recording.enabled:
+        return Check("recording", Health.WARNING, "off", "recording.enabled in lab.yaml: nightly parity reads it")
+    files = raw_files(home.recordings)
+    sizes = [path.stat().st_size for path in files]
+    if not files:
+        return Check("recording", Health.GOOD, "nothing yet")
+    hours, used_gb = (began_ms(files[-1]) - began_ms(files[0])) / 3_600_000, sum(sizes) / 1e9
+    found = f"the last {hours:.0f} h in {used_gb:.1f} of {recording.max_gb:g} GB"
+    full = used_gb >= recording.max_gb - (largest_file_bytes(recording.max_bytes) + max(sizes)) / 1e9
+    if full and hours < PARITY_HOURS:
+        wanted_gb = math.ceil(2.0 * used_gb * PARITY_HOURS / max(hours, 1.0))
+        remedy = f"recording.max_gb: {wanted_gb} in lab.yaml; nightly parity compares the whole day before"
+        return Check("recording", Health.WARNING, found, remedy)
+    return Check("recording", Health.GOOD, found)
 
 
 def backup_check(home: Home, clock: Clock) -> Check:

@@ -150,7 +150,7 @@ def make_recorder(setting: Setting, clock: Clock, stack: AsyncExitStack) -> Reco
     if not settings.enabled or setting.settings.venue.exchange != TRADES_AT:
         return None  # another exchange's candles are asked for, not streamed: there is no day to play back
     try:
-        out = RawLog(setting.home.recordings, clock, max_bytes=int(settings.max_gb * 1e9), keep_days=settings.keep_days)
+        out = RawLog(setting.home.recordings, clock, max_bytes=settings.max_bytes, keep_days=settings.keep_days)
     except OSError as error:
         log.exception("recording.off", folder=str(setting.home.recordings), error=str(error))
         return None

@@ -20,8 +20,10 @@ from ops.jobs.backup import back_up
 from ops.reader import MessageSettings
 from ops.run import run_doctor
 from tests.loopback import SetClock, serving
-from trading.domain.clock import Clock, parse_iso
+from trading.domain.clock import Clock, as_datetime, parse_iso
 from trading.storage.home import Home
+from trading.storage.raw_log import STEM, SUFFIX
+from trading.storage.recording_settings import RecordingSettings
 
 DAY_S = 86_400
 
@@ -76,6 +78,31 @@ def test_old_cycles_and_bad_data_are_told(home: Home, quality: int, age_s: int, 
     check = doctor_upkeep.data_check(home, Clock())
     assert check.health is health
     assert re.fullmatch(words, check.found)
+
+
+@pytest.mark.parametrize(
+    ("hours", "each_mb", "health", "words"),
+    [
+        (1, 1, Health.GOOD, "the last 0 h in 0.0 of 2 GB"),
+        (18, 100, Health.WARNING, "the last 17 h in 1.8 of 2 GB"),
+        (40, 45, Health.GOOD, "the last 39 h in 1.8 of 2 GB"),
+    ],
+)
+def test_a_recording_that_cannot_hold_a_day_says_what_it_needs(
+    home: Home, hours: int, each_mb: int, health: Health, words: str
+) -> None:
+    home.recordings.mkdir()
+    for hour in range(hours):
+        stem = as_datetime(parse_iso("2026-01-22") + hour * 3_600_000).strftime(STEM)
+        with (home.recordings / f"{stem}-000{SUFFIX}").open("wb") as file:
+            file.truncate(each_mb * 1_000_000)  # a hole: it takes no room
+    check = doctor_upkeep.recording_check(home, RecordingSettings())
+    assert (check.health, check.found) == (health, words)
+    assert ("recording.max_gb: 6 " in check.remedy) == (health is Health.WARNING)
+
+
+def test_a_recording_that_is_off_is_told(home: Home) -> None:
+    assert doctor_upkeep.recording_check(home, RecordingSettings(enabled=False)).health is Health.WARNING
 
 
 def test_a_backup_that_is_missing_or_old_is_told(home: Home) -> None:
@@ -133,6 +160,6 @@ def test_the_doctor_shows_it_all_on_one_screen(
     run_doctor(offline=True)
     lines = capsys.readouterr().out.splitlines()
     names = [line[6:24].strip() for line in lines if not line.startswith(" ")]
-    worn = ["version", "swap", "time sync", "data", "backup", "messages"]
-    assert names[:10] == ["python", "disk", "memory", "folders", *worn]
+    worn = ["version", "swap", "time sync", "data", "recording", "backup", "messages"]
+    assert names[:11] == ["python", "disk", "memory", "folders", *worn]
     assert len(lines) <= 40, "one screen"

@@ -11,6 +11,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -152,12 +153,22 @@ class RawLog:
         total = sum(sizes.values())
         for path in files:
             is_old = path.stat().st_mtime * 1000 < self._clock.system_ms() - self._keep_ms
-            if total <= self._max_bytes - min(LARGEST_FILE, self._max_bytes // 4) and not is_old:
+            if total <= self._max_bytes - largest_file_bytes(self._max_bytes) and not is_old:
                 return
             path.unlink()
             total -= sizes[path]
             why = "older than keep_days" if is_old else "more than max_gb"
             log.info("recording.removed", file=path.name, bytes=sizes[path], why=why, at_ms=now_ms)
+
+
+def largest_file_bytes(max_bytes: int) -> int:
+    """What is kept free for the next file."""
+    return min(LARGEST_FILE, max_bytes // 4)
+
+
+def began_ms(path: Path) -> int:
+    """When a file was begun, lab time in UTC milliseconds, by its name."""
+    return int(datetime.strptime(path.name.split("-")[0], STEM).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def raw_files(folder: Path, *, from_ms: int | None = None, until_ms: int | None = None) -> list[Path]:

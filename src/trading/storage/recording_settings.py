@@ -18,3 +18,8 @@ class RecordingSettings(BaseModel):
     """Of all files together, gigabytes; the oldest are removed."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Older files are removed, days."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Of all files together."""
+        return int(self.max_gb * 1e9)
