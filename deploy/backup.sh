@@ -21,11 +21,11 @@ need_root
 need_installed
 [ -z "$recipient$after" ] || [ -n "$to" ] || die 2 "--age and --then are about a copy: give --to DIR too"
 [ -z "$recipient" ] || command -v age >/dev/null || die 2 "age is not here: apt install age"
+[ -z "$to" ] || [ -d "$to" ] || die 2 "$to: no such folder; mount the disk, or make the folder"
 umask 077
 as_lab "$prefix/lab" backup
 archive="$(find "$home/backups" -maxdepth 1 -name 'lab-*.tar.gz' | sort | tail -n 1)"
 if [ -n "$to" ]; then
-    mkdir -p "$to"
     copy="$to/$(basename "$archive")"
     if [ -n "$recipient" ]; then
         copy="$copy.age"
@@ -36,6 +36,7 @@ if [ -n "$to" ]; then
     sync "$copy.tmp"
     mv "$copy.tmp" "$copy"
     say "copied: $copy"
+    [ "$(stat -c %d "$to")" != "$(stat -c %d "$home")" ] || say "note: that is the same disk; it goes when this one goes"
 fi
 # shellcheck disable=SC2086  # the command is words on purpose
 [ -z "$after" ] || $after "$copy" || { note "$(basename "$archive") written, '$after' failed"; die 1 "'$after' failed; the archive is $copy"; }

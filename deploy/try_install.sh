@@ -132,6 +132,7 @@ says "what waits for its human" "approve_strategy.py fc-" chat "Waits for you"
 says "an approval" "Approved and signed" inside sh -c 'echo yes | ai-lab approve_strategy.py fc-20240601'
 says "the status knows it" "fc-20240601" inside ai-lab get_status.py --approved
 says "it runs as" "ai-lab" inside ps -o user= -p "$(pid_of)"
+inside mkdir -p /srv/copies
 holds "a backup beside it" inside /opt/ai-trading-lab/deploy/backup.sh --to /srv/copies
 says "a restore beside it is refused" "already runs" inside /opt/ai-trading-lab/deploy/restore.sh
 says "the restore drill" "could be restored" inside /opt/ai-trading-lab/deploy/restore.sh --drill

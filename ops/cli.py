@@ -161,7 +161,7 @@ def doctor(offline: Annotated[bool, typer.Option("--offline", help="Ask nobody o
 @app.command()
 def backup(to: Annotated[Path | None, typer.Option(help="Also copy the archive into this folder.")] = None) -> None:
     """Write an archive of keys, settings, strategies, state and logs into backups/, as every Sunday."""
-    from ops.restore import run_backup
+    from ops.backup.commands import run_backup
 
     told(lambda: run_backup(to))
 
@@ -172,7 +172,7 @@ def restore(
     drill: Annotated[bool, typer.Option("--drill", help="Only try it, beside the lab; changes nothing.")] = False,
 ) -> None:
     """Put an archive back in place of what is here; not while the lab runs. Undoes no stop, disarms live trading."""
-    from ops.restore import run_restore
+    from ops.backup.commands import run_restore
 
     told(lambda: run_restore(archive, drill=drill))
 

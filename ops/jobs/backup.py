@@ -1,110 +1,19 @@
-"""Sunday: the weekly summary, and one archive of all that is needed to begin again."""
+"""Sunday: an archive of all that is needed to begin again, looked through, and the weekly summary."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-import os
-import sqlite3
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
-from typing import BinaryIO
-
 from ops import reports
+from ops.apart import apart
+from ops.backup.keep import back_up
 from ops.jobs.reports import checked_numbers, pictures
 from ops.service.lab import Lab
-from trading.domain.clock import iso
-from trading.domain.errors import StateFileError
-from trading.storage.home import Home
-
-KEPT = 8
-"""Archives; older ones are removed."""
-PARTS = (".env", "lab.yaml", "strategies", "state", "logs", "market/universe")
-"""Of the market only what cannot be fetched again: what the venue once listed."""
-LEFT_OUT = (".lock", ".tmp", ".db-wal", ".db-shm")
-"""Ends of names that mean nothing elsewhere: locks, half-written files, and what the copy of a database contains."""
 
 
 async def weekly(lab: Lab) -> None:
     """Back up, then tell."""
-    archive = await asyncio.to_thread(back_up, lab.home, iso(lab.clock.now_ms())[:10])
+    async with lab.turn:
+        archive = await apart(back_up, lab.home, lab.clock.now_ms())
     numbers = checked_numbers(lab)
     text = reports.summary(numbers, title="Weekly summary") + f"\nBackup: backups/{archive.name}"
     photos, why = await pictures(lab, numbers)
     lab.messenger.tell("summary", text + why, photos=photos)
-
-
-def back_up(home: Home, day: str) -> Path:
-    """Write `backups/lab-DAY.tar.gz` of a home, readable by its owner only.
-
-    Raises:
-        StateFileError: it cannot be written.
-    """
-    folder = home.root / "backups"
-    archive, temporary = folder / f"lab-{day}.tar.gz", folder / f".lab-{day}.tmp"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        # Keys are in it: never readable by others, not even while it is written.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w:gz") as tar:
-                for path in _files(home):
-                    _add(tar, path, str(path.relative_to(home.root)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(archive)
-        for old in sorted(folder.glob("lab-*.tar.gz"))[:-KEPT]:
-            old.unlink()
-    except (OSError, sqlite3.Error) as error:
-        raise StateFileError(f"{archive}: cannot be written: {error}; check space and permissions") from error
-    return archive
-
-
-def _files(home: Home) -> Iterator[Path]:
-    for part in PARTS:
-        path = home.root / part
-        for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if found.is_file() and not found.name.endswith(LEFT_OUT):
-                yield found
-
-
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """One file as it is at one moment, piece by piece: a year of audit lines is a gigabyte.
-
-    The lab goes on writing, and files come and go: what is appended meanwhile is left out, what is replaced or renamed
-    is still read to its end, and of a log that is emptied under our hands the rest is line ends.
-    """
-    with suppress(FileNotFoundError), _opened(path) as content:
-        info = tar.gettarinfo(arcname=name, fileobj=content)
-        info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.fstat(content.fileno()).st_size
-        tar.addfile(info, _Filled(content))
-
-
-class _Filled(io.RawIOBase):
-    """A file that never ends before the size that the archive was told."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int = -1, /) -> bytes:
-        """So many bytes."""
-        return self._file.read(size).ljust(size, b"\n")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A file; of a database in use a copy as of its last transaction: part of it may still lie in the file beside."""
-    if path.suffix != ".db":
-        with path.open("rb") as file:
-            yield file
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-        with copy.open("rb") as file:
-            yield file

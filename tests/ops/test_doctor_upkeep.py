@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 import sandbox.gemini
 from ai_brain.llm.gemini import Gemini, GeminiSettings
+from ops.backup.keep import back_up
 from ops.doctor import upkeep as doctor_upkeep
 from ops.doctor.checks import Health
-from ops.jobs.backup import back_up
 from ops.reader import MessageSettings
 from ops.run import run_doctor
 from tests.loopback import SetClock, serving
@@ -107,7 +107,7 @@ def test_a_recording_that_is_off_is_told(home: Home) -> None:
 
 def test_a_backup_that_is_missing_or_old_is_told(home: Home) -> None:
     assert doctor_upkeep.backup_check(home, Clock()).found == "none"
-    archive = back_up(home, "2024-06-02")
+    archive = back_up(home, parse_iso("2024-06-02"))
     assert doctor_upkeep.backup_check(home, Clock()).health is Health.GOOD
     age(archive, 9 * DAY_S + 60)
     old = doctor_upkeep.backup_check(home, Clock())

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from ai_brain.learning_db import LearningDb
-from ops.jobs.backup import back_up
-from ops.restore import Found, newest, rehearse, restore, run_backup
+from ops.backup.commands import run_backup
+from ops.backup.keep import back_up, newest
+from ops.backup.look import Found, rehearse
+from ops.backup.restore import restore
 from tests.ops.papers import put_in_review
 from tests.ops.world import CARRY
 from trading.domain.clock import parse_iso
@@ -27,7 +29,7 @@ from trading.strategy.parameters import CarryParameters
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import load_spec
 
-DAY = "2024-06-02"
+AT_MS = parse_iso("2024-06-02")
 LATER_MS = parse_iso("2024-06-05")
 
 
@@ -41,7 +43,7 @@ def archive(home: Home) -> Path:
     cycle(home, LATER_MS - 86_400_000)
     cycle(home, LATER_MS - 86_340_000)
     home.armed_file.write_text("{}")
-    return back_up(home, DAY)
+    return back_up(home, AT_MS)
 
 
 def cycle(home: Home, at_ms: int) -> None:
@@ -179,7 +181,7 @@ def test_what_was_held_at_the_backup_is_named(home: Home) -> None:
             Decimal(200), nothing,
         )
     )  # fmt: skip
-    found, told = put_back(back_up(home, DAY), home)
+    found, told = put_back(back_up(home, AT_MS), home)
     assert found.holds == ("BTCUSDT c-000001",)
     assert "look at the exchange before you start the lab" in told
 
@@ -188,8 +190,20 @@ def test_a_backup_by_hand_is_also_copied_and_no_one_else_may_read_it(
     home: Home, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(home.root))
+    (tmp_path / "copies").mkdir()
     assert run_backup(tmp_path / "copies") == 0
     (copy,) = (tmp_path / "copies").iterdir()
     assert copy.stat().st_mode & 0o777 == 0o600
     assert newest(home).read_bytes() == copy.read_bytes()
-    assert "it holds your keys" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "it holds your keys" in told
+    assert "that is the same disk" in told
+
+
+def test_a_copy_onto_a_disk_that_is_not_there_is_refused_before_anything_is_written(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    with pytest.raises(StateFileError, match="no such folder; mount the disk"):
+        run_backup(tmp_path / "not-mounted")
+    assert not (home.root / "backups").exists()

@@ -1,0 +1,1 @@
+"""`./lab backup` and `./lab restore`: an archive written and looked through, and put back or only tried."""
