@@ -154,6 +154,8 @@ def _read_file(path: Path, *, is_private: bool = False) -> dict[str, str]:
         )
     try:
         read = dotenv_values(path, interpolate=False)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}; chown it to the lab's user") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 text at byte {error.start}; write it anew from .env.example") from error
     known = (*KNOWN, *ALIASES)

@@ -59,10 +59,19 @@ def read_all(home: Home) -> tuple[Environment, LabSettings]:
 
 
 def run_doctor(*, offline: bool) -> int:
-    """Show the doctor's screen; 0 when nothing is bad, 1 when something is."""
+    """Show the doctor's screen; 0 when nothing is bad, 1 when something is.
+
+    Raises:
+        SettingsError: secrets or settings are wrong; what does not need them is shown before.
+    """
     home = find_home()
-    environment, settings = read_all(home)
-    checks = doctor.machine_checks(home) + upkeep_checks(home, settings.messages, settings.recording, Clock())
+    machine = doctor.machine_checks(home)
+    try:
+        environment, settings = read_all(home)
+    except SettingsError:  # told last, as every command tells it; what can be seen without them is seen
+        print(doctor.screen(machine))
+        raise
+    checks = machine + upkeep_checks(home, settings.messages, settings.recording, Clock())
     checks += doctor.settings_checks(home, environment, Clock())
     if not offline:
         checks += asyncio.run(_outside(environment, settings, lab_clock(settings)))

@@ -52,9 +52,9 @@ class Check:
     remedy: str = ""
 
 
-def machine_checks(home: Home) -> list[Check]:
+def machine_checks(home: Home, *, meminfo: Path = Path("/proc/meminfo")) -> list[Check]:
     """Python, disk, memory, folders: no network."""
-    return [_python(), _disk(home), _memory(), *_folders(home)]
+    return [_python(), _disk(home), _memory(meminfo), _folders(home)]
 
 
 def settings_checks(home: Home, environment: Environment, clock: Clock) -> list[Check]:
@@ -188,25 +188,32 @@ def _disk(home: Home) -> Check:
     return Check("disk", health, f"{free_gb:.1f} GB free", f"free at least {MIN_DISK_GB:.0f} GB")
 
 
-def _memory() -> Check:
-    text = Path("/proc/meminfo").read_text()
-    available_kb = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable"))
-    available_gb = available_kb / 1e6
-    health = Health.GOOD if available_gb >= MIN_MEMORY_GB else Health.BAD
-    return Check(
-        "memory", health, f"{available_gb:.1f} GB available", f"the lab needs {MIN_MEMORY_GB:.0f} GB; add swap"
-    )
+def _memory(meminfo: Path) -> Check:
+    """What a process that starts now may take: of memory, and of swap where there is some."""
+    kb = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.read_text().splitlines()}
+    available_gb, swap_gb = kb["MemAvailable"] / 1e6, kb.get("SwapFree", 0) / 1e6
+    found = f"{available_gb:.1f} GB available" + (f", {swap_gb:.1f} GB of swap free" if swap_gb else "")
+    health = Health.GOOD if available_gb + swap_gb >= MIN_MEMORY_GB else Health.BAD
+    return Check("memory", health, found, f"the lab needs {MIN_MEMORY_GB:.0f} GB; add swap")
 
 
-def _folders(home: Home) -> list[Check]:
-    checks = []
-    for folder in (home.strategies, home.state, home.logs):
-        if not folder.exists():
-            continue
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        if not writable:
-            checks.append(Check("folders", Health.BAD, f"{folder} cannot be written to", "chown it to the lab's user"))
-    return checks or [Check("folders", Health.GOOD, "writable")]
+def _folders(home: Home) -> Check:
+    """Whether every folder and file that the lab writes is its own: a command run as root leaves others behind."""
+    refused: list[Path] = []
+    for top in (home.strategies, home.state, home.logs):
+        for folder, _, files in os.walk(top):
+            refused += [] if os.access(folder, os.W_OK | os.X_OK) else [Path(folder)]
+            refused += [path for name in files if not _is_writable(path := Path(folder, name))]
+    if not refused:
+        return Check("folders", Health.GOOD, "writable")
+    more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+    found = f"{refused[0]} cannot be written to{more}"
+    return Check("folders", Health.BAD, found, f"sudo chown -R ai-lab: {home.root}, or whoever the lab's user is")
+
+
+def _is_writable(path: Path) -> bool:
+    """Or gone meanwhile: a lab that runs replaces its files."""
+    return os.access(path, os.W_OK) or not path.exists()
 
 
 def _env_file(home: Home) -> Check:

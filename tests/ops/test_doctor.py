@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -67,11 +68,28 @@ def test_a_healthy_machine_is_green(home: Home) -> None:
 
 def test_a_full_disk_and_a_folder_of_somebody_else_are_bad(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1.5e9))
-    monkeypatch.setattr(os, "access", lambda path, _: path != home.state)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != home.state)
     checks = doctor.machine_checks(home)
     assert named(checks, "disk") == Check("disk", Health.BAD, "1.5 GB free", "free at least 2 GB")
     assert named(checks, "folders").found == f"{home.state} cannot be written to"
     assert not is_green(checks)
+
+
+def test_a_file_that_a_command_run_as_root_left_behind_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (home.audit_file, home.outbox / "000000000001.json", home.log_file):
+        path.write_text("{}")
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).is_dir())
+    found = named(doctor.machine_checks(home), "folders")
+    assert found.health is Health.BAD
+    assert found.found == f"{home.audit_file} cannot be written to, and 2 more"
+
+
+@pytest.mark.parametrize(("available_gb", "swap_gb", "health"), [(1.2, 0, "good"), (0.9, 0, "bad"), (0.9, 4, "good")])
+def test_swap_counts_as_memory(home: Home, tmp_path: Path, available_gb: float, swap_gb: float, health: str) -> None:
+    meminfo = tmp_path / "meminfo"
+    kb = {"MemTotal": 2.0, "MemAvailable": available_gb, "SwapFree": swap_gb}
+    meminfo.write_text("".join(f"{name}: {size * 1e6:.0f} kB\n" for name, size in kb.items()))
+    assert named(doctor.machine_checks(home, meminfo=meminfo), "memory").health == health
 
 
 def test_what_is_not_configured_is_a_warning_with_its_name(home: Home) -> None:

@@ -111,7 +111,7 @@ def test_a_backup_that_is_missing_or_old_is_told(home: Home) -> None:
     assert doctor_upkeep.backup_check(home, Clock()).health is Health.GOOD
     age(archive, 9 * DAY_S + 60)
     old = doctor_upkeep.backup_check(home, Clock())
-    assert (old.health, old.found) == (Health.WARNING, "lab-2024-06-02.tar.gz, 9 days old")
+    assert (old.health, old.found) == (Health.WARNING, "lab-2024-06-02T000000Z.tar.gz, 9 days old")
 
 
 def test_messages_that_wait_for_long_are_told(home: Home) -> None:

@@ -83,3 +83,16 @@ def test_keys_that_systemd_opened_stand_before_the_file_and_behind_the_process(h
 def test_a_unit_without_sealed_keys_has_those_of_the_file(home: Home, tmp_path: Path) -> None:
     write_env(home, "PAGE_TOKEN=of-file\n")
     assert read_environment(home, process={"CREDENTIALS_DIRECTORY": str(tmp_path)}).secret_values() == ["of-file"]
+
+
+def test_a_file_of_somebody_else_is_one_line(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sudo cp .env` leaves it; whoever runs these tests may be root, whom nothing is refused."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    home.env_file.write_text("KILL=1\n")
+    home.env_file.chmod(0o600)
+    monkeypatch.setattr("ops.environment.dotenv_values", refused)
+    with pytest.raises(SettingsError, match=r"\.env: cannot be read: Permission denied; chown it"):
+        read_environment(home)
