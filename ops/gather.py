@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
-from ops.numbers import Account, Best, Holding, Numbers
+from ops.numbers import Account, Best, Holding, MarketData, Numbers
 from ops.sandbox_process import peak_rss_mb
 from ops.service.lab import Lab
 from trading.domain.clock import iso
@@ -36,6 +36,7 @@ def gather(lab: Lab) -> Numbers:
         stages={stage.value: count for stage, count in sorted(lab.repository.count_by_stage().items())},
         best=best(lab, specs),
         data_quality=lab.memory.quality,
+        markets=tuple(market_data(lab, now_ms)),
         last=lab.memory.last,
         no_trade_reasons=dict(lab.memory.no_trade_reasons(now_ms)),
         next_action=next_action(lab, specs),
@@ -50,6 +51,16 @@ def gather(lab: Lab) -> Numbers:
         tuner=tuple(tuner_words(adjustment) for adjustment in lab.memory.tuned),
         parity="" if lab.memory.parity_ms is None else parity_words(lab.memory.parity),
     )
+
+
+def market_data(lab: Lab, now_ms: int) -> Iterator[MarketData]:
+    """How the data of each symbol are, as the last cycle found them."""
+    interval = lab.settings.research.timeframe
+    for symbol in lab.symbols:
+        closed = [lab.market.last_closed_ms(*key, interval) for key in lab.instruments if key[1] == symbol]
+        ages_s = [(now_ms - at_ms) / 1000.0 for at_ms in closed if at_ms is not None]
+        is_known = len(ages_s) == len(closed) > 0
+        yield MarketData(symbol, lab.memory.qualities.get(symbol, 0.0), max(ages_s) if is_known else None)
 
 
 def tuner_words(adjustment: Adjustment) -> str:

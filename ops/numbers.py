@@ -100,6 +100,17 @@ class LastDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class MarketData:
+    """How the data of one symbol are."""
+
+    symbol: str
+    quality: float
+    """0 to 100; what the validator said of its last bars."""
+    age_s: float | None
+    """Since its newest closed candle closed, of the market that is further behind; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """Everything one report needs."""
 
@@ -112,7 +123,7 @@ class Numbers:
     """Strategies by stage."""
     best: Best | None
     data_quality: float
-    """0 to 100; what the validator said of the last bars."""
+    """0 to 100; what the validator said of the last bars of the worst symbol."""
     last: LastDecision | None
     no_trade_reasons: dict[str, int]
     """Reasons of the last day's cycles that did not trade, by count."""
@@ -122,6 +133,8 @@ class Numbers:
     ideas_tried: int
     """Performances shown to anything that chooses, ever: the trial ledger's count."""
     rss_mb: float
+    markets: tuple[MarketData, ...] = ()
+    """By symbol."""
     regime: str = ""
     """What kind of market it is, or `unknown: why`; empty: nobody looked."""
     tuner: tuple[str, ...] = ()

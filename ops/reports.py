@@ -26,13 +26,24 @@ def hourly_report(n: Numbers) -> str:
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))
-    lines.append(f"Data quality {n.data_quality:.0f}/100, ideas ever tried {n.ideas_tried}")
+    lines.append(f"Data quality {quality_words(n)}, ideas ever tried {n.ideas_tried}")
     lines += [f"Tuner: {words}" for words in n.tuner]
     lines.append(f"Regime: {n.regime or 'nobody has looked'}")
     lines.append(decision_line(n))
     lines.append(f"Next: {n.next_action}")
     lines += [f"Waits for you: python approve_strategy.py {name}" for name in n.waiting_for_human]
     return "\n".join(lines)
+
+
+def quality_words(n: Numbers) -> str:
+    """The worst symbol's data; of several the worst by name, where it stands alone."""
+    told = f"{n.data_quality:.0f}/100"
+    if len(n.markets) < 2:  # of one there is no worst
+        return told
+    worst, second, *_ = sorted(n.markets, key=lambda one: one.quality)
+    if round(worst.quality) == round(second.quality):
+        return f"{told} or more, of {len(n.markets)} symbols"
+    return f"{told} ({worst.symbol}; the other {len(n.markets) - 1}: {second.quality:.0f} or more)"
 
 
 def heartbeat(n: Numbers) -> str:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import PLACES
 from ops.dashboard.events import Happened, Sought, read_events
-from ops.dashboard.reading import read_as
-from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, number, when
+from ops.dashboard.reading import NUMBERS, as_told, read_as
+from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, ago, number, when
+from ops.numbers import MarketData
+from ops.status import read_object
 from trading.domain.clock import iso, parse_iso
 from trading.domain.market import INTERVAL_MS
 from trading.storage.home import Home
@@ -77,6 +79,8 @@ class Data:
     """What the files say of the market's data."""
 
     last: Cycle | None
+    markets: tuple[MarketData, ...]
+    """Of the last heartbeat, by symbol."""
     times_ms: tuple[int, ...]
     quality: tuple[float, ...]
     is_all: bool
@@ -99,6 +103,7 @@ def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
     marks = [mark for line in found.lines[::-1][::step][::-1] if (mark := _quality(line.raw)) is not None]
     return Data(
         last=last_cycle(home.audit_file),
+        markets=_markets(home, problems),
         times_ms=tuple(at_ms for at_ms, _ in marks),
         quality=tuple(quality for _, quality in marks),
         is_all=found.is_all and step == 1,
@@ -109,6 +114,11 @@ def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
         recorded_bytes=sum(size_of(path) for path in home.recordings.glob("*")),
         problems=tuple(problems),
     )
+
+
+def _markets(home: Home, problems: list[str]) -> tuple[MarketData, ...]:
+    beat = as_told(read_object(home.heartbeat_file, problems), NUMBERS, str(home.heartbeat_file), problems)
+    return () if beat is None else beat.markets
 
 
 def _quality(raw: bytes) -> tuple[int, float] | None:
@@ -163,23 +173,38 @@ def data(read: Data) -> View:
     """The screen."""
     banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
     last = read.last
-    rows = [("Quality now", Cell("no cycle yet", Tone.QUIET) if last is None else _quality_cell(last))]
+    rows = [("Quality now", Cell("no cycle yet", Tone.QUIET) if last is None else _quality_cell(last.data_quality))]
     if last is not None:
         rows.append(("As of", Cell(f"{when(last.at_ms)} UTC")))
         rows.append(("Regime", Cell(last.regime or "nobody has looked")))
     rows.append(("Raw record of the stream", Cell(f"{read.recorded_bytes / 1e6:,.1f} MB")))
     note = "every cycle" if read.is_all else f"{len(read.times_ms)} cycles, evenly"
     quality = Chart("Data quality, 0 to 100", "of 100", read.times_ms, (Line("quality", read.quality),), note=note)
+    lower = (_senses_table(read), quality, _events(read), _shelf_table(read))
     return View(
         "data",
         "Market data",
-        (Facts("Now", tuple(rows)), _senses_table(read), quality, _events(read), _shelf_table(read)),
+        (Facts("Now", tuple(rows)), _markets_table(read), *lower),
         tuple(banners),
     )
 
 
-def _quality_cell(last: Cycle) -> Cell:
-    quality = last.data_quality
+def _markets_table(read: Data) -> Table:
+    """The worst first."""
+    columns = (
+        Column("Symbol", is_whole=True),
+        Column("Quality", is_number=True),
+        Column("Newest candle closed", is_number=True),
+    )
+    rows = tuple(
+        (Cell(one.symbol), _quality_cell(one.quality), Cell("never" if one.age_s is None else f"{ago(one.age_s)} ago"))
+        for one in sorted(read.markets, key=lambda one: (one.quality, one.symbol))
+    )
+    note = "As of the last heartbeat. Each symbol is judged by itself: one that is silent waits alone."
+    return Table("Markets, the worst first", columns, rows, empty="no cycle yet", note=note)
+
+
+def _quality_cell(quality: float) -> Cell:
     tone = Tone.GOOD if quality >= GOOD_QUALITY else Tone.CAUTION if quality >= POOR_QUALITY else Tone.BAD
     return Cell(f"{quality:.0f} of 100", tone, signed=True)
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from ops.dashboard.cycles import Cycle, parse_cycle
 from ops.dashboard.legs import legs, terms
-from ops.dashboard.reading import read_as
+from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -25,14 +25,18 @@ from ops.dashboard.view import (
     View,
     by_sign,
     fine,
+    money,
     percent,
     when,
 )
+from ops.numbers import Account
+from ops.status import read_object
 from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.market import FundingRate
 from trading.funding.hedge_memory import MEMORY, HedgeMemoryFile
 from trading.funding.settlements import settled_of
+from trading.market.listing import FundingTerms
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 
@@ -56,6 +60,15 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class OnPaper:
+    """A carry's paper account, as of the last heartbeat."""
+
+    name: str
+    holding: str
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
 class Carry:
     """What the files say of the carry."""
 
@@ -65,6 +78,7 @@ class Carry:
     paid: tuple[Paid, ...]
     """Oldest first; of positions closed by a lab too old to have kept them, none."""
     watch: HedgeMemoryFile | None
+    on_paper: tuple[OnPaper, ...]
     problems: tuple[str, ...]
 
 
@@ -80,8 +94,20 @@ def read_carry(home: Home) -> Carry:
         last=_last_read(home),
         paid=tuple(sorted(_paid(home, held, problems), key=lambda paid: paid.at_ms)),
         watch=read_as(home.state / "hedge_watch.json", MEMORY, problems),
+        on_paper=tuple(_carries_on_paper(home, problems)),
         problems=tuple(problems),
     )
+
+
+def _carries_on_paper(home: Home, problems: list[str]) -> Iterator[OnPaper]:
+    beat = as_told(read_object(home.heartbeat_file, problems), NUMBERS, str(home.heartbeat_file), problems)
+    if beat is None:
+        return
+    held = {one.strategy_id: one.text for one in beat.holdings}
+    for account in beat.accounts:
+        kind, _, name = account.kind.partition(" ")
+        if kind == "paper" and name.startswith("fc-"):
+            yield OnPaper(name, held.get(name, "nothing"), account)
 
 
 def _last_read(home: Home) -> Cycle | None:
@@ -132,10 +158,19 @@ def carry(read: Carry) -> View:
     blocks: list[Block] = [_sums(read)]
     told = {} if read.last is None else {held.symbol: held for held in read.last.equity.positions}
     for live in read.held.lives:
-        blocks += [legs(live, told.get(live.symbol), read.last), terms(live, told.get(live.symbol))]
+        known = read.watch.terms.get(live.symbol) if read.watch is not None else None
+        interval_ms = known.now.interval_ms if known is not None else FundingTerms().interval_ms
+        held, at_ms = told.get(live.symbol), read.last.at_ms if read.last is not None else 0
+        blocks += [legs(live, held, read.last), terms(live, held, at_ms=at_ms, interval_ms=interval_ms)]
     if not read.held.lives:
         blocks.append(Facts("Held", (("Nothing", Cell("no live position", Tone.QUIET)),)))
-    blocks += [_watch(read.watch), _chart(read.paid), _settlements(read.paid), _closed(read.held)]
+    blocks += [
+        _on_paper(read.on_paper),
+        _watch(read.watch),
+        _chart(read.paid),
+        _settlements(read.paid),
+        _closed(read.held),
+    ]
     return View("funding", "Funding carry", tuple(blocks), tuple(banners))
 
 
@@ -152,6 +187,30 @@ def _sums(read: Carry) -> Figures:
         beside = f"{fine(told)} paid, {fine(expected)} expected by recorded rate and mark, n = {len(compared)}"
         figures.insert(1, Figure("Paid − expected", f"{fine(told - expected)} USDT", beside))
     return Figures(tuple(figures))
+
+
+def _on_paper(carries: Sequence[OnPaper]) -> Table:
+    columns = (
+        Column("On paper", is_whole=True),
+        Column("Holds"),
+        Column("Equity", is_number=True),
+        Column("Funding", is_number=True),
+        Column("Fees", is_number=True),
+        Column("Since start", is_number=True),
+    )
+    rows = tuple(
+        (
+            Cell(one.name),
+            Cell(one.holding),
+            Cell(money(one.account.equity_quote)),
+            Cell(fine(one.account.funding_quote), by_sign(one.account.funding_quote)),
+            Cell(fine(-one.account.fees_quote)),
+            Cell(percent(one.account.change_fraction, signed=True, digits=3), by_sign(one.account.change_quote)),
+        )
+        for one in carries
+    )
+    note = "No money is in these: the simulator's own step on the live market. As of the last heartbeat."
+    return Table("Carries on paper, USDT", columns, rows, empty="none", note=note)
 
 
 def _watch(watch: HedgeMemoryFile | None) -> Table:

@@ -9,6 +9,8 @@ from ops.dashboard.cycles import Cycle, Held
 from ops.dashboard.view import Cell, Column, Facts, Table, fine, money, percent, when
 from trading.funding.position import CarryPosition
 
+YEAR_MS = 365 * 86_400_000
+
 
 def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
     """Both legs as the last cycle read them."""
@@ -46,8 +48,8 @@ def _worth(base: Decimal, price: Decimal | None) -> str:
     return "–" if price is None else money(float(base * price))
 
 
-def terms(live: CarryPosition, told: Held | None) -> Facts:
-    """What the position rests on, as the last cycle read it."""
+def terms(live: CarryPosition, told: Held | None, *, at_ms: int, interval_ms: int) -> Facts:
+    """What the position rests on, as the cycle of `at_ms` read it; its contract settles every `interval_ms`."""
     rows = [
         ("Opened", Cell(f"{when(live.opened_ms)} UTC by {live.spec_id}")),
         ("Capital of one leg", Cell(f"{money(float(live.capital_quote))} USDT")),
@@ -73,6 +75,16 @@ def terms(live: CarryPosition, told: Held | None) -> Facts:
             "Funding expected": None
             if told.expected_funding_apr is None
             else f"{percent(told.expected_funding_apr, signed=True)} a year",
+            "Next settlement": _coming(told, at_ms, interval_ms),
         }
         rows += [(name, Cell("not written down" if words is None else words)) for name, words in known.items()]
     return Facts(f"{live.symbol}: margin, basis, funding", tuple(rows))
+
+
+def _coming(told: Held, at_ms: int, interval_ms: int) -> str | None:
+    """When the contract settles next, and what that brings at the rate and the mark of now."""
+    if told.perp_base is None or told.mark_price is None or told.present_funding_apr is None:
+        return None
+    rate = told.present_funding_apr * interval_ms / YEAR_MS
+    amount = -float(told.perp_base * told.mark_price) * rate
+    return f"{when((at_ms // interval_ms + 1) * interval_ms)} UTC, {fine(amount)} USDT at the present rate"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from ops.dashboard.cycles import Cycle, parse_cycle
+from ops.dashboard.cycles import Cycle, last_cycle, parse_cycle
 from ops.dashboard.reading import COUNTERS, read_as, read_limits
 from ops.dashboard.view import (
     Banner,
@@ -25,14 +26,36 @@ from ops.dashboard.view import (
 )
 from trading.domain.decisions import Reason
 from trading.risk.counters import Halt, Memory
+from trading.risk.guards import HELD
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 
-LOOKED_BACK = 500
-"""Cycles that are looked through for the last answer of each rule."""
+LOOKED_BACK = 1_500
+"""Cycles, a day and an hour, that are looked through for the last answer of each rule."""
 AT_LEAST = (Reason.COOL_DOWN, Reason.MIN_NOTIONAL)
 """Rules whose value must reach the limit; of all others it must not exceed it."""
+SEVERAL = (
+    Reason.COOL_DOWN,
+    Reason.FIRST_LIVE_SIZE,
+    Reason.INSUFFICIENT_BALANCE,
+    Reason.TOTAL_RISK,
+    Reason.POSITION_SIZE,
+    Reason.CLUSTER_EXPOSURE,
+    Reason.VALUE_AT_RISK,
+    Reason.EXPECTED_SHORTFALL,
+    Reason.STRESS_LOSS,
+)
+"""Rules that are asked more than once a cycle, each time of something else; the note begins with what."""
+HELD_NAMES = {
+    Reason.TOTAL_RISK: "Capital at risk",
+    Reason.POSITION_SIZE: "One position",
+    Reason.CLUSTER_EXPOSURE: "What moves together",
+    Reason.VALUE_AT_RISK: "Value at risk, a day",
+    Reason.EXPECTED_SHORTFALL: "Expected shortfall, a day",
+    Reason.STRESS_LOSS: "Loss in the worst crash on record",
+}
+"""Limits on what is held, in the order in which they are shown."""
 NEAR = 0.8
 """Of a limit; from here on it is told as near."""
 
@@ -41,6 +64,9 @@ NEAR = 0.8
 class Asked:
     """The last answer of one rule."""
 
+    reason: str
+    of: str
+    """What it was asked of, where it is asked of several things: `since the last loss`, `of what is held`."""
     at_ms: int
     allowed: bool
     value: float
@@ -56,8 +82,10 @@ class Risk:
     """None: `lab.yaml` cannot be read."""
     counters: Memory | None
     """None: the lab has not traded live, or the file cannot be read."""
-    asked: Mapping[str, Asked]
-    """By reason."""
+    asked: tuple[Asked, ...]
+    """The last of each rule and of each thing that it is asked of."""
+    holds: bool
+    """Whether the newest cycle held something."""
     problems: tuple[str, ...]
 
 
@@ -66,33 +94,34 @@ def read_risk(home: Home) -> Risk:
     problems = list[str]()
     counters = read_as(home.state / "risk_counters.json", COUNTERS, problems)
     limits = read_limits(home, problems)
-    return Risk(limits, counters, dict(_asked(home)), tuple(problems))
+    asked = tuple(_asked(home))
+    newest = last_cycle(home.audit_file)
+    held = any(one.of == HELD and newest is not None and one.at_ms == newest.at_ms for one in asked)
+    return Risk(limits, counters, asked, held, tuple(problems))
 
 
-def _asked(home: Home) -> Iterator[tuple[str, Asked]]:
-    seen = set[str]()
-    for number_of, line in enumerate(backwards(home.audit_file)):
-        cycle = parse_cycle(line.raw) if number_of < LOOKED_BACK else None
-        if number_of >= LOOKED_BACK:
-            return
-        for reason, answer in _answers(cycle):
-            if reason not in seen:
-                seen.add(reason)
-                yield reason, answer
+def _asked(home: Home) -> Iterator[Asked]:
+    seen = set[tuple[str, str]]()
+    for line in islice(backwards(home.audit_file), LOOKED_BACK):
+        for answer in _answers(parse_cycle(line.raw)):
+            if (key := (answer.reason, answer.of)) not in seen:
+                seen.add(key)
+                yield answer
 
 
-def _answers(cycle: Cycle | None) -> Iterator[tuple[str, Asked]]:
+def _answers(cycle: Cycle | None) -> Iterator[Asked]:
     for check in cycle.risk.checks if cycle is not None else ():
         value, limit = check.get("value"), check.get("limit")
         if isinstance(value, int | float) and isinstance(limit, int | float) and cycle is not None:
-            allowed = check.get("allowed") is True
-            yield str(check.get("reason")), Asked(cycle.at_ms, allowed, value, limit, str(check.get("note", "")))
+            reason, note = str(check.get("reason")), str(check.get("note", ""))
+            of = note.partition(":")[0] if reason in SEVERAL else ""
+            yield Asked(reason, of, cycle.at_ms, check.get("allowed") is True, value, limit, note)
 
 
 def risk(read: Risk) -> View:
     """The screen."""
     banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
-    blocks = (_used(read), _account(read), _rules(read), _fixed(read))
+    blocks = (_used(read), _held(read), _account(read), _rules(read), _fixed(read))
     if read.counters is not None:
         banners += [_halted(halt, "HALTED", Tone.BAD) for halt in read.counters.halts]
         banners += [_halted(halt, "BREAKER OPEN", Tone.CAUTION) for halt in read.counters.tripped]
@@ -139,6 +168,21 @@ def _used(read: Risk) -> Meters:
     )
 
 
+def _held(read: Risk) -> Meters:
+    """How much of each limit on size and loss what is held now takes."""
+    found = {one.reason: one for one in read.asked if one.of == HELD} if read.holds else {}
+    meters = tuple(
+        used(name, found[reason].value, found[reason].limit, _of_limit(found[reason]))
+        for reason, name in HELD_NAMES.items()
+        if reason in found
+    )
+    return Meters("Used of the limits on what is held", meters, note="USDT", empty="nothing is held live")
+
+
+def _of_limit(asked: Asked) -> str:
+    return f"{money(asked.value)} of {money(asked.limit)}"
+
+
 def _loss(name: str, fraction: float, limit_pct: float) -> Meter:
     return used(name, fraction * 100, limit_pct, f"{percent(fraction, digits=3)} of {limit_pct:g} %")
 
@@ -181,14 +225,14 @@ def _rules(read: Risk) -> Table:
         Column("Note"),
     )
     rows = []
-    for reason, asked in sorted(read.asked.items()):
-        has_share = asked.limit > 0 and asked.allowed and reason not in AT_LEAST
+    for asked in sorted(read.asked, key=lambda one: (one.reason, one.of)):
+        has_share = asked.limit > 0 and asked.allowed and asked.reason not in AT_LEAST
         share = percent(asked.value / asked.limit, digits=1) if has_share else "–"
         numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
-        rows.append((Cell(reason), says(asked.allowed), *numbers, Cell(asked.note)))
+        rows.append((Cell(asked.reason), says(asked.allowed), *numbers, Cell(asked.note)))
     note = (
-        f"Of the newest {LOOKED_BACK} cycles. Amounts in USDT, shares as fractions; Used is value over limit. "
-        "A size that a rule refuses is made smaller until it fits; the smallest limit wins."
+        f"Of the newest {LOOKED_BACK:,} cycles. Amounts in USDT, shares as fractions; Used is value over limit. "
+        "A new trade that a rule refuses is made smaller until it fits; the smallest limit wins."
     )
     return Table("What each rule said last", columns, tuple(rows), empty="no rule has been asked yet", note=note)
 

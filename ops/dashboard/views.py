@@ -79,7 +79,7 @@ def _funding(asked: Asked) -> View:
 
 
 def _of_funding(home: Home) -> tuple[Path, ...]:
-    return (home.positions_file, home.audit_file, home.state / "hedge_watch.json")
+    return (home.positions_file, home.audit_file, home.state / "hedge_watch.json", home.heartbeat_file)
 
 
 def _data(asked: Asked) -> View:
@@ -87,7 +87,7 @@ def _data(asked: Asked) -> View:
 
 
 def _of_data(home: Home) -> tuple[Path, ...]:
-    return (home.audit_file, home.state / "senses.jsonl")
+    return (home.audit_file, home.state / "senses.jsonl", home.heartbeat_file)
 
 
 def _ideas(asked: Asked) -> View:

@@ -47,7 +47,7 @@ async def run(lab: Lab) -> None:
     report = await _live(lab)
     watch.mark("live")
     busy_s = sum(seconds for stage, seconds in watch.stage_s.items() if stage != "bars")  # that one waits
-    lab.memory.cycles.append(CycleMark(lab.memory.quality, busy_s))
+    lab.memory.cycles.append(CycleMark(lab.memory.mean_quality, busy_s))
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)

@@ -114,7 +114,12 @@ class Memory:
 
     @property
     def quality(self) -> float:
-        """Of the data as a whole: the mean over the symbols, 0 to 100."""
+        """Of the data as a whole: that of the worst symbol, 0 to 100."""
+        return min(self.qualities.values(), default=0.0)
+
+    @property
+    def mean_quality(self) -> float:
+        """Over the symbols: whether the exchange as a whole can be worked with."""
         return sum(self.qualities.values()) / len(self.qualities) if self.qualities else 0.0
 
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:

@@ -16,6 +16,9 @@ import structlog
 from ops.service.lab import Lab
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
+from trading.domain.instrument import Market
+from trading.domain.market import INTERVAL_MS
+from trading.domain.orders import OrderStatus
 from trading.exchange.rate_plan import weights_used
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -46,6 +49,11 @@ class Meter:
         self._model_bps = model_slippage_bps(costs)
         self._newest_ms = started_ms
         """When the newest position was opened that was looked at."""
+        for market in Market:
+            for outcome in OrderStatus:
+                metrics.known("lab_orders_total", market=market.value, outcome=outcome.value)
+            metrics.known("lab_order_filled_ratio", market=market.value)
+            metrics.known("lab_fills_total", market=market.value)
 
     def saw_cycle(self, line: AuditLine, report: CycleReport) -> None:
         """Take a cycle from what the audit file got, and from the report behind it."""
@@ -63,8 +71,8 @@ class Meter:
             metrics.count("lab_fills_total", market=booked.fill.market.value)
         if report.max_unhedged_s > 0:
             metrics.observe("lab_unhedged_seconds", report.max_unhedged_s)
-        if report.identity is not None:
-            metrics.gauge("lab_identity_error_usdt", float(report.identity.error_quote))
+        identity = report.identity
+        metrics.gauge("lab_identity_error_usdt", None if identity is None else float(identity.error_quote))
         if line.status is CycleStatus.EXECUTED:
             self._entry(report)
 
@@ -101,6 +109,7 @@ def refresh(lab: Lab, metrics: Metrics) -> None:
     }
     ages = {market: (now_ms - at_ms) / 1000 for market, at_ms in closed.items() if at_ms is not None}
     metrics.gauges("lab_data_age_seconds", "market", ages)
+    metrics.gauge("lab_data_period_seconds", INTERVAL_MS[settings.research.timeframe] / 1000)
     metrics.gauge("lab_messages_waiting", lab.outbox.late(lambda one: settings.messages.holds(one, now_ms)))
     metrics.gauge("lab_stop_in_force", read_stop(home, lab.setting.switches).blocks_entries)
     metrics.gauge("lab_armed", home.armed_file.exists())

@@ -95,6 +95,21 @@ def test_a_cycle_is_counted_with_its_stages_and_its_orders() -> None:
     assert found["lab_order_filled_ratio_sum{market=spot}"] == 0.25
     assert found["lab_unhedged_seconds_sum"] == 1.2
     assert math.isnan(found["lab_entry_slippage_bps"])
+    assert found["lab_orders_total{market=perp,outcome=filled}"] == 0, "shown before the first: a step from 0 is seen"
+    assert found["lab_fills_total{market=perp}"] == 0
+
+
+def test_what_the_books_differ_by_is_not_known_once_nothing_is_held() -> None:
+    meter = Meter(Metrics(), CarryCosts(), started_ms=0)
+    done = Decision(False, Reason.NOT_ARMED, 0, 1, "")
+    differ = SimpleNamespace(error_quote=3.2)
+    meter.saw_cycle(
+        line(CycleStatus.NO_TRADE, Reason.HOLDING),
+        CycleReport(1, CycleStatus.NO_TRADE, done, identity=differ),  # type: ignore[arg-type]
+    )
+    assert values(meter.metrics)["lab_identity_error_usdt"] == 3.2
+    meter.saw_cycle(line(CycleStatus.NO_TRADE, Reason.NOT_ARMED), CycleReport(2, CycleStatus.NO_TRADE, done))
+    assert math.isnan(values(meter.metrics)["lab_identity_error_usdt"]), "or an alert of it would never end"
 
 
 def test_an_entry_is_held_against_the_model_once() -> None:

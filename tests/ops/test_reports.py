@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ops import reports
-from ops.numbers import Account, Best, Holding, LastDecision, Numbers
+from ops.numbers import Account, Best, Holding, LastDecision, MarketData, Numbers
 from ops.reports import SYNTHETIC_LINE
 from trading.domain.clock import parse_iso
 
@@ -85,6 +85,20 @@ def test_the_hourly_report_word_for_word() -> None:
         "Next: the next live cycle",
         "Waits for you: python approve_strategy.py mr-2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("qualities", "words"),
+    [
+        ([97.4], "97/100"),
+        ([0.0, 100.0, 98.0], "0/100 (S0; the other 2: 98 or more)"),
+        ([97.0, 97.2, 100.0], "97/100 or more, of 3 symbols"),
+    ],
+)
+def test_of_several_symbols_the_worst_is_named(qualities: list[float], words: str) -> None:
+    markets = tuple(MarketData(f"S{n}", quality, 60.0) for n, quality in enumerate(qualities))
+    told = reports.hourly_report(replace(FULL, data_quality=min(qualities), markets=markets))
+    assert f"Data quality {words}, ideas" in told
 
 
 def test_the_hourly_report_of_a_lab_that_has_nothing_yet() -> None:

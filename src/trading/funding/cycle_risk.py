@@ -9,7 +9,7 @@ from trading.domain.events import Severity
 from trading.funding.cycle_books import CycleBooks
 from trading.funding.exposure import pending_quote
 from trading.risk.breakers import readings
-from trading.risk.guards import RiskBook, halting, held_risk, strategy_stop
+from trading.risk.guards import RiskBook, halting, held_risk, held_size, strategy_stop
 from trading.risk.kill_switch import Stop
 
 
@@ -60,7 +60,8 @@ class CycleRisk(CycleBooks):
         stops = {spec_id: strategy_stop(self.risk_book(stop, spec_id), self._room.limits) for spec_id in ids[1:]}
         checks = halting(book, self._room.limits)
         held = held_risk(book, self._room.limits, leverage=book.held_leverage or 1) if lives else ()
-        self.report = replace(self.report, checks=(*checks, *stops.values(), *held))
+        size = held_size(book, self._room.limits, leverage=book.held_leverage or 1) if lives else ()
+        self.report = replace(self.report, checks=(*checks, *stops.values(), *held, *size))
         self._tell_too_large(held)
         for check in checks:
             self._mark_line(check, ids[0] if check.reason is Reason.STRATEGY_DRAWDOWN else "", now_ms)

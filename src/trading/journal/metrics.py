@@ -75,6 +75,7 @@ MEASURES = (
     Measure("lab_jobs_failing", Kind.GAUGE, "Failures in a row of a job that failed the last time.", ("job",)),
     Measure("lab_data_quality_score", Kind.GAUGE, "0 to 100, of the worst market that the last cycle used."),
     Measure("lab_data_age_seconds", Kind.GAUGE, "Since the newest closed candle closed, lab time.", ("market",)),
+    Measure("lab_data_period_seconds", Kind.GAUGE, "Length of a candle: what the age may be without anything late."),
     Measure("lab_exchange_latency_seconds", Kind.GAUGE, "Median time to an answer of the desk's last 50 calls."),
     Measure("lab_exchange_failed_ratio", Kind.GAUGE, "Of the desk's last 50 calls, those without a usable answer."),
     Measure("lab_exchange_clock_drift_seconds", Kind.GAUGE, "This machine's clock against the exchange's."),
@@ -91,7 +92,9 @@ MEASURES = (
         _HEDGE_S,
     ),
     Measure(
-        "lab_identity_error_usdt", Kind.GAUGE, "The books against the exchange, at the last cycle with a position."
+        "lab_identity_error_usdt",
+        Kind.GAUGE,
+        "The books against the exchange, at the last cycle; not a number: nothing was held.",
     ),
     Measure("lab_equity_usdt", Kind.GAUGE, "Cash, positions, unrealised and funding together.", ("account",)),
     Measure("lab_positions_open", Kind.GAUGE, "Positions held live."),
@@ -160,6 +163,11 @@ class Metrics:
         """Add to a counter."""
         counter = self._counters[measure]
         (counter.labels(**labels) if labels else counter).inc(by)
+
+    def known(self, measure: str, **labels: str) -> None:
+        """Show a counter or histogram at zero before anything was counted: Prometheus sees no step to a first one."""
+        measures: dict[str, Counter | Histogram] = {**self._counters, **self._histograms}
+        measures[measure].labels(**labels)
 
     def observe(self, measure: str, value: float, **labels: str) -> None:
         """Note one value in a histogram."""

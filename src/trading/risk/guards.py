@@ -66,6 +66,10 @@ class RiskBook:
     """The most of what is held; None: that of what is wanted."""
 
 
+HELD = "of what is held"
+"""Begins the note of an answer that is not about a new trade."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sized:
     """How large a trade may be, and which rule said so."""
@@ -166,9 +170,28 @@ def held_risk(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[Dec
         (Reason.STRESS_LOSS, crash.loss_rate(leverage), limits.stress_loss_pct, crash.id),
     )
     return tuple(
-        Decision(legs * rate <= equity * pct / 100, reason, legs * rate, equity * pct / 100, f"of what is held: {note}")
+        Decision(legs * rate <= equity * pct / 100, reason, legs * rate, equity * pct / 100, f"{HELD}: {note}")
         for reason, rate, pct, note in losses
     )
+
+
+def held_size(book: RiskBook, limits: RiskLimits, *, leverage: int) -> tuple[Decision, ...]:
+    """How much of the limits on size what is held and pending takes; told, for a price that rises is no new trade."""
+    together, equity = book.committed_quote + book.pending_quote, max(0.0, book.equity_quote)
+    sizes = (
+        (Reason.TOTAL_RISK, together, limits.total_at_risk_pct),
+        (Reason.POSITION_SIZE, book.position_quote + book.pending_quote, limits.position_pct),
+        (Reason.CLUSTER_EXPOSURE, _moving_together(book, limits, together / (1 + 1 / leverage)), limits.cluster_pct),
+    )
+    return tuple(
+        Decision(size <= equity * pct / 100, reason, size, equity * pct / 100, HELD) for reason, size, pct in sizes
+    )
+
+
+def _moving_together(book: RiskBook, limits: RiskLimits, legs_quote: float) -> float:
+    """One leg of what moves with the wanted symbol, quote."""
+    apart = sum(e.notional_quote for e in book.exposures if abs(e.correlation) < limits.cluster_correlation)
+    return max(0.0, legs_quote - apart)
 
 
 def strategy_stop(book: RiskBook, limits: RiskLimits) -> Decision:
@@ -205,11 +228,10 @@ def _caps(book: RiskBook, limits: RiskLimits, wanted: Wanted) -> tuple[Decision,
     caps = equity_caps(max(0.0, book.equity_quote), limits, leverage=wanted.leverage, tail=book.tail)
     capital = (book.committed_quote + book.pending_quote) / (1 + 1 / wanted.leverage)
     legs = (book.committed_quote + book.pending_quote) / (1 + 1 / (book.held_leverage or wanted.leverage))
-    apart = sum(e.notional_quote for e in book.exposures if abs(e.correlation) < limits.cluster_correlation)
     taken = {
         Reason.TOTAL_RISK: capital,
         Reason.POSITION_SIZE: book.position_quote + book.pending_quote,
-        Reason.CLUSTER_EXPOSURE: max(0.0, legs - apart),
+        Reason.CLUSTER_EXPOSURE: _moving_together(book, limits, legs),
         Reason.VALUE_AT_RISK: legs,
         Reason.EXPECTED_SHORTFALL: legs,
         Reason.STRESS_LOSS: legs,

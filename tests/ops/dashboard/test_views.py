@@ -17,7 +17,7 @@ from ai_brain.learning_db import LearningDb
 from ops.dashboard import audit, cycles, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
 from ops.dashboard.risk import used
-from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View, fine
+from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View, fine, when
 from ops.logs import set_up_logs
 from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
@@ -215,6 +215,45 @@ def test_risk_is_read_from_counters_limits_and_the_last_answers(home: Home) -> N
     assert "HALTED" in risk.risk(risk.read_risk(home)).banners[-1].text
 
 
+def test_a_rule_that_is_asked_of_several_things_is_shown_for_each(home: Home) -> None:
+    checks = [
+        {"reason": "COOL_DOWN", "allowed": True, "value": 2400, "limit": 300, "note": "since the last fill"},
+        {"reason": "COOL_DOWN", "allowed": False, "value": 2400, "limit": 3600, "note": "since the last loss"},
+        {"reason": "FIRST_LIVE_SIZE", "allowed": True, "value": 200, "limit": 500, "note": "first_live_pct"},
+        {"reason": "FIRST_LIVE_SIZE", "allowed": True, "value": 200, "limit": 250, "note": "first_live_usdt"},
+    ]
+    AuditLog(home.audit_file).append(line(0, risk={"reason": "COOL_DOWN", "checks": checks}))
+    rows = table(risk.risk(risk.read_risk(home)), "What each rule")
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        ("COOL_DOWN", "allows", "300"),
+        ("COOL_DOWN", "refuses", "3,600"),
+        ("FIRST_LIVE_SIZE", "allows", "500"),
+        ("FIRST_LIVE_SIZE", "allows", "250"),
+    ]
+
+
+def test_what_is_held_is_shown_against_the_limits_until_it_is_closed(home: Home) -> None:
+    held = {"reason": "POSITION_SIZE", "allowed": True, "value": 226.0, "limit": 280.0, "note": "of what is held"}
+    crash = {"reason": "STRESS_LOSS", "allowed": True, "value": 9.0, "limit": 90.0, "note": "of what is held: covid"}
+    log = AuditLog(home.audit_file)
+    log.append(line(0, risk={"reason": "HOLDING", "checks": [held, crash]}))
+    told = meters(risk.risk(risk.read_risk(home)), "Used of the limits on what is held")
+    assert told == {"One position": "226.00 of 280.00: near", "Loss in the worst crash on record": "9.00 of 90.00"}
+    log.append(line(1, risk={"reason": "NOT_ARMED", "checks": []}))
+    view = risk.risk(risk.read_risk(home))
+    assert meters(view, "Used of the limits on what is held") == {}
+
+
+def test_market_data_shows_each_symbol_the_worst_first(home: Home) -> None:
+    markets = [
+        {"symbol": "ETHUSDT", "quality": 100.0, "age_s": 61.0},
+        {"symbol": "BTCUSDT", "quality": 0.0, "age_s": None},
+    ]
+    beat(home, markets=markets)
+    rows = table(data.data(data.read_data(home)), "Markets, the worst first")
+    assert rows == [("BTCUSDT", "0 of 100", "never"), ("ETHUSDT", "100 of 100", "61 s ago")]
+
+
 def test_risk_without_counters_or_with_a_broken_lab_yaml_is_told_as_not_known(home: Home) -> None:
     view = risk.risk(risk.read_risk(home))
     assert block(view, "Used of").empty == "nothing has been traded live here yet"  # type: ignore[union-attr]
@@ -324,6 +363,8 @@ def test_a_memory_that_is_none_or_elsewhere_is_said_to_be(home: Home) -> None:
 
 # funding
 
+NEXT_MS = (AT_MS // (8 * HOUR_MS) + 1) * 8 * HOUR_MS
+
 
 def settled(home: Home, count: int) -> None:
     """A closed position with so many settlements, and all but the last on the shelf."""
@@ -386,7 +427,15 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
     assert told["Liquidation is away"] == "48.0 %"
     assert told["Basis"].startswith("+10.6 bps, at most")
     assert told["Funding expected"] == "not written down"
+    assert told["Next settlement"] == f"{when(NEXT_MS)} UTC, +0.0188 USDT at the present rate", "0.01 % of 188.20"
     assert "settles every 8 h" in table(view, "Hedge watch")[0][1]
+
+
+def test_carries_on_paper_are_told_as_the_last_heartbeat_has_them(home: Home) -> None:
+    beat(home)
+    assert table(funding.carry(funding.read_carry(home)), "Carries on paper") == [
+        ("fc-1", "carry BTCUSDT: spot 0.006, perpetual -0.006", "9,990.00", "+0.3125", "−0.4321", "−0.100 %")
+    ]
 
 
 def test_what_rounds_to_nothing_is_no_loss() -> None:

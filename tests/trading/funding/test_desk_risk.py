@@ -111,7 +111,10 @@ async def test_a_book_that_has_outgrown_a_limit_is_told_until_it_fits_again(home
     await rig.cycle()
     report = await rig.cycle()
     held = {check.reason: check for check in report.checks if check.note.startswith("of what is held")}
-    assert set(held) == {Reason.VALUE_AT_RISK, Reason.EXPECTED_SHORTFALL, Reason.STRESS_LOSS}
+    sizes = {Reason.TOTAL_RISK, Reason.POSITION_SIZE, Reason.CLUSTER_EXPOSURE}
+    assert set(held) == {Reason.VALUE_AT_RISK, Reason.EXPECTED_SHORTFALL, Reason.STRESS_LOSS, *sizes}
+    assert held[Reason.POSITION_SIZE].value == held[Reason.CLUSTER_EXPOSURE].value == pytest.approx(750.0, rel=0.01)
+    assert held[Reason.TOTAL_RISK].value == pytest.approx(1500.0, rel=0.01), "spot and the margin of the contract"
     assert held[Reason.STRESS_LOSS].value == pytest.approx(0.015 * 50_000 * 0.2034, rel=0.01)
     rig.limits = rig.limits.model_copy(update={"stress_loss_pct": 0.5})
     strict = rig.reborn()
