@@ -31,7 +31,11 @@ setting() { # a value of the keys that systemd opened or of .env, without runnin
     local value="${!1:-}" file
     for file in "${CREDENTIALS_DIRECTORY:-}/lab.env" "$home/.env"; do
         [ -z "$value" ] && [ -f "$file" ] || continue
-        value="$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$file" | tail -n 1 | sed 's/^["'\'']//; s/["'\'']$//')"
+        # line by line as the lab reads it: export, quotes, a comment behind the value, line ends of Windows
+        value="$(tr '\r' '\n' <"$file" | sed -nE "s/^[[:space:]]*(export[[:space:]]+)?'?$1'?[[:space:]]*=[[:space:]]*//; T
+            /^'/ { s/^'([^']*)'[[:space:]]*(#.*)?\$/\1/p; d }
+            /^\"/ { s/^\"([^\"]*)\"[[:space:]]*(#.*)?\$/\1/p; d }
+            s/[[:space:]]+(#.*)?\$//; p" | tail -n 1)"
     done
     printf '%s' "$value"
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from ops.environment import read_environment
 from trading.domain.decisions import Reason
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
+from trading.storage.home import Home
 
 MONITOR = Path(__file__).resolve().parents[2] / "monitor_bot.sh"
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
@@ -96,10 +99,53 @@ def test_a_stopped_lab_stays_stopped(watch: Watch, stop: str) -> None:
     assert not (watch.state / "lab.lock").exists()
 
 
-def test_kill_in_the_env_file_is_a_stop_too(watch: Watch) -> None:
-    (watch.home / ".env").write_text("KILL=1\n")
+@pytest.mark.parametrize("line", ["KILL=1\n", "export KILL=1 # until Monday\r\n"])
+def test_kill_in_the_env_file_is_a_stop_too(watch: Watch, line: str) -> None:
+    (watch.home / ".env").write_text(line)
     assert "KILL=1" in watch.run()
     assert not (watch.state / "lab.lock").exists()
+
+
+ENV_FILES = {
+    "plain": "KILL=1\n",
+    "off": "KILL=0\n",
+    "empty": "KILL=\n",
+    "export": "export KILL=1\n",
+    "export with tabs": "\texport\tKILL = 1\n",
+    "a comment behind": "KILL=0 # off\n",
+    "a comment behind quotes": "KILL='1' # on\n",
+    "a number sign that is no comment": "TELEGRAM_CHAT_ID=42\nTELEGRAM_TOKEN=1:a#b\n",
+    "in quotes a number sign is no comment": 'TELEGRAM_CHAT_ID=42\nTELEGRAM_TOKEN="1:a # b"\n',
+    "line ends of Windows": "TELEGRAM_CHAT_ID=42\r\nTELEGRAM_TOKEN=1:ab\r\nKILL=1\r\n",
+    "Windows and quotes": "TELEGRAM_CHAT_ID='42'\r\nTELEGRAM_TOKEN=\"1:ab\"\r\n",
+    "spaces at the end": "TELEGRAM_CHAT_ID=42  \nTELEGRAM_TOKEN= 1:ab\t\n",
+    "the last one counts": "KILL=1\nKILL=0\n",
+    "the last one counts, empty": "KILL=1\nKILL=\n",
+    "a line that is none is left out": "KILL=1\nKILL='0' and more\n",
+    "commented out": "#KILL=1\n# export KILL=1\n",
+    "keys": "export BINANCE_API_KEY=made-up # mine\nexport BINANCE_API_SECRET='made up'\n",
+    "quotes of the name": "'KILL'=1\n",
+}
+
+
+@pytest.mark.parametrize("content", ENV_FILES.values(), ids=ENV_FILES)
+def test_the_watchman_reads_the_env_file_as_the_lab_does(tmp_path: Path, content: str) -> None:
+    home = Home(tmp_path).make()
+    home.env_file.write_bytes(content.encode())
+    home.env_file.chmod(0o600)
+    (function,) = re.findall(r"^setting\(\) .*?^}$", MONITOR.read_text(), re.MULTILINE | re.DOTALL)
+
+    def setting(name: str) -> str:
+        asked = f'home="$1"\n{function}\nsetting {name}'
+        words = ["bash", "-c", asked, "bash", str(tmp_path)]
+        environment = {"PATH": os.environ["PATH"]}
+        return subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+
+    read = read_environment(home, process={})
+    assert (setting("KILL") not in ("", "0")) == read.kill
+    assert setting("TELEGRAM_CHAT_ID") == (read.telegram_chat_id or "")
+    for name, secret in (("TELEGRAM_TOKEN", read.telegram_token), ("BINANCE_API_KEY", read.binance_api_key)):
+        assert setting(name) == (secret.get_secret_value() if secret is not None else "")
 
 
 def test_three_restarts_within_an_hour_are_an_alert(watch: Watch) -> None:
@@ -224,7 +270,7 @@ def spying_curl(watch: Watch) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_the_alert_reaches_the_chat_and_the_token_shows_nowhere(watch: Watch, telegram: Telegram) -> None:
-    (watch.home / ".env").write_text(f"KILL=1\nTELEGRAM_TOKEN='{TOKEN}'\nTELEGRAM_CHAT_ID=42\n")
+    (watch.home / ".env").write_text(f"KILL=1\r\nexport TELEGRAM_TOKEN='{TOKEN}' # bot\r\nTELEGRAM_CHAT_ID=42 # me\r\n")
     telegram.answers.append(401)
     words = {"TELEGRAM_BASE_URL": telegram.url, "PATH": spying_curl(watch)}
     assert "alert not delivered" in watch.run(**words)
@@ -316,7 +362,7 @@ def test_a_guardian_may_start_only_where_there_are_keys(watch: Watch) -> None:
     settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
     asked = ["bash", MONITOR, "--may-guard"]
     assert subprocess.run(asked, env=settings).returncode == 1
-    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    (watch.home / ".env").write_text("export BINANCE_API_KEY=made-up # mine\n")
     (watch.state / "KILL_SWITCH").write_text("")
     assert subprocess.run(asked, env=settings).returncode == 0, "it only ever closes, so a stop does not hold it"
 
