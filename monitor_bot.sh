@@ -21,6 +21,7 @@ max_log_mb="${MONITOR_MAX_LOG_MB:-50}"
 min_disk_mb="${MONITOR_MIN_DISK_MB:-1000}"
 supervisor="${MONITOR_SUPERVISOR:-}"
 alert_from_restarts=3
+clock_slack_s=60 # so much a clock may be put right by without a word
 start_command="${MONITOR_START_COMMAND:-$root/lab run}"
 guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
 mkdir -p "$state" "$logs"
@@ -90,7 +91,15 @@ flat_demanded() { # as the lab reads it: a kill switch, or a stop that does not 
     esac
 }
 
-heartbeat_age_s() { echo "$(($(date +%s) - $(stat -c %Y "$state/heartbeat.json" 2>/dev/null || echo 0)))"; }
+age_s() { # of a file; one that is not there, or from the future because the clock was set back, is older than all
+    local renewed now
+    renewed="$(stat -c %Y "$1" 2>/dev/null || echo 0)"
+    now="$(date +%s)"
+    [ "$renewed" -le "$((now + clock_slack_s))" ] || renewed=0
+    echo "$((renewed < now ? now - renewed : 0))"
+}
+
+heartbeat_age_s() { age_s "$state/heartbeat.json"; }
 
 started_s_ago() { ps -o etimes= -p "$1" | tr -d ' '; }
 
@@ -149,14 +158,19 @@ no_trade() { # once a day: nothing executed in 24 h, and why not, most often; al
     fi
 }
 
-service_pid() { holder "$state/lab.lock"; }
+service_pid() { holder "$state/lab.lock" run; }
 
-holder() { # of a lock of ours, if it lives and is no zombie
+held() { # a lock file: whether somebody holds it. Its number says nothing: after a restart another process may have it
     local pid
     pid="$(cat "$1" 2>/dev/null)"
-    [ -n "$pid" ] && [ -r "/proc/$pid/status" ] || return 0
-    grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" && return 0
-    tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'ops' && echo "$pid"
+    [ -n "$pid" ] && [ -d "/proc/$pid" ] && ! flock -n "$1" true 2>/dev/null
+}
+
+holder() { # $1 lock file, $2 run or guardian: the process of that command that holds it
+    local pid
+    held "$1" || return 0
+    pid="$(cat "$1")"
+    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q "ops\.cli $2 " && echo "$pid"
 }
 
 end_process() { # ten seconds to go by itself
@@ -178,7 +192,7 @@ nothing_to_guard() { has_keys || echo "there are no trading keys, so nothing to 
 guard() { # a guardian that is dead, or that has not looked for minutes, is started anew
     local pid age
     has_keys || return 0
-    pid="$(holder "$state/guardian.lock")"
+    pid="$(holder "$state/guardian.lock" guardian)"
     age="$(($(date +%s) - $(stat -c %Y "$state/guardian_pulse" 2>/dev/null || echo 0)))"
     if [ -n "$pid" ]; then
         { [ "$age" -le "$max_heartbeat_age_s" ] || [ "$(started_s_ago "$pid")" -le "$max_heartbeat_age_s" ]; } && return 0
@@ -203,6 +217,13 @@ by_hand() { # $1 service or guardian: how a human starts what nobody else has st
 
 restart() {
     local why="$1" pid="$2"
+    if [ -z "$pid" ] && held "$state/lab.lock"; then # by a restore or a drill, which ends by itself
+        why="process $(cat "$state/lab.lock"), which is no service, holds state/lab.lock"
+        say "not started: $why"
+        [ "$(age_s "$state/lab.lock")" -lt 3600 ] ||
+            alert_each no_process 3600 "AI Trading Lab: no process, for an hour: $why. See what it is: ps $(cat "$state/lab.lock")"
+        return
+    fi
     if [ "$supervisor" = systemd ] && [ -z "$pid" ] && [ "$(systemctl show -p ActiveState --value ai-trading-lab 2>/dev/null)" = activating ]; then
         say "not there: $why; systemd is starting it"
         return

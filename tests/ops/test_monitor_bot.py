@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -26,6 +26,14 @@ MONITOR = Path(__file__).resolve().parents[2] / "monitor_bot.sh"
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 
 
+def sleeper(lock: Path, command: str) -> str:
+    """A script that becomes a process named like ours, which holds its lock and only sleeps."""
+    return (
+        f'#!/bin/bash\nexec 8>>"{lock}"\nflock -n 8 || exit 2\necho $$ >"{lock}"\n'
+        f'exec -a "python -m ops.cli {command}" sleep 60\n'
+    )
+
+
 class Watch:
     """A home watched by the script, whose 'service' is a process named like ours that only sleeps."""
 
@@ -34,7 +42,7 @@ class Watch:
         self.state = home / "state"
         self.state.mkdir()
         self.service = home / "ops-service.sh"
-        self.service.write_text(f'#!/bin/bash\necho $$ > "{self.state}/lab.lock"\nexec -a ops-service sleep 60\n')
+        self.service.write_text(sleeper(self.state / "lab.lock", "run"))
         self.service.chmod(0o755)
         self.started: list[int] = []
 
@@ -51,7 +59,8 @@ class Watch:
         for _ in range(200):
             if lock.exists() and lock.read_text().strip():
                 pid = int(lock.read_text())
-                if b"ops-service" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                cmdline = Path(f"/proc/{pid}/cmdline")
+                if cmdline.exists() and b"ops.cli run" in cmdline.read_bytes():
                     self.started.append(pid)
                     return pid
             subprocess.run(["sleep", "0.02"], check=True)
@@ -84,7 +93,6 @@ def test_a_service_with_an_old_heartbeat_is_restarted(watch: Watch) -> None:
     old_pid = watch.wait_for_service()
     watch.beat(age_s=900)
     subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
-    (watch.state / "lab.lock").write_text(str(old_pid))
     assert "heartbeat 90" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
     new_pid = watch.wait_for_service()
     assert new_pid != old_pid or not Path(f"/proc/{old_pid}").exists()
@@ -151,7 +159,7 @@ def test_the_watchman_reads_the_env_file_as_the_lab_does(tmp_path: Path, content
 def test_three_restarts_within_an_hour_are_an_alert(watch: Watch) -> None:
     for _ in range(3):
         log = watch.run()
-        watch.wait_for_service()
+        os.kill(watch.wait_for_service(), 9)
         (watch.state / "lab.lock").write_text("")
     assert log.count("restart: no process") == 3
     assert "alert: AI Trading Lab: 3 restarts within an hour" in log
@@ -422,6 +430,56 @@ def test_little_disk_left_is_an_alert_and_not_one_every_five_minutes(watch: Watc
     assert "MB of disk left, limit 999999999 MB" in log
 
 
+@pytest.fixture
+def named_like_ours() -> Iterator[Callable[[str], int]]:
+    """Starts a process that is named like one of ours and holds no lock; its number."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str) -> int:
+        processes.append(subprocess.Popen([f"python -m ops.cli {command}", "60"], executable="/bin/sleep"))
+        return processes[-1].pid
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("command", ["run", "guardian"])
+def test_another_process_that_got_the_number_of_a_dead_service_is_not_ended(
+    watch: Watch, named_like_ours: Callable[[str], int], command: str
+) -> None:
+    stranger = named_like_ours(command)
+    (watch.state / "lab.lock").write_text(str(stranger))
+    watch.beat(age_s=3600)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert "restart: no process" in log
+    assert Path(f"/proc/{stranger}/cmdline").read_bytes() != b"", "it lives"
+    assert watch.wait_for_service() != stranger
+
+
+def test_a_restore_that_holds_the_lock_is_neither_ended_nor_taken_for_a_dead_service(watch: Watch) -> None:
+    watch.service.write_text(sleeper(watch.state / "lab.lock", "restore"))
+    subprocess.run(["setsid", "--fork", watch.service], check=True)
+    lock = watch.state / "lab.lock"
+    for _ in range(200):
+        if lock.exists() and lock.read_text().strip():
+            break
+        subprocess.run(["sleep", "0.02"], check=True)
+    pid = int(lock.read_text())
+    watch.started.append(pid)
+    watch.beat(age_s=3600)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert f"not started: process {pid}, which is no service, holds state/lab.lock" in log
+    assert "restart:" not in log
+    assert "alert:" not in log
+    assert b"ops.cli restore" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    subprocess.run(["touch", "-d", "61 minutes ago", lock], check=True)
+    assert watch.run().count("alert: AI Trading Lab: no process, for an hour") == 1
+
+
 def test_a_zombie_is_called_one(watch: Watch) -> None:
     child = subprocess.Popen(["true"])
     subprocess.run(["sleep", "0.2"], check=True)
@@ -479,7 +537,7 @@ def test_a_stop_that_was_seen_through_is_no_alert(watch: Watch) -> None:
 
 def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watch: Watch) -> None:
     guardian = watch.home / "ops-guardian.sh"
-    guardian.write_text(f'#!/bin/bash\necho $$ > "{watch.state}/guardian.lock"\nexec -a ops-guardian sleep 60\n')
+    guardian.write_text(sleeper(watch.state / "guardian.lock", "guardian"))
     guardian.chmod(0o755)
     (watch.state / "KILL_SWITCH").write_text("")
     lock, command = watch.state / "guardian.lock", str(guardian)
@@ -487,7 +545,7 @@ def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watc
     (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
     assert "guardian restart: no process" in watch.run(MONITOR_GUARDIAN_COMMAND=command)
     for _ in range(200):
-        if lock.exists() and b"ops-guardian" in Path(f"/proc/{lock.read_text().strip()}/cmdline").read_bytes():
+        if lock.exists() and b"ops.cli guardian" in Path(f"/proc/{lock.read_text().strip()}/cmdline").read_bytes():
             break
         subprocess.run(["sleep", "0.02"], check=True)
     pid = int(lock.read_text())
