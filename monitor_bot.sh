@@ -15,7 +15,9 @@ home="${LAB_HOME:-$root}"
 state="$home/state"
 logs="$home/logs"
 monitor_log="$logs/monitor.log"
+notes="$state" # where the watchman remembers what it told
 max_heartbeat_age_s="${MONITOR_MAX_HEARTBEAT_AGE_S:-300}"
+max_start_s="${MONITOR_MAX_START_S:-1800}" # a first start compiles, and fetches two years of candles
 max_rss_mb="${MONITOR_MAX_RSS_MB:-900}"
 max_log_mb="${MONITOR_MAX_LOG_MB:-50}"
 min_disk_mb="${MONITOR_MIN_DISK_MB:-1000}"
@@ -26,7 +28,7 @@ start_command="${MONITOR_START_COMMAND:-$root/lab run}"
 guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
 mkdir -p "$state" "$logs"
 
-say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$monitor_log"; }
+say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&8; }
 
 setting() { # a value of the keys that systemd opened or of .env, without running the file; the environment wins
     local value="${!1:-}" file
@@ -50,7 +52,7 @@ alert() { # one line to Telegram; the token goes through standard input, never o
         return
     fi
     printf 'url = "%s/bot%s/sendMessage"\n' "${TELEGRAM_BASE_URL:-https://api.telegram.org}" "$token" |
-        curl -sS --fail --max-time 20 -o /dev/null --config - --data-urlencode "chat_id=$chat" --data-urlencode "text=🚨 $1" 2>>"$monitor_log" ||
+        curl -sS --fail --max-time 20 -o /dev/null --config - --data-urlencode "chat_id=$chat" --data-urlencode "text=🚨 $1" 2>&8 ||
         { say "alert not delivered"; return 1; }
 }
 
@@ -99,21 +101,35 @@ age_s() { # of a file; one that is not there, or from the future because the clo
     echo "$((renewed < now ? now - renewed : 0))"
 }
 
-heartbeat_age_s() { age_s "$state/heartbeat.json"; }
-
-started_s_ago() { ps -o etimes= -p "$1" | tr -d ' '; }
-
-frozen() { # a process long enough there, whose heartbeat is old
-    local age
-    age="$(started_s_ago "$1")"
-    [ "$(heartbeat_age_s)" -gt "$max_heartbeat_age_s" ] && [ "${age:-0}" -gt "$max_heartbeat_age_s" ]
+clock_set() { # by how many seconds since the last round, where it was; a machine that began anew counts as one
+    local booted before by
+    booted="$(($(date +%s) - $(cut -d. -f1 /proc/uptime)))"
+    before="$(cat "$state/monitor_clock" 2>/dev/null)"
+    echo "$booted" >"$state/monitor_clock"
+    by="$((booted - ${before:-$booted}))"
+    [ "${by#-}" -gt "$clock_slack_s" ] && echo "$by"
 }
 
-alert_each() { # $1 name, $2 seconds between two, $3 words: an alert, again only after so long, until it is delivered
-    local stamp="$state/monitor_$1" last
-    last="$(stat -c %Y "$stamp" 2>/dev/null || echo 0)"
-    [ "$(($(date +%s) - last))" -lt "$2" ] && return
-    alert "$3" && touch "$stamp"
+why_frozen() { # $1 process, $2 file that it renews, $3 seconds until it must for the first time; nothing while it lives
+    local began age
+    [ -z "$clock_set_by" ] || return
+    began="$(ps -o etimes= -p "$1" | tr -d ' ')" # by the machine's own count, whatever the clock says
+    began="${began:-0}"
+    age="$(age_s "$2")"
+    if [ "$age" -gt "$began" ]; then
+        [ "$began" -gt "$3" ] && echo "no heartbeat since its start ${began} s ago, limit $3 s"
+    elif [ "$age" -gt "$max_heartbeat_age_s" ]; then
+        echo "heartbeat ${age} s old, limit ${max_heartbeat_age_s} s"
+    fi
+}
+
+alert_each() { # $1 name, $2 seconds between two, $3 words, $4 doubling: an alert, again only after so long, until delivered
+    local stamp="$notes/monitor_$1" gap="$2" next="$2"
+    if [ "${4:-}" = doubling ] && [ -s "$stamp" ]; then
+        gap="$(cat "$stamp")"
+        next="$((gap < 43200 ? gap * 2 : 86400))"
+    fi
+    [ "$(age_s "$stamp")" -lt "$gap" ] || { alert "$3" && echo "$next" >"$stamp"; }
 }
 
 nobody_closes() { # flat is demanded and no lab lives to see to it: say so once an hour
@@ -134,10 +150,19 @@ disk() { # a full disk stops audit, intents and heartbeat: say so while there is
     fi
 }
 
+cannot_write() { # nothing is ended: it could not start again, and one that runs goes on once the disk takes something
+    notes="${XDG_RUNTIME_DIR:-/dev/shm}/ai-lab-watchman-$UID-$(printf %s "$home" | cksum | cut -d' ' -f1)"
+    mkdir -m 700 "$notes" 2>/dev/null
+    [ -O "$notes" ] || notes="$state"
+    say "cannot be written: $state/monitor.lock"
+    disk
+    alert_each cannot_write 3600 "AI Trading Lab: $state cannot be written to: nothing is opened, and what ends does not start again. See docs/run-book.md, The state directory is read-only"
+}
+
 no_trade() { # once a day: nothing executed in 24 h, and why not, most often; also told where live trading is armed
     local stamp="$state/monitor_no_trade" top
     [ -f "$state/audit.jsonl" ] || return
-    [ "$(($(date +%s) - $(stat -c %Y "$stamp" 2>/dev/null || echo 0)))" -lt 86400 ] && return
+    [ "$(age_s "$stamp")" -lt 86400 ] && return
     touch "$stamp"
     top="$(tail -n 3000 "$state/audit.jsonl" | awk -v from="$(($(date +%s) - 86400))" '
         match($0, /"at_ms":[0-9]+/) && substr($0, RSTART + 8, RLENGTH - 8) / 1000 >= from {
@@ -190,21 +215,22 @@ has_keys() { # trading keys in .env, or sealed where only systemd opens them
 nothing_to_guard() { has_keys || echo "there are no trading keys, so nothing to guard"; }
 
 guard() { # a guardian that is dead, or that has not looked for minutes, is started anew
-    local pid age
+    local pid why="no process"
     has_keys || return 0
     pid="$(holder "$state/guardian.lock" guardian)"
-    age="$(($(date +%s) - $(stat -c %Y "$state/guardian_pulse" 2>/dev/null || echo 0)))"
     if [ -n "$pid" ]; then
-        { [ "$age" -le "$max_heartbeat_age_s" ] || [ "$(started_s_ago "$pid")" -le "$max_heartbeat_age_s" ]; } && return 0
+        why="$(why_frozen "$pid" "$state/guardian_pulse" "$max_heartbeat_age_s")"
+        [ -n "$why" ] || return 0
         end_process "$pid"
+        why="process $pid has not looked: $why"
     fi
-    if [ -n "$pid" ]; then say "guardian restart: process $pid has not looked for $age s"; else say "guardian restart: no process"; fi
+    say "guardian restart: $why"
     if [ -n "$supervisor" ]; then
         [ -n "$pid" ] || alert_each no_guardian 3600 "AI Trading Lab: no guardian watches; run: $(by_hand guardian)"
         return 0
     fi
     # shellcheck disable=SC2086  # the command is words on purpose
-    LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 9>&- &
+    LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 8>&- 9>&- &
 }
 
 by_hand() { # $1 service or guardian: how a human starts what nobody else has started
@@ -224,33 +250,46 @@ restart() {
             alert_each no_process 3600 "AI Trading Lab: no process, for an hour: $why. See what it is: ps $(cat "$state/lab.lock")"
         return
     fi
-    if [ "$supervisor" = systemd ] && [ -z "$pid" ] && [ "$(systemctl show -p ActiveState --value ai-trading-lab 2>/dev/null)" = activating ]; then
-        say "not there: $why; systemd is starting it"
-        return
-    fi
     if [ -n "$supervisor" ] && [ -z "$pid" ]; then
-        say "not there: $why; $supervisor starts it unless told not to"
-        alert_each no_process 3600 "AI Trading Lab: $why; unless you stopped it, run: $(by_hand service)"
+        absent "$why"
         return
     fi
-    [ -n "$pid" ] && end_process "$pid" # before anything is told: what is frozen may hold a position
+    [ -z "$pid" ] || end_process "$pid" # before anything is told: what is frozen may hold a position
     say "restart: $why"
     if [ -z "$supervisor" ]; then
         # shellcheck disable=SC2086  # the command is words on purpose
-        LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 9>&- &
+        LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 8>&- 9>&- &
     fi
     rm -f "$state/monitor_pid" # this one is counted
     count_restart "$why"
 }
 
-count_restart() { # $1 why: three within an hour are an alert
-    local count
-    date +%s >>"$state/monitor_restarts"
-    awk -v from="$(($(date +%s) - 3600))" '$1 >= from' "$state/monitor_restarts" >"$state/monitor_restarts.tmp" &&
+absent() { # $1 why: a supervisor starts it; told where none does, and where nothing comes of it for too long
+    local since="$state/monitor_starting" limit="$max_start_s"
+    if [ "$supervisor" = systemd ] && [ "$(systemctl show -p ActiveState --value ai-trading-lab 2>/dev/null)" = activating ]; then
+        [ -e "$since" ] || touch "$since"
+        [ -e "$state/heartbeat.json" ] && limit="$((max_start_s / 2))" # it ran before: there is less to do
+        say "not there: $1; systemd is starting it"
+        [ "$(age_s "$since")" -lt "$limit" ] ||
+            alert_each no_process 3600 "AI Trading Lab: $1: systemd has been starting it for $((limit / 60)) min and more, and it gives no heartbeat; see: journalctl -u ai-trading-lab -n 50"
+        return
+    fi
+    rm -f "$since"
+    say "not there: $1; $supervisor starts it unless told not to"
+    alert_each no_process 3600 "AI Trading Lab: $1; unless you stopped it, run: $(by_hand service)"
+}
+
+count_restart() { # $1 why: three within an hour are an alert, then again after 10 min, 20 min, ... a day
+    local count now
+    now="$(date +%s)"
+    echo "$now" >>"$state/monitor_restarts"
+    awk -v now="$now" '$1 >= now - 3600 && $1 <= now' "$state/monitor_restarts" >"$state/monitor_restarts.tmp" &&
         mv "$state/monitor_restarts.tmp" "$state/monitor_restarts"
     count="$(wc -l <"$state/monitor_restarts")"
     if [ "$count" -ge "$alert_from_restarts" ]; then
-        alert "AI Trading Lab: $count restarts within an hour, last because: $1. See logs/ai_lab.log"
+        alert_each many_restarts 600 "AI Trading Lab: $count restarts within an hour, last because: $1. See logs/ai_lab.log" doubling
+    else
+        rm -f "$state/monitor_many_restarts"
     fi
 }
 
@@ -308,21 +347,31 @@ case "${1:-}" in
         ;;
 esac
 
-exec 9>"$state/monitor.lock"
-flock -n 9 || exit 0 # the last round still works
+{ exec 8>>"$monitor_log"; } 2>/dev/null || exec 8>&2 # an alert needs no disk
+if ! { exec 9>"$state/monitor.lock"; } 2>/dev/null; then
+    cannot_write
+    exit 0
+fi
+flock -n 9
+[ "$?" = 1 ] && exit 0 # the last round still works
 
 rotate_log "$logs/ai_lab.log"
 rotate_log "$logs/service.out"
 rotate_log "$logs/guardian.out"
 rotate_log "$monitor_log"
 disk
+clock_set_by="$(clock_set)"
+[ -z "$clock_set_by" ] || say "clock: set by ${clock_set_by} s, or the machine began anew: no heartbeat is judged in this round"
 guard
 
 pid="$(service_pid)"
 why_stopped="$(stop_in_force)"
 if [ -n "$why_stopped" ]; then
     say "stopped, not restarting: $why_stopped"
-    if flat_demanded && { [ -z "$pid" ] || frozen "$pid"; }; then
+    rm -f "$state/monitor_starting"
+    why="no process"
+    [ -z "$pid" ] || why="$(why_frozen "$pid" "$state/heartbeat.json" "$max_heartbeat_age_s")"
+    if flat_demanded && [ -n "$why" ]; then
         nobody_closes
     fi
     exit 0
@@ -333,9 +382,9 @@ if [ -z "$pid" ]; then
 fi
 restarted_meanwhile "$pid"
 no_trade
-age="$(heartbeat_age_s)"
-if frozen "$pid"; then
-    restart "heartbeat ${age} s old, limit ${max_heartbeat_age_s} s" "$pid"
+why="$(why_frozen "$pid" "$state/heartbeat.json" "$max_start_s")"
+if [ -n "$why" ]; then
+    restart "$why" "$pid"
     exit 0
 fi
 rss_mb="$(awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$pid/status")"
@@ -343,4 +392,6 @@ if [ "${rss_mb:-0}" -gt "$max_rss_mb" ]; then
     restart "memory ${rss_mb} MB, limit ${max_rss_mb} MB" "$pid"
     exit 0
 fi
+age="$(age_s "$state/heartbeat.json")"
+[ "$age" -gt "$max_heartbeat_age_s" ] || rm -f "$state/monitor_starting"
 say "ok: pid $pid, heartbeat ${age} s old, ${rss_mb:-?} MB"

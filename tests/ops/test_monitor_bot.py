@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -67,9 +68,19 @@ class Watch:
         raise AssertionError("the service was not started")
 
     def beat(self, *, age_s: int = 0) -> None:
-        heartbeat = self.state / "heartbeat.json"
-        heartbeat.write_text("{}")
-        subprocess.run(["touch", "-d", f"{age_s} seconds ago", heartbeat], check=True)
+        (self.state / "heartbeat.json").write_text("{}")
+        self.renew("heartbeat.json", age_s=age_s)
+
+    def renew(self, name: str, *, age_s: int) -> None:
+        """As if a state file had been written so long ago; in the future, for a clock that was set back."""
+        then_s = time.time() - age_s
+        os.utime(self.state / name, (then_s, then_s))
+
+    def fall_silent(self) -> None:
+        """A heartbeat after its start, and then none for two seconds: ps counts whole ones."""
+        subprocess.run(["sleep", "1.5"], check=True)
+        self.beat()
+        subprocess.run(["sleep", "2.1"], check=True)
 
 
 @pytest.fixture
@@ -79,6 +90,48 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     for pid in watched.started:
         if Path(f"/proc/{pid}").exists():
             os.kill(pid, 9)
+
+
+class Telegram:
+    """A server that keeps what it is sent and answers as it is told."""
+
+    def __init__(self) -> None:
+        received = self.received = list[tuple[str, dict[str, list[str]]]]()
+        answers = self.answers = list[int]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                received.append((self.path, parse_qs(body)))
+                self.send_response(answers.pop() if answers else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def telegram() -> Iterator[Telegram]:
+    server = Telegram()
+    yield server
+    server.close()
+
+
+TOKEN = "4711:made-up"
 
 
 def test_a_dead_service_is_started(watch: Watch) -> None:
@@ -91,11 +144,43 @@ def test_a_dead_service_is_started(watch: Watch) -> None:
 def test_a_service_with_an_old_heartbeat_is_restarted(watch: Watch) -> None:
     watch.run()
     old_pid = watch.wait_for_service()
-    watch.beat(age_s=900)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
-    assert "heartbeat 90" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    watch.fall_silent()
+    assert re.search(r"restart: heartbeat [23] s old, limit 1 s", watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"))
     new_pid = watch.wait_for_service()
     assert new_pid != old_pid or not Path(f"/proc/{old_pid}").exists()
+
+
+def test_a_lab_that_has_not_beaten_since_its_start_has_half_an_hour_for_it(watch: Watch) -> None:
+    watch.run()
+    pid = watch.wait_for_service()
+    watch.beat(age_s=900)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    assert f"ok: pid {pid}" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    log = watch.run(MONITOR_MAX_START_S="1")
+    assert re.search(r"restart: no heartbeat since its start \d s ago, limit 1 s", log)
+
+
+@pytest.mark.parametrize("by_s", [3600, -3600])
+def test_no_heartbeat_is_judged_in_the_round_after_the_clock_was_set(watch: Watch, by_s: int) -> None:
+    watch.run()
+    pid = watch.wait_for_service()
+    watch.fall_silent()
+    noted = watch.state / "monitor_clock"
+    noted.write_text(str(int(noted.read_text()) - by_s))
+    log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert re.search(rf"clock: set by {by_s // 10}\d s|clock: set by {by_s // 10 + 1}\d s", log)
+    assert f"ok: pid {pid}" in log
+    assert "restart: heartbeat" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"), "frozen it is ended one round later"
+
+
+def test_a_heartbeat_from_the_future_is_no_young_one(watch: Watch) -> None:
+    watch.run()
+    watch.wait_for_service()
+    watch.beat(age_s=-86400)
+    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    log = watch.run(MONITOR_MAX_START_S="1")
+    assert "restart: no heartbeat since its start" in log
+    assert "heartbeat -" not in log
 
 
 @pytest.mark.parametrize("stop", ["state/TRADING_STOPPED.json", "state/KILL_SWITCH", ".kill"])
@@ -165,6 +250,32 @@ def test_three_restarts_within_an_hour_are_an_alert(watch: Watch) -> None:
     assert "alert: AI Trading Lab: 3 restarts within an hour" in log
 
 
+def test_a_service_that_never_comes_up_is_told_after_longer_and_longer(watch: Watch) -> None:
+    told_at_min = []
+    for minute in range(0, 165, 5):
+        before = watch.log().count("alert: ") if minute else 0
+        if watch.run(MONITOR_START_COMMAND="false").count("alert: ") > before:
+            told_at_min.append(minute)
+        for name in ("monitor_many_restarts", "monitor_clock"):
+            if (watch.state / name).exists():
+                watch.renew(name, age_s=int(time.time() - (watch.state / name).stat().st_mtime) + 300)
+        restarts = watch.state / "monitor_restarts"
+        restarts.write_text("".join(f"{int(at_s) - 300}\n" for at_s in restarts.read_text().split()))
+    assert told_at_min == [10, 20, 40, 80, 160]
+    (watch.state / "monitor_restarts").write_text("")
+    watch.run(MONITOR_START_COMMAND="false")
+    assert not (watch.state / "monitor_many_restarts").exists(), "once it ran for an hour, three are told at once"
+
+
+def test_what_was_told_in_a_future_that_never_was_is_told_again(watch: Watch) -> None:
+    (watch.state / "KILL_SWITCH").write_text(KEEPING)
+    (watch.state / "monitor_disk").touch()
+    watch.renew("monitor_disk", age_s=-30 * 86400)
+    for _ in range(2):
+        log = watch.run(MONITOR_MIN_DISK_MB="999999999")
+    assert log.count("MB of disk left") == 1
+
+
 def test_a_log_too_large_is_rotated_and_nothing_is_lost(watch: Watch) -> None:
     logs = watch.home / "logs"
     logs.mkdir()
@@ -173,6 +284,35 @@ def test_a_log_too_large_is_rotated_and_nothing_is_lost(watch: Watch) -> None:
     watch.run(MONITOR_MAX_LOG_MB="1")
     assert (logs / "ai_lab.log").read_bytes() == b""
     assert (logs / "ai_lab.log.1").stat().st_size == 2_000_000
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_a_state_that_cannot_be_written_is_told_without_a_disk_and_nothing_is_ended(
+    watch: Watch, telegram: Telegram
+) -> None:
+    (watch.home / ".env").write_text(f"TELEGRAM_TOKEN={TOKEN}\nTELEGRAM_CHAT_ID=42\n")
+    subprocess.run(["setsid", "--fork", watch.service], check=True)
+    pid = watch.wait_for_service()
+    watch.fall_silent()
+    for name in ("state/monitor.lock", "logs/monitor.log"):  # a folder takes no line, whoever writes it
+        (watch.home / name).mkdir(parents=True)
+    (watch.home / "run").mkdir()
+    settings = {"LAB_HOME": str(watch.home), "XDG_RUNTIME_DIR": str(watch.home / "run"), "PATH": os.environ["PATH"]}
+    settings |= {"TELEGRAM_BASE_URL": telegram.url, "MONITOR_MAX_HEARTBEAT_AGE_S": "1", "MONITOR_MIN_DISK_MB": "0"}
+    for _ in range(2):
+        done = subprocess.run(["bash", MONITOR], env=settings, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0
+    (told,) = [fields["text"][0] for _, fields in telegram.received]
+    assert told.startswith(f"🚨 AI Trading Lab: {watch.state} cannot be written to: nothing is opened")
+    assert "cannot be written" in done.stderr
+    assert b"ops.cli run" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it goes on once the disk takes something"
+
+
+def test_a_round_gives_way_to_one_that_still_works(watch: Watch) -> None:
+    with (watch.state / "monitor.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert watch.run() == ""
+    assert "restart: no process" in watch.run()
 
 
 def test_its_own_log_is_appended_to(watch: Watch) -> None:
@@ -222,48 +362,6 @@ def test_a_stopped_lab_that_lives_closes_by_itself_and_a_frozen_one_is_an_alert(
     watch.beat(age_s=900)
     assert NOBODY_CLOSES in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert Path(f"/proc/{pid}").exists()
-
-
-class Telegram:
-    """A server that keeps what it is sent and answers as it is told."""
-
-    def __init__(self) -> None:
-        received = self.received = list[tuple[str, dict[str, list[str]]]]()
-        answers = self.answers = list[int]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                received.append((self.path, parse_qs(body)))
-                self.send_response(answers.pop() if answers else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def telegram() -> Iterator[Telegram]:
-    server = Telegram()
-    yield server
-    server.close()
-
-
-TOKEN = "4711:made-up"
 
 
 def spying_curl(watch: Watch) -> str:
@@ -350,8 +448,7 @@ def test_a_guardians_container_waits_while_there_are_no_keys_and_no_stop_holds_i
 def test_a_watchmans_container_makes_its_rounds_and_ends_what_is_frozen(watch: Watch) -> None:
     subprocess.run(["setsid", "--fork", watch.service], check=True)
     pid = watch.wait_for_service()
-    watch.beat(age_s=900)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.fall_silent()
     settings = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
     settings |= {"MONITOR_SUPERVISOR": "containers", "MONITOR_MAX_HEARTBEAT_AGE_S": "1"}
     with subprocess.Popen(["bash", MONITOR, "--every", "0.1"], env=settings) as rounds:
@@ -361,7 +458,7 @@ def test_a_watchmans_container_makes_its_rounds_and_ends_what_is_frozen(watch: W
             subprocess.run(["sleep", "0.05"], check=True)
         rounds.terminate()
     assert not Path(f"/proc/{pid}").exists()
-    assert "restart: heartbeat 90" in watch.log()
+    assert "restart: heartbeat" in watch.log()
     assert "not there: no process; containers starts it unless told not to" in watch.log()
     assert "run: docker compose -f deploy/compose.yaml up -d service" in watch.log()
 
@@ -383,9 +480,8 @@ def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_w
     )
     watch.run()
     pid = watch.wait_for_service()
-    watch.beat(age_s=900)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
-    assert "restart: heartbeat 90" in watch.run(MONITOR_SUPERVISOR="systemd", MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    watch.fall_silent()
+    assert "restart: heartbeat" in watch.run(MONITOR_SUPERVISOR="systemd", MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -397,6 +493,45 @@ def test_what_systemd_is_starting_just_now_is_no_alert(watch: Watch, tmp_path: P
     log = watch.run(MONITOR_SUPERVISOR="systemd", PATH=f"{fake.parent}:{os.environ['PATH']}")
     assert log.count("not there: no process; systemd is starting it") == 1
     assert "alert" not in log
+
+
+COMES_TO_NOTHING = "alert: AI Trading Lab: no process: systemd has been starting it"
+
+
+@pytest.mark.parametrize(("ran_before", "patient_min"), [(True, 15), (False, 30)], ids=["it ran before", "first start"])
+def test_what_systemd_starts_again_and_again_is_told_once_an_hour(
+    watch: Watch, tmp_path: Path, ran_before: bool, patient_min: int
+) -> None:
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "systemctl"
+    fake.write_text("#!/bin/sh\necho activating\n")
+    fake.chmod(0o755)
+    told = {"MONITOR_SUPERVISOR": "systemd", "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    if ran_before:
+        watch.beat(age_s=3 * 86400)
+    assert "alert" not in watch.run(**told)
+    watch.renew("monitor_starting", age_s=patient_min * 60 - 60)
+    assert "alert" not in watch.run(**told)
+    watch.renew("monitor_starting", age_s=patient_min * 60 + 60)
+    assert f"{COMES_TO_NOTHING} for {patient_min} min and more" in watch.run(**told)
+    assert watch.run(**told).count(COMES_TO_NOTHING) == 1
+    watch.renew("monitor_no_process", age_s=3660)
+    subprocess.run(["setsid", "--fork", watch.service], check=True)
+    pid = watch.wait_for_service()
+    watch.run(**told)  # it lives just now, and gives no heartbeat
+    os.kill(pid, 9)
+    (watch.state / "lab.lock").write_text("")
+    assert watch.run(**told).count(COMES_TO_NOTHING) == 2
+
+
+def test_a_service_that_came_up_has_its_time_again_at_the_next_start(watch: Watch) -> None:
+    (watch.state / "monitor_starting").touch()
+    watch.run()
+    watch.wait_for_service()
+    watch.beat()
+    assert (watch.state / "monitor_starting").exists()
+    watch.run()
+    assert not (watch.state / "monitor_starting").exists()
 
 
 def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_an_hour_an_alert(watch: Watch) -> None:
