@@ -37,9 +37,9 @@ from ops.service.supervisor import Supervisor
 from ops.service.thinking import think
 from ops.service.wiring import open_lab, open_notifier
 from ops.stop_trading import release_request
+from ops.telling.alert_keys import STOP_ALERTS
 from ops.telling.channels import open_channels
 from ops.telling.delivery import Delivery
-from ops.telling.messages import STOP_ALERTS
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError

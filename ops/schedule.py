@@ -279,7 +279,8 @@ class Schedule:
         try:
             kept = read_json(self._file, schema=LAST_RUNS_SCHEMA) or {}
         except StateFileError as error:
-            self._publish(Event(self._clock.now_ms(), "state.set_aside", {"error": str(error)}, Severity.ALERT))
+            facts = {"file": self._file.name, "error": str(error)}
+            self._publish(Event(self._clock.now_ms(), "state.set_aside", facts, Severity.ALERT))
             kept = {}
         now_ms = self._clock.now_ms()
         for name, due_ms in kept.items():

@@ -6,7 +6,8 @@ from ai_brain.evidence.filing import load_evidence
 from ops.jobs import parity
 from ops.pictures.commission import Page, drawn
 from ops.service.lab import Lab
-from ops.telling.messages import APPROVAL, approval_key_of
+from ops.telling.alert_keys import approval_key_of
+from ops.telling.messages import APPROVAL
 from ops.telling.question import paper_words, question
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Severity

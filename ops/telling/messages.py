@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from ops.reader import UTC, Reader
 from ops.reports import SYNTHETIC_LINE
+from ops.telling.alert_keys import alert_key_of, approval_key_of, ended_by
 from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
 from trading.notify.message import Message
@@ -14,44 +15,8 @@ from trading.notify.outbox import Outbox
 
 APPROVAL = "strategy.review"
 """The event that asks the human."""
-TELLING_APART = ("reason", "kind", "job", "strategy_id", "id", "market")
-"""Facts that make one alert another one than its namesake."""
-LASTING = ("cycle.degraded", "data.stale", "data.failing")
-"""Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 MONEY_ROOMS = ("stop", "risk", "carry", "hedge", "keys", "live", "report")
 """Rooms whose alerts are about money: quiet hours do not hold them, and among many they stand first."""
-STOP_ALERTS = ("stop", "stop.not_flat")
-ENDS: Mapping[str, tuple[str, ...]] = {
-    "lab.started": ("job.parked", "job.failing", "job.ended_service", "state.set_aside", "carry.key_refused"),
-    "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
-    "stop.flat": ("stop.not_flat", "risk.not_flat"),
-    "risk.flat": ("risk.not_flat",),
-    "risk.released": ("risk.halted", "risk.flat", "carry.books_disagree", "carry.difference"),
-    "risk.book_fits": ("risk.book_too_large",),
-    "carry.books_agree": ("risk.halted:EQUITY_IDENTITY",),
-    "carry.resumed": ("carry.in_doubt",),
-    "carry.rebalanced": ("carry.difference:LATE_ORDER", "carry.difference:ORDER_RESTING"),
-    "carry.key_taken": ("carry.key_refused",),
-    "carry.opened": ("carry.in_doubt", "carry.unwound", "carry.resurrection_refused", "risk.flat"),
-    "carry.funding_booked": ("carry.funding_missing", "carry.funding_differs"),
-    "carry.margin_added": ("carry.margin_low",),
-    "carry.closed": (
-        "carry.margin_low",
-        "risk.book_too_large",
-        "carry.close_incomplete",
-        "carry.in_doubt",
-        "carry.funding_missing",
-        "carry.funding_differs",
-        "strategy.expired",
-    ),
-}
-"""Event -> alerts that it ends: what they told of is no longer so, and they are repeated no more."""
-ENDS_OF_THE_SAME: Mapping[str, str] = {
-    "job.recovered": "job.failing",
-    "parity.same": "parity.differs",
-    "parity.ended": "parity.differs",
-}
-"""Event -> the alert that it ends, of the same job or strategy only."""
 
 
 class Messenger:
@@ -83,11 +48,8 @@ class Messenger:
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
-        ended = ENDS.get(event.name, ())
-        for alert_key in [key for key in self._open if key in ended or key.partition(":")[0] in ended]:
+        for alert_key in ended_by(event, self._open):
             self.resolve(alert_key)
-        if event.name in ENDS_OF_THE_SAME:
-            self.resolve(_key(ENDS_OF_THE_SAME[event.name], event.facts))
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
@@ -121,27 +83,8 @@ class Messenger:
     def resolve(self, alert_key: str) -> None:
         """The state an alert told of has changed: it is repeated no more."""
         if alert_key in self._open:
-            self._open.discard(alert_key)
             self._outbox.resolve(alert_key)
-
-
-def approval_key_of(strategy_id: object) -> str:
-    """What the question about a strategy is told once by."""
-    return f"approval:{strategy_id}"
-
-
-def alert_key_of(event: Event) -> str:
-    """What an alert is about: its event, and which reason, job or strategy of it; two halts are two alerts."""
-    if event.name in LASTING:
-        return event.name
-    if "alert_key" in event.facts:
-        return str(event.facts["alert_key"])
-    return _key(event.name, event.facts)
-
-
-def _key(name: str, facts: Mapping[str, object]) -> str:
-    which = next((str(facts[fact]) for fact in TELLING_APART if fact in facts), "")
-    return f"{name}:{which}" if which else name
+            self._open.discard(alert_key)
 
 
 def approval_request(facts: Mapping[str, object]) -> str:

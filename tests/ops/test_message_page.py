@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ops import reports
-from ops.telling.messages import ENDS, ENDS_OF_THE_SAME, WORDS, alert
+from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
+from ops.telling.messages import WORDS, alert
 from tests.ops.test_explain import an_hour, cycle_example
 from tests.ops.test_reports import FULL
 from tests.ops.test_review_words import request
@@ -42,9 +43,14 @@ def test_the_examples_are_what_the_program_prints(name: str) -> None:
     assert f"```text\n{EXAMPLES[name]()}\n```" in PAGE
 
 
+def names_that_end() -> set[str]:
+    """Alerts that some event ends."""
+    keys = [key for table in (ENDS, ENDS_OF_THE_SAME) for keys in table.values() for key in keys]
+    return {key.partition(":")[0] for key in keys}
+
+
 def test_every_event_with_words_and_every_alert_that_can_end_is_on_the_page() -> None:
-    ended = {key.partition(":")[0] for keys in ENDS.values() for key in keys} | set(ENDS_OF_THE_SAME.values())
-    assert {name for name in {*WORDS, *ended} if name not in PAGE} == set()
+    assert {name for name in {*WORDS, *names_that_end()} if name not in PAGE} == set()
 
 
 def loud_events(text: str) -> set[str]:
@@ -80,8 +86,7 @@ def alarms(text: str) -> set[str]:
 
 
 def test_every_alert_has_an_end() -> None:
-    ended = {key.partition(":")[0] for keys in ENDS.values() for key in keys} | set(ENDS_OF_THE_SAME.values())
-    ended |= {"stop.seen"}  # by the key `stop`
+    ended = names_that_end() | {"stop.seen"}  # by the key `stop`
     resolved = {"data.failing": "ops/service/due_bars.py", "messages.stuck": "ops/telling/delivery.py"}
     assert all(".resolve(" in (ROOT / path).read_text() for path in resolved.values())
     paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]

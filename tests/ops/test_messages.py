@@ -7,11 +7,14 @@ from decimal import Decimal
 import pytest
 
 from ops.reports import SYNTHETIC_LINE
-from ops.telling.messages import APPROVAL, ENDS, WORDS, Messenger, alert, approval_request, as_it_stands, notice
+from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
+from ops.telling.messages import APPROVAL, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from trading.domain.clock import Clock, parse_iso
+from trading.domain.decisions import Reason
 from trading.domain.events import Event, Severity
 from trading.notify.message import MAX_TEXT, Message, parts, units
 from trading.notify.outbox import Outbox
+from trading.risk.counters import Halt
 from trading.storage.home import Home
 
 AT_MS = parse_iso("2026-01-21T09:14:03Z")
@@ -177,7 +180,7 @@ async def test_an_alert_that_ended_is_told_anew_when_it_comes_back(home: Home) -
     for _ in range(2):
         rig.hear("carry.funding_missing", Severity.ALERT, position="c-1")
         assert len(await rig.told()) == 1
-        rig.hear("carry.funding_booked")
+        rig.hear("carry.funding_booked", position="c-1")
 
 
 async def test_a_restarted_lab_ends_the_alerts_of_its_earlier_life(home: Home) -> None:
@@ -195,6 +198,79 @@ async def test_every_event_of_the_table_ends_its_alerts_and_no_others(home: Home
         rig.hear("some.alert", Severity.ALERT, alert_key=key)
     rig.hear(event_name)
     assert set(rig.outbox.open_alerts()) == {"another"}
+
+
+def about(n: int) -> dict[str, object]:
+    """The facts of one of two positions, strategies or jobs."""
+    spec = f"fc-{n}"
+    return {"position": f"c-{n}", "symbol": f"S{n}USDT", "spec": spec, "id": spec, "job": f"job{n}"}
+
+
+PAIRS = [(event, key, fact) for event, ended in sorted(ENDS_OF_THE_SAME.items()) for key, fact in ended.items()]
+
+
+@pytest.mark.parametrize(("event_name", "alert", "fact"), PAIRS)
+async def test_an_event_ends_the_alerts_of_its_own_position_or_strategy_and_of_no_other(
+    home: Home, event_name: str, alert: str, fact: str
+) -> None:
+    rig = Rig(home)
+    name, _, kind = alert.partition(":")
+    told = {"id" if fact == "spec" else fact} | ({"symbol"} if fact == "position" else set())
+    for n in (1, 2):
+        which = {key: value for key, value in about(n).items() if key in told}
+        rig.hear(name, Severity.ALERT, **which, **({"kind": kind} if kind else {}))
+    assert len(await rig.told()) == 2
+    first = next(iter(rig.outbox.open_alerts()))
+    rig.hear(event_name, **about(2))
+    assert set(rig.outbox.open_alerts()) == {first}
+    rig.hear(event_name, **about(1))
+    assert rig.outbox.open_alerts() == {}
+
+
+async def test_what_is_wrong_with_one_coin_is_told_beside_what_is_wrong_with_another(home: Home) -> None:
+    rig = Rig(home)
+    for symbol, position, distance in (("BTCUSDT", "c-1", 0.12), ("ETHUSDT", "c-2", 0.03), ("BTCUSDT", "c-1", 0.11)):
+        facts = {"symbol": symbol, "position": position, "distance": distance, "note": "nothing is free"}
+        rig.hear("carry.margin_low", Severity.ALERT, **facts)
+    first, second = await rig.told()
+    assert "BTCUSDT is 12.0%" in first
+    assert "ETHUSDT is 3.0%" in second
+    rig.pass_s(301)
+    btc, eth = await rig.told()
+    assert "BTCUSDT is 11.0%" in btc
+    assert "raised 2 times" in btc
+    assert "ETHUSDT is 3.0%" in eth
+    assert "raised 1 times" in eth
+
+
+async def test_each_settlement_that_was_not_paid_is_told_and_the_next_that_is_ends_them(home: Home) -> None:
+    rig = Rig(home)
+    for settlement_ms in (1, 2, 2):
+        facts = {"position": "c-1", "symbol": "BTCUSDT", "settlement_ms": settlement_ms}
+        rig.hear("carry.funding_missing", Severity.ALERT, **facts)
+    assert len(await rig.told()) == 2
+    rig.hear("carry.funding_booked", position="c-2", funding_quote=0.1)
+    assert len(rig.outbox.open_alerts()) == 2
+    rig.hear("carry.funding_booked", position="c-1", funding_quote=0.1)
+    assert rig.outbox.open_alerts() == {}
+
+
+async def test_an_alert_that_an_older_lab_filed_without_its_position_still_ends(home: Home) -> None:
+    rig = Rig(home)
+    for key in ("carry.margin_low", "carry.close_incomplete:NOT_FILLED", "carry.difference:LATE_ORDER"):
+        rig.hear("some.alert", Severity.ALERT, alert_key=key)
+    rig.hear("carry.closed", position="c-1", symbol="BTCUSDT")
+    assert set(rig.outbox.open_alerts()) == {"carry.difference:LATE_ORDER"}
+    rig.hear("carry.rebalanced", position="c-1", symbol="BTCUSDT")
+    assert rig.outbox.open_alerts() == {}
+
+
+async def test_two_strategies_stopped_for_their_losses_are_two_halts(home: Home) -> None:
+    rig = Rig(home)
+    for spec in ("fc-1", "fc-2"):
+        halt = Halt(Reason.STRATEGY_DRAWDOWN, AT_MS, 0.16, 0.15, "", subject=spec)
+        rig.hear("risk.halted", Severity.ALERT, **halt.facts)
+    assert len(await rig.told()) == 2
 
 
 async def test_a_job_that_works_again_ends_its_own_alert_and_no_other_jobs(home: Home) -> None:

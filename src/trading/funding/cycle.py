@@ -46,7 +46,8 @@ class Cycle(CycleEntries):
         """
         store = self._room.store
         for claimed in store.refuse_resurrected():
-            self._room.tell("carry.resurrection_refused", {"position": claimed.id}, Severity.ALERT)
+            facts = {"position": claimed.id, "symbol": claimed.symbol}
+            self._room.tell("carry.resurrection_refused", facts, Severity.ALERT)
         if store.lives:
             self._take(store.lives[0].symbol)
         if stop.demands_flat:
@@ -143,10 +144,10 @@ class Cycle(CycleEntries):
                 await flatten(self._tools, intent.position_id, why=Reason.STOPPED_BY_HUMAN)
                 continue
             saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools, resumed=True).run()
-            facts = {"intent": intent.id, "state": saga.state.value, "note": saga.note}
-            self._room.tell("carry.resumed", facts, Severity.NOTICE)
             if not self._took(saga):
                 return False
+            facts = {"intent": intent.id, "symbol": intent.symbol, "state": saga.state.value, "note": saga.note}
+            self._room.tell("carry.resumed", facts, Severity.NOTICE)
         lives = self._room.store.lives
         for position_id in self._tools.intents.positions():
             if position_id not in {live.id for live in lives}:

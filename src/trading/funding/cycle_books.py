@@ -35,7 +35,7 @@ class CycleBooks(CycleBase):
         """The books of the account and of each symbol against the venue; what does not fit."""
         store, tolerance = self._room.store, Decimal(str(self._room.carry.identity_tolerance_usdt))
         for symbol in pairs:
-            self._note_differences(await late_orders(self._tools, symbol))
+            self._note_differences(symbol, await late_orders(self._tools, symbol))
         if not store.lives:
             await self._books_flat(pairs)
             return await self._held_against(pairs)
@@ -133,10 +133,10 @@ class CycleBooks(CycleBase):
 
     def _halt_entries(self, verdict: Decision, *, subject: str = "") -> bool:
         """Halt until a human releases, and tell it; False: that halt stands already."""
-        if not self._room.counters.halt(verdict, self._tools.clock.now_ms(), subject=subject):
+        counters = self._room.counters
+        if not counters.halt(verdict, self._tools.clock.now_ms(), subject=subject):
             return False
-        facts = {"reason": verdict.reason.value, "value": verdict.value, "limit": verdict.limit, "note": verdict.note}
-        self._room.tell("risk.halted", facts, Severity.ALERT)
+        self._room.tell("risk.halted", counters.memory.halts[-1].facts, Severity.ALERT)
         return True
 
     async def _books_flat(self, pairs: Mapping[str, Pair]) -> None:
@@ -197,14 +197,14 @@ class CycleBooks(CycleBase):
         if truth.halting and self._room.store.live_of(pair.symbol) is not None:
             await self._tools.clock.sleep_s(self._tools.settings.poll_s)
             truth = await reconcile(self._tools, pair.spot, pair.perp, held)
-        self._note_differences(truth.differences)
+        self._note_differences(pair.symbol, truth.differences)
         return truth
 
-    def _note_differences(self, found: tuple[Difference, ...]) -> None:
+    def _note_differences(self, symbol: str, found: tuple[Difference, ...]) -> None:
         self.report = replace(self.report, differences=(*self.report.differences, *found))
         for difference in found:
             if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
-                facts = {"kind": difference.kind.value, "note": difference.note}
+                facts = {"kind": difference.kind.value, "symbol": symbol, "note": difference.note}
                 self._room.tell("carry.difference", facts, Severity.ALERT)
 
     def _view_of(self, symbol: str) -> Performance | None:

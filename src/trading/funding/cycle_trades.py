@@ -45,7 +45,8 @@ class CycleTrades(CycleRisk):
         if view.perp_base == 0 and view.spot_base < pair.perp.lot:
             await self._finish(pair, saga.outcome)
             severity = Severity.ALERT if saga.outcome is Reason.SECOND_LEG_FAILED else Severity.NOTICE
-            self._room.tell("carry.unwound", {"reason": saga.outcome.value, "note": saga.note}, severity)
+            facts = {"reason": saga.outcome.value, "symbol": pair.symbol, "note": saga.note}
+            self._room.tell("carry.unwound", facts, severity)
             self.end(CycleStatus.EXECUTED, Decision(False, saga.outcome, 0.0, float(entry.perp_base), saga.note))
             return
         self._room.store.save(replace(position, status=PositionStatus.OPEN))
@@ -77,7 +78,12 @@ class CycleTrades(CycleRisk):
         if view.perp_base == 0 and view.spot_base < pair.perp.lot:
             await self._finish(pair, reason)
         else:
-            facts = {"position": position.id, "reason": saga.outcome.value, "note": saga.note}
+            facts = {
+                "position": position.id,
+                "symbol": pair.symbol,
+                "reason": saga.outcome.value,
+                "note": saga.note,
+            }
             self._room.tell("carry.close_incomplete", facts, Severity.ALERT)
         self.end(CycleStatus.EXECUTED, decision)
 
@@ -189,6 +195,7 @@ class CycleTrades(CycleRisk):
         for report in reports:
             facts = {
                 "position": report.position_id,
+                "symbol": report.symbol,
                 "flat_s": round(report.elapsed_s, 3),
                 "errors": list(report.errors),
             }
@@ -232,7 +239,8 @@ class CycleTrades(CycleRisk):
         if saga.state is SagaState.IN_DOUBT:
             self._is_unsure = True
             verdict = Decision(False, Reason.OUTCOME_UNKNOWN, saga.elapsed_s, 0.0, saga.note)
-            self._room.tell("carry.in_doubt", {"intent": saga.intent_id, "note": saga.note}, Severity.ALERT)
+            facts = {"intent": saga.intent_id, "symbol": self.report.symbol, "note": saga.note}
+            self._room.tell("carry.in_doubt", facts, Severity.ALERT)
             self.end(CycleStatus.HALTED, verdict)
             return False
         return True

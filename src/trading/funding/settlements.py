@@ -65,20 +65,17 @@ def check_settlements(
         is_late = market.now_ms - rate.time_ms > GRACE_MS
         quantity = _quantity_at(position, rate.time_ms)
         record = _record_of(position, rate.time_ms)
+        about = {"position": position.id, "symbol": position.symbol, "settlement_ms": rate.time_ms}
         if quantity == 0:
             checked.add(rate.time_ms)
             continue
         if record is None:
             if is_late:
                 checked.add(rate.time_ms)
-                tell("carry.funding_missing", {"position": position.id, "settlement_ms": rate.time_ms}, Severity.ALERT)
+                tell("carry.funding_missing", about, Severity.ALERT)
             continue
         mark = Decimal(str(rate.mark_price)) if rate.mark_price else marks.get(rate.time_ms)
-        facts = {
-            "position": position.id,
-            "settlement_ms": rate.time_ms,
-            "booked_quote": float(record.amount_quote),
-        }
+        facts = {**about, "booked_quote": float(record.amount_quote)}
         if mark is None:
             if is_late:
                 checked.add(rate.time_ms)

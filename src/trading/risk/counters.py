@@ -42,6 +42,12 @@ class Halt:
         """The halt as a verdict."""
         return Decision(False, self.reason, self.value, self.limit, self.note)
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What `risk.halted` tells of it."""
+        subject: dict[str, object] = {"strategy": self.subject} if self.subject else {}
+        return {"reason": self.reason.value, "value": self.value, "limit": self.limit, "note": self.note, **subject}
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:

@@ -93,3 +93,7 @@ class DeskRig:
 
     def names(self) -> list[str]:
         return [event.name for event in self.events]
+
+    def about(self, name: str, fact: str = "symbol") -> set[object]:
+        """What the events of that name say they are about."""
+        return {event.facts.get(fact) for event in self.events if event.name == name}

@@ -245,7 +245,7 @@ async def test_a_restored_file_cannot_resurrect_a_closed_position(rig: DeskRig, 
     again = rig.reborn()
     report = await again.cycle(armed=False)
     assert report.position is None
-    assert "carry.resurrection_refused" in again.names()
+    assert again.about("carry.resurrection_refused") == {"BTCUSDT"}
     assert again.desk.store.next_id()[0] == "c-000002"
 
 

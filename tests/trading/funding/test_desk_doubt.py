@@ -312,6 +312,7 @@ async def test_a_saga_that_stays_in_doubt_ends_flat_and_halted(rig: DeskRig, ven
     report = await rig.cycle()
     assert report.reason is Reason.OUTCOME_UNKNOWN
     assert rig.names().count("carry.in_doubt") == 1
+    assert rig.about("carry.in_doubt") == {"BTCUSDT"}
     while Reason.OUTCOME_UNKNOWN not in halts(rig):
         await venue.clock.sleep_s(60)
         rig = rig.reborn()

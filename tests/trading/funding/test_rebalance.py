@@ -81,6 +81,7 @@ async def test_a_late_order_is_booked_as_ours_and_the_leg_that_is_ahead_gives_it
         "carry.difference",
         "carry.rebalanced",
     ]
+    assert rig.about("carry.difference") == rig.about("carry.rebalanced") == {"BTCUSDT"}
     assert rig.desk.counters.memory.halts == ()
     assert (await rig.cycle()).reason is Reason.HOLDING
 
