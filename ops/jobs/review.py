@@ -22,32 +22,47 @@ async def promote(lab: Lab) -> None:
         if decision.allowed:
             if spec.id in parity.differing(lab.home):  # its paper proves nothing until a night finds it the same
                 continue
-            await _ask_human(lab, spec, decision.note)
+            _to_review(lab, spec, decision.note)
         elif decision.refuted:
             why = f"{decision.reason}: {decision.note}"
             lab.repository.save(move(spec, Stage.RETIRED, by="paper", why=why, at_ms=lab.clock.now_ms()))
             lab.tell("strategy.refuted", {"id": spec.id, "name": spec.name, "reason": why}, Severity.NOTICE)
 
 
-async def _ask_human(lab: Lab, spec: StrategySpec, note: str) -> None:
+async def ask(lab: Lab) -> None:
+    """Ask about everything in review that nobody was asked about yet, and again where the asking was lost: the lab may
+    have died after the move, or the disk have been full.
+    """
+    for spec in lab.repository.by_stage(Stage.REVIEW):
+        if spec.approved_at is not None or lab.messenger.was_told(_key(spec)):
+            continue
+        try:
+            await _ask_about(lab, spec)
+        except TradingEngineError as error:  # its evidence cannot be read, say; the others are asked about
+            lab.failed("review", error)
+
+
+def _key(spec: StrategySpec) -> str:
+    return approval_key_of(spec.id, spec.history[-1].at)
+
+
+def _to_review(lab: Lab, spec: StrategySpec, note: str) -> None:
     evidence = load_evidence(lab.home, spec.id)
-    if evidence is None:
+    if evidence is None or lab.paper.performance(spec.id) is None:
         return
-    performance = lab.paper.performance(spec.id)
-    if performance is None:
-        return
-    paper = paper_words(performance, note)
-    await _enclose_page(lab, spec, paper)
-    moved = move(
-        spec,
-        Stage.REVIEW,
-        by="paper",
-        why=note,
-        at_ms=lab.clock.now_ms(),
-        evidence_sha256=evidence.evidence_sha256,
-    )
+    sha256 = evidence.evidence_sha256
+    moved = move(spec, Stage.REVIEW, by="paper", why=note, at_ms=lab.clock.now_ms(), evidence_sha256=sha256)
     lab.repository.save(moved)
-    lab.tell(APPROVAL, question(spec, evidence, paper), Severity.NOTICE)
+
+
+async def _ask_about(lab: Lab, spec: StrategySpec) -> None:
+    evidence, performance = load_evidence(lab.home, spec.id), lab.paper.performance(spec.id)
+    if evidence is None or performance is None:
+        return
+    came = spec.history[-1]
+    paper = paper_words(performance, came.why)
+    await _enclose_page(lab, spec, paper)
+    lab.tell(APPROVAL, {**question(spec, evidence, paper), "since": came.at}, Severity.NOTICE)
 
 
 async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
@@ -60,4 +75,4 @@ async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:
         lab.failed("pictures", error)
         return
     if pages:
-        lab.messenger.enclose(approval_key_of(spec.id), pages)
+        lab.messenger.enclose(_key(spec), pages)

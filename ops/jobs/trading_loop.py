@@ -12,15 +12,16 @@ from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
 from ops.gather import gather
 from ops.jobs import expiry, keys
-from ops.jobs.review import promote
+from ops.jobs.review import ask, promote
 from ops.market_view import take_snapshot
 from ops.numbers import LastDecision
 from ops.service.due_bars import due_bars
 from ops.service.lab import Lab
+from ops.telling.alert_keys import alert_key_of
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
-from trading.domain.events import Severity
+from trading.domain.events import Event, Severity
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -50,6 +51,7 @@ async def run(lab: Lab) -> None:
     lab.memory.cycles.append(CycleMark(lab.memory.mean_quality, busy_s))
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
+    tell_halts(lab)
     _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)
     _alert_when_it_lasts(lab, "data.stale", 0.0 in lab.memory.qualities.values())
 
@@ -91,6 +93,14 @@ def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
         lab.messenger.resolve(name)
 
 
+def tell_halts(lab: Lab) -> None:
+    """A halt that stands and is no open alert was told to nobody: the lab died, or the disk was full, in between."""
+    for halt in lab.desk.counters.memory.halts if lab.desk is not None else ():
+        event = Event(lab.clock.now_ms(), "risk.halted", halt.facts, Severity.ALERT)
+        if not lab.messenger.is_open(alert_key_of(event)):
+            lab.publish(event)
+
+
 async def _paper(lab: Lab) -> None:
     """Step what is on paper, hold all that lives to its promise, then ask the human for what has shown enough."""
     is_stepped = await _step_paper(lab)
@@ -98,6 +108,7 @@ async def _paper(lab: Lab) -> None:
         expiry.run(lab)  # live results come in even while bars do not
         if is_stepped:
             await promote(lab)
+        await ask(lab)
     except TradingEngineError as error:
         lab.failed("paper", error)
 

@@ -86,9 +86,9 @@ def ended_by(event: Event, open_keys: Iterable[str]) -> list[str]:
     ]
 
 
-def approval_key_of(strategy_id: object) -> str:
-    """What the question about a strategy is told once by."""
-    return f"approval:{strategy_id}"
+def approval_key_of(strategy_id: object, since: object) -> str:
+    """What the question about a strategy is told once by: what comes to review again is asked about again."""
+    return f"approval:{strategy_id}:{since}"
 
 
 def _is_of(key: str, alert: str, fact: str, value: object) -> bool:

@@ -53,7 +53,7 @@ class Messenger:
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
-            key = approval_key_of(event.facts["id"])
+            key = approval_key_of(event.facts["id"], event.facts["since"])
             self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
         elif event.severity is Severity.ALERT:
             is_money = event.name.partition(".")[0] in MONEY_ROOMS
@@ -75,10 +75,19 @@ class Messenger:
         """Queue one message; when this returns it is on disk."""
         if self._is_synthetic and SYNTHETIC_LINE not in text:
             text = f"{text}\n{SYNTHETIC_LINE}"
+        is_new = self._outbox.put(Message(kind, text, photos, dedup_key, severity, is_money=is_money), self._clock)
         if severity is Severity.ALERT:
             self._open.add(dedup_key)
-        if self._outbox.put(Message(kind, text, photos, dedup_key, severity, is_money=is_money), self._clock):
+        if is_new:
             self._wake()
+
+    def was_told(self, dedup_key: str) -> bool:
+        """Whether the message of that key is on disk, or delivered; what the disk refused or a crash cut off is not."""
+        return self._outbox.was_told(dedup_key)
+
+    def is_open(self, alert_key: str) -> bool:
+        """Whether that alert is on disk, to be told until it ends."""
+        return alert_key in self._outbox.open_alerts()
 
     def resolve(self, alert_key: str) -> None:
         """The state an alert told of has changed: it is repeated no more."""

@@ -26,6 +26,7 @@ REVIEW = {
     "walk_forward": "+1.10% net over 3504 bars, n = 438 settlements; deflated Sharpe 0.981 against 118 tries",
     "paper": "+0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%",
     "refutation": "ninety settlements below zero",
+    "since": "2026-01-21T09:00:00Z",
 }
 
 
@@ -160,6 +161,13 @@ async def test_the_human_is_asked_once_for_each_strategy(home: Home) -> None:
     for strategy_id in ("fc-1", "fc-1", "fc-2"):
         rig.hear(APPROVAL, Severity.NOTICE, **(REVIEW | {"id": strategy_id}))
     assert [text.splitlines()[-1][-4:] for text in await rig.told()] == ["fc-1", "fc-2"]
+
+
+async def test_the_human_is_asked_again_about_what_comes_back_to_review(home: Home) -> None:
+    rig = Rig(home)
+    for since in ("2026-01-21T09:00:00Z", "2026-01-24T09:00:00Z", "2026-01-24T09:00:00Z"):
+        rig.hear(APPROVAL, Severity.NOTICE, **(REVIEW | {"since": since}))
+    assert len(await rig.told()) == 2
 
 
 async def test_an_alert_is_repeated_with_growing_gaps_until_its_state_changes(home: Home) -> None:

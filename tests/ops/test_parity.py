@@ -213,6 +213,7 @@ async def test_what_has_shown_enough_is_put_before_the_human_only_when_paper_doe
         await parity.run(lab)
         await review.promote(lab)
         assert lab.repository.get(spec.id).stage is Stage.REVIEW
+        await review.ask(lab)
         (asked,) = [path for path in lab_home.outbox.glob("0*.json") if "Approval Needed" in path.read_text()]
         (page,) = json.loads(asked.read_text())["photos"]
         assert base64.b64decode(page).startswith(b"\x89PNG"), "the verdict's page is under the question"

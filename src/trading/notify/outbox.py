@@ -154,6 +154,17 @@ class Outbox:
             self._write_ledger(ledger)
             return True
 
+    def was_told(self, dedup_key: str) -> bool:
+        """Whether the message of a key that is told once was queued; a key that is asked for is not forgotten."""
+        with waiting_lock(self._folder / ".lock"):
+            ledger = self._read_ledger()
+            if dedup_key not in ledger.told:
+                return False
+            if dedup_key in ledger.told[: -KEPT_KEYS // 2]:
+                ledger.told.append(dedup_key)
+                self._write_ledger(ledger)
+            return True
+
     def open_alerts(self) -> dict[str, OpenAlert]:
         """What is wrong now, by key."""
         with waiting_lock(self._folder / ".lock"):

@@ -17,6 +17,7 @@ from tests.loopback import SetClock, serving
 from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import NotifierError
 from trading.domain.events import Severity
+from trading.notify import outbox as boxes
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox, set_channels
 from trading.notify.queue import Drained
@@ -209,6 +210,16 @@ async def test_two_drains_at_once_send_nothing_twice(outbox, clock, tmp_path):
     carrier = Nosy()
     await outbox.drain(carrier, clock)
     assert carrier.got == ["m"]
+
+
+def test_a_key_that_is_asked_for_is_known_however_much_is_told_meanwhile(outbox, clock, monkeypatch):
+    monkeypatch.setattr(boxes, "KEPT_KEYS", 8)
+    for key in ("approval:a", "approval:b"):
+        outbox.put(Message("approval", key, dedup_key=key), clock)
+    for n in range(30):
+        outbox.put(Message("report", f"report {n}", dedup_key=f"hourly:{n}"), clock)
+        assert outbox.was_told("approval:a")
+    assert not outbox.was_told("approval:b"), "of what nobody asks for the newest keys are kept"
 
 
 async def test_a_message_that_cannot_be_removed_is_not_sent_again(outbox, clock, tmp_path, monkeypatch):

@@ -1,0 +1,118 @@
+"""What waits for the human is asked about, whatever the lab died of between a move and its message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
+from ops.jobs import backup, review
+from ops.jobs.trading_loop import tell_halts
+from ops.service.lab import DAY_MS, Lab
+from tests.ops.papers import TABLE, carry_in, evidence_of
+from tests.ops.test_parity import lab_at_night, play_on_paper
+from tests.ops.world import World, furnish, open_world
+from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.risk.counters import RiskCounters
+from trading.storage.home import Home
+from trading.strategy.lifecycle import Stage, move
+from trading.strategy.spec import StrategySpec
+
+LOSS = Decision(False, Reason.DAILY_LOSS, 0.031, 0.03, "since midnight")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lab_home(tmp_path: Path, world: World) -> Home:
+    """A home that points at the sandbox."""
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    return home
+
+
+async def in_review(lab: Lab, *, number: int = 0) -> StrategySpec:
+    """A strategy that paper has put into review, as its file says; nobody was asked yet."""
+    spec = carry_in(Stage.DRY_RUN, number=number)
+    await play_on_paper(lab, spec)
+    save_evidence(lab.home, Judgement(evidence_of(spec), TABLE))
+    moved = move(spec, Stage.REVIEW, by="paper", why="31 settlements", at_ms=lab.clock.now_ms())
+    lab.repository.save(moved)
+    return moved
+
+
+def questions(home: Home) -> list[str]:
+    return [path.name for path in home.outbox.glob("0*.json") if "Approval Needed" in path.read_text()]
+
+
+async def test_a_lab_that_died_before_it_asked_asks_after_its_next_start_and_once(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        await in_review(lab)
+    for _ in range(2):
+        async with lab_at_night(lab_home) as (lab, _):
+            await review.ask(lab)
+            await review.ask(lab)
+    (asked,) = questions(lab_home)
+    assert "31 settlements" in (lab_home.outbox / asked).read_text()
+
+
+async def test_a_question_that_the_disk_refused_is_asked_in_the_next_cycle(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        await in_review(lab)
+        in_the_way = lab_home.outbox / "told.jsonl"
+        in_the_way.mkdir()
+        await review.ask(lab)
+        assert questions(lab_home) == []
+        in_the_way.rmdir()
+        await review.ask(lab)
+        await review.ask(lab)
+        assert len(questions(lab_home)) == 1
+
+
+async def test_a_strategy_that_comes_back_to_review_is_asked_about_again(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = await in_review(lab)
+        await review.ask(lab)
+        now_ms = lab.clock.now_ms()
+        back = move(spec, Stage.DRY_RUN, by="parity", why="paper is not its backtest", at_ms=now_ms)
+        lab.repository.save(move(back, Stage.REVIEW, by="paper", why="enough", at_ms=now_ms + 3 * DAY_MS))
+        await review.ask(lab)
+        assert len(questions(lab_home)) == 2
+
+
+async def test_broken_evidence_of_one_keeps_no_other_from_being_asked_about(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        await in_review(lab, number=1)
+        broken = carry_in(Stage.REVIEW)
+        lab.repository.save(broken)
+        (evidence_folder(lab_home) / f"{broken.id}.json").write_text("{")
+        await review.ask(lab)
+        assert len(questions(lab_home)) == 1
+        assert any(event.facts.get("where") == "review" for event in heard)
+
+
+async def test_a_halt_that_was_filed_and_never_told_is_told_after_the_next_start(lab_home: Home) -> None:
+    RiskCounters(lab_home.state / "risk_counters.json").halt(LOSS, 1)
+    for _ in range(2):
+        async with lab_at_night(lab_home) as (lab, heard):
+            tell_halts(lab)
+            tell_halts(lab)
+            assert lab.outbox.open_alerts()["risk.halted:DAILY_LOSS"].raised == 1
+    assert [event.name for event in heard if event.name == "risk.halted"] == []
+
+
+async def test_a_week_is_told_once_though_its_job_ran_twice(lab_home: Home) -> None:
+    clock = Clock(scale=1e-6)
+    async with lab_at_night(lab_home, clock) as (lab, _):
+        await backup.weekly(lab)
+        await backup.weekly(lab)
+    told = [path for path in lab_home.outbox.glob("0*.json") if "Weekly summary" in path.read_text()]
+    assert len(told) == 1
