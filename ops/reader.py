@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trading.domain.clock import as_datetime
-from trading.domain.events import Severity
 from trading.notify.message import Message
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -27,7 +26,7 @@ class MessageSettings(BaseModel):
     time_zone: str = "UTC"
     """Of the times in messages, such as Europe/Berlin; the lab's own days and schedule stay UTC."""
     quiet_from: str | None = None
-    """From then on, such as "22:00", only alerts about money are delivered; the rest waits. None: no quiet hours."""
+    """From then on, such as "22:00", only what is about money is delivered; the rest waits. None: no quiet hours."""
     quiet_to: str | None = None
     """Until then, such as "07:00"; in time_zone."""
     email_host: str | None = None
@@ -76,7 +75,7 @@ class MessageSettings(BaseModel):
         """Whether a message waits for the end of the quiet hours."""
         if self.quiet_from is None or self.quiet_to is None:
             return False
-        if message.severity is Severity.ALERT and message.is_money:
+        if message.is_money:
             return False
         now = self.reader.hour(now_ms)
         if self.quiet_from < self.quiet_to:

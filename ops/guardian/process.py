@@ -71,6 +71,8 @@ class Guardian:
         self._supervisor = Supervisor(os.environ)
         self._flat_at_s: float | None = None
         self._answered_s = clock.real_s()
+        self._may_be_open = True
+        """That it is not flat was told and is not over, by an earlier guardian perhaps."""
         self._fine = set[str]()
         """Looks whose files were of use the last time."""
 
@@ -114,6 +116,7 @@ class Guardian:
             await self._hands.cancel(self._eyes.symbols)
         if verdict.act is not Act.FLATTEN:
             self._flat_at_s = None
+            self._end_not_flat()  # a human released the stop, or closed it by hand
         elif not self._is_settled(sight):
             await self._flatten(verdict)
 
@@ -121,14 +124,20 @@ class Guardian:
         symbols = self._eyes.symbols
         closed = await self._hands.flatten(verdict, symbols)
         if closed.flat_s is None:
+            self._may_be_open = True
             self._hands.tell(f"🚨 Guardian: NOT FLAT. {_story(closed)}. Look at the exchange now", key="not_flat")
             await self._clock.real_sleep_s(FLAT_AGAIN_S)
             return
         self._flat_at_s = closed.flat_s
-        self._hands.resolve("not_flat")
+        self._end_not_flat()
         if symbols:
             text = f"🚨 Guardian: {_story(closed)}. Stopped until python stop_trading.py --release"
             self._hands.tell(text, key=f"flat {iso(closed.at_ms)}", severity=Severity.NOTICE)
+
+    def _end_not_flat(self) -> None:
+        if self._may_be_open:
+            self._hands.resolve("not_flat")
+            self._may_be_open = False
 
     def _is_settled(self, sight: Sight) -> bool:
         """Seen flat under this stop, and nothing has opened since."""

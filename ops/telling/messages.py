@@ -15,8 +15,12 @@ from trading.notify.outbox import Outbox
 
 APPROVAL = "strategy.review"
 """The event that asks the human."""
-MONEY_ROOMS = ("stop", "risk", "carry", "hedge", "keys", "live", "report")
+MONEY_ROOMS = ("stop", "risk", "carry", "keys", "live", "report")
 """Rooms whose alerts are about money: quiet hours do not hold them, and among many they stand first."""
+MONEY_ALERTS = ("job.ended_service", "strategy.expired")
+"""The same of other rooms: a bug where money is touched, what is held while its evidence has expired."""
+MONEY_NOTICES = ("hedge.forced", "stop.flat")
+"""Notices that wake: the exchange has closed a leg; what the alert of the same night was about is flat."""
 
 
 class Messenger:
@@ -56,11 +60,11 @@ class Messenger:
             key = approval_key_of(event.facts["id"], event.facts["since"])
             self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
         elif event.severity is Severity.ALERT:
-            is_money = event.name.partition(".")[0] in MONEY_ROOMS
             key = alert_key_of(event)
-            self.tell("alert", alert(event, self._reader), dedup_key=key, severity=Severity.ALERT, is_money=is_money)
+            said, money = alert(event, self._reader), is_money(event)
+            self.tell("alert", said, dedup_key=key, severity=Severity.ALERT, is_money=money)
         else:
-            self.tell("notice", notice(event, self._reader))
+            self.tell("notice", notice(event, self._reader), is_money=is_money(event))
 
     def tell(
         self,
@@ -94,6 +98,13 @@ class Messenger:
         if alert_key in self._open:
             self._outbox.resolve(alert_key)
             self._open.discard(alert_key)
+
+
+def is_money(event: Event) -> bool:
+    """Whether quiet hours do not hold what is told of an event."""
+    if event.severity is not Severity.ALERT:
+        return event.name in MONEY_NOTICES
+    return event.name in MONEY_ALERTS or event.name.partition(".")[0] in MONEY_ROOMS
 
 
 def approval_request(facts: Mapping[str, object]) -> str:

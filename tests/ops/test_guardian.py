@@ -29,8 +29,12 @@ from tests.ops.guarding import (
 )
 from tests.ops.papers import no_faults, put
 from tests.ops.world import World, furnish, open_world
+from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError
+from trading.domain.events import Severity
 from trading.execution.intents import Intents
+from trading.notify.message import Message
+from trading.notify.outbox import Outbox
 from trading.risk.kill_switch import StopKind, read_stop
 from trading.storage.home import Home
 
@@ -221,3 +225,14 @@ def test_a_line_that_is_being_written_is_left_to_its_writer(home: Home) -> None:
     beside.catch_up(alone=True)
     assert beside.notes
     assert home.intents_file.read_bytes().endswith(b'"c-2"}\n')
+
+
+def test_that_it_was_not_flat_is_told_no_more_once_a_human_has_released_the_stop(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    outbox, key = Outbox(home.outbox), "guardian:not_flat"
+    outbox.put(Message("alert", "🚨 NOT FLAT", dedup_key=key, severity=Severity.ALERT, is_money=True), Clock())
+    watch_until(home, lambda: key not in outbox.open_alerts())

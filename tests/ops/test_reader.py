@@ -9,6 +9,7 @@ import pytest
 
 from ops import reports
 from ops.explain.answer import moment_of
+from ops.guardian.hands import Hands
 from ops.reader import MessageSettings, Reader
 from ops.settings import read_settings
 from ops.telling import delivery
@@ -18,6 +19,9 @@ from tests.ops.test_reports import FULL
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import NotifierError, SettingsError
 from trading.domain.events import Event, Severity
+from trading.exchange.access import Access
+from trading.exchange.open_venue import open_account
+from trading.exchange.rate_plan import RatePlan
 from trading.notify.message import Message
 from trading.notify.outbox import MAIN, Outbox
 from trading.storage.home import Home
@@ -43,11 +47,50 @@ MONEY = replace(ALERT, is_money=True)
         (MessageSettings(), "2026-01-21T03:00Z", False),
     ],
 )
-def test_in_quiet_hours_all_waits_but_alerts_about_money(settings: MessageSettings, at: str, waits: bool) -> None:
+def test_in_quiet_hours_all_waits_but_what_is_about_money(settings: MessageSettings, at: str, waits: bool) -> None:
     held = [
         settings.holds(message, parse_iso(at)) for message in (REPORT, ALERT, MONEY, replace(REPORT, kind="approval"))
     ]
     assert held == [waits, waits, False, waits]
+    assert not settings.holds(replace(MONEY, severity=Severity.NOTICE), parse_iso(at))
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "waits"),
+    [
+        ("risk.halted", Severity.ALERT, False),
+        ("job.ended_service", Severity.ALERT, False),
+        ("job.failing", Severity.ALERT, True),
+        ("strategy.expired", Severity.ALERT, False),  # what it holds is being closed
+        ("strategy.expired", Severity.NOTICE, True),  # it holds nothing
+        ("hedge.forced", Severity.NOTICE, False),
+        ("hedge.found", Severity.NOTICE, True),
+        ("stop.flat", Severity.NOTICE, False),
+        ("carry.opened", Severity.NOTICE, True),
+    ],
+)
+async def test_what_is_about_money_comes_at_night(home: Home, name: str, severity: Severity, waits: bool) -> None:
+    outbox, chat, clock = Outbox(home.outbox), Chat(), Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T22:00Z"))
+    messenger = Messenger(outbox, clock, is_synthetic=False, wake=lambda: None)
+    messenger.hear(Event(clock.now_ms(), name, {"note": "x"}, severity))
+    running = Delivery(outbox, {MAIN: chat}, NIGHT, clock, wake=asyncio.Event(), stop=asyncio.Event())
+    await running.last_words()
+    assert len(chat.texts) == (0 if waits else 1)
+
+
+async def test_what_the_guardian_did_comes_at_night(home: Home) -> None:
+    home.settings_file.write_text("messages: {time_zone: Europe/Berlin, quiet_from: '22:00', quiet_to: '07:00'}\n")
+    settings, chat = read_settings(home.settings_file), Chat()
+    clock = Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T22:00Z"))
+    access = Access(clock, "http://127.0.0.1:9", False, None, None, RatePlan(home.rate), is_guardian=True)
+    venue = open_account(access)
+    hands = Hands(home, venue, settings, clock)
+    hands.tell("🚨 Guardian: UNHEDGED, flat", key="flat 2026-01-21T22:00:00Z", severity=Severity.NOTICE)
+    await venue.close()
+    night = settings.messages
+    outbox, wake = Outbox(home.outbox), asyncio.Event()
+    await Delivery(outbox, {MAIN: chat}, night, clock, wake=wake, stop=asyncio.Event()).last_words()
+    assert chat.texts == ["🚨 Guardian: UNHEDGED, flat"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Message:
     is_html: bool = False
     """The text is Telegram's HTML, escaped by its writer; else it is plain."""
     is_money: bool = False
-    """An alert about money: quiet hours do not hold it."""
+    """It is about money: quiet hours do not hold it, be it an alert or a notice."""
 
     def __post_init__(self) -> None:
         if not self.text.strip():
