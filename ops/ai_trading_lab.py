@@ -31,19 +31,19 @@ from ops.jobs import (
     tuner,
     universe,
 )
+from ops.reports import to_release
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
 from ops.service.lab import Lab, Setting
 from ops.service.supervisor import Supervisor
 from ops.service.thinking import think
 from ops.service.wiring import open_lab, open_notifier
 from ops.stop_trading import release_request
-from ops.telling.alert_keys import STOP_ALERTS
 from ops.telling.channels import open_channels
 from ops.telling.delivery import Delivery
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
-from trading.domain.events import Severity
+from trading.domain.events import Event, Severity
 from trading.domain.venue import Venue
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
@@ -123,6 +123,7 @@ class Service:
             if self._stop.is_set():
                 return
             self.lab.tell("lab.started", {"market": self.lab.setting.market, "pid": os.getpid()})
+            self._end_released()
             await self._resume()
             self.is_open = True
             self._supervisor.ready()
@@ -170,6 +171,11 @@ class Service:
         if not opening.cancelled() and not self._stop.is_set():
             await opening
 
+    def _end_released(self) -> None:
+        """A stop that was released while nothing ran is over, with all that was told of it."""
+        if not read_stop(self.lab.home, self.lab.setting.switches).demands_flat:
+            self.lab.messenger.end(Event(self.lab.clock.now_ms(), "stop.released"))
+
     async def _resume(self) -> None:
         """After a crash: finish or unwind what was under way, before anything new is thought of."""
         if self.lab.desk is None:
@@ -196,9 +202,6 @@ class Service:
     async def _watch(self) -> None:
         """Notice a stop within a fraction of a second, whatever the schedule does, and make everything flat."""
         seen, flat_for, tries = Stop(), "", 0
-        if not read_stop(self.lab.home, self.lab.setting.switches).blocks_entries:
-            for alert_key in STOP_ALERTS:  # of an earlier life of the lab
-                self.lab.messenger.resolve(alert_key)
         while not self._stop.is_set():
             stop, wait_s = read_stop(self.lab.home, self.lab.setting.switches), WATCH_S
             if seen.blocks_entries and not stop.blocks_entries:
@@ -241,9 +244,10 @@ class Service:
 
     async def _go_flat(self, why: Decision, *, is_last_hope: bool) -> bool:
         """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
-        self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         if self.lab.desk is None:
+            self._tell_stands(why, "nothing is held: there are no trading keys here")
             return True
+        self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         async with self.lab.trading:
             report = await self.lab.desk.flatten(Decision(False, Reason.KILL_SWITCH, 1.0, 0.0, why.note))
         trading_loop.write_audit(self.lab, report, {})
@@ -255,7 +259,13 @@ class Service:
                 self.lab.tell("stop.not_flat", facts, Severity.ALERT)
             return False
         self.lab.tell("stop.flat", facts, Severity.NOTICE)
+        self._tell_stands(why, "everything is flat")
         return True
+
+    def _tell_stands(self, why: Decision, held: str) -> None:
+        """From here on the alert of the stop says what is so now, and what ends it."""
+        facts = {"source": why.note, "held": held, "release": to_release([why.note]), "alert_key": "stop"}
+        self.lab.tell("stop.stands", facts, Severity.ALERT)
 
 
 def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:

@@ -12,6 +12,7 @@ from ops.sandbox_process import peak_rss_mb
 from ops.service.lab import Lab
 from trading.domain.clock import iso
 from trading.funding.report import CycleReport
+from trading.risk.kill_switch import read_stop
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec, StrategyType
 
@@ -40,6 +41,7 @@ def gather(lab: Lab) -> Numbers:
         last=lab.memory.last,
         no_trade_reasons=dict(lab.memory.no_trade_reasons(now_ms)),
         next_action=next_action(lab, specs),
+        in_force=in_force(lab),
         waiting_for_human=tuple(s.id for s in specs if s.stage is Stage.REVIEW and s.approved_at is None),
         uptime_s=(now_ms - lab.memory.started_ms) / 1000.0,
         ideas_tried=lab.bench.ledger.count(),
@@ -177,9 +179,19 @@ def best(lab: Lab, specs: Sequence[StrategySpec]) -> Best | None:
     )
 
 
+def in_force(lab: Lab) -> tuple[str, ...]:
+    """What forbids live entries until a human releases it: the stop, by its switch, then the halts, by their reason."""
+    stop = read_stop(lab.home, lab.setting.switches)
+    halts = lab.desk.counters.memory.halts if lab.desk is not None else ()
+    named = [f"{halt.reason} {halt.subject}".rstrip() for halt in halts]
+    return (*([stop.source] if stop.blocks_entries else []), *named)
+
+
 def next_action(lab: Lab, specs: Sequence[StrategySpec]) -> str:
     """What comes next, in words."""
     stages = {spec.stage for spec in specs}
+    if lab.desk is not None and in_force(lab):
+        return "nothing is opened live until what is in force is released"
     if any(spec.stage is Stage.REVIEW and spec.approved_at is None for spec in specs):
         return "your decision on what waits for approval"
     if Stage.LIVE_TESTING in stages or Stage.SCALING in stages:

@@ -129,6 +129,7 @@ class Numbers:
     """Reasons of the last day's cycles that did not trade, by count."""
     next_action: str
     waiting_for_human: tuple[str, ...]
+    """Strategies that wait for approval."""
     uptime_s: float
     ideas_tried: int
     """Performances shown to anything that chooses, ever: the trial ledger's count."""
@@ -143,6 +144,8 @@ class Numbers:
     """Paper against its backtest, last night, in words; empty: nobody looked."""
     living: tuple[str, ...] = ()
     """Each life of each living strategy against its promise, in words."""
+    in_force: tuple[str, ...] = ()
+    """What forbids live entries until a human releases it: the stop, by its switch, and each halt, by its reason."""
     time_zone: str = "UTC"
     """Of whoever reads."""
     errors: int = 0

@@ -31,6 +31,7 @@ def hourly_report(n: Numbers) -> str:
     lines.append(f"Regime: {n.regime or 'nobody has looked'}")
     lines.append(decision_line(n))
     lines.append(f"Next: {n.next_action}")
+    lines += [f"Waits for you: {to_release(n.in_force)}"] if n.in_force else []
     lines += [f"Waits for you: python approve_strategy.py {name}" for name in n.waiting_for_human]
     return "\n".join(lines)
 
@@ -171,6 +172,12 @@ def decision_line(n: Numbers) -> str:
         top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
         line += f"; most often today: {top} {n.no_trade_reasons[top]}×"
     return line
+
+
+def to_release(in_force: Sequence[str]) -> str:
+    """What a human types to take back what is in force; a switch of the environment is not the script's to turn."""
+    unset = [f"unset {name}, then " for name in in_force if name.startswith("KILL=")]
+    return f"{''.join(unset)}python stop_trading.py --release ({', '.join(in_force)})"
 
 
 def money(value: float) -> str:

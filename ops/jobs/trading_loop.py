@@ -94,11 +94,16 @@ def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
 
 
 def tell_halts(lab: Lab) -> None:
-    """A halt that stands and is no open alert was told to nobody: the lab died, or the disk was full, in between."""
-    for halt in lab.desk.counters.memory.halts if lab.desk is not None else ():
-        event = Event(lab.clock.now_ms(), "risk.halted", halt.facts, Severity.ALERT)
-        if not lab.messenger.is_open(alert_key_of(event)):
-            lab.publish(event)
+    """Halts and their alerts agree, also where the lab died, or the disk was full, between the two."""
+    if lab.desk is None:
+        return
+    now_ms, told = lab.clock.now_ms(), lab.messenger.open_of("risk.halted")
+    halts = [Event(now_ms, "risk.halted", one.facts, Severity.ALERT) for one in lab.desk.counters.memory.halts]
+    standing = {alert_key_of(event): event for event in halts}
+    for key in told - standing.keys():
+        lab.messenger.resolve(key)
+    for key in standing.keys() - told:
+        lab.publish(standing[key])
 
 
 async def _paper(lab: Lab) -> None:

@@ -17,7 +17,6 @@ SUBJECTS = ("strategy", "position", "symbol", "settlement_ms", "file")
 """Facts that say what an alert is about; each that is there stands in its key, by name."""
 LASTING = ("cycle.degraded", "data.stale", "data.failing")
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
-STOP_ALERTS = ("stop", "stop.not_flat")
 ENDS: Mapping[str, tuple[str, ...]] = {
     "lab.started": (
         "job.parked",
@@ -28,7 +27,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
         "carry.unwound",
         "carry.resurrection_refused",
     ),
-    "stop.released": (*STOP_ALERTS, "risk.flat", "risk.not_flat"),
+    "stop.released": ("stop", "stop.not_flat", "risk.flat", "risk.not_flat"),
     "stop.flat": ("stop.not_flat", "risk.not_flat"),
     "risk.released": ("risk.halted", "risk.flat", "carry.books_disagree", "carry.difference", "carry.unwound"),
     "risk.book_fits": ("risk.book_too_large",),

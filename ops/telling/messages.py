@@ -52,8 +52,7 @@ class Messenger:
 
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
-        for alert_key in ended_by(event, self._open):
-            self.resolve(alert_key)
+        self.end(event)
         if event.severity is Severity.INFO:
             return
         if event.name == APPROVAL:
@@ -65,6 +64,11 @@ class Messenger:
             self.tell("alert", said, dedup_key=key, severity=Severity.ALERT, is_money=money)
         else:
             self.tell("notice", notice(event, self._reader), is_money=is_money(event))
+
+    def end(self, event: Event) -> None:
+        """Whatever that event says is over is repeated no more; the event itself is not told."""
+        for alert_key in ended_by(event, self._open):
+            self.resolve(alert_key)
 
     def tell(
         self,
@@ -89,9 +93,9 @@ class Messenger:
         """Whether the message of that key is on disk, or delivered; what the disk refused or a crash cut off is not."""
         return self._outbox.was_told(dedup_key)
 
-    def is_open(self, alert_key: str) -> bool:
-        """Whether that alert is on disk, to be told until it ends."""
-        return alert_key in self._outbox.open_alerts()
+    def open_of(self, event_name: str) -> set[str]:
+        """Keys of the alerts of that event that are on disk, to be told until they end."""
+        return {key for key in self._outbox.open_alerts() if key.partition(":")[0] == event_name}
 
     def resolve(self, alert_key: str) -> None:
         """The state an alert told of has changed: it is repeated no more."""
@@ -149,6 +153,7 @@ WORDS = {
     "hedge.forced": "Hedge watch, FORCED_CLOSE: {note}",
     "hedge.forgotten": "The hedge watch has forgotten what it told and which funding terms it knew: {note}",
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
+    "stop.stands": "Stopped, {held}. Nothing is opened live until {release}",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",

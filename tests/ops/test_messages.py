@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from ops.reports import SYNTHETIC_LINE
+from ops.reports import SYNTHETIC_LINE, to_release
 from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
 from ops.telling.messages import APPROVAL, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from trading.domain.clock import Clock, parse_iso
@@ -84,6 +84,12 @@ def test_the_approval_request_word_for_word() -> None:
             "stop.seen",
             {"source": "KILL_SWITCH", "alert_key": "stop"},
             "🚨 Stop seen (KILL_SWITCH): nothing new is opened, everything is being closed",
+        ),
+        (
+            "stop.stands",
+            {"source": "KILL_SWITCH", "held": "everything is flat", "release": to_release(["KILL_SWITCH"])},
+            "🚨 Stopped, everything is flat. Nothing is opened live until "
+            "python stop_trading.py --release (KILL_SWITCH)",
         ),
         (
             "stop.not_flat",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
+from ops.gather import gather
 from ops.jobs import backup, review
 from ops.jobs.trading_loop import tell_halts
+from ops.reports import hourly_report, to_release
 from ops.service.lab import DAY_MS, Lab
+from ops.stop_trading import release
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.test_parity import lab_at_night, play_on_paper
-from tests.ops.world import World, furnish, open_world
+from tests.ops.world import World, approved_carry, furnish, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.risk.counters import RiskCounters
+from trading.risk.kill_switch import stop_trading
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec
@@ -107,6 +112,38 @@ async def test_a_halt_that_was_filed_and_never_told_is_told_after_the_next_start
             tell_halts(lab)
             assert lab.outbox.open_alerts()["risk.halted:DAILY_LOSS"].raised == 1
     assert [event.name for event in heard if event.name == "risk.halted"] == []
+
+
+async def test_the_alert_of_a_halt_that_is_released_ends_though_the_release_was_not_told(lab_home: Home) -> None:
+    RiskCounters(lab_home.state / "risk_counters.json").halt(LOSS, 1)
+    async with lab_at_night(lab_home) as (lab, _):
+        tell_halts(lab)
+    RiskCounters(lab_home.state / "risk_counters.json").release()
+    async with lab_at_night(lab_home) as (lab, _):
+        tell_halts(lab)
+        assert lab.outbox.open_alerts() == {}
+
+
+async def test_a_stop_and_each_halt_wait_for_the_human_with_what_to_type(lab_home: Home) -> None:
+    approved_carry(lab_home)
+    async with lab_at_night(lab_home) as (lab, _):
+        assert gather(lab).in_force == ()
+        assert gather(lab).next_action == "the next live cycle"
+        assert lab.desk is not None
+        lab.desk.counters.halt(LOSS, 1)
+        lab.desk.counters.halt(replace(LOSS, reason=Reason.STRATEGY_DRAWDOWN), 1, subject="fc-1")
+        stop_trading(lab_home, by="ada", why="test", at_ms=1, keep_positions=True)
+        told = hourly_report(gather(lab)).splitlines()
+        reasons = "TRADING_STOPPED.json, DAILY_LOSS, STRATEGY_DRAWDOWN fc-1"
+        assert f"Waits for you: python stop_trading.py --release ({reasons})" in told
+        assert "Next: nothing is opened live until what is in force is released" in told
+        release(lab_home, lambda _: None)
+        lab.desk.release_halts()
+        assert "Waits for you" not in hourly_report(gather(lab))
+
+
+def test_what_the_environment_stops_is_taken_back_there() -> None:
+    assert to_release(["KILL=1"]) == "unset KILL=1, then python stop_trading.py --release (KILL=1)"
 
 
 async def test_a_week_is_told_once_though_its_job_ran_twice(lab_home: Home) -> None:

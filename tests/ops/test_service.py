@@ -45,7 +45,8 @@ from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
 from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
-from trading.notify.outbox import MAIN
+from trading.notify.message import Message
+from trading.notify.outbox import MAIN, Outbox
 from trading.risk.arming import write_armed
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
@@ -362,12 +363,30 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
         await until(lambda: any(text.startswith("🚨 Stop seen (KILL_SWITCH)") for text in chat(world)), task)
         lines = len(audit_lines(lab_home))
         await until(lambda: len(audit_lines(lab_home)) > lines, task)
+        await until(lambda: "Stopped, everything is flat" in service.lab.outbox.open_alerts()["stop"].text, task)
     assert took_s < 3.0
     assert audit_lines(lab_home)[-1]["reason"] == "KILL_SWITCH"
     assert audit_lines(lab_home)[-1]["status"] == "HALTED"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
     left = json.loads(lab_home.heartbeat_file.read_text())["holdings"]
     assert all(holding["text"].startswith("dust ") for holding in left), left
+
+
+async def test_a_stop_of_a_lab_without_keys_closes_nothing_and_says_so(lab_home: Home) -> None:
+    keyless = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
+    lab_home.kill_files[0].write_text("")
+    async with running(lab_home, environment=keyless, jobs={"loop": JOBS["loop"]}) as (service, task):
+        await until(lambda: "stop" in service.lab.outbox.open_alerts(), task)
+        assert "Stopped, nothing is held" in service.lab.outbox.open_alerts()["stop"].text
+
+
+async def test_what_was_told_of_a_stop_is_over_when_it_was_released_while_nothing_ran(lab_home: Home) -> None:
+    outbox, clock = Outbox(lab_home.outbox), Clock()
+    for key in ("stop", "stop.not_flat", "risk.flat:KILL_SWITCH:position=c-000001", "parity.differs:fc-1"):
+        outbox.put(Message("alert", f"🚨 {key}", dedup_key=key, severity=Severity.ALERT), clock)
+    async with running(lab_home, jobs={"loop": JOBS["loop"]}) as (service, task):
+        await until(lambda: service.is_open, task)
+        assert list(outbox.open_alerts()) == ["parity.differs:fc-1"]
 
 
 async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
