@@ -245,6 +245,7 @@ class Service:
     async def _go_flat(self, why: Decision, *, is_last_hope: bool) -> bool:
         """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
         if self.lab.desk is None:
+            self.lab.tell("stop.seen", {"source": why.note})
             self._tell_stands(why, "nothing is held: there are no trading keys here")
             return True
         self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
