@@ -6,7 +6,7 @@ The lab itself lives in UTC: schedule, days, files. Only what a message says of 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -94,8 +94,13 @@ class Reader:
         self._zone = ZoneInfo(time_zone)
 
     def local(self, at_ms: int) -> datetime:
-        """Aware, in their zone."""
-        return as_datetime(at_ms).astimezone(self._zone)
+        """Aware, in their zone; one that the tz database has no letters for is called `UTC-3`."""
+        at = as_datetime(at_ms).astimezone(self._zone)
+        offset, name = at.utcoffset(), at.tzname() or ""
+        if offset is None or name[:1] not in ("+", "-"):
+            return at
+        hours, minutes = name[1:3], name[3:5]
+        return at.astimezone(timezone(offset, f"UTC{name[0]}{int(hours)}{f':{minutes}' if minutes else ''}"))
 
     def hour(self, at_ms: int) -> str:
         """`09:00`."""
@@ -104,6 +109,10 @@ class Reader:
     def named(self, at_ms: int) -> str:
         """`09:00 UTC`, `10:00 CET`."""
         return f"{self.local(at_ms):%H:%M %Z}"
+
+    def dated(self, at_ms: int) -> str:
+        """`2026-01-21 09:00 UTC`: of what is not of today."""
+        return f"{self.local(at_ms):%Y-%m-%d %H:%M %Z}"
 
     def day(self, at_ms: int) -> str:
         """`2026-01-21`."""

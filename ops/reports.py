@@ -11,6 +11,7 @@ from math import floor
 from ai_brain.desk.fill_statistics import wilson
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
+from ops.figures import figure, paid
 from ops.numbers import CENT, Account, Best, Numbers
 from ops.reader import Reader
 
@@ -110,12 +111,13 @@ def account_line(a: Account) -> str:
     positions = money(held) + (f" + dust {money(dust)}" if a.dust_quote else "")
     line = (
         f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions "
-        f"{positions} + unrealised {unrealised:+,.2f}; since start {a.change_fraction:+.3%}{flows_told(a)}, "
-        f"funding {a.funding_quote:+,.4f}, fees -{a.fees_quote:,.4f}"
+        f"{positions} + unrealised {figure(unrealised, '+,.2f')}; since start {figure(a.change_fraction, '+.3%')}"
+        f"{flows_told(a)}, funding {figure(a.funding_quote, '+,.4f')}, fees {paid(a.fees_quote)}"
     )
     if a.adds_up:
         return line
-    return f"{line}\n⚠️ THESE PARTS DO NOT ADD UP: {a.parts_error_quote:+,.2f} USDT are in no part; do not rely on them"
+    missing = figure(a.parts_error_quote, "+,.2f")
+    return f"{line}\n⚠️ THESE PARTS DO NOT ADD UP: {missing} USDT are in no part; do not rely on them"
 
 
 def told_parts(a: Account) -> tuple[float, float, float, float]:
@@ -154,8 +156,8 @@ def best_line(best: Best | None) -> str:
     if best.n < ENOUGH:
         return f"Best: {best.name} ({best.strategy_id}): not enough data, n = {best.n} {best.n_of}"
     return (
-        f"Best: {best.name} ({best.strategy_id}) {best.net_return_fraction:+.3%} net, n = {best.n} {best.n_of}, "
-        f"95 % of each {best.low_fraction:+.4%} to {best.high_fraction:+.4%}"
+        f"Best: {best.name} ({best.strategy_id}) {figure(best.net_return_fraction, '+.3%')} net, n = {best.n} "
+        f"{best.n_of}, 95 % of each {figure(best.low_fraction, '+.4%')} to {figure(best.high_fraction, '+.4%')}"
     )
 
 
@@ -182,7 +184,7 @@ def to_release(in_force: Sequence[str]) -> str:
 
 def money(value: float) -> str:
     """Two decimals, thousands apart."""
-    return f"{value:,.2f}"
+    return figure(value, ",.2f")
 
 
 def _market_line(n: Numbers) -> list[str]:

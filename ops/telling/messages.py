@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from ops.figures import Figure, figure
 from ops.reader import UTC, Reader
 from ops.reports import SYNTHETIC_LINE
 from ops.telling.alert_keys import alert_key_of, approval_key_of, ended_by
@@ -185,7 +186,7 @@ def sentence(event: Event, reader: Reader = UTC) -> str:
     """An event in one line, for a person."""
     words = WORDS.get(event.name)
     if words is not None:
-        facts = {key: float(value) if isinstance(value, Decimal) else value for key, value in event.facts.items()}
+        facts = {key: _in_words(value) for key, value in event.facts.items()}
         try:
             return words.format(**facts)
         except (KeyError, ValueError, TypeError):
@@ -200,4 +201,8 @@ def as_it_stands(event: Event, reader: Reader = UTC) -> str:
 
 
 def _value(value: object) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return figure(value, ",.6g") if isinstance(value, float) else str(value)
+
+
+def _in_words(value: object) -> object:
+    return Figure(value) if isinstance(value, (Decimal, float)) else value

@@ -7,6 +7,7 @@ from math import sqrt
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import SEARCH, WALK_FORWARD, Evidence, Expectancy, Stretch
 from ai_brain.paper.performance import INTERVAL, PaperPerformance
+from ops.figures import figure
 from trading.strategy.spec import StrategySpec
 
 YEAR_MS = 365.25 * 86_400_000
@@ -35,8 +36,8 @@ def question(spec: StrategySpec, evidence: Evidence, paper: str) -> dict[str, ob
 def paper_words(shown: PaperPerformance, note: str) -> str:
     """What it did on paper, and why that is enough to ask."""
     return (
-        f"{shown.net_return:+.3%} in {shown.hours / 24:.1f} days, n = {shown.results}, "
-        f"95 % of each {shown.mean_low:+.4%} to {shown.mean_high:+.4%}. {note}"
+        f"{figure(shown.net_return, '+.3%')} in {shown.hours / 24:.1f} days, n = {shown.results}, "
+        f"95 % of each {figure(shown.mean_low, '+.4%')} to {figure(shown.mean_high, '+.4%')}. {note}"
     )
 
 
@@ -45,8 +46,8 @@ def _stretch(stretch: Stretch | None) -> str:
         return "not run"
     n = f"{stretch.settlements} settlements" if stretch.settlements else f"{stretch.trades} trades"
     return (
-        f"{stretch.net_return:+.2%} net over {stretch.bars} bars, n = {n}, deepest fall {stretch.max_drawdown:.2%}, "
-        f"{_sharpe(stretch)}"
+        f"{figure(stretch.net_return, '+.2%')} net over {stretch.bars} bars, n = {n}, "
+        f"deepest fall {stretch.max_drawdown:.2%}, {_sharpe(stretch)}"
     )
 
 

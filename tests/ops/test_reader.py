@@ -294,3 +294,16 @@ class StandingClock(Clock):
 
     def system_ms(self) -> int:
         return self.real_ms
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("America/Sao_Paulo", "06:00 UTC-3"),
+        ("Asia/Kathmandu", "14:45 UTC+5:45"),
+        ("Europe/Berlin", "10:00 CET"),
+        ("Asia/Kolkata", "14:30 IST"),
+    ],
+)
+def test_a_zone_without_letters_is_told_by_its_distance_from_utc(zone: str, told: str) -> None:
+    assert Reader(zone).named(parse_iso("2026-01-21T09:00:00Z")) == told

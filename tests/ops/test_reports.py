@@ -238,5 +238,27 @@ def test_the_last_decision_is_told_with_the_id_that_explain_takes() -> None:
     assert line == "Last decision 08:59: NO_TRADE HOLDING, d-260121-0859-7f3a"
 
 
+def test_a_number_that_rounds_to_nothing_has_no_minus_and_one_that_is_none_is_not_known() -> None:
+    nothing = replace(
+        LIVE, equity_quote=1000.0, cash_quote=1000.0, positions_quote=0.0, unrealised_quote=-1e-7,
+        funding_quote=-1e-9, fees_quote=0.0, start_quote=1000.0001,
+    )  # fmt: skip
+    assert reports.account_line(nothing) == (
+        "Equity (live) 1,000.00 USDT = cash 1,000.00 + positions 0.00 + unrealised +0.00; "
+        "since start +0.000%, funding +0.0000, fees 0.0000"
+    )
+    unknown = reports.account_line(replace(LIVE, equity_quote=float("nan")))
+    assert unknown.startswith("Equity (live) not known USDT = cash 812.25")
+    assert "since start not known" in unknown
+    assert "nan" not in unknown
+    assert "DO NOT ADD UP" in unknown
+    best = reports.best_line(replace(BEST, net_return_fraction=-1e-9, low_fraction=-1e-9))
+    assert best == "Best: Funding carry (fc-1) +0.000% net, n = 42 settlements, 95 % of each +0.0000% to +0.0500%"
+
+
+def test_a_rebate_is_told_as_what_it_is() -> None:
+    assert reports.account_line(replace(LIVE, fees_quote=-0.25)).endswith("fees +0.2500")
+
+
 def test_an_account_that_began_with_nothing_has_changed_by_nothing() -> None:
     assert replace(LIVE, start_quote=0.0).change_fraction == 0.0
