@@ -12,10 +12,10 @@ import structlog
 
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.paper.account import LearnedTerms, PaperAccount, load_account, save_account
-from ai_brain.paper.book import NOTHING_HELD, Book, BookStep
+from ai_brain.paper.book import Book, BookStep
 from ai_brain.paper.books import open_book, terms_sha256
 from ai_brain.paper.market_view import MarketView, PaperTapes, fresh_bars, history_from_ms, lacks_spot, tapes_of
-from ai_brain.paper.outcome import PaperOutcome, PaperPosition, PaperStatus
+from ai_brain.paper.outcome import PaperOutcome, PaperPosition, PaperStatus, position_of
 from ai_brain.paper.performance import PaperPerformance
 from ai_brain.paper.review import ReviewDecision, ReviewReason, decide_review
 from ai_brain.paper.settings import PaperSettings
@@ -71,6 +71,7 @@ class PaperEngine:
         self._learned = learned
         self._accounts: dict[str, PaperAccount] = {}
         self._books: dict[str, Book] = {}
+        self._marked: dict[str, PaperPosition] = {}
         self._told: dict[str, str] = {}
 
     def on_closed_bar(self, view: MarketView) -> list[PaperOutcome]:
@@ -86,6 +87,7 @@ class PaperEngine:
         broken = {spec.id: why for spec in specs if (why := self._open(spec, view)) is not None}
         for spec in specs:
             outcome = self._advance(spec, view) if spec.id not in broken else broken[spec.id]
+            self._mark(spec.id)
             outcomes.append(outcome)
             self._tell_change(outcome)
         return outcomes
@@ -110,24 +112,8 @@ class PaperEngine:
         return decide_review(account.performance(), evidence, spec_sha256=spec_sha256(spec), settings=self._settings)
 
     def positions(self) -> list[PaperPosition]:
-        """Every account in `dry_run` since the first call, by id."""
-        told = []
-        for spec_id, account in sorted(self._accounts.items()):
-            holding = self._books[spec_id].holding() if spec_id in self._books else NOTHING_HELD
-            told.append(
-                PaperPosition(
-                    spec_id=spec_id,
-                    equity_quote=account.equity_quote,
-                    cash_quote=account.equity_quote - holding.spot_quote - holding.unrealised_quote,
-                    positions_quote=holding.spot_quote,
-                    unrealised_quote=holding.unrealised_quote,
-                    fees_quote=account.fees_quote,
-                    funding_quote=account.funding_quote,
-                    starting_quote=account.starting_quote,
-                    holding=f"parked: {account.parked}" if account.parked else holding.text,
-                )
-            )
-        return told
+        """Every account in `dry_run` since the first call, by id, each as it was after its last whole bar."""
+        return [position for _, position in sorted(dict(self._marked).items())]
 
     def curve(self, spec_id: str) -> list[tuple[int, float]]:
         """(close time ms, equity quote) of an account, oldest first; empty when there is none."""
@@ -246,6 +232,11 @@ class PaperEngine:
         if account.parked:
             self._tell("paper.parked", {**common, "reason": account.parked}, Severity.NOTICE)
 
+    def _mark(self, spec_id: str) -> None:
+        """Note one account for whoever reports: a bar is stepped in a thread, and half of it adds up to nothing."""
+        if (account := self._accounts.get(spec_id)) is not None:
+            self._marked[spec_id] = position_of(account, self._books.get(spec_id))
+
     def _may_open(self, spec_id: str) -> bool:
         held = sum(book.is_open for other, book in self._books.items() if other != spec_id)
         return held < self._settings.max_positions
@@ -292,6 +283,7 @@ class PaperEngine:
         for gone in set(self._accounts) - kept:
             self._accounts.pop(gone)
             self._books.pop(gone, None)
+            self._marked.pop(gone, None)
 
     def _tell_change(self, outcome: PaperOutcome) -> None:
         """One event when a strategy begins to wait, and one when it goes on; not one a minute."""

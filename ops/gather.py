@@ -134,12 +134,13 @@ def paper_account(position: PaperPosition) -> Account:
     return Account(
         kind=f"paper {position.spec_id}",
         equity_quote=position.equity_quote,
-        cash_quote=position.cash_quote,
+        cash_quote=position.equity_quote if position.cash_quote is None else position.cash_quote,
         positions_quote=position.positions_quote,
         unrealised_quote=position.unrealised_quote,
         funding_quote=position.funding_quote,
         fees_quote=position.fees_quote,
         start_quote=position.starting_quote,
+        parts_known=position.cash_quote is not None,
     )
 
 

@@ -38,6 +38,9 @@ class Account:
     until a human says otherwise.
     """
 
+    parts_known: bool = True
+    """False: a parked paper account, whose books are shut; its equity is told, and no parts."""
+
     @property
     def parts_error_quote(self) -> float:
         """Equity less the parts it is told with; more than rounding: one of the two is not so."""

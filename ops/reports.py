@@ -107,12 +107,17 @@ def share(part: int, of: int) -> str:
 
 def account_line(a: Account) -> str:
     """Equity first, then what it is made of: parts that add up as they are printed, or it says that they do not."""
+    earned = (
+        f"since start {figure(a.change_fraction, '+.3%')}{flows_told(a)}, funding {figure(a.funding_quote, '+,.4f')}, "
+        f"fees {paid(a.fees_quote)}"
+    )
+    if not a.parts_known:
+        return f"Equity ({a.kind}) {money(a.equity_quote)} USDT, in parts that are not known: it is parked; {earned}"
     cash, held, dust, unrealised = told_parts(a)
     positions = money(held) + (f" + dust {money(dust)}" if a.dust_quote else "")
     line = (
-        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions "
-        f"{positions} + unrealised {figure(unrealised, '+,.2f')}; since start {figure(a.change_fraction, '+.3%')}"
-        f"{flows_told(a)}, funding {figure(a.funding_quote, '+,.4f')}, fees {paid(a.fees_quote)}"
+        f"Equity ({a.kind}) {money(a.equity_quote)} USDT = cash {money(cash)} + positions {positions} + unrealised "
+        f"{figure(unrealised, '+,.2f')}; {earned}"
     )
     if a.adds_up:
         return line

@@ -63,6 +63,10 @@ class Book(Protocol):
     def step(self, tapes: PaperTapes, *, may_open: bool) -> BookStep:
         """Step over the one bar of the tapes not seen yet; `may_open` False: an entry due now is dropped."""
 
+    @property
+    def cash_quote(self) -> float:
+        """As the stepper itself keeps it, not what equity leaves over: with what is held it makes the equity."""
+
     def holding(self) -> Holding:
         """What is held now."""
 

@@ -92,6 +92,13 @@ class CarryBook:
             refused_entry=refused,
         )
 
+    @property
+    def cash_quote(self) -> float:
+        """Outside both legs, and the margin of the short while there is one."""
+        held = self._stepper.position
+        margin = held.margin_quote if held is not None and held.short_base > 0.0 else 0.0
+        return self._stepper.cash_quote + margin
+
     def holding(self) -> Holding:
         """What is held now."""
         held = self._stepper.position

@@ -71,6 +71,14 @@ class RuleBook:
             refused_entry=refused,
         )
 
+    @property
+    def cash_quote(self) -> float:
+        """The wallet; on the spot market less what the coins in it were bought for."""
+        held, wallet = self._stepper.position, self._stepper.wallet_quote
+        if held is None or self._spec.market.market is Market.PERP:
+            return wallet
+        return wallet - held.quantity_base * held.entry_price
+
     def holding(self) -> Holding:
         """What is held now."""
         held = self._stepper.position

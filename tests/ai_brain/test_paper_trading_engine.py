@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ai_brain.paper.account import LearnedTerms, account_path, load_account
+from ai_brain.paper.account import LearnedTerms, account_path, load_account, save_account
 from ai_brain.paper.book import BookStep
 from ai_brain.paper.books import terms
-from ai_brain.paper.outcome import PaperStatus
+from ai_brain.paper.outcome import PaperPosition, PaperStatus
 from ai_brain.paper.review import ReviewReason
 from ai_brain.paper.rule_book import RuleBook
 from ai_brain.paper.settings import PaperSettings
@@ -290,7 +290,9 @@ def test_books_that_do_not_add_up_park_the_strategy_with_an_alert(home: Home, mo
     (outcome,) = lab.engine.on_closed_bar(lab.live)
     assert outcome.status is PaperStatus.PARKED
     assert lab.engine.ready_for_review(spec).reason is ReviewReason.PAPER_PARKED
-    assert lab.engine.positions()[0].holding.startswith("parked: ")
+    (position,) = lab.engine.positions()
+    assert position.holding.startswith("parked: ")
+    assert position.cash_quote is None, "its books are shut: no part is made up"
 
 
 def test_data_the_validator_blocks_is_not_stepped_on_and_said_once(home: Home) -> None:
@@ -473,6 +475,40 @@ def test_a_carry_books_each_settlement_once_and_lives_on_them(home: Home) -> Non
     assert performance is not None
     assert performance.results == account.settlements
     assert performance.hours == pytest.approx(300, abs=0.01)
+
+
+def off_quote(position: PaperPosition) -> float:
+    """Equity less the parts it is told with."""
+    assert position.cash_quote is not None
+    return position.equity_quote - (position.cash_quote + position.positions_quote + position.unrealised_quote)
+
+
+@pytest.mark.parametrize("kind", ["rule", "spot", "carry"])
+def test_cash_is_the_steppers_own_and_with_what_is_held_it_makes_the_equity_of_the_file(home: Home, kind: str) -> None:
+    lab = carry_lab(home) if kind == "carry" else rule_lab(home)
+    spec = carry_spec() if kind == "carry" else rule_spec()
+    if kind == "spot":
+        lab.live.tapes = {Market.SPOT: replace(lab.live.tapes[Market.PERP], market=Market.SPOT, funding=Funding.none())}
+        spec = spec.model_copy(update={"market": spec.market.model_copy(update={"symbol": "BTC/USDT"})})
+    spec = lab.add(spec)
+    lab.engine.on_closed_bar(lab.live)
+    held: list[float] = []
+
+    def look() -> None:
+        (position,) = lab.engine.positions()
+        assert off_quote(position) == pytest.approx(0.0, abs=1e-6)
+        held.append(position.positions_quote + abs(position.unrealised_quote))
+
+    lab.play(150, each=look)
+    assert any(held), "nothing was ever held, so nothing was looked at"
+    account = load_account(home, spec.id)
+    assert account is not None
+    account.equity_quote += 5.0
+    save_account(home, account)
+    lab.restart()
+    lab.engine.on_closed_bar(lab.live)
+    (position,) = lab.engine.positions()
+    assert off_quote(position) == pytest.approx(5.0, abs=1e-6)
 
 
 def test_a_settlement_that_is_due_and_not_known_yet_is_waited_for(home: Home) -> None:

@@ -225,6 +225,14 @@ def test_parts_that_do_not_add_up_to_the_cent_are_said_not_to() -> None:
     ]
 
 
+def test_a_parked_paper_account_is_told_without_parts_that_nobody_has_read() -> None:
+    line = reports.account_line(replace(PAPER, cash_quote=PAPER.equity_quote, unrealised_quote=0.0, parts_known=False))
+    assert line == (
+        "Equity (paper fc-1) 9,990.00 USDT, in parts that are not known: it is parked; "
+        "since start -0.100%, funding +0.3125, fees -0.4321"
+    )
+
+
 def test_a_share_of_thirty_or_more_has_its_interval_and_of_fewer_is_a_count() -> None:
     assert reports.share(3, 29) == "3 of 29"
     # Wilson's interval of 81 of 263, as in Agresti and Coull's paper's data: 0.2553 to 0.3662
