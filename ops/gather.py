@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
+from ops.figures import age
 from ops.numbers import Account, Best, Holding, MarketData, Numbers
 from ops.sandbox_process import peak_rss_mb
 from ops.service.lab import Lab
-from trading.domain.clock import iso
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec, StrategyType
 
 STALE_CYCLES = 3
-"""Cycles after which the live account's last reading is told as old."""
+"""Cycles after which the live account's last reading, and the last decision, are told as old."""
+STALE_BARS = 2
+"""Bars after which a paper account's last mark is told as old."""
 ON_PAPER = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
 """Stages of a strategy that has a paper account worth telling of."""
 
@@ -28,7 +30,7 @@ def gather(lab: Lab) -> Numbers:
     specs = lab.repository.living()
     live = lab.memory.live
     accounts = [live_account(lab, live)] if live is not None and live.equity_quote is not None else []
-    accounts += [paper_account(position) for position in lab.paper.positions()]
+    accounts += [paper_account(lab, position) for position in lab.paper.positions()]
     return Numbers(
         at_ms=now_ms,
         market=lab.setting.market,
@@ -47,6 +49,7 @@ def gather(lab: Lab) -> Numbers:
         ideas_tried=lab.bench.ledger.count(),
         rss_mb=peak_rss_mb(),
         time_zone=lab.settings.messages.time_zone,
+        stale_after_s=stale_after_s(lab),
         errors=lab.memory.errors,
         regime=str(lab.memory.regime),
         living=lab.memory.living,
@@ -99,11 +102,8 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
     dust = sum(float(one.dust.quote) for one in report.symbols.values() if one.dust is not None)
     funding, fees = live_totals(lab, report)
     kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
-    age_ms = lab.clock.now_ms() - report.at_ms
-    if age_ms > STALE_CYCLES * lab.settings.service.loop_s * 1000:
-        kind += f", STALE, as of {iso(report.at_ms)[11:16]}"
     return Account(
-        kind=kind,
+        kind=kind + _age_told(lab, report.at_ms, fresh_s=stale_after_s(lab)),
         equity_quote=equity,
         cash_quote=cash,
         positions_quote=positions,
@@ -129,10 +129,24 @@ def live_totals(lab: Lab, report: CycleReport) -> tuple[float, float]:
     return funding, fees
 
 
-def paper_account(position: PaperPosition) -> Account:
+def stale_after_s(lab: Lab) -> float:
+    """From then on what a cycle read or decided is told as old."""
+    return STALE_CYCLES * lab.settings.service.loop_s
+
+
+def _age_told(lab: Lab, at_ms: int, *, fresh_s: float) -> str:
+    """Words for an account's kind: nothing while it is fresh, else since when it is not."""
+    age_s = (lab.clock.now_ms() - at_ms) / 1000.0
+    if age_s <= fresh_s:
+        return ""
+    return f", STALE, as of {lab.settings.messages.reader.dated(at_ms)}, {age(age_s)} old"
+
+
+def paper_account(lab: Lab, position: PaperPosition) -> Account:
     """One strategy's paper account."""
+    fresh_s = STALE_BARS * position.interval_ms / 1000.0
     return Account(
-        kind=f"paper {position.spec_id}",
+        kind=f"paper {position.spec_id}{_age_told(lab, position.marked_ms, fresh_s=fresh_s)}",
         equity_quote=position.equity_quote,
         cash_quote=position.equity_quote if position.cash_quote is None else position.cash_quote,
         positions_quote=position.positions_quote,

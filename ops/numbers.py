@@ -15,7 +15,7 @@ class Account:
     """
 
     kind: str
-    """`live`, `live (sandbox)` or `paper`."""
+    """`live`, `live (sandbox)` or `paper ID`; after a comma that it is stale, and since when."""
     equity_quote: float
     cash_quote: float
     positions_quote: float
@@ -151,8 +151,15 @@ class Numbers:
     """What forbids live entries until a human releases it: the stop, by its switch, and each halt, by its reason."""
     time_zone: str = "UTC"
     """Of whoever reads."""
+    stale_after_s: float = 180.0
+    """A last decision that is older is told with its age, and that the lab decides nothing."""
     errors: int = 0
     facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def decided_s_ago(self) -> float:
+        """Since the last decision; of a lab without one, since its start."""
+        return self.uptime_s if self.last is None else (self.at_ms - self.last.at_ms) / 1000.0
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON values."""

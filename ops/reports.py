@@ -11,7 +11,7 @@ from math import floor
 from ai_brain.desk.fill_statistics import wilson
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
-from ops.figures import figure, paid
+from ops.figures import age, figure, paid
 from ops.numbers import CENT, Account, Best, Numbers
 from ops.reader import Reader
 
@@ -30,7 +30,7 @@ def hourly_report(n: Numbers) -> str:
     lines.append(f"Data quality {quality_words(n)}, ideas ever tried {n.ideas_tried}")
     lines += [f"Tuner: {words}" for words in n.tuner]
     lines.append(f"Regime: {n.regime or 'nobody has looked'}")
-    lines.append(decision_line(n))
+    lines += [decision_line(n), *standstill_line(n)]
     lines.append(f"Next: {n.next_action}")
     lines += [f"Waits for you: {to_release(n.in_force)}"] if n.in_force else []
     lines += [f"Waits for you: python approve_strategy.py {name}" for name in n.waiting_for_human]
@@ -56,6 +56,8 @@ def heartbeat(n: Numbers) -> str:
             "💚 AI Trading Lab Heartbeat",
             *_market_line(n),
             f"Up {days} d {rest // 3600} h {rest % 3600 // 60} min, {n.ideas_tried} ideas tried, {n.rss_mb:.0f} MB",
+            "Last cycle: none yet" if n.last is None else f"Last cycle {_when(n)}",
+            *standstill_line(n),
             *(account_line(account) for account in n.accounts),
         ]
     )
@@ -170,14 +172,14 @@ def decision_line(n: Numbers) -> str:
     """The last decision with its rule and both numbers, and the day's top reason for none."""
     if n.last is None:
         return "Last decision: none yet"
-    line = f"Last decision {Reader(n.time_zone).hour(n.last.at_ms)}: {n.last.status} {n.last.reason}"
+    line = f"Last decision {_when(n)}: {n.last.status} {n.last.reason}"
     if n.last.note:
         line += f" ({n.last.note})"
     if n.last.id:
         line += f", {n.last.id}"
     if n.no_trade_reasons:
         top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
-        line += f"; most often today: {top} {n.no_trade_reasons[top]}×"
+        line += f"; most often in 24 h: {top} {n.no_trade_reasons[top]}×"
     return line
 
 
@@ -185,6 +187,24 @@ def to_release(in_force: Sequence[str]) -> str:
     """What a human types to take back what is in force; a switch of the environment is not the script's to turn."""
     unset = [f"unset {name}, then " for name in in_force if name.startswith("KILL=")]
     return f"{''.join(unset)}python stop_trading.py --release ({', '.join(in_force)})"
+
+
+def standstill_line(n: Numbers) -> list[str]:
+    """That nothing is decided any more, where the last decision is older than a few cycles."""
+    if n.decided_s_ago <= n.stale_after_s:
+        return []
+    what = "No cycle has ended since the start," if n.last is None else "The last cycle ended"
+    return [f"⚠️ {what} {age(n.decided_s_ago)} ago: nothing is decided; run ./lab doctor, look at logs/ai_lab.log"]
+
+
+def _when(n: Numbers) -> str:
+    """When it was decided last: the hour, and of what is old the day and how long ago too."""
+    if n.last is None:
+        return ""
+    reader = Reader(n.time_zone)
+    if n.decided_s_ago <= n.stale_after_s:
+        return reader.named(n.last.at_ms)
+    return f"{reader.dated(n.last.at_ms)}, {age(n.decided_s_ago)} ago"
 
 
 def money(value: float) -> str:

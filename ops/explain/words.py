@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ops.explain.reasons import MEASURES, words_of
 from ops.trace.live_records import CycleLine, FillLine
-from trading.domain.clock import as_datetime, iso
+from trading.domain.clock import iso
 from trading.notify.told import Told
 
 STATUS = {
@@ -76,7 +76,7 @@ def run_line(line: CycleLine, before: Sequence[tuple[int, str, str]]) -> str:
         return f"Since    {since}"
     at_ms, status, reason = before[same]
     what = "it is the first with that answer" if same == 0 else f"since {iso(before[same - 1][0])}, {same + 1} cycles"
-    return f"Since    {what}; before, at {as_datetime(at_ms):%H:%M}, it was {status} {reason}"
+    return f"Since    {what}; before, at {iso(at_ms)}, it was {status} {reason}"
 
 
 def _both(value: float | str, limit: float | str) -> str:

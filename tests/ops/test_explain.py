@@ -104,7 +104,7 @@ def cycle_example(name: str) -> list[str]:
         "Settings abc123, lab.yaml was changed since",
         "Line     market: live",
         "Do       nothing; it passes by itself",
-        "Since    since 2026-01-21T12:30:05Z, 11 cycles; before, at 12:29, it was NO_TRADE HOLDING",
+        "Since    since 2026-01-21T12:30:05Z, 11 cycles; before, at 2026-01-21T12:29:05Z, it was NO_TRADE HOLDING",
     ]
 
 
@@ -134,7 +134,7 @@ def test_orders_and_fills_are_told_one_a_line(lab_home: Home, capsys: pytest.Cap
     [
         (0, "Since    it is the first on record"),
         (29, "Since    since 2026-01-21T12:00:05Z or longer, 30 cycles"),
-        (30, "Since    it is the first with that answer; before, at 12:29, it was NO_TRADE HOLDING"),
+        (30, "Since    it is the first with that answer; before, at 2026-01-21T12:29:05Z, it was NO_TRADE HOLDING"),
     ],
 )
 def test_since_when_the_answer_is_the_same(

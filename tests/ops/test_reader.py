@@ -114,7 +114,7 @@ def test_what_is_no_clock_or_hour_is_one_line(home: Home, text: str, said: str) 
 def test_times_in_reports_and_alerts_are_the_readers_and_named(home: Home) -> None:
     lines = reports.hourly_report(replace(FULL, time_zone="Europe/Berlin")).splitlines()
     assert lines[0] == "📊 Hourly Report - 10:00 CET"
-    assert any(line.startswith("Last decision 09:59: ") for line in lines)
+    assert any(line.startswith("Last decision 09:59 CET: ") for line in lines)
     late = replace(FULL, time_zone="America/New_York", at_ms=parse_iso("2026-01-21T00:05Z"))
     assert reports.summary(late, title="Daily summary").startswith("📅 Daily summary - 2026-01-20")
     outbox, clock = Outbox(home.outbox), Clock(scale=1e-6, origin_ms=FULL.at_ms)

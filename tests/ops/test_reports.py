@@ -56,6 +56,7 @@ EMPTY = replace(
     last=None,
     no_trade_reasons={},
     waiting_for_human=(),
+    uptime_s=20.0,
     tuner=(),
 )
 EQUITY_LIVE = (
@@ -80,8 +81,8 @@ def test_the_hourly_report_word_for_word() -> None:
         "Data quality 97/100, ideas ever tried 118",
         "Tuner: MODEL_BUDGET 0.85 against 0.80, crazy_ideas rest: 85% of the model's day is spent",
         "Regime: calm up",
-        "Last decision 08:59: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); "
-        "most often today: FUNDING_TOO_LOW 51×",
+        "Last decision 08:59 UTC: NO_TRADE FUNDING_TOO_LOW (2.5 % a year against 8 %); "
+        "most often in 24 h: FUNDING_TOO_LOW 51×",
         "Next: the next live cycle",
         "Waits for you: python approve_strategy.py mr-2",
     ]
@@ -119,6 +120,7 @@ def test_the_heartbeat_word_for_word() -> None:
     assert reports.heartbeat(FULL).splitlines() == [
         "💚 AI Trading Lab Heartbeat",
         "Up 2 d 3 h 4 min, 118 ideas tried, 312 MB",
+        "Last cycle 08:59 UTC",
         EQUITY_LIVE,
         EQUITY_PAPER,
     ]
@@ -233,6 +235,22 @@ def test_a_parked_paper_account_is_told_without_parts_that_nobody_has_read() -> 
     )
 
 
+def test_a_decision_of_another_day_has_its_date_and_age_and_a_warning_beside_it() -> None:
+    last = LastDecision(AT_MS - 7 * 86_400_000, "NO_TRADE", "HOLDING", 1.0, 0.0, "")
+    n = replace(FULL, last=last, time_zone="Europe/Berlin")
+    warning = "⚠️ The last cycle ended 7 d ago: nothing is decided; run ./lab doctor, look at logs/ai_lab.log"
+    lines = reports.hourly_report(n).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("Last decision"))
+    assert lines[place].startswith("Last decision 2026-01-14 10:00 CET, 7 d ago: NO_TRADE HOLDING")
+    assert lines[place + 1] == warning
+    assert reports.heartbeat(n).splitlines()[2:4] == ["Last cycle 2026-01-14 10:00 CET, 7 d ago", warning]
+
+
+def test_a_lab_that_has_decided_nothing_since_it_started_says_for_how_long() -> None:
+    (line,) = reports.standstill_line(replace(EMPTY, uptime_s=3 * 3600.0))
+    assert line.startswith("⚠️ No cycle has ended since the start, 3 h ago: nothing is decided")
+
+
 def test_a_share_of_thirty_or_more_has_its_interval_and_of_fewer_is_a_count() -> None:
     assert reports.share(3, 29) == "3 of 29"
     # Wilson's interval of 81 of 263, as in Agresti and Coull's paper's data: 0.2553 to 0.3662
@@ -243,7 +261,7 @@ def test_a_share_of_thirty_or_more_has_its_interval_and_of_fewer_is_a_count() ->
 def test_the_last_decision_is_told_with_the_id_that_explain_takes() -> None:
     last = LastDecision(AT_MS - 60_000, "NO_TRADE", "HOLDING", 1.0, 0.0, "", "d-260121-0859-7f3a")
     line = reports.decision_line(replace(FULL, last=last, no_trade_reasons={}))
-    assert line == "Last decision 08:59: NO_TRADE HOLDING, d-260121-0859-7f3a"
+    assert line == "Last decision 08:59 UTC: NO_TRADE HOLDING, d-260121-0859-7f3a"
 
 
 def test_a_number_that_rounds_to_nothing_has_no_minus_and_one_that_is_none_is_not_known() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from ops.gather import holdings, live_account
+from ai_brain.paper.outcome import PaperPosition
+from ops.gather import holdings, live_account, paper_account
 from ops.jobs.trading_loop import remember_live
+from ops.reader import MessageSettings
 from ops.service.lab import Lab
+from ops.settings import LabSettings
 from ops.trace.live_records import CycleLine, read_holdings
 from ops.trace.money import cash_moved, dust_quote, fill_line, fill_rows, reported_fees, reported_funding
 from tests.trading.funding.many import ManyVenue, rig_of
@@ -35,7 +39,7 @@ def lab_of(rig: DeskRig) -> Lab:
     memory = SimpleNamespace(
         live=None, live_start_quote=0.0, live_flows_quote=0.0, live_start_flows_quote=0.0, live_unexplained_quote=0.0
     )
-    settings = SimpleNamespace(venue=SimpleNamespace(base_url=None), service=SimpleNamespace(loop_s=60))
+    settings = LabSettings(messages=MessageSettings(time_zone="Europe/Berlin"))
     paper = SimpleNamespace(positions=tuple)
     clock, desk = rig.venue.clock, rig.desk
     lab = SimpleNamespace(memory=memory, settings=settings, paper=paper, clock=clock, desk=desk, home=rig.home)
@@ -63,6 +67,22 @@ async def test_each_position_is_told_and_the_account_is_the_sum(rig: DeskRig, ve
     assert [text.split(":")[0] for text in [h.text for h in holdings(lab, report)] if "carry" in text] == [
         f"carry {ETH}"
     ]
+
+
+async def test_an_account_that_was_not_read_lately_says_since_when_with_its_date_and_zone(rig: DeskRig) -> None:
+    report = await cycle(rig)
+    lab = lab_of(rig)
+    assert live_account(lab, report).kind == "live"
+    told = live_account(lab, replace(report, at_ms=report.at_ms - 3 * 86_400_000)).kind
+    since = lab.settings.messages.reader.dated(report.at_ms - 3 * 86_400_000)
+    assert since[-4:] in (" CET", "CEST")
+    assert told == f"live, STALE, as of {since}, 3 d old"
+    now_ms = lab.clock.now_ms()
+    position = PaperPosition("fc-1", 1e4, 1e4, 0.0, 0.0, 0.0, 0.0, 1e4, "", now_ms - 3_600_000, 3_600_000)
+    assert paper_account(lab, position).kind == "paper fc-1"
+    told = paper_account(lab, replace(position, marked_ms=now_ms - 5 * 3_600_000)).kind
+    assert told.startswith("paper fc-1, STALE, as of ")
+    assert told.endswith(", 5 h old")
 
 
 def line_of(report: CycleReport) -> CycleLine:
