@@ -48,7 +48,7 @@ def of_twin(name: str | None) -> list[Finding]:
 
 def of_length(bars: int, settings: GateSettings) -> list[Finding]:
     """A tape too short to be cut in two says nothing."""
-    note = f"{bars} bars of {settings.min_bars} needed; fetch more history."
+    note = f"{bars} bars, {settings.min_bars} are needed{_remedy(bars >= settings.min_bars)}"
     return [at_least(GateReason.DATA_TOO_SHORT, bars, settings.min_bars, note)]
 
 
@@ -102,7 +102,8 @@ def of_funding(perp: Tape, parameters: CarryParameters, before: Window, settings
         GateReason.DATA_TOO_SHORT,
         settled,
         settings.min_settlements,
-        f"{settled} settlements before the vault, {settings.min_settlements} needed; fetch more history.",
+        f"{settled} settlements before the vault, {settings.min_settlements} are needed"
+        f"{_remedy(settled >= settings.min_settlements)}",
     )
     if not enough.passed:
         return [enough]
@@ -126,6 +127,11 @@ def of_settlements(perp: Tape) -> list[Finding]:
         "them, or choose a stretch that has all of its own."
     )
     return [refusal(GateReason.DATA_MISSING, note)]
+
+
+def _remedy(is_enough: bool) -> str:
+    """The end of a sentence: what to do, where something is to be done."""
+    return "." if is_enough else "; fetch more history."
 
 
 def _expected_move_fraction(tape: Tape, parameters: RuleParameters) -> float | None:

@@ -62,7 +62,7 @@ async def _ask_about(lab: Lab, spec: StrategySpec) -> None:
     came = spec.history[-1]
     paper = paper_words(performance, came.why)
     await _enclose_page(lab, spec, paper)
-    lab.tell(APPROVAL, {**question(spec, evidence, paper), "since": came.at}, Severity.NOTICE)
+    lab.tell(APPROVAL, {**question(spec, evidence, paper, performance), "since": came.at}, Severity.NOTICE)
 
 
 async def _enclose_page(lab: Lab, spec: StrategySpec, paper: str) -> None:

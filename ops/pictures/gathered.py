@@ -141,4 +141,6 @@ def case_of(home: Home, spec_id: str, *, paper: str, refutation: str) -> Case | 
         return None
     path: Path = evidence_folder(home) / f"{spec_id}.curve.csv"
     is_kept = evidence.curve_sha256 is not None and path.exists()
-    return Case(evidence, read_curve(path.read_bytes()) if is_kept else None, paper, refutation)
+    account = load_account(home, spec_id)
+    shown = None if account is None else account.performance()
+    return Case(evidence, read_curve(path.read_bytes()) if is_kept else None, paper, refutation, shown)

@@ -1,4 +1,4 @@
-"""The one page of an approval: what the gate says and asked, the equity it rests on, and what would refute it."""
+"""The one page of an approval: what the gate says, the equity it rests on, the seven conditions, then all it asked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ai_brain.evidence.conditions import OF_CONDITIONS, Condition, conditions, how_many_hold
 from ai_brain.evidence.curve import Curve
 from ai_brain.evidence.verdict import Evidence, Finding, Verdict
+from ai_brain.paper.performance import PaperPerformance
 from ops.pictures.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SIZE, date_axis, dress, figure, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-SIGNS = {Verdict.APPROVED: ("✓", GREEN), Verdict.CAUTION: ("!", ORANGE), Verdict.REJECTED: ("✗", RED)}
+TITLES = {
+    Verdict.APPROVED: ("Gate passed - waits for you", BLUE),
+    Verdict.CAUTION: ("! Gate: CAUTION", ORANGE),
+    Verdict.REJECTED: ("✗ Gate: REJECTED", RED),
+}
+"""What the gate says is no approval: that is the reader's."""
+COLORS = {"✓": GREEN, "✗": RED, "!": ORANGE, "–": FAINT}
 WRAP, NOTE = 92, 74
 """Signs of a line of text, and of a finding's note."""
+HEIGHT_IN = 15.5
+ROW = 0.034
+"""Of the height of the lowest part."""
 DAY_MS = 86_400_000
 NOTHING, LARGE = 1e-6, 1000.0
 """Told as 0, and without decimals."""
 SHOWN = 17
-"""Findings on the page; those that did not pass come first."""
+"""Findings beside the seven conditions; those that did not pass come first."""
+
+
+OLD_REMEDY = "; fetch more history."
+"""Evidence from before says it of what was enough, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +53,26 @@ class Case:
     paper: str
     """Paper trading in words, with n and interval."""
     refutation: str
+    shown: PaperPerformance | None = None
+    """The same in numbers; None: there is no paper account."""
 
 
 def verdict_page(case: Case, *, is_synthetic: bool) -> bytes:
     """The page as PNG bytes, upright as a phone is."""
-    made = figure(13.0)
-    grid = made.add_gridspec(3, 1, height_ratios=(3.0, 4.0, 6.0))
+    made = figure(HEIGHT_IN)
+    grid = made.add_gridspec(3, 1, height_ratios=(2.7, 3.6, 9.2))
     head, middle, foot = (made.add_subfigure(grid[row]) for row in range(3))
     _head(head, case)
     _equity(middle, case)
-    _findings(foot, case.evidence.findings)
+    below = _conditions(foot, conditions(case.evidence, case.shown))
+    _findings(foot, case.evidence.findings, below)
     return png(made, is_synthetic=is_synthetic)
 
 
 def _head(part: SubFigure, case: Case) -> None:
     evidence = case.evidence
-    sign, color = SIGNS[evidence.verdict]
-    part.text(0.03, 0.86, f"{sign} {evidence.verdict}", fontsize=SIZE + 11, color=color, weight="bold")
+    title, color = TITLES[evidence.verdict]
+    part.text(0.03, 0.86, title, fontsize=SIZE + 9, color=color, weight="bold")
     part.text(0.03, 0.72, evidence.name, fontsize=SIZE + 3, color=INK, weight="bold")
     about = f"{evidence.spec_id} · {evidence.family.replace('_', ' ')} · {evidence.market}"
     part.text(0.03, 0.62, about, fontsize=SIZE - 2, color=FAINT)
@@ -109,28 +127,43 @@ def _name_spans(axes: Axes, curve: Curve, days: NDArray[np.float64]) -> None:
         )
 
 
-def _findings(part: SubFigure, findings: Sequence[Finding]) -> None:
-    passed = sum(finding.passed for finding in findings)
-    title = f"What it was asked: {passed} of {len(findings)} answers hold"
-    part.text(0.03, 0.95, title, fontsize=SIZE, color=INK, va="top")
-    part.text(0.985, 0.945, "measured | limit", fontsize=SIZE - 4, color=FAINT, va="top", ha="right")
-    shown = sorted(findings, key=lambda finding: finding.passed)[:SHOWN]
+def _conditions(part: SubFigure, asked: Sequence[Condition]) -> float:
+    """The seven under which a human is asked at all; returns where the next line goes."""
+    _heading(part, 0.985, f"Its conditions: {how_many_hold(asked)}", "measured | needed")
+    for number, one in enumerate(asked):
+        y = 0.985 - (number + 1.3) * ROW
+        numbers = f"{one.measured} | {one.needed}" if one.needed else one.measured
+        _row(part, y, one.sign, one.asks, numbers)
+    return 0.985 - (len(asked) + 1.9) * ROW
+
+
+def _findings(part: SubFigure, findings: Sequence[Finding], top: float) -> None:
+    """What else the gate asked, each answer once."""
+    others = [finding for finding in findings if finding.reason not in OF_CONDITIONS]
+    once = list({(finding.reason, finding.note): finding for finding in others}.values())
+    passed = sum(finding.passed for finding in once)
+    _heading(part, top, f"What else it was asked: {passed} of {len(once)} answers hold", "measured | limit")
+    shown = sorted(once, key=lambda finding: finding.passed)[:SHOWN]
     for number, finding in enumerate(shown):
-        y = 0.885 - number * 0.049
-        sign, color = ("✓", GREEN) if finding.passed else ("✗", RED) if finding.refuses else ("!", ORANGE)
-        part.text(0.03, y, sign, fontsize=SIZE - 1, color=color, va="top", weight="bold")
-        note = textwrap.shorten(finding.note, NOTE, placeholder=" …")
-        part.text(0.065, y, note, fontsize=SIZE - 3, color=INK, va="top")
-        part.text(0.985, y, _numbers(finding), fontsize=SIZE - 3, color=INK, va="top", ha="right", family="monospace")
-    if len(findings) > SHOWN:
-        part.text(
-            0.03,
-            0.885 - SHOWN * 0.049,
-            f"and {len(findings) - SHOWN} more that hold",
-            fontsize=SIZE - 3,
-            color=FAINT,
-            va="top",
-        )
+        sign = "✓" if finding.passed else "✗" if finding.refuses else "!"
+        note = finding.note.replace(OLD_REMEDY, ".") if finding.passed else finding.note
+        _row(part, top - (number + 1.3) * ROW, sign, note, _numbers(finding))
+    if len(once) > SHOWN:
+        hidden = sum(not finding.passed for finding in once) - sum(not finding.passed for finding in shown)
+        rest = f"and {len(once) - SHOWN} more" + (f", {hidden} of them do not hold" if hidden else " that hold")
+        part.text(0.03, top - (SHOWN + 1.3) * ROW, rest, fontsize=SIZE - 3, color=FAINT, va="top")
+
+
+def _heading(part: SubFigure, y: float, title: str, columns: str) -> None:
+    part.text(0.03, y, title, fontsize=SIZE, color=INK, va="top")
+    part.text(0.985, y - 0.004, columns, fontsize=SIZE - 4, color=FAINT, va="top", ha="right")
+
+
+def _row(part: SubFigure, y: float, sign: str, text: str, numbers: str) -> None:
+    part.text(0.03, y, sign, fontsize=SIZE - 1, color=COLORS[sign], va="top", weight="bold")
+    told = textwrap.shorten(text, NOTE, placeholder=" …")
+    part.text(0.065, y, told, fontsize=SIZE - 3, color=INK, va="top")
+    part.text(0.985, y, numbers, fontsize=SIZE - 3, color=INK, va="top", ha="right", family="monospace")
 
 
 def _numbers(finding: Finding) -> str:

@@ -122,6 +122,7 @@ def approval_request(facts: Mapping[str, object]) -> str:
             f"Backtest: {facts['backtest']}",
             f"Walk-forward: {facts['walk_forward']}",
             f"Paper: {facts['paper']}",
+            f"Gate: {facts['gate']}",
             f"Would refute it: {facts['refutation']}",
             f"To read and decide: python approve_strategy.py {facts['id']}",
         ]

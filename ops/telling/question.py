@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+from ai_brain.evidence.conditions import conditions, how_many_hold
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import SEARCH, WALK_FORWARD, Evidence, Expectancy, Stretch
 from ai_brain.paper.performance import INTERVAL, PaperPerformance
@@ -13,13 +14,16 @@ from trading.strategy.spec import StrategySpec
 YEAR_MS = 365.25 * 86_400_000
 
 
-def question(spec: StrategySpec, evidence: Evidence, paper: str) -> dict[str, object]:
+def question(
+    spec: StrategySpec, evidence: Evidence, paper: str, shown: PaperPerformance | None = None
+) -> dict[str, object]:
     """Facts of `strategy.review`.
 
     Args:
         spec: What is asked about.
         evidence: Its own.
         paper: `paper_words` of its account.
+        shown: The same in numbers; None: not known.
     """
     judged = f"{evidence.positive} of {len(evidence.judged)} judged stretches positive"
     return {
@@ -30,7 +34,15 @@ def question(spec: StrategySpec, evidence: Evidence, paper: str) -> dict[str, ob
         "backtest": _stretch(evidence.stretch(SEARCH)),
         "walk_forward": f"{_stretch(evidence.stretch(WALK_FORWARD))}; {judged}; {_significance(evidence)}",
         "paper": paper,
+        "gate": _gate(evidence, shown),
     }
+
+
+def _gate(evidence: Evidence, shown: PaperPerformance | None) -> str:
+    """How many of the seven conditions hold, then a line for each with what was measured and what is needed."""
+    asked = conditions(evidence, shown)
+    told = [f"{one.sign} {one.asks}: {one.measured}{f' ({one.needed})' if one.needed else ''}" for one in asked]
+    return "\n".join([how_many_hold(asked), *told])
 
 
 def paper_words(shown: PaperPerformance, note: str) -> str:

@@ -27,6 +27,7 @@ REVIEW = {
     "paper": "+0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%",
     "refutation": "ninety settlements below zero",
     "since": "2026-01-21T09:00:00Z",
+    "gate": "7 of 7 hold",
 }
 
 
@@ -72,6 +73,7 @@ def test_the_approval_request_word_for_word() -> None:
         f"Backtest: {REVIEW['backtest']}",
         f"Walk-forward: {REVIEW['walk_forward']}",
         f"Paper: {REVIEW['paper']}",
+        "Gate: 7 of 7 hold",
         "Would refute it: ninety settlements below zero",
         "To read and decide: python approve_strategy.py fc-20260121-7f3a9c",
     ]

@@ -194,7 +194,7 @@ def test_the_page_of_a_verdict_is_upright_with_a_curve_and_without(home: Home) -
     case = case_of(home, spec.id, paper="n = 31", refutation="")
     assert case is not None
     assert case.curve is None
-    assert size(verdict_page(case, is_synthetic=False)) == (1080, 1560)
+    assert size(verdict_page(case, is_synthetic=False)) == (1080, 1860)
     failed = Finding(
         reason=GateReason.LOST_ON_SEARCH, passed=False, refuses=True, value=None, limit=0.0, note="word " * 60
     )
@@ -202,8 +202,51 @@ def test_the_page_of_a_verdict_is_upright_with_a_curve_and_without(home: Home) -
     hours = np.arange(50) * HOUR_MS + AT_MS
     stretch = ("search",) * 20 + ("walk-forward 1/2",) * 10 + ("walk-forward 2/2",) * 10 + ("vault",) * 10
     crowded = Case(evidence, Curve(hours, np.linspace(1e4, 1.1e4, 50), stretch), "long " * 99, "longer " * 99)
-    assert size(verdict_page(crowded, is_synthetic=True)) == (1080, 1560)
+    assert size(verdict_page(crowded, is_synthetic=True)) == (1080, 1860)
     assert case_of(home, "fc-20240601-ffffff", paper="", refutation="") is None
+
+
+def words_on(case: Case, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text of the page, in the order it was written."""
+    from matplotlib.figure import FigureBase
+
+    told: list[str] = []
+    write = FigureBase.text
+
+    def noted(self: FigureBase, x: float, y: float, s: str, *rest: object, **more: object) -> object:
+        told.append(s)
+        return write(self, x, y, s, *rest, **more)  # type: ignore[arg-type]  # as it was called
+
+    with monkeypatch.context() as reading:
+        reading.setattr(FigureBase, "text", noted)
+        verdict_page(case, is_synthetic=False)
+    return told
+
+
+def test_the_page_of_a_passed_gate_approves_nothing_and_hides_no_condition(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = put_in_review(home)
+    paper_evidence = evidence_of(spec)
+    last = Finding(
+        reason=GateReason.DEFLATED_SHARPE_LOW, passed=True, refuses=False, value=0.97, limit=0.95, note="0.970."
+    )
+    short = Finding(
+        reason=GateReason.DATA_TOO_SHORT, passed=True, refuses=True, value=900.0, limit=500.0,
+        note="900 bars of 500 needed; fetch more history.",
+    )  # fmt: skip
+    many = tuple(short.model_copy(update={"note": f"question {n}."}) for n in range(30))
+    evidence = paper_evidence.model_copy(update={"findings": (short, *many, *paper_evidence.findings, last)})
+    told = words_on(Case(evidence, None, "n = 31", ""), monkeypatch)
+    assert not any("APPROVED" in words for words in told)
+    assert told[0] == "Gate passed - waits for you"
+    conditions_at = told.index("Its conditions: 2 of 7 hold, 4 not asked")
+    others_at = told.index("What else it was asked: 31 of 31 answers hold")
+    assert [words for words in told[conditions_at:others_at] if "|" in words][1:] == [
+        "0.970 | at least 0.95", "+1.200% | above 0"
+    ]  # fmt: skip
+    assert "900 bars of 500 needed." in told, "nothing is to be fetched where it is enough"
+    assert told[-1] == "and 14 more that hold"
 
 
 @pytest.mark.parametrize(

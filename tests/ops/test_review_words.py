@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ai_brain.evidence.verdict import Expectancy, Statistics, Stretch
+from ai_brain.evidence import findings
+from ai_brain.evidence.conditions import conditions, how_many_hold
+from ai_brain.evidence.gate_reasons import GateReason
+from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.verdict import Band, Confirmation, Expectancy, Overfitting, Statistics, Stretch
 from ai_brain.paper.performance import PaperPerformance
 from ops.telling.messages import approval_request
 from ops.telling.question import _expectancy, _sharpe, paper_words, question
 from tests.ops.papers import carry_in, evidence_of
 from trading.strategy.lifecycle import Stage
-from trading.strategy.spec import StrategySpec
+from trading.strategy.spec import StrategySpec, spec_sha256
 
 YEAR_MS = int(365.25 * 86_400_000)
 STRETCH = Stretch(
@@ -44,9 +50,22 @@ def request() -> str:
     parts = [
         chain.model_copy(update={"name": f"walk-forward {n}/4", "net_return": 0.02 - n * 0.006}) for n in range(1, 5)
     ]
-    evidence = evidence_of(spec).model_copy(update={"stretches": (STRETCH, chain, *parts), "statistics": STATISTICS})
+    update = {"stretches": (STRETCH, chain, *parts), "statistics": STATISTICS, **answers(spec)}
+    evidence = evidence_of(spec).model_copy(update=update)
     note = "31 settlements in 10.0 days, inside what the backtest predicts."
-    return approval_request(question(spec, evidence, paper_words(PAPER, note)))
+    return approval_request(question(spec, evidence, paper_words(PAPER, note), PAPER))
+
+
+def answers(spec: StrategySpec) -> dict[str, object]:
+    """What the gate was answered, by a strategy that passed it."""
+    settings = GateSettings()
+    record = findings.of_significance(STATISTICS, settings)
+    confirmation = Confirmation(
+        opening=9, opened_ms=0, family=spec_sha256(spec), p_value=0.0021, level=0.0158, place=9, confirmed=True
+    )  # fmt: skip
+    double = findings.above(GateReason.LOST_AT_DOUBLE_COST, 0.0216, 0.0, "Net return with all costs doubled +2.160%.")
+    bands = (Band(bars=24, low=-0.001, high=0.004), Band(bars=720, low=-0.002, high=0.02))
+    return {"findings": (double, *record), "confirmation": confirmation, "prediction": bands}
 
 
 def test_the_request_word_for_word() -> None:
@@ -62,6 +81,14 @@ def test_the_request_word_for_word() -> None:
         "deflated Sharpe 0.981 against the best of 118 tries; a judged trade +1.23 USDT, n = 42, 95% +0.10 to +2.50",
         "Paper: +0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%. "
         "31 settlements in 10.0 days, inside what the backtest predicts.",
+        "Gate: 6 of 7 hold, 1 not asked",
+        "✓ Deflated Sharpe, N = 118 ideas tried: 0.981 (at least 0.95)",
+        "– Overfitting of its search (PBO): not asked",
+        "✓ Vault, online test of all candidates, place 9: p 0.0021 (at most 0.0158)",
+        "✓ Track record, n = 438 settlements: 12,272 bars (at least 6,000)",
+        "✓ Net return with all costs doubled: +2.160% (above 0)",
+        "✓ No copy of an idea of its market judged before: none alike (correlation below 0.7)",
+        "✓ Paper inside what the backtest predicts: +0.310% (-0.131% to +0.897%)",
         f"Would refute it: {spec.origin.refutation}",
         f"To read and decide: python approve_strategy.py {spec.id}",
     ]
@@ -81,3 +108,22 @@ def test_what_a_judged_trade_brings_has_its_n_and_interval_or_says_that_there_is
     assert _expectancy(of) == "a judged trade +1.23 USDT, n = 42, 95% +0.10 to +2.50"
     open_ended = of.model_copy(update={"low_quote": None})
     assert _expectancy(open_ended) == "a judged trade +1.23 USDT, n = 42, which chance leaves wide open"
+
+
+def test_a_condition_that_fails_is_told_as_failing_and_a_relative_of_an_older_idea_as_no_sure_pass() -> None:
+    spec = asked_about()
+    evidence = evidence_of(spec).model_copy(update={"statistics": STATISTICS, **answers(spec)})
+    confirmation = evidence.confirmation
+    assert confirmation is not None
+    search = Overfitting(strategies=40, blocks=16, probability=0.35)
+    found = findings.of_luck(STATISTICS.model_copy(update={"deflated_sharpe": 0.3}), search, GateSettings())
+    relative = confirmation.model_copy(update={"family": "f" * 64, "p_value": 1e-12})
+    worse = evidence.model_copy(update={"findings": (*evidence.findings, *found), "confirmation": relative})
+    above = replace(PAPER, net_return=0.05)
+    asked = conditions(worse, above)
+    assert how_many_hold(asked) == "4 of 7 hold, 2 not"
+    told = {one.asks.split(",")[0]: (one.sign, one.measured, one.needed) for one in asked}
+    assert told["Overfitting of its search (PBO)"] == ("✗", "0.35", "at most 0.2")
+    assert told["Vault"] == ("✓", "p < 0.000001", "at most 0.0158")
+    assert told["Goes with an idea judged before"][0] == "!"
+    assert told["Paper inside what the backtest predicts"][:2] == ("✗", "+5.000%")
