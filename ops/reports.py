@@ -11,8 +11,9 @@ from math import floor
 from ai_brain.desk.fill_statistics import wilson
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
-from ops.figures import age, figure, paid
+from ops.figures import DAY_S, age, figure, paid
 from ops.numbers import CENT, Account, Best, Numbers
+from ops.period import Gain, Period
 from ops.reader import Reader
 
 ENOUGH = 30
@@ -63,24 +64,46 @@ def heartbeat(n: Numbers) -> str:
     )
 
 
-def summary(n: Numbers, *, title: str) -> str:
-    """The daily or weekly summary."""
-    reasons = sorted(n.no_trade_reasons.items(), key=lambda pair: -pair[1])[:5]
+def summary(n: Numbers, of: Period, *, title: str) -> str:
+    """The daily or weekly summary: how things stand now, and what the days that ended brought."""
+    whose = "That day" if of.span.end_ms - of.span.start_ms <= DAY_S * 1000 else "That week"
     return "\n".join(
         [
-            f"📅 {title} - {Reader(n.time_zone).day(n.at_ms)}",
+            f"📅 {title} - {of.span.title}",
             *_market_line(n),
             *(account_line(account) for account in n.accounts),
+            *(gain_line(whose, gain) for gain in of.gains),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
             best_line(n.best),
             f"Paper against its backtest: {n.parity or 'nobody has looked'}",
-            "Why nothing traded: " + (", ".join(f"{reason} {count}×" for reason, count in reasons) or "it did"),
+            cycles_line(of),
         ]
     )
 
 
+def gain_line(whose: str, gain: Gain) -> str:
+    """What one account earned in a day or week, by what."""
+    funding = "not known" if gain.funding_quote is None else figure(gain.funding_quote, "+,.4f")
+    fees = "not known" if gain.fees_quote is None else paid(gain.fees_quote)
+    return (
+        f"{whose} ({gain.kind}): {figure(gain.change_quote, '+,.2f')} USDT, {figure(gain.change_fraction, '+.3%')}; "
+        f"{gain.done}, funding {funding}, fees {fees}"
+    )
+
+
+def cycles_line(of: Period) -> str:
+    """How many cycles there were, how many traded, and why the others did not."""
+    if of.cycles is None:
+        return "Cycles: not counted"
+    if of.cycles == 0:
+        return "Cycles: none, the lab did not run or decided nothing"
+    reasons = sorted(of.reasons.items(), key=lambda pair: -pair[1])[:SHOWN]
+    why = ", ".join(f"{reason} {count:,}×" for reason, count in reasons)
+    return f"Cycles: {of.cycles:,}, {of.traded:,} traded" + (f"; why nothing in the others: {why}" if why else "")
+
+
 SHOWN = 5
-"""Reasons of refusals that a message names."""
+"""Reasons that a message names."""
 
 
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:

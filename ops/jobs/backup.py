@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from ops import reports
 from ops.apart import apart
 from ops.backup.keep import back_up
-from ops.jobs.reports import checked_numbers, pictures
-from ops.service.lab import Lab
-from trading.domain.clock import iso
+from ops.jobs.reports import checked_numbers, pictures, summary
+from ops.period import week_ended
+from ops.service.lab import DAY_MS, Lab
 
 
 async def weekly(lab: Lab) -> None:
     """Back up, then tell."""
-    now_ms = lab.clock.now_ms()
     async with lab.turn:
-        archive = await apart(back_up, lab.home, now_ms)
+        archive = await apart(back_up, lab.home, lab.clock.now_ms())
     numbers = checked_numbers(lab)
-    text = reports.summary(numbers, title="Weekly summary") + f"\nBackup: backups/{archive.name}"
+    week = week_ended(numbers.at_ms)
+    text = await summary(lab, numbers, week, title="Weekly summary") + f"\nBackup: backups/{archive.name}"
     photos, why = await pictures(lab, numbers)
-    lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"weekly:{iso(now_ms)[:10]}")
+    lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"weekly:{week.end_ms // DAY_MS}")

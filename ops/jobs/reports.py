@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from ops import reports
 from ops.gather import gather
 from ops.numbers import Numbers
 from ops.performance_log import note_day
+from ops.period import Period, Span, day_ended, read_period
 from ops.pictures.commission import Album, drawn
 from ops.service.lab import DAY_MS, Lab
 from trading.domain.errors import StateFileError, TradingEngineError
@@ -49,7 +51,7 @@ async def insights(lab: Lab) -> None:
 
 
 async def daily(lab: Lab) -> None:
-    """The day's summary, with the audit's root so that nobody can rewrite the day later."""
+    """The summary of the UTC day that ended, with the audit's root so that nobody can rewrite it later."""
     await _after_parity(lab)
     numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
@@ -57,9 +59,19 @@ async def daily(lab: Lab) -> None:
         note_day(lab.home, lab.repository.living(), numbers.at_ms)
     except StateFileError as error:
         lab.failed("performance log", error)  # the summary is told all the same
-    text = reports.summary(numbers, title="Daily summary") + f"\nAudit root {root}"
+    text = await summary(lab, numbers, day_ended(numbers.at_ms), title="Daily summary") + f"\nAudit root {root}"
     photos, why = await pictures(lab, numbers)
     lab.messenger.tell("summary", text + why, photos=photos, dedup_key=f"daily:{numbers.at_ms // 86_400_000}")
+
+
+async def summary(lab: Lab, numbers: Numbers, span: Span, *, title: str) -> str:
+    """The text of a summary; where its records cannot be read it comes without what they would tell, and says why."""
+    on_paper = [position.spec_id for position in lab.paper.positions()]
+    try:
+        return reports.summary(numbers, await asyncio.to_thread(read_period, lab.home, span, on_paper), title=title)
+    except StateFileError as error:
+        lab.failed("summary", error)
+        return reports.summary(numbers, Period(span), title=title) + f"\nNot counted: {error}"
 
 
 def refusals(lab: Lab) -> Counter[str]:

@@ -22,6 +22,7 @@ from ai_brain.senses.sense_record import SenseRecord
 from ops.environment import Environment
 from ops.history.shelf import History
 from ops.numbers import LastDecision
+from ops.period import reasons_since
 from ops.settings import LabSettings
 from ops.telling.messages import Messenger
 from trading.domain.clock import Clock
@@ -125,6 +126,17 @@ class Memory:
     def no_trade_reasons(self, now_ms: int) -> Mapping[str, int]:
         """Reasons of the last day, by count."""
         return Counter(reason for at_ms, reason in self.reasons if at_ms > now_ms - DAY_MS)
+
+
+def remembered(home: Home, now_ms: int) -> Memory:
+    """The memory of a lab that starts: why the last day's cycles did not trade is on record, and outlives a restart.
+
+    Raises:
+        StateFileError: the audit file cannot be read.
+    """
+    memory = Memory(started_ms=now_ms)
+    memory.reasons.extend(reasons_since(home, now_ms - DAY_MS))
+    return memory
 
 
 @dataclass(slots=True)

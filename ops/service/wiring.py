@@ -24,7 +24,7 @@ from ops.history.shelf import History
 from ops.judgement.costs_in_force import carry_in_force, paper_terms
 from ops.learning import open_learning_db
 from ops.market_view import shelf
-from ops.service.lab import Lab, Memory, Setting
+from ops.service.lab import Lab, Setting, remembered
 from ops.settings import LabSettings
 from ops.telling.channels import set_up_channels
 from ops.telling.messages import Messenger
@@ -107,7 +107,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             setting=setting,
             clock=clock,
             publish=bus.publish,
-            memory=Memory(started_ms=clock.now_ms()),
+            memory=remembered(setting.home, clock.now_ms()),
             audit=AuditLog(setting.home.audit_file),
             outbox=outbox,
             messenger=messenger,

@@ -12,7 +12,7 @@ from ops import reports
 from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
 from ops.telling.messages import WORDS, alert
 from tests.ops.test_explain import an_hour, cycle_example
-from tests.ops.test_reports import FULL
+from tests.ops.test_reports import DAY, FULL
 from tests.ops.test_review_words import request
 from trading.domain.clock import parse_iso
 from trading.domain.events import Event, Severity
@@ -30,7 +30,7 @@ HALT = Event(
 EXAMPLES = {
     "hourly": lambda: reports.hourly_report(FULL),
     "heartbeat": lambda: reports.heartbeat(FULL),
-    "summary": lambda: reports.summary(FULL, title="Daily summary"),
+    "summary": lambda: reports.summary(FULL, DAY, title="Daily summary"),
     "insights": lambda: reports.insights(FULL, [("LOST_ON_SEARCH", 7), ("TOO_FEW_SIGNALS", 2), ("BAD_SPEC", 1)]),
     "approval": request,
     "alert": lambda: alert(HALT),

@@ -10,6 +10,7 @@ import pytest
 from ops import reports
 from ops.explain.answer import moment_of
 from ops.guardian.hands import Hands
+from ops.period import Period, day_ended
 from ops.reader import MessageSettings, Reader
 from ops.settings import read_settings
 from ops.telling import delivery
@@ -116,7 +117,8 @@ def test_times_in_reports_and_alerts_are_the_readers_and_named(home: Home) -> No
     assert lines[0] == "📊 Hourly Report - 10:00 CET"
     assert any(line.startswith("Last decision 09:59 CET: ") for line in lines)
     late = replace(FULL, time_zone="America/New_York", at_ms=parse_iso("2026-01-21T00:05Z"))
-    assert reports.summary(late, title="Daily summary").startswith("📅 Daily summary - 2026-01-20")
+    title = "📅 Daily summary - 2026-01-20 UTC"  # the lab's days are UTC, whoever reads
+    assert reports.summary(late, Period(day_ended(late.at_ms)), title="Daily summary").startswith(title)
     outbox, clock = Outbox(home.outbox), Clock(scale=1e-6, origin_ms=FULL.at_ms)
     messenger = Messenger(outbox, clock, is_synthetic=False, wake=lambda: None, reader=Reader("Europe/Berlin"))
     messenger.hear(Event(FULL.at_ms, "risk.halted", {"reason": "DAILY_LOSS"}, Severity.ALERT))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ops import reports
 from ops.numbers import Account, Best, Holding, LastDecision, MarketData, Numbers
+from ops.period import Gain, Period, day_ended, week_ended
 from ops.reports import SYNTHETIC_LINE
 from trading.domain.clock import parse_iso
 
@@ -59,6 +60,17 @@ EMPTY = replace(
     uptime_s=20.0,
     tuner=(),
 )
+DAY = Period(
+    day_ended(AT_MS),
+    cycles=1440,
+    traded=2,
+    reasons={"HOLDING": 51, "FUNDING_TOO_LOW": 1387},
+    gains=(
+        Gain("live", 2.5, 0.00247, "2 fills", 0.3125, 0.4321),
+        Gain("paper fc-1", -1.0, -0.0001, "0 trades closed", 0.1042, 0.0),
+    ),
+)
+WEEK = replace(DAY, span=week_ended(AT_MS))
 EQUITY_LIVE = (
     "Equity (live) 1,012.50 USDT = cash 812.25 + positions 200.50 + unrealised -0.25; "
     "since start +1.250%, funding +0.3125, fees -0.4321"
@@ -126,17 +138,29 @@ def test_the_heartbeat_word_for_word() -> None:
     ]
 
 
-@pytest.mark.parametrize("title", ["Daily summary", "Weekly summary"])
-def test_the_summaries_word_for_word(title: str) -> None:
-    assert reports.summary(FULL, title=title).splitlines() == [
-        f"📅 {title} - 2026-01-21",
+@pytest.mark.parametrize(("title", "of"), [("Daily summary", DAY), ("Weekly summary", WEEK)])
+def test_the_summaries_word_for_word(title: str, of: Period) -> None:
+    is_day = of is DAY
+    whose = "That day" if is_day else "That week"
+    assert reports.summary(FULL, of, title=title).splitlines() == [
+        f"📅 {title} - {'2026-01-20 UTC' if is_day else '2026-01-11 to 2026-01-17 UTC'}",
         EQUITY_LIVE,
         EQUITY_PAPER,
+        f"{whose} (live): +2.50 USDT, +0.247%; 2 fills, funding +0.3125, fees -0.4321",
+        f"{whose} (paper fc-1): -1.00 USDT, -0.010%; 0 trades closed, funding +0.1042, fees 0.0000",
         "Strategies: 2 dry_run, 9 retired",
         LEADER,
         "Paper against its backtest: 2 of 2 the same to the bit",
-        "Why nothing traded: FUNDING_TOO_LOW 51×, HOLDING 3×",
+        "Cycles: 1,440, 2 traded; why nothing in the others: FUNDING_TOO_LOW 1,387×, HOLDING 51×",
     ]
+
+
+def test_a_day_without_a_cycle_is_told_as_one_and_what_could_not_be_read_as_not_counted() -> None:
+    assert reports.cycles_line(replace(DAY, cycles=0)) == "Cycles: none, the lab did not run or decided nothing"
+    assert reports.cycles_line(replace(DAY, cycles=None)) == "Cycles: not counted"
+    assert reports.cycles_line(replace(DAY, cycles=3, traded=3, reasons={})) == "Cycles: 3, 3 traded"
+    unknown = replace(DAY.gains[0], funding_quote=None, fees_quote=None)
+    assert reports.gain_line("That day", unknown).endswith("; 2 fills, funding not known, fees not known")
 
 
 def test_the_insights_word_for_word() -> None:
@@ -167,7 +191,7 @@ def test_a_made_up_market_is_said_on_every_text_and_a_real_one_on_none(numbers: 
         texts = [
             reports.hourly_report(n),
             reports.heartbeat(n),
-            reports.summary(n, title="Daily summary"),
+            reports.summary(n, DAY, title="Daily summary"),
             reports.insights(n, []),
         ]
         assert [SYNTHETIC_LINE in text for text in texts] == [said] * 4

@@ -1,0 +1,238 @@
+"""What a day or a week brought, for the summaries: counted from the records on disk, so that a restart loses nothing.
+
+A day is a UTC day that has ended. Cycles and live fills come from the audit file, settlements from the positions file,
+paper from its accounts and from what `performance_log.json` had them at when the day began.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
+
+from pydantic import ValidationError
+
+from ai_brain.paper.account import PaperAccount, load_account
+from ops.performance_log import paper_totals
+from ops.trace.live_records import CycleLine, EquityLine, Holdings, read_holdings
+from ops.trace.money import QUOTE
+from trading.domain.clock import iso
+from trading.domain.errors import StateFileError
+from trading.funding.settlements import settled_of
+from trading.journal.audit_window import AuditWindow, time_of
+from trading.storage.home import Home
+
+DAY_MS = 86_400_000
+SUNDAY_MS = 3 * DAY_MS
+"""The first Sunday after 1970 began."""
+NEAR_LINES = 60
+"""Lines before a period in which the account's equity is looked for: about an hour."""
+TRADED = "EXECUTED"
+_ANSWER = re.compile(rb'"reason":"([A-Z_]+)","regime":.*"status":"([A-Z_]+)"')
+_EQUITY = re.compile(rb'"equity":\{[^}]*"equity_quote":"')
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Whole UTC days, [start, end)."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def title(self) -> str:
+        """`2026-01-21 UTC`, `2026-01-18 to 2026-01-24 UTC`."""
+        first, last = iso(self.start_ms)[:10], iso(self.end_ms - DAY_MS)[:10]
+        return f"{first} UTC" if first == last else f"{first} to {last} UTC"
+
+    @property
+    def before(self) -> str:
+        """The day that ended where it begins."""
+        return iso(self.start_ms - DAY_MS)[:10]
+
+    def has(self, at_ms: int) -> bool:
+        """Whether a moment lies in it."""
+        return self.start_ms <= at_ms < self.end_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What one account did in it; amounts quote."""
+
+    kind: str
+    """`live`, or `paper ID`."""
+    change_quote: float
+    """Earned: without what was put in or taken out, and without what no record explains."""
+    change_fraction: float
+    """Of its equity when the period began."""
+    done: str
+    """`2 fills`, `3 trades closed`."""
+    funding_quote: float | None
+    """Received less paid; None: not known."""
+    fees_quote: float | None
+    """None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What a summary tells of its time."""
+
+    span: Span
+    cycles: int | None = None
+    """None: the records could not be read."""
+    traded: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Of the cycles that did not trade."""
+    gains: tuple[Gain, ...] = ()
+
+
+def day_ended(now_ms: int) -> Span:
+    """The UTC day that ended last."""
+    end_ms = now_ms // DAY_MS * DAY_MS
+    return Span(end_ms - DAY_MS, end_ms)
+
+
+def week_ended(now_ms: int) -> Span:
+    """The seven UTC days up to the last Sunday's beginning."""
+    end_ms = (now_ms - SUNDAY_MS) // (7 * DAY_MS) * (7 * DAY_MS) + SUNDAY_MS
+    return Span(end_ms - 7 * DAY_MS, end_ms)
+
+
+def read_period(home: Home, span: Span, paper_ids: Iterable[str]) -> Period:
+    """Count it; reads files only, for a worker thread.
+
+    Args:
+        home: Whose.
+        span: Of what.
+        paper_ids: Strategies whose paper accounts are told.
+
+    Raises:
+        StateFileError: the audit file or the positions file cannot be read.
+    """
+    counted = _Counted()
+    for raw in _lines(home, span):
+        counted.see(raw)
+    live = _live_gain(home, span, counted)
+    gains = [*([live] if live else []), *_paper_gains(home, span, paper_ids)]
+    return Period(span, counted.cycles, counted.traded, dict(counted.reasons), tuple(gains))
+
+
+def reasons_since(home: Home, since_ms: int) -> list[tuple[int, str]]:
+    """(time, reason) of the cycles since a moment that did not trade, oldest first: what a lab that starts remembers.
+
+    Raises:
+        StateFileError: the audit file cannot be read.
+    """
+    found = ((time_of(raw), _ANSWER.search(raw)) for raw in AuditWindow(home.audit_file).from_ms(since_ms))
+    return [(at, answer[1].decode()) for at, answer in found if at and answer and answer[2].decode() != TRADED]
+
+
+def _lines(home: Home, span: Span) -> Iterator[bytes]:
+    for raw in AuditWindow(home.audit_file).from_ms(span.start_ms):
+        at_ms = time_of(raw)
+        if at_ms is not None and at_ms >= span.end_ms:
+            return
+        yield raw
+
+
+class _Counted:
+    """Cycles of the period, one line at a time; only lines that hold fills are taken apart, and two for the equity."""
+
+    def __init__(self) -> None:
+        self.cycles = self.traded = self.fills = 0
+        self.reasons: Counter[str] = Counter()
+        self.fees_quote: Decimal | None = Decimal(0)
+        self.first: bytes | None = None
+        self.last: bytes | None = None
+
+    def see(self, raw: bytes) -> None:
+        """One line."""
+        self.cycles += 1
+        answer = _ANSWER.search(raw)
+        if answer is not None and answer[2].decode() == TRADED:
+            self.traded += 1
+        elif answer is not None:
+            self.reasons[answer[1].decode()] += 1
+        if _EQUITY.search(raw):
+            self.first, self.last = self.first or raw, raw
+        if b'"fills":[]' not in raw and (line := _parsed(raw)) is not None:
+            for fill in (fill for fill in line.fills if fill.ours):
+                self.fills += 1
+                fee = fill.fee_in_quote(QUOTE)
+                self.fees_quote = None if fee is None or self.fees_quote is None else self.fees_quote + fee
+
+
+def _live_gain(home: Home, span: Span, counted: _Counted) -> Gain | None:
+    """Of the live account; None: it was not read twice in that time."""
+    before = islice(AuditWindow(home.audit_file).before_ms(span.start_ms), NEAR_LINES)
+    first = next((raw for raw in before if _EQUITY.search(raw)), counted.first)
+    begun, ended = (None if raw is None else _parsed(raw) for raw in (first, counted.last))
+    if begun is None or ended is None or not begun.equity.equity_quote:
+        return None
+    change = _earned(ended.equity) - _earned(begun.equity)
+    held = read_holdings(home)
+    return Gain(
+        kind="live",
+        change_quote=float(change),
+        change_fraction=float(change / begun.equity.equity_quote),
+        done=_count(counted.fills, "fill"),
+        funding_quote=float(sum(_settled(held, span), Decimal(0))),
+        fees_quote=None if counted.fees_quote is None else float(counted.fees_quote),
+    )
+
+
+def _earned(books: EquityLine) -> Decimal:
+    """Equity less what was put in, and less what the books could not explain: neither is a profit."""
+    unexplained = max(Decimal(0), books.identity_error_quote or Decimal(0))
+    return (books.equity_quote or Decimal(0)) - (books.flows_quote or Decimal(0)) - unexplained
+
+
+def _settled(held: Holdings, span: Span) -> Iterator[Decimal]:
+    """Funding by the venue's records; a position that an older lab closed has none."""
+    settlements = [one for live in held.lives for one in settled_of(live)]
+    settlements += [one for closed in held.closed for one in closed.settled or ()]
+    return (one.amount_quote for one in settlements if span.has(one.at_ms))
+
+
+def _paper_gains(home: Home, span: Span, paper_ids: Iterable[str]) -> Iterator[Gain]:
+    for spec_id in paper_ids:
+        try:
+            account, totals = load_account(home, spec_id), paper_totals(home, span.before, spec_id)
+        except StateFileError:
+            continue  # set aside, and told by whoever steps it: no line of a summary
+        if account is not None and (gain := _paper_gain(account, span, totals)) is not None:
+            yield gain
+
+
+def _paper_gain(account: PaperAccount, span: Span, totals: Mapping[str, float] | None) -> Gain | None:
+    began = account.started_ms >= span.start_ms
+    before = [equity for at, equity in account.curve if at <= span.start_ms]
+    until = [equity for at, equity in account.curve if at <= span.end_ms]
+    start = before[-1] if before else account.starting_quote if began else None
+    if start is None or not until:
+        return None
+    known = {"funding_quote": 0.0, "fees_quote": 0.0} if began else totals or {}
+    closed = sum(span.has(trade.exit_ms) for trade in account.trades)
+    return Gain(
+        kind=f"paper {account.spec_id}",
+        change_quote=until[-1] - start,
+        change_fraction=until[-1] / start - 1.0,
+        done=f"{_count(closed, 'trade')} closed",
+        funding_quote=account.funding_quote - known["funding_quote"] if "funding_quote" in known else None,
+        fees_quote=account.fees_quote - known["fees_quote"] if "fees_quote" in known else None,
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _parsed(raw: bytes) -> CycleLine | None:
+    """A line taken apart; None: it makes no sense, which `./lab verify-audit` names."""
+    try:
+        return CycleLine.model_validate_json(raw)
+    except ValidationError:
+        return None
