@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ops.explain.reasons import MEASURES, words_of
+from ops.reasons import MEASURES, words_of
 from ops.trace.live_records import CycleLine, FillLine
 from trading.domain.clock import iso
 from trading.notify.told import Told

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 
-from ops.figures import Figure, figure
+from ops.figures import figure
 from ops.reader import UTC, Reader
 from ops.reports import SYNTHETIC_LINE
 from ops.telling.alert_keys import alert_key_of, approval_key_of, ended_by
+from ops.telling.measured import told_facts
 from trading.domain.clock import Clock
 from trading.domain.events import Event, Severity
 from trading.notify.message import Message
@@ -148,6 +148,22 @@ WORDS = {
     "carry.reduced": "{base} of both legs on {symbol} closed, so that what it freed carries the rest. {note}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
     "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
+    "carry.money_moved": "carry.money_moved at {when}: {quote:+,.2f} USDT, {note}",
+    "carry.unwound": "carry.unwound at {when}: the second leg failed, so the first was closed again ({reason}): {note}"
+    ". It cost fees, no position is left",
+    "carry.close_incomplete": "carry.close_incomplete at {when}: {position} is not closed on both sides ({reason}): "
+    "{note}. It is tried again; look at the exchange, close by hand what remains",
+    "carry.in_doubt": "carry.in_doubt at {when}: an order's fate is not known yet ({intent}): {note}. It is looked up, "
+    "never sent again; if this stays, look at the exchange",
+    "carry.difference": "carry.difference at {when}, {kind}: {note}. Look at the exchange",
+    "carry.books_disagree": "carry.books_disagree at {when}: the exchange and the books differ: {note}. Look at the "
+    "exchange",
+    "carry.resurrection_refused": "carry.resurrection_refused at {when}: a file wanted {position} back, which the "
+    "exchange does not have. Nothing was done; find out who restored that file",
+    "carry.funding_missing": "carry.funding_missing: {position} was not paid its funding of {settled}. Compare with "
+    "the exchange's income page: ./lab trace funding",
+    "carry.funding_differs": "carry.funding_differs: {position}, funding of {settled}: {booked_quote:+.4f} USDT were "
+    "booked, {expected_quote:+.4f} USDT expected. Compare with the exchange's income page: ./lab trace funding",
     "carry.funding_unchecked": "Funding of {position} at {at} could not be checked: {why}. Booked: {booked_quote:+.4f} "
     "USDT",
     "hedge.found": "Hedge watch, {kind}: {note}; {then}",
@@ -159,6 +175,18 @@ WORDS = {
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
+    "risk.not_flat": "NOT FLAT, risk.not_flat: {position} is still there after {flat_s:.1f} s ({reason}): {failed}. "
+    "It is tried again; look at the exchange, close by hand what remains",
+    "risk.halted": "risk.halted at {when}: {because}. Do: {do}",
+    "risk.released": "risk.released at {when}: {reason} halts no longer: {note}",
+    "risk.book_too_large": "risk.book_too_large at {when}: what is held is larger than {reason} allows: {numbers}. Add "
+    "funds, or close it: python stop_trading.py",
+    "risk.infeasible": "risk.infeasible: no trade is permitted: {because}. Do: {do}",
+    "keys.unfit": "keys.unfit: the trading key may do too much or too little: {note}. Nothing is opened; mend it on "
+    "the exchange's API page",
+    "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} in a row failed the "
+    "validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
+    "state.set_aside": "state.set_aside at {when}: {error}. Restore it from a backup: ./lab restore",
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
@@ -187,9 +215,8 @@ def sentence(event: Event, reader: Reader = UTC) -> str:
     """An event in one line, for a person."""
     words = WORDS.get(event.name)
     if words is not None:
-        facts = {key: _in_words(value) for key, value in event.facts.items()}
         try:
-            return words.format(**facts)
+            return words.format(**told_facts(event, reader))
         except (KeyError, ValueError, TypeError):
             pass  # a fact is missing or of another kind: told as it stands, below
     return as_it_stands(event, reader)
@@ -203,7 +230,3 @@ def as_it_stands(event: Event, reader: Reader = UTC) -> str:
 
 def _value(value: object) -> str:
     return figure(value, ",.6g") if isinstance(value, float) else str(value)
-
-
-def _in_words(value: object) -> object:
-    return Figure(value) if isinstance(value, (Decimal, float)) else value

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from ops.explain.answer import moment_of, run_explain
-from ops.explain.reasons import REASONS, words_of
+from ops.reasons import REASONS, words_of
 from ops.telling.messages import Messenger
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.decisions import Reason

@@ -97,6 +97,12 @@ def test_every_alert_has_an_end() -> None:
     )
 
 
+def test_every_alert_has_words_of_its_own() -> None:
+    paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
+    told = set().union(*(alarms(path.read_text()) for path in paths)) | {"risk.not_flat", "risk.flat", "carry.unwound"}
+    assert told - set(WORDS) == set()
+
+
 def test_the_look_for_loud_events_knows_loud_from_quiet() -> None:
     text = """
 self.tell("carry.booked", facts, Severity.INFO)

@@ -8,6 +8,7 @@ import pytest
 
 from ops.reports import SYNTHETIC_LINE, to_release
 from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
+from ops.telling.measured import UNITS, both
 from ops.telling.messages import APPROVAL, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.decisions import Reason
@@ -15,6 +16,7 @@ from trading.domain.events import Event, Severity
 from trading.notify.message import MAX_TEXT, Message, parts, units
 from trading.notify.outbox import Outbox
 from trading.risk.counters import Halt
+from trading.risk.rules import RULES, Kind
 from trading.storage.home import Home
 
 AT_MS = parse_iso("2026-01-21T09:14:03Z")
@@ -101,7 +103,40 @@ def test_the_approval_request_word_for_word() -> None:
         (
             "risk.halted",
             {"reason": "DAILY_LOSS", "value": 0.0312, "limit": 0.03},
-            "🚨 risk.halted at 09:14 UTC: reason DAILY_LOSS, value 0.0312, limit 0.03",
+            "🚨 risk.halted at 09:14 UTC: DAILY_LOSS, the day lost as much as a day may: 3.12 % against a limit of 3 %"
+            ". Do: wait for midnight UTC",
+        ),
+        (
+            "risk.halted",
+            {"reason": "EQUITY_IDENTITY", "value": 500.0, "limit": 0.01, "note": "unexplained flow of +500.00"},
+            "🚨 risk.halted at 09:14 UTC: EQUITY_IDENTITY, money moved that no fill, fee, funding or transfer explains"
+            ": 500.00 USDT against a limit of 0.01 USDT (unexplained flow of +500.00). "
+            "Do: look at the exchange, find out why, then: python stop_trading.py --release",
+        ),
+        (
+            "risk.book_too_large",
+            {"reason": "POSITION_SIZE", "value": 81.5, "limit": 70.0, "note": "of what is held: 7 % of equity"},
+            "🚨 risk.book_too_large at 09:14 UTC: what is held is larger than POSITION_SIZE allows: 81.50 USDT "
+            "against a limit of 70.00 USDT (of what is held: 7 % of equity). Add funds, or close it: "
+            "python stop_trading.py",
+        ),
+        (
+            "risk.not_flat",
+            {"position": "c-1", "flat_s": 120.0, "errors": ["spot does not answer"], "reason": "KILL_SWITCH"},
+            "🚨 NOT FLAT, risk.not_flat: c-1 is still there after 120.0 s (KILL_SWITCH): spot does not answer. It is "
+            "tried again; look at the exchange, close by hand what remains",
+        ),
+        (
+            "carry.funding_missing",
+            {"position": "c-1", "settlement_ms": 1768983243000},
+            "🚨 carry.funding_missing: c-1 was not paid its funding of 2026-01-21 08:14 UTC. Compare with the "
+            "exchange's income page: ./lab trace funding",
+        ),
+        (
+            "carry.funding_differs",
+            {"position": "c-1", "settlement_ms": 1768983243000, "booked_quote": -1e-9, "expected_quote": 0.43},
+            "🚨 carry.funding_differs: c-1, funding of 2026-01-21 08:14 UTC: +0.0000 USDT were booked, +0.4300 USDT "
+            "expected. Compare with the exchange's income page: ./lab trace funding",
         ),
         (
             "carry.key_refused",
@@ -118,6 +153,15 @@ def test_the_approval_request_word_for_word() -> None:
 )
 def test_alerts_word_for_word(name: str, facts: dict[str, object], text: str) -> None:
     assert alert(Event(AT_MS, name, facts, Severity.ALERT)) == text
+
+
+def test_every_reason_with_two_numbers_is_told_in_its_own_unit_and_a_yes_or_no_without_numbers() -> None:
+    assert both("LOSS_STREAK", 5.0, 5.0) == "5 against a limit of 5"
+    assert both("QUOTE_STALE", 75.0, 60.0) == "75 s against a limit of 60 s"
+    assert both("DRAWDOWN_STOP", 0.2104, 0.2) == "21.04 % against a limit of 20 %"
+    assert both("DRAWDOWN_STOP", float("nan"), 0.2) == "not known against a limit of 20 %"
+    assert both("KILL_SWITCH", 0.0, 1.0) == ""
+    assert {str(rule.id) for rule in RULES if rule.kind is not Kind.EXIT} - set(UNITS) == {"PAUSED", "LEVERAGE"}
 
 
 def test_notices_word_for_word() -> None:

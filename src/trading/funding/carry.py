@@ -19,6 +19,7 @@ from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.simulator.carry_numbers import carry_terms
 from trading.simulator.carry_outlook import (
     DAY_MS,
+    HOUR_MS,
     HOURS_A_YEAR,
     LEAST_COVER_MS,
     CarryVerdict,
@@ -27,6 +28,11 @@ from trading.simulator.carry_outlook import (
 )
 from trading.simulator.carry_weights import round_trip_rate
 from trading.strategy.parameters import CarryParameters
+
+ENOUGH = 30
+"""Settlements below which no interval is told."""
+INTERVAL = 1.96
+"""Half width of a 95 % interval, standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ def decide_entry(market: CarryMarket, parameters: CarryParameters, settings: Car
     if not data.allowed:
         return data
     view = outlook(market, settings)
-    note = _tell(view, settings)
+    note = _tell(view, market, settings)
     verdict = _decide(market, view, parameters, settings)
     if verdict is CarryVerdict.UNKNOWN:
         since_ms = min((rate.time_ms for rate in market.settled), default=market.now_ms)
@@ -218,9 +224,19 @@ def present_apr(market: CarryMarket) -> float:
     return apr(market.funding.rate, market.funding.interval_ms)
 
 
-def _tell(view: Outlook, settings: CarrySettings) -> str:
+def _tell(view: Outlook, market: CarryMarket, settings: CarrySettings) -> str:
     days = "never" if view.break_even_days == float("inf") else f"in {view.break_even_days:.1f} days"
     return (
         f"expected {view.careful_apr:.2%} a year over {settings.horizon_days:g} days ({view.expected_apr:.2%} before "
-        f"doubt), round trip {view.round_trip_rate:.2%} earned back {days}"
+        f"doubt, {_sample(view, market, settings)}), round trip {view.round_trip_rate:.2%} earned back {days}"
     )
+
+
+def _sample(view: Outlook, market: CarryMarket, settings: CarrySettings) -> str:
+    """What an expectation rests on: its n and 95 % interval, or that there is not enough for one."""
+    since_ms = market.now_ms - settings.weights().lookback_hours * HOUR_MS
+    n = sum(rate.time_ms >= since_ms for rate in market.settled)
+    if n < ENOUGH:
+        return f"n = {n} settlements, not enough data for an interval"
+    low, high = (view.expected_apr + side * INTERVAL * view.error_apr for side in (-1.0, 1.0))
+    return f"n = {n} settlements, 95 % {low:.2%} to {high:.2%}"

@@ -50,6 +50,16 @@ def test_the_note_of_an_entry_tells_when_the_round_trip_is_earned() -> None:
     assert f"earned back in {days:.1f} days" in verdict.note
 
 
+def test_the_expected_rate_is_told_with_its_n_and_interval_or_that_there_is_not_enough_for_one() -> None:
+    whole = market()
+    view = outlook(whole, SETTINGS)
+    low, high = view.expected_apr - 1.96 * view.error_apr, view.expected_apr + 1.96 * view.error_apr
+    note = decide_entry(whole, carry_parameters(), SETTINGS).note
+    assert f"before doubt, n = 90 settlements, 95 % {low:.2%} to {high:.2%})" in note
+    few = decide_entry(replace(whole, settled=whole.settled[-25:]), carry_parameters(), SETTINGS).note
+    assert "n = 25 settlements, not enough data for an interval" in few
+
+
 @pytest.mark.parametrize(
     ("changes", "parameters", "reason"),
     [

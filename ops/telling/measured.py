@@ -1,0 +1,107 @@
+"""What the words of an event take in: its facts as a person reads them, with units, by their clock, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+
+from ops.figures import NOT_KNOWN, Figure, figure
+from ops.reader import Reader
+from ops.reasons import words_of
+from trading.domain.decisions import Reason
+from trading.domain.events import Event
+from trading.risk.rules import RULES, Kind
+
+Unit = Callable[[float], str]
+
+
+def _percent(value: float) -> str:
+    return _of(figure(value * 100, ".4g"), "%")
+
+
+def _usdt(value: float) -> str:
+    return _of(figure(value, ",.2f"), "USDT")
+
+
+def _seconds(value: float) -> str:
+    return _of(figure(value, ".4g"), "s")
+
+
+def _of(number: str, unit: str) -> str:
+    return number if number == NOT_KNOWN else f"{number} {unit}"
+
+
+def _plain(value: float) -> str:
+    return figure(value, ",.6g")
+
+
+UNITS: Mapping[str, Unit] = {
+    **{str(rule.id): _usdt for rule in RULES if rule.kind is Kind.CAP},
+    **dict.fromkeys(map(str, (Reason.EQUITY_IDENTITY, Reason.MIN_NOTIONAL, Reason.LIMITS_CONTRADICT)), _usdt),
+    **dict.fromkeys(
+        map(
+            str,
+            (
+                Reason.DAILY_LOSS,
+                Reason.WEEKLY_LOSS,
+                Reason.DRAWDOWN_REVIEW,
+                Reason.DRAWDOWN_STOP,
+                Reason.DRAWDOWN_EXIT,
+                Reason.STRATEGY_DRAWDOWN,
+                Reason.ERROR_RATE,
+                Reason.MARGIN_RATIO,
+            ),
+        ),
+        _percent,
+    ),
+    **dict.fromkeys(
+        map(str, (Reason.QUOTE_STALE, Reason.LATENCY, Reason.CLOCK_DRIFT, Reason.COOL_DOWN, Reason.RATE_LIMITED)),
+        _seconds,
+    ),
+    **dict.fromkeys(
+        map(str, (Reason.LOSS_STREAK, Reason.TRADES_PER_DAY, Reason.ONE_POSITION, Reason.EXCHANGE_HEALTH)), _plain
+    ),
+}
+"""How the two numbers of a reason are told; of the others they are a yes or a no, and not told."""
+
+
+def told_facts(event: Event, reader: Reader) -> dict[str, object]:
+    """The facts of an event for its words; those that are made of them are added.
+
+    Args:
+        event: What happened.
+        reader: Whose clock its times are of.
+
+    Returns:
+        The facts, and `when`; of a reason `because`, `numbers` and `do`; of a settlement `settled`; of errors `failed`.
+    """
+    facts = event.facts
+    told: dict[str, object] = {
+        name: Figure(value) if isinstance(value, (Decimal, float)) else value for name, value in facts.items()
+    }
+    told["when"] = reader.named(event.at_ms)
+    if "reason" in facts:
+        words = words_of(str(facts["reason"]))
+        told["numbers"], told["do"] = _numbers(facts), words.do
+        told["because"] = ": ".join(part for part in (f"{facts['reason']}, {words.says}", _numbers(facts)) if part)
+    settled_ms, errors = facts.get("settlement_ms"), facts.get("errors")
+    if isinstance(settled_ms, int):
+        told["settled"] = reader.dated(settled_ms)
+    if isinstance(errors, Iterable) and not isinstance(errors, str):
+        told["failed"] = "; ".join(map(str, errors)) or "the exchange still shows it"
+    return told
+
+
+def both(reason: str, value: float, limit: float) -> str:
+    """`3.12 % against a limit of 3 %`; empty: the numbers of that reason say nothing to a person."""
+    unit = UNITS.get(reason)
+    return "" if unit is None else f"{unit(value)} against a limit of {unit(limit)}"
+
+
+def _numbers(facts: Mapping[str, object]) -> str:
+    """`3.12 % against a limit of 3 % (its note)`; empty: neither numbers nor a note say more."""
+    value, limit, told = facts.get("value"), facts.get("limit"), ""
+    if isinstance(value, (int, float, Decimal)) and isinstance(limit, (int, float, Decimal)):
+        told = both(str(facts["reason"]), float(value), float(limit))
+    note = f"({facts['note']})" if facts.get("note") else ""
+    return " ".join(part for part in (told, note) if part)
