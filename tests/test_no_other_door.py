@@ -59,6 +59,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.carry_book": frozenset(),
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
+    "ai_brain.paper.still_held": frozenset(),
     "ops.judgement.farm": frozenset(),
     "ops.judgement.judging": frozenset(),
     "ops.nightly.live_parity": frozenset(),
@@ -179,7 +180,9 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.Replay",
         f"{SIMULATOR}.replay.replay",
         f"{SIMULATOR}.replay.replay_carry",
+        "ai_brain.paper.still_held.equity_differences",
     ),
+    "ai_brain.paper.still_held": door("what that comparison found still open", f"{SIMULATOR}.replay.Replay"),
     "ops.nightly.parity": door(
         "compares paper accounts and closed live positions at night",
         "ai_brain.paper.parity.compare",

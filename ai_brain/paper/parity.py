@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_brain.paper.account import PaperAccount, PaperTrade
-from ai_brain.paper.attribution import Differences, attribute
+from ai_brain.paper.attribution import Differences
 from ai_brain.paper.books import terms, terms_sha256, weights_for
 from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.settings import PaperSettings
+from ai_brain.paper.still_held import equity_differences
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
@@ -56,7 +57,7 @@ class Parity:
     backtest: float | str = ""
     """What the replay has there."""
     differences: Differences | None = None
-    """Paper's result less the replay's, of all closed trades, by cause; None: they are the same, or not comparable."""
+    """Paper's equity less the replay's at the last close of both, by cause; None: the same, or not comparable."""
 
 
 def compare(
@@ -104,16 +105,19 @@ def compare(
                 why=f"equity at the close of {iso(at_ms)}",
                 paper=quote,
                 backtest=equity[at_ms],
-                differences=attribute(mine, trades),
+                differences=equity_differences(account, again, trades),
             )
-    return _compare_trades(found, mine, trades)
+    compared = _compare_trades(found, mine, trades)
+    if compared.status is ParityStatus.SAME:
+        return compared
+    return replace(compared, differences=equity_differences(account, again, trades))
 
 
 def _compare_trades(found: Parity, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade]) -> Parity:
     for number, (one, other) in enumerate(zip_longest(mine, trades), start=1):
         if one == other:
             continue
-        different = replace(found, status=ParityStatus.DIFFERENT, differences=attribute(mine, trades))
+        different = replace(found, status=ParityStatus.DIFFERENT)
         if one is None or other is None:
             paper, backtest = float(len(mine)), float(len(trades))
             return replace(different, why="number of closed trades", paper=paper, backtest=backtest)

@@ -163,4 +163,4 @@ def _verdict(parity: Parity) -> str:
     if parity.status is ParityStatus.SAME:
         return f"SAME to the bit: {counted}"
     numbers = f"paper {parity.paper!r}, backtest {parity.backtest!r}"
-    return f"DIFFERENT: {parity.why}: {numbers}; of {counted}. Closed trades differ by {parity.differences}"
+    return f"DIFFERENT: {parity.why}: {numbers}; of {counted}. In all they differ by {parity.differences}"

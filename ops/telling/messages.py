@@ -197,7 +197,7 @@ WORDS = {
     "strategy.expired": "{name} ({id}) is retired, its evidence has expired: {life}, {numbers}. What it holds live is "
     "closed by the ordinary exit, and nothing new is opened",
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
-    "backtest {backtest}; by closed trades {differences}. It stays on paper, or goes back there; what it holds "
+    "backtest {backtest}; in all they differ by {differences}. It stays on paper, or goes back there; what it holds "
     "live goes on by its exit rules",
     "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",

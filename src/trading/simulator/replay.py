@@ -28,6 +28,25 @@ from trading.simulator.simulate import as_trades, check_fit, kernel_rules, new_s
 from trading.strategy.spec import StrategySpec
 
 
+@dataclass(frozen=True, slots=True)
+class StillHeld:
+    """A position that the last bar left open. Amounts are quote, prices quote per base."""
+
+    entry_bar: int
+    side: int
+    """+1 long, -1 short; a carry is 0."""
+    quantity_base: float
+    entry_price: float
+    """Of a carry the spot leg's."""
+    perp_entry_price: float | None
+    fees_quote: float
+    """So far."""
+    funding_quote: float
+    """Received minus paid so far."""
+    pnl_quote: float
+    """Marked at the last close, net of both."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:
     """What the bars from `from_ms` on did, n of them."""
@@ -38,6 +57,7 @@ class Replay:
     """(n,) quote, marked at each close."""
     trades: NDArray[np.void]
     """(k,) of `TRADE` or `CARRY_TRADE`, closed ones; bars are indices of the n."""
+    held: StillHeld | None
 
 
 def replay(
@@ -79,7 +99,8 @@ def replay(
         written += made
         if stop < bars:
             state["pending_side"] = 0
-    return Replay(columns.open_ms, equity, as_trades(closes[:written]))
+    trades = as_trades(closes[:written])
+    return Replay(columns.open_ms, equity, trades, _held(state[0], _open_pnl(equity, trades, starting_quote)))
 
 
 def replay_carry(
@@ -115,7 +136,8 @@ def replay_carry(
         if stop < bars:
             state["pending"] = 0
         first = stop
-    return Replay(columns.open_ms, equity, closes[:written])
+    held = _held_carry(state[0], _open_pnl(equity, closes[:written], starting_quote))
+    return Replay(columns.open_ms, equity, closes[:written], held)
 
 
 def _bars(spec: StrategySpec, open_ms: NDArray[np.int64], from_ms: int) -> int:
@@ -128,3 +150,39 @@ def _edges(open_ms: NDArray[np.int64], dropped_ms: Collection[int]) -> list[int]
     """Where the loop pauses: before each bar whose entry was dropped, and at the end."""
     at = np.searchsorted(open_ms, sorted(dropped_ms))
     return [*(int(i) for i in at if 0 < i < len(open_ms)), len(open_ms)]
+
+
+def _open_pnl(equity: NDArray[np.float64], trades: NDArray[np.void], starting_quote: float) -> float:
+    """What the last mark has beyond all closed trades."""
+    closed: list[float] = trades["pnl"].tolist()
+    return float(equity[-1]) - starting_quote - sum(closed)
+
+
+def _held(s: np.void, pnl_quote: float) -> StillHeld | None:
+    if s["side"] == 0:
+        return None
+    return StillHeld(
+        entry_bar=int(s["entry_bar"]),
+        side=int(s["side"]),
+        quantity_base=float(s["quantity"]),
+        entry_price=float(s["entry_price"]),
+        perp_entry_price=None,
+        fees_quote=float(s["trade_fees"]),
+        funding_quote=float(s["trade_funding"]),
+        pnl_quote=pnl_quote,
+    )
+
+
+def _held_carry(s: np.void, pnl_quote: float) -> StillHeld | None:
+    if s["quantity"] == 0.0:
+        return None
+    return StillHeld(
+        entry_bar=int(s["entry_bar"]),
+        side=0,
+        quantity_base=float(s["quantity"]),
+        entry_price=float(s["entry_spot"]),
+        perp_entry_price=float(s["entry_perp"]),
+        fees_quote=float(s["fees"] - s["fees_before"]),
+        funding_quote=float(s["funding"] - s["funding_before"]),
+        pnl_quote=pnl_quote,
+    )

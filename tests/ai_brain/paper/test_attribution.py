@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import astuple
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ai_brain.paper.account import PaperTrade
@@ -47,6 +48,25 @@ def test_each_cause_is_named(mine: list[PaperTrade], theirs: list[PaperTrade], c
     assert attribute(mine, theirs) == Differences(**cause)
 
 
+def test_trades_that_only_touch_are_two_and_the_same_bars_come_first() -> None:
+    lost, won = trade(0, 10, -50.0), trade(10, 20, 30.0)
+    assert attribute([lost, won], [won]) == Differences(signal=-50.0)
+    assert attribute([won], [lost, won]) == Differences(signal=50.0)
+    # the middle one shares an hour with the first and eight with the second
+    assert attribute([trade(0, 2, 5.0), trade(3, 12, 1.0)], [trade(1, 4, 6.0), trade(4, 12, 3.0)]) == Differences(
+        time=-1.0 - 2.0
+    )
+    assert attribute([trade(0, 12, 1.0)], [trade(0, 3, 6.0), trade(4, 12, 3.0)]) == Differences(time=-2.0, signal=-6.0)
+
+
+def test_a_trade_stopped_out_in_its_first_bar_belongs_to_the_one_that_was_not() -> None:
+    assert attribute([trade(5, 5, -4.0)], [trade(5, 9, 6.0)]) == Differences(time=-10.0)
+
+
+def test_a_difference_too_small_for_its_words_is_not_called_nothing() -> None:
+    assert str(attribute([trade(1, 3, 10.0 + 1e-9)], [trade(1, 3)])) == "less than 0.0001 USDT"
+
+
 def test_it_is_told_with_the_whole_first() -> None:
     told = str(attribute([trade(1, 3, 8.5, fees_quote=3.0)], [trade(1, 3)]))
     assert told == "-1.5000 USDT: price -0.5000, fee -1.0000"
@@ -57,7 +77,7 @@ def lives(draw: st.DrawFn) -> list[PaperTrade]:
     """Trades one after the other."""
     at, made = 0, []
     for _ in range(draw(st.integers(0, 6))):
-        entry = at + draw(st.integers(1, 4))
+        entry = at + draw(st.integers(0, 4))
         at = entry + draw(st.integers(0, 4))
         amounts = {name: draw(st.integers(-50, 50)) / 4 for name in ("fees_quote", "funding_quote")}
         made.append(trade(entry, at, draw(st.integers(-100, 100)) / 4, side=draw(st.sampled_from([1, -1])), **amounts))
@@ -73,3 +93,21 @@ def test_the_parts_are_the_difference_of_the_results_and_the_other_way_round_its
     assert found.total == pytest.approx(whole, abs=1e-9)
     back = attribute(theirs, mine)
     assert [-part for part in astuple(back)] == pytest.approx(list(astuple(found)), abs=1e-9)
+
+
+@given(lives(), lives(), st.randoms())
+def test_in_which_order_the_trades_are_given_does_not_matter(
+    mine: list[PaperTrade], theirs: list[PaperTrade], chance: random.Random
+) -> None:
+    found = attribute(mine, theirs)
+    chance.shuffle(mine)
+    chance.shuffle(theirs)
+    assert attribute(mine, theirs) == found
+
+
+@given(lives(), st.data())
+def test_a_life_with_one_trade_less_differs_by_that_trade_alone(mine: list[PaperTrade], data: st.DataObject) -> None:
+    assume(mine)
+    left_out = data.draw(st.integers(0, len(mine) - 1))
+    found = attribute(mine, [*mine[:left_out], *mine[left_out + 1 :]])
+    assert found == Differences(signal=mine[left_out].pnl_quote)
