@@ -59,7 +59,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.carry_book": frozenset(),
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
-    "ai_brain.paper.still_held": frozenset(),
+    "ai_brain.paper.still_held": frozenset({"HELD"}),
     "ops.judgement.farm": frozenset(),
     "ops.judgement.judging": frozenset(),
     "ops.nightly.live_parity": frozenset(),
@@ -195,7 +195,10 @@ DOORS: dict[str, Door] = {
         "ops.nightly.live_parity.live_against_model",
     ),
     "ops.nightly.live_parity": door(
-        "does again what was traded live already, to compare it", f"{SIMULATOR}.replay.replay_carry"
+        "does again what was traded live already, to compare it",
+        f"{SIMULATOR}.replay.Replay",
+        f"{SIMULATOR}.replay.replay_carry",
+        "ai_brain.paper.still_held.held_in_replay",
     ),
     "ops.judgement.judging": door(
         "judges through the gate, in a process of its own",

@@ -1,28 +1,32 @@
 """Closed live carries against what their backtest makes of the same hours: what the two differ by, and why.
 
 The model starts flat one bar before a position was opened, with the account's own fees, and scales to the position's
-capital. It decides at the close of bars; the desk every minute: that difference is `time`.
+capital. It decides at the close of bars; the desk every minute: that difference is `time`. So a position that was
+closed before its model left is compared when the model has left, or marked where it stands after `LONGEST_WAIT_MS`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ai_brain.paper.account import PaperTrade
-from ai_brain.paper.attribution import Differences, attribute
+from ai_brain.paper.attribution import Differences, between
 from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.still_held import HELD, held_in_replay
 from ops.trace.live_records import Holdings
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.funding.position import ClosedPosition
 from trading.simulator.costs import CarryCosts, MarketRules
-from trading.simulator.replay import replay_carry
+from trading.simulator.replay import Replay, replay_carry
 from trading.strategy.spec import CarryParameters, StrategySpec
 
 MODEL_QUOTE = 1_000_000.0
 """What the model starts with: so much that no lot or smallest order shapes the trade."""
+
+
+LONGEST_WAIT_MS = 7 * 86_400_000
+"""For a model to leave, after its position was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,19 @@ class LiveParity:
 
     position: ClosedPosition
     model: PaperTrade | None
-    """At the position's capital; None: the backtest opens none then, or would still hold it."""
+    """At the position's capital; None: the backtest opens none then."""
     differences: Differences
     """Live less model, quote."""
+    still_holds: bool = False
+    """The model has not left; its result is marked at the last close."""
 
     def __str__(self) -> str:
         held, model = self.position, self.model
         line = f"live {held.id} {iso(held.opened_ms)} to {iso(held.closed_ms)}: {float(held.profit_quote):+.4f} USDT"
         if model is None:
-            return f"{line}; its backtest closed no such position"
-        line += f"; its backtest {iso(model.entry_ms)} to {iso(model.exit_ms)}: {model.pnl_quote:+.4f} USDT"
+            return f"{line}; its backtest opened no such position"
+        until = "still holds it, marked" if self.still_holds else "to"
+        line += f"; its backtest {iso(model.entry_ms)} {until} {iso(model.exit_ms)}: {model.pnl_quote:+.4f} USDT"
         bps = self.differences.total / float(held.capital_quote or 1) * 10_000
         return f"{line}. They differ by {self.differences}; {bps:+.1f} bps of its capital"
 
@@ -48,7 +55,9 @@ class LiveParity:
 def live_against_model(
     spec: StrategySpec, held: Holdings, tapes: PaperTapes, costs: CarryCosts, rules: MarketRules, *, start_ms: int
 ) -> list[LiveParity]:
-    """Hold every live position of a carry that was closed between a moment and the tapes' end against its model.
+    """Hold every live position of a carry that is due between a moment and the tapes' end against its model.
+
+    It is due once, when both it and its model are closed, or `LONGEST_WAIT_MS` after it was.
 
     Args:
         spec: A carry; of another strategy there is nothing.
@@ -60,21 +69,32 @@ def live_against_model(
     """
     if not isinstance(spec.parameters, CarryParameters) or tapes.spot is None:
         return []
-    closed = [one for one in held.closed if one.spec_id == spec.id and start_ms <= one.closed_ms < tapes.main.end_ms]
-    return [_against(spec, one, tapes, costs, rules) for one in closed if one.capital_quote]
+    found = []
+    for one in held.closed:
+        if one.spec_id != spec.id or not one.capital_quote:
+            continue
+        if one.closed_ms < tapes.main.end_ms and one.closed_ms + LONGEST_WAIT_MS >= start_ms:
+            due_ms, compared = _against(spec, one, tapes, costs, rules)
+            found += [compared] if start_ms <= due_ms < tapes.main.end_ms else []
+    return found
 
 
 def _against(
     spec: StrategySpec, held: ClosedPosition, tapes: PaperTapes, costs: CarryCosts, rules: MarketRules
-) -> LiveParity:
+) -> tuple[int, LiveParity]:
+    """When a closed position is due, and what it is against its model as far as the tapes go."""
     live, model = _as_trade(held, INTERVAL_MS[spec.market.timeframe]), _model(spec, held, tapes, costs, rules)
-    return LiveParity(held, model, attribute([live], [model] if model is not None else []))
+    if model is None:
+        return held.closed_ms, LiveParity(held, None, Differences(signal=live.pnl_quote))
+    still_holds, latest_ms = model.reason == HELD, held.closed_ms + LONGEST_WAIT_MS
+    due_ms = latest_ms if still_holds else min(max(held.closed_ms, model.exit_ms), latest_ms)
+    return due_ms, LiveParity(held, model, between(live, model), still_holds)
 
 
 def _model(
     spec: StrategySpec, held: ClosedPosition, tapes: PaperTapes, costs: CarryCosts, rules: MarketRules
 ) -> PaperTrade | None:
-    """The backtest's trade of the same time."""
+    """The backtest's trade that was open longest while the position was."""
     interval_ms = INTERVAL_MS[spec.market.timeframe]
     from_ms = held.opened_ms // interval_ms * interval_ms - interval_ms
     if tapes.spot is None or max(tapes.main.start_ms, tapes.spot.start_ms) > from_ms:
@@ -82,29 +102,38 @@ def _model(
     again = replay_carry(
         tapes.spot, tapes.main, spec, from_ms=from_ms, costs=costs, rules=rules, starting_quote=MODEL_QUOTE
     )
-    for row in again.trades:
-        entry_ms, exit_ms = (int(again.open_time_ms[row[name]]) for name in ("entry_bar", "exit_bar"))
-        if entry_ms <= held.closed_ms and held.opened_ms <= exit_ms + interval_ms:
-            return _scaled(row, entry_ms, exit_ms, float(held.capital_quote or 0))
-    return None
+    trades = [*_closed(again), *held_in_replay(again, interval_ms)]
+    shared_ms = [min(one.exit_ms, held.closed_ms) - max(one.entry_ms, held.opened_ms) for one in trades]
+    best = max(range(len(trades)), key=shared_ms.__getitem__, default=None)
+    if best is None or shared_ms[best] <= 0:
+        return None
+    return _scaled(trades[best], float(held.capital_quote or 0))
 
 
-def _scaled(row: np.void, entry_ms: int, exit_ms: int, capital_quote: float) -> PaperTrade:
-    scale = capital_quote / float(row["quantity"] * row["spot_entry_price"])
-    return PaperTrade(
-        entry_ms=entry_ms,
-        exit_ms=exit_ms,
-        side=0,
-        quantity_base=float(row["quantity"]) * scale,
-        entry_price=float(row["spot_entry_price"]),
-        exit_price=float(row["spot_exit_price"]),
-        perp_entry_price=float(row["perp_entry_price"]),
-        perp_exit_price=float(row["perp_exit_price"]),
-        fees_quote=float(row["fees"]) * scale,
-        funding_quote=float(row["funding"]) * scale,
-        pnl_quote=float(row["pnl"]) * scale,
-        reason="backtest",
-    )
+def _closed(again: Replay) -> list[PaperTrade]:
+    return [
+        PaperTrade(
+            entry_ms=int(again.open_time_ms[row["entry_bar"]]),
+            exit_ms=int(again.open_time_ms[row["exit_bar"]]),
+            side=0,
+            quantity_base=float(row["quantity"]),
+            entry_price=float(row["spot_entry_price"]),
+            exit_price=float(row["spot_exit_price"]),
+            perp_entry_price=float(row["perp_entry_price"]),
+            perp_exit_price=float(row["perp_exit_price"]),
+            fees_quote=float(row["fees"]),
+            funding_quote=float(row["funding"]),
+            pnl_quote=float(row["pnl"]),
+            reason="backtest",
+        )
+        for row in again.trades
+    ]
+
+
+def _scaled(model: PaperTrade, capital_quote: float) -> PaperTrade:
+    scale = capital_quote / (model.quantity_base * model.entry_price)
+    amounts = ("quantity_base", "fees_quote", "funding_quote", "pnl_quote")
+    return model.model_copy(update={name: getattr(model, name) * scale for name in amounts})
 
 
 def _as_trade(held: ClosedPosition, interval_ms: int) -> PaperTrade:

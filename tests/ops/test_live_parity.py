@@ -6,14 +6,17 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ai_brain.paper.market_view import PaperTapes
-from ops.nightly.live_parity import LiveParity, live_against_model
+from ops.nightly.live_parity import LONGEST_WAIT_MS, LiveParity, live_against_model
 from ops.trace.live_records import Holdings
 from tests.ai_brain.markets import rule_spec
 from tests.trading.simulator.markets import HOUR_MS, START_MS, carry_spec
 from tests.trading.simulator.test_carry import DAYS, legs
 from trading.funding.position import ClosedPosition
+from trading.market.tape import Tape
 from trading.simulator.carry import CARRY_RULES, simulate_carry
 from trading.simulator.costs import CarryCosts, Costs
 
@@ -75,7 +78,53 @@ def test_a_position_that_the_backtest_would_not_have_opened_is_a_signal() -> Non
     (found,) = against(early)
     assert found.model is None
     assert found.differences.signal == pytest.approx(float(early.profit_quote))
-    assert "its backtest closed no such position" in str(found)
+    assert "its backtest opened no such position" in str(found)
+
+
+def nights(held: ClosedPosition, spot: Tape = SPOT, perp: Tape = PERP) -> list[tuple[int, LiveParity]]:
+    """What nights of an hour each tell of a position: the end of the night, UTC ms, and what."""
+    told = []
+    for bar in range(1, len(spot)):
+        end_ms = START_MS + bar * HOUR_MS
+        tapes = PaperTapes(perp.window(START_MS, end_ms), spot.window(START_MS, end_ms))
+        told += [(end_ms, one) for one in against(held, tapes=tapes, start_ms=end_ms - HOUR_MS)]
+    return told
+
+
+def test_a_position_closed_before_its_model_leaves_is_compared_when_it_has_and_only_then() -> None:
+    held = as_its_backtest()
+    early = replace(held, closed_ms=held.closed_ms - 20 * 60_000 - 40_000)
+    ((end_ms, found),) = nights(early)
+    left_ms = held.closed_ms - 40_000
+    assert end_ms == left_ms + HOUR_MS  # the bar at whose open the model left was over by then
+    assert (found.still_holds, found.differences.signal) == (False, 0.0)
+    assert found.differences.total == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_model_that_does_not_leave_is_marked_after_the_longest_wait_and_it_is_time() -> None:
+    held = as_its_backtest()
+    early = replace(held, closed_ms=held.opened_ms + 3 * HOUR_MS)
+    ((end_ms, found),) = nights(early, *legs([100.0] * 24 * 15))  # its funding goes on to the end
+    assert end_ms - HOUR_MS <= early.closed_ms + LONGEST_WAIT_MS < end_ms
+    assert found.still_holds
+    assert found.differences.signal == 0.0
+    assert found.differences.time != 0.0
+    assert "its backtest" in str(found)
+    assert "still holds it, marked" in str(found)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(-70, 10), st.integers(0, 30))
+def test_every_position_is_told_of_in_exactly_one_night_and_its_parts_are_the_whole(earlier: int, later: int) -> None:
+    base = as_its_backtest()
+    held = replace(
+        base,
+        opened_ms=base.opened_ms + later * 60_000,
+        closed_ms=max(base.closed_ms + earlier * HOUR_MS, base.opened_ms + (later + 1) * 60_000),
+    )
+    ((_, found),) = nights(held)
+    model = 0.0 if found.model is None else found.model.pnl_quote
+    assert found.differences.total == pytest.approx(float(held.profit_quote) - model, abs=1e-9)
 
 
 def test_only_carries_that_were_closed_in_the_stretch_are_looked_at() -> None:
