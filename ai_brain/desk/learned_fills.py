@@ -1,7 +1,8 @@
 """What the lab has learned of its own fills: made every night, read by whoever charges; on disk see `learned_file`.
 
 A ratio is what was paid over what the model charges, 1 being as charged. Nothing here enlarges a risk: costs rise with
-the estimate at once and fall only where the dear end of the interval has fallen below what is charged.
+the estimate at once and fall only where the dear end of the interval has fallen below what is charged. Only own fills
+hold a charge up like that: where there are not enough of them it follows the recorded books of the last nights.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -33,6 +35,9 @@ SIZES = ((1_000.0, "to 1,000"), (10_000.0, "to 10,000"), (100_000.0, "to 100,000
 """Classes of an order's notional, quote."""
 OWN, BOOKS = "own orders", "recorded books"
 """Where a share comes from."""
+NIGHTS = 7
+"""Of recorded books that make a prior: their median, so that one night of panic is not the charge of a year."""
+DAY_MS = 86_400_000
 
 RatioNumber = Annotated[float, Field(ge=0, le=LARGEST_RATIO, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -68,6 +73,13 @@ class LearnedRatio(_Record):
     """Notional that `ENOUGH` of the orders reached; 0: there were not so many."""
     since_ms: int
     """Of the first order; 0: there was none."""
+    by_own: RatioNumber | None = None
+    """What own fills had charged when last there were enough; None: never, or an older lab wrote it."""
+
+    @property
+    def own_charge(self) -> float | None:
+        """What own fills hold up whatever books say; None: nothing."""
+        return self.assumed if self.by_own is None and self.is_enough else self.by_own
 
     def charged_for(self, notional_quote: float) -> float:
         """What orders of up to so much are charged over the model: cheap small orders say nothing of large ones."""
@@ -86,8 +98,11 @@ class LearnedBooks(_Record):
     notional_quote: float
     """Of each walk."""
     measured: float | None
+    """Of the last night."""
     prior: RatioNumber
-    """1, or more where the books are dearer than the model; they lower nothing."""
+    """1, or more where the books of the last nights are dearer than the model; they lower nothing."""
+    nights: tuple[tuple[int, Annotated[float, Field(allow_inf_nan=False)]], ...] = ()
+    """(day since 1970, measured) of the last `NIGHTS` nights that had enough walks, oldest first."""
 
 
 class LearnedShare(_Record):
@@ -160,32 +175,42 @@ def ratios_learned(
 
     Args:
         orders: What was paid.
-        before: As learned the last time; what was charged by it is lowered only by the rule.
+        before: As learned the last time; what own fills had charged by it is lowered only by the rule.
         priors: Of recorded books.
     """
-    charged = {(r.market, r.symbol, r.size): r.assumed for r in before}
+    known = {(r.market, r.symbol, r.size): r for r in before}
     centre, found = {(b.market, b.symbol): b.prior for b in priors}, list[LearnedRatio]()
     for (market, symbol), of_market in groupby(sorted(orders, key=_by_market), key=_by_market):
         rows, prior = list(of_market), centre.pop((market, symbol), 1.0)
         classes = {ALL: rows} | {size: [r for r in rows if size_class(r.notional_quote) == size] for _, size in SIZES}
         told = {size: some for size, some in classes.items() if some and (size == ALL or len(some) < len(rows))}
         for size, some in told.items():
-            found.append(_learned(market, symbol, size, some, prior, charged.pop((market, symbol, size), 1.0)))
+            found.append(_learned(market, symbol, size, some, prior, known.pop((market, symbol, size), None)))
     # A market whose books are dear is charged more before its first own order.
     dear = [(key, prior) for key, prior in centre.items() if prior > 1.0]
-    found += [_learned(*key, ALL, [], prior, charged.pop((*key, ALL), 1.0)) for key, prior in dear]
+    found += [_learned(*key, ALL, [], prior, known.pop((*key, ALL), None)) for key, prior in dear]
     # What was learned of a market that has no order any more (the journal was restored without it) goes on being so.
-    kept = [r for r in before if r.size == ALL and (r.market, r.symbol, ALL) in charged]
+    kept = [r for r in known.values() if r.size == ALL and r.own_charge is not None]
     return tuple(sorted([*found, *kept], key=lambda r: (r.market, r.symbol, r.size != ALL)))
 
 
-def books_learned(walks: Sequence[Paid]) -> tuple[LearnedBooks, ...]:
-    """What recorded books say of each market's prior."""
-    told = []
+def books_learned(walks: Sequence[Paid], before: Iterable[LearnedBooks], *, at_ms: int) -> tuple[LearnedBooks, ...]:
+    """What recorded books say of each market's prior.
+
+    Args:
+        walks: Of one night.
+        before: As learned the last time; a market without a walk tonight keeps it.
+        at_ms: Now; of one day the last night counts.
+    """
+    known, told = {(b.market, b.symbol): b for b in before}, []
     for (market, symbol), of_market in groupby(sorted(walks, key=_by_market), key=_by_market):
         rows = list(of_market)
         found = _measured(rows)
-        ratio = found.ratio if found.is_enough and found.ratio is not None else None
+        last, today = known.pop((market, symbol), None), at_ms // DAY_MS
+        nights = [] if last is None else [night for night in last.nights if night[0] != today]
+        if found.is_enough and found.ratio is not None:
+            nights.append((today, found.ratio))
+        nights = nights[-NIGHTS:]
         told.append(
             LearnedBooks(
                 market=market,
@@ -194,10 +219,11 @@ def books_learned(walks: Sequence[Paid]) -> tuple[LearnedBooks, ...]:
                 hours=found.groups,
                 notional_quote=rows[0].notional_quote,
                 measured=found.ratio,
-                prior=min(max(1.0, ratio or 1.0), LARGEST_RATIO),
+                prior=min(max(1.0, median(ratio for _, ratio in nights) if nights else 1.0), LARGEST_RATIO),
+                nights=tuple(nights),
             )
         )
-    return tuple(told)
+    return tuple(sorted([*told, *known.values()], key=lambda b: (b.market, b.symbol)))
 
 
 def share_learned(
@@ -233,10 +259,13 @@ def size_class(notional_quote: float) -> str:
 
 
 def _learned(
-    market: str, symbol: str, size: str, rows: Sequence[Paid], prior: float, charged_now: float
+    market: str, symbol: str, size: str, rows: Sequence[Paid], prior: float, before: LearnedRatio | None
 ) -> LearnedRatio:
     found = _measured(rows)
-    belief = believed(found, prior=prior)
+    belief, by_own = believed(found, prior=prior), None if before is None else before.own_charge
+    charge = prior if by_own is None else max(prior, by_own)
+    if found.is_enough:
+        by_own = charge = assumed(1.0 if before is None else before.assumed, belief)
     return LearnedRatio(
         market=market,
         symbol=symbol,
@@ -248,7 +277,8 @@ def _learned(
         ratio=belief.ratio,
         low=belief.low,
         high=belief.high,
-        assumed=assumed(charged_now, belief),
+        assumed=charge,
+        by_own=by_own,
         large_quote=sorted((row.notional_quote for row in rows), reverse=True)[ENOUGH - 1] if found.is_enough else 0.0,
         since_ms=min((row.at_ms for row in rows), default=0),
     )

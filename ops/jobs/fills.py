@@ -55,6 +55,8 @@ def changed(learned: LearnedFills, before: LearnedFills | None) -> list[str]:
     was = before or LearnedFills(as_of_ms=0)
     pairs = [("slippage", now, was.ratio_of(now.market, now.symbol)) for now in learned.slippage if now.size == ALL]
     pairs += [("impact", now, was.impact_of(now.market, now.symbol)) for now in learned.impact]
+    gone = [r for r in was.slippage if r.size == ALL and learned.ratio_of(r.market, r.symbol) is None]
+    pairs += [("slippage", prior_of(old.market, old.symbol), old) for old in gone]
     return [line for what, now, old in pairs if (line := _change(what, now, old)) is not None]
 
 
@@ -63,8 +65,9 @@ def _change(what: str, now: LearnedRatio, old: LearnedRatio | None) -> str | Non
     if now.assumed == old.assumed:
         return None
     name = f"{what} of {now.market} {now.symbol}"
+    by = f"{now.n} orders" if now.n else "recorded books"
     return (
-        f"{name} {old.assumed:.3g} to {now.assumed:.3g} times the model's, by {now.n} orders {now.ratio:.3g} "
+        f"{name} {old.assumed:.3g} to {now.assumed:.3g} times the model's, by {by} {now.ratio:.3g} "
         f"({now.low:.3g} to {now.high:.3g})"
     )
 

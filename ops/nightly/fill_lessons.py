@@ -80,7 +80,7 @@ def learn(
     usual = median(fill.notional_quote for fill in fills) if fills else WALKED_QUOTE
     own = [row for key, some in _by_market(fills).items() for row in _own_paid(key, some, tapes, settings)]
     walked = [row for key, looks in seen.looks.items() for row in _walked(key, looks.books, usual, tapes, settings)]
-    impact_rate, books = settings.carry.impact_bps / 10_000, books_learned(walked)
+    impact_rate, books = settings.carry.impact_bps / 10_000, books_learned(walked, before.books, at_ms=at_ms)
     touched = [_row(fill, fill.beyond_touch_quote, impact_rate) for fill in fills]
     return LearnedFills(
         as_of_ms=at_ms,

@@ -79,9 +79,10 @@ def _share_row(s: LearnedShare) -> Sequence[str]:
 
 def _books_line(b: LearnedBooks) -> str:
     found = "nothing" if b.measured is None else f"{b.measured:.2f} times the model's"
+    nights = "the last night" if len(b.nights) == 1 else f"the last {len(b.nights)} nights"
     return (
         f"Recorded books of {b.market} {b.symbol}: {b.n} walks of {b.notional_quote:,.0f} USDT in {b.hours} hours paid "
-        f"{found}; the prior is {b.prior:.2f}."
+        f"{found}; the prior is {b.prior:.2f}, by the median of {nights}."
     )
 
 

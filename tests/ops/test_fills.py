@@ -263,7 +263,13 @@ def test_dear_recorded_books_raise_what_is_charged_before_the_first_own_order_an
     assert ratio.assumed == book.prior == book.measured > 2.0  # 20 basis points, in a law of three
     assert (ratio.n, ratio.is_enough) == (0, False)
     write_learned(home, learned)
-    assert f"the prior is {book.prior:.2f}" in "\n".join(fill_lines(home))
+    assert f"the prior is {book.prior:.2f}, by the median of the last night" in "\n".join(fill_lines(home))
+    assert fills.changed(learned, None) == [
+        f"slippage of spot BTCUSDT 1 to {book.prior:.3g} times the model's, by recorded books {book.prior:.3g} "
+        f"({ratio.low:.3g} to {ratio.high:.3g})"
+    ]
+    (back,) = fills.changed(LearnedFills(as_of_ms=END_MS), learned)
+    assert back.startswith(f"slippage of spot BTCUSDT {book.prior:.3g} to 1 times the model's, by recorded books 1 ")
 
 
 def test_one_dear_leg_is_not_hidden_by_cheap_ones_and_impact_has_an_end(home: Home) -> None:

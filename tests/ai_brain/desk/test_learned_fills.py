@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ai_brain.desk.learned_file import learned_file, read_learned, write_learned
 from ai_brain.desk.learned_fills import (
     ALL,
     BOOKS,
+    DAY_MS,
+    NIGHTS,
     LearnedBooks,
     LearnedFills,
     LearnedRatio,
@@ -78,12 +82,82 @@ def test_orders_of_several_sizes_are_told_by_class_beside_the_whole() -> None:
 
 
 def test_recorded_books_may_raise_the_prior_and_never_lower_it() -> None:
-    (dear,), (cheap,), (few,) = (books_learned(orders(r, n)) for r, n in ((1.8, 40), (0.4, 40), (9.0, 20)))
+    (dear,), (cheap,), (few,) = (
+        books_learned(orders(r, n), (), at_ms=AT_MS) for r, n in ((1.8, 40), (0.4, 40), (9.0, 20))
+    )
     assert (dear.prior, cheap.prior, few.prior) == (pytest.approx(1.8, abs=0.05), 1.0, 1.0)
     assert only(ratios_learned((), (), (dear,))).assumed == dear.prior
     assert ratios_learned((), (), (cheap,)) == ()
     early = only(ratios_learned(orders(1.0, 5), (), (dear,)))
     assert (early.is_enough, early.assumed) == (False, dear.prior)
+
+
+def a_night(books: float | None, before: LearnedFills | None, night: int, own: Sequence[Paid] = ()) -> LearnedFills:
+    """What is learned on a night of recorded books (None: there were none) and of all own orders so far."""
+    before, at_ms = before or LearnedFills(as_of_ms=0), AT_MS + night * DAY_MS
+    found = books_learned([] if books is None else orders(books), before.books, at_ms=at_ms)
+    return LearnedFills(as_of_ms=at_ms, slippage=ratios_learned(own, before.slippage, found), books=found)
+
+
+def charged(learned: LearnedFills) -> float:
+    ratio = learned.ratio_of("perp", "BTCUSDT")
+    return 1.0 if ratio is None else ratio.assumed
+
+
+def test_one_dear_night_of_books_is_not_charged_for_ever() -> None:
+    learned = a_night(5.5, None, 0)
+    assert charged(learned) == pytest.approx(5.5, abs=0.05)
+    for night in range(1, 31):
+        learned = a_night(0.32, learned, night)
+        assert (charged(learned) > 1.0) is (night == 1), night  # of two nights the middle is between them
+    assert len(learned.books[0].nights) == NIGHTS
+    # a market that is dear night after night is charged so, and falls again as the nights do
+    for night in range(31, 40):
+        learned = a_night(4.0, learned, night)
+    assert charged(learned) == pytest.approx(4.0, abs=0.05)
+    for night in range(40, 48):
+        learned = a_night(2.0, learned, night)
+    ratio = only(learned.slippage)
+    assert ratio.assumed == ratio.ratio == pytest.approx(2.0, abs=0.05)
+    assert ratio.low < ratio.assumed < ratio.high < 4.0
+
+
+def test_a_night_learned_twice_counts_once_and_one_without_books_changes_nothing() -> None:
+    learned = a_night(4.0, a_night(0.3, None, 0), 1)
+    assert a_night(4.0, learned, 1) == learned
+    for night in range(2, 9):
+        learned = a_night(None, learned, night)
+        assert charged(learned) == pytest.approx((4.0 + 0.3) / 2, abs=0.05)
+
+
+def test_books_that_have_become_cheap_lower_nothing_that_own_fills_hold_up() -> None:
+    dear = a_night(5.0, None, 0, orders(2.0))
+    assert charged(dear) > 1.9
+    few = a_night(0.3, a_night(0.3, dear, 1, orders(2.0, 5)), 2, orders(2.0, 5))
+    assert charged(few) == charged(dear)
+    assert charged(a_night(0.3, few, 3)) == charged(dear)  # and so when the journal is gone
+
+
+@pytest.mark.parametrize(("is_enough", "still"), [(True, 3.0), (False, 1.0)])
+def test_of_a_file_of_an_older_lab_only_what_own_fills_had_raised_stays(is_enough: bool, still: float) -> None:
+    old = only(ratios_learned(orders(3.0), ())).model_dump(mode="json")
+    del old["by_own"]
+    old |= {"assumed": 3.0, "is_enough": is_enough, "n": 40 if is_enough else 0}
+    before = LearnedFills(as_of_ms=AT_MS, slippage=(LearnedRatio.model_validate(old),))
+    assert charged(a_night(0.3, before, 1)) == still
+
+
+@given(st.lists(st.floats(0.1, 40.0), min_size=1, max_size=12))
+def test_what_books_alone_charge_is_within_the_last_nights_and_never_under_the_model(nights: list[float]) -> None:
+    learned = None
+    for number, ratio in enumerate(nights):
+        rows = [Paid("perp", "BTCUSDT", f"h{n}", AT_MS, 1.0, ratio, 1.0) for n in range(30)]
+        before = learned or LearnedFills(as_of_ms=0)
+        books = books_learned(rows, before.books, at_ms=AT_MS + number * DAY_MS)
+        learned = LearnedFills(as_of_ms=AT_MS, slippage=ratios_learned((), before.slippage, books), books=books)
+    assert learned is not None
+    last = nights[-NIGHTS:]
+    assert max(1.0, min(last)) - 1e-9 <= charged(learned) <= max(1.0, *last) + 1e-9
 
 
 def test_what_was_written_is_read_again_and_its_version_names_its_content(home: Home) -> None:
