@@ -33,7 +33,7 @@ ALL = "all"
 """Orders of every size."""
 SIZES = ((1_000.0, "to 1,000"), (10_000.0, "to 10,000"), (100_000.0, "to 100,000"), (float("inf"), "beyond"))
 """Classes of an order's notional, quote."""
-OWN, BOOKS = "own orders", "recorded books"
+OWN, BOOKS = "own slices", "recorded books"
 """Where a share comes from."""
 NIGHTS = 7
 """Of recorded books that make a prior: their median, so that one night of panic is not the charge of a year."""
@@ -106,14 +106,14 @@ class LearnedBooks(_Record):
 
 
 class LearnedShare(_Record):
-    """How often a resting order fills."""
+    """How often what rests is filled."""
 
     market: str
     symbol: str
     source: str
-    """`own orders`: filled whole; `recorded books`: traded through by more than its price."""
+    """`own slices`: filled whole by quoting; `recorded books`: orders traded through by more than their price."""
     within_s: float
-    """Lab seconds after it was placed."""
+    """Lab seconds after it was first quoted."""
     behind_bps: float = 0.0
     """How far behind the best price of its side it rests."""
     n: Count

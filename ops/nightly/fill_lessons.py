@@ -28,19 +28,19 @@ from trading.domain.errors import DataProviderError
 from trading.domain.market import Book
 from trading.exchange.recorded_looks import WINDOW_MS, Key, Looks
 from trading.execution.intent_records import OrderRecord
-from trading.execution.own_fills import RestedOrder, TakerFill, rested_orders, taker_fills
+from trading.execution.own_fills import MakerPhase, TakerFill, maker_phases, taker_fills
 from trading.market.tape import Tape
 from trading.simulator.book_walk import walked_slippage_rate
 from trading.simulator.charged import charged_rates
 
 HOUR_MS = 3_600_000
 PARTS_OF_BUDGET = (0.25, 0.5, 1.0)
-"""Of `execution.maker_budget_s`, at which a resting order is looked at."""
+"""Of `execution.maker_budget_s`, at which it is asked what has filled."""
 BEHIND_BPS = (0.0, 1.0, 5.0)
 """Behind the best price, at which an order is imagined to rest in recorded books."""
 WALKED_QUOTE = 10_000.0
 """Walked through recorded books where no own order says what is usual."""
-Row = TypeVar("Row", TakerFill, RestedOrder)
+Row = TypeVar("Row", TakerFill, MakerPhase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def learn(
         slippage=ratios_learned(own, before.slippage, books),
         impact=tuple(ratio for ratio in ratios_learned(touched, before.impact) if ratio.size == ALL),
         books=books,
-        maker=(*_own_shares(rested_orders(seen.orders), settings), *_book_shares(seen.looks, settings)),
+        maker=(*_own_shares(maker_phases(seen.orders), settings), *_book_shares(seen.looks, settings)),
         blind=blind,
         barless=len(fills) - len(own),
     )
@@ -141,20 +141,20 @@ def _row(fill: TakerFill, paid_quote: float, charged_rate: float) -> Paid:
     )
 
 
-def _own_shares(rested: Sequence[RestedOrder], settings: LabSettings) -> Iterator[LearnedShare]:
-    """Of all post-only orders, those filled whole in time: one that was withdrawn before is not."""
+def _own_shares(phases: Sequence[MakerPhase], settings: LabSettings) -> Iterator[LearnedShare]:
+    """Of all slices that were quoted, those filled whole by it in time, however often they were quoted again."""
     budget_s = settings.execution.maker_budget_s
-    for (market, symbol), orders in sorted(_by_market(rested).items()):
+    for (market, symbol), slices in sorted(_by_market(phases).items()):
         for part in PARTS_OF_BUDGET:
-            whole = sum(order.filled_share >= 1.0 and order.rested_s <= part * budget_s for order in orders)
-            in_part = sum(0.0 < order.filled_share < 1.0 for order in orders)
+            whole = sum(one.filled_share >= 1.0 and one.quoted_s <= part * budget_s for one in slices)
+            in_part = sum(0.0 < one.filled_share < 1.0 for one in slices)
             yield share_learned(
                 market.value,
                 symbol,
                 OWN,
                 within_s=part * budget_s,
                 filled=whole,
-                of=len(orders),
+                of=len(slices),
                 in_part=in_part,
             )
 

@@ -55,7 +55,10 @@ def fill_lines(home: Home) -> list[str]:
     )
     lines.append(weighed)
     lines += [_books_line(books) for books in learned.books]
-    lines += ["", "Resting orders filled: own ones whole, in recorded books those that the market went through"]
+    lines += [
+        "",
+        "Filled as a maker: own slices whole, in recorded books orders that the market went through",
+    ]
     lines += _table(SHARE_HEAD, [_share_row(share) for share in learned.maker]) or ["none has rested yet"]
     return [*lines, *_left_out(learned)]
 

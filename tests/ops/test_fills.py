@@ -212,14 +212,14 @@ async def test_a_market_without_its_bars_waits_and_is_named(home: Home) -> None:
     assert heard[0] == ("fills.no_bars", {"market": "perp BTCUSDT", "why": "perp BTCUSDT 1h: not recorded"})
 
 
-async def test_the_table_says_how_often_resting_orders_filled_with_n_and_interval(home: Home) -> None:
+async def test_the_table_says_how_often_makers_were_filled_with_n_and_interval(home: Home) -> None:
     weeks_of_fills(home, 10.0)
     lab, _ = lab_of(home, *both_tapes())
     await fills.run(lab)
     told = fill_lines(home)
-    (line,) = [line for line in told if line.startswith("perp BTCUSDT  own orders") and " 60 s" in line]
+    (line,) = [line for line in told if line.startswith("perp BTCUSDT  own slices") and " 60 s" in line]
     assert line.split()[-5:] == ["10", "(25%)", "14%", "to", "40%"]
-    (early,) = [line for line in told if line.startswith("perp BTCUSDT  own orders") and " 15 s" in line]
+    (early,) = [line for line in told if line.startswith("perp BTCUSDT  own slices") and " 15 s" in line]
     assert "0 (0%)" in early  # they were filled after 20
 
 
@@ -304,6 +304,6 @@ async def test_the_fills_of_a_carry_on_the_sandbox_are_learned_from(home: Home) 
     assert learned.blind == learned.barless == 0
     assert sum(r.n for r in learned.slippage) == sum(r.n for r in learned.impact) >= 1
     assert all(r.measured is not None and not r.is_enough and r.assumed == 1.0 for r in learned.slippage)
-    assert any(share.source == "own orders" and share.n for share in learned.maker)
+    assert any(share.source == "own slices" and share.n for share in learned.maker)
     write_learned(home, learned)
     assert read_learned(home) == learned

@@ -1,4 +1,4 @@
-"""What our own orders can teach: what takers paid beyond the price they were decided on, and how long makers rested.
+"""What our own orders can teach: what takers paid beyond the price they were decided on, and which makers were filled.
 
 Both are read from the journal of intents. An order that takes counts where the quote it was decided on was written
 beside it; orders of the way to flat read none, for they must not wait.
@@ -6,12 +6,13 @@ beside it; orders of the way to flat read none, for they must not wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from trading.domain.instrument import Market
 from trading.domain.orders import OrderType
-from trading.execution.intent_records import IntentStatus, OrderRecord
+from trading.execution.intent_records import OrderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,22 @@ class TakerFill:
 
 
 @dataclass(frozen=True, slots=True)
-class RestedOrder:
-    """A post-only order that the venue took, and what became of it."""
+class MakerPhase:
+    """A slice of a leg that was quoted post-only, one order after the other as the price went, and what became of it.
+
+    Whole phases are looked at, not their orders: one is withdrawn because the price left it, so that an order's end is
+    no chance of its own.
+    """
 
     market: Market
     symbol: str
     intent_id: str
     at_ms: int
-    rested_s: float
-    """Lab seconds until its end was known."""
+    """When its first order was written ahead, lab time."""
+    quoted_s: float
+    """Lab seconds until the end of its last order was known."""
     filled_share: float
-    """0 to 1, of its quantity."""
+    """0 to 1, of the slice; what is missing was taken, or given up."""
 
 
 def taker_fills(records: Iterable[OrderRecord]) -> tuple[list[TakerFill], int]:
@@ -71,18 +77,37 @@ def taker_fills(records: Iterable[OrderRecord]) -> tuple[list[TakerFill], int]:
     return fills, blind
 
 
-def rested_orders(records: Iterable[OrderRecord]) -> list[RestedOrder]:
-    """Post-only orders whose end is known; those the venue refused or never had did not rest."""
-    return [
-        RestedOrder(
-            record.order.market,
-            record.order.symbol,
-            record.intent_id,
-            record.at_ms,
-            rested_s=max(0, record.known_ms - record.at_ms) / 1000,
-            filled_share=float(record.filled_base / record.order.quantity_base),
-        )
-        for record in records
-        if record.order.type is OrderType.POST_ONLY
-        and record.status in (IntentStatus.FILLED, IntentStatus.CANCELLED, IntentStatus.EXPIRED)
-    ]
+def maker_phases(records: Iterable[OrderRecord]) -> list[MakerPhase]:
+    """Every phase of every saga, oldest first; those with an order whose end is not known are left out.
+
+    Args:
+        records: In the order of writing.
+    """
+    phases, going_on = list[list[OrderRecord]](), dict[tuple[str, Market], list[OrderRecord]]()
+    for record in records:
+        leg = record.intent_id, record.order.market
+        if record.order.type is not OrderType.POST_ONLY:
+            going_on.pop(leg, None)  # what is taken of a leg ends its phase
+        elif leg in going_on and record.order.quantity_base <= _left_base(going_on[leg]):
+            going_on[leg].append(record)
+        else:
+            going_on[leg] = [record]
+            phases.append(going_on[leg])
+    return [_phase(orders) for orders in phases if all(order.status.is_final for order in orders)]
+
+
+def _left_base(orders: Sequence[OrderRecord]) -> Decimal:
+    """Of a phase's slice, base: its first order asks for the whole, each next one for what is left."""
+    return orders[0].order.quantity_base - sum((order.filled_base for order in orders), Decimal(0))
+
+
+def _phase(orders: Sequence[OrderRecord]) -> MakerPhase:
+    first = orders[0]
+    return MakerPhase(
+        first.order.market,
+        first.order.symbol,
+        first.intent_id,
+        first.at_ms,
+        quoted_s=max(0, orders[-1].known_ms - first.at_ms) / 1000,
+        filled_share=1.0 - float(_left_base(orders) / first.order.quantity_base),
+    )
