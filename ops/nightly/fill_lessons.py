@@ -30,7 +30,7 @@ from trading.exchange.recorded_looks import WINDOW_MS, Key, Looks
 from trading.execution.intent_records import OrderRecord
 from trading.execution.own_fills import MakerPhase, TakerFill, maker_phases, taker_fills
 from trading.market.tape import Tape
-from trading.simulator.book_walk import walked_slippage_rate
+from trading.simulator.book_walk import least_slippage_rate
 from trading.simulator.charged import charged_rates
 
 HOUR_MS = 3_600_000
@@ -104,7 +104,9 @@ def _own_paid(key: Key, fills: Sequence[TakerFill], tapes: Mapping[Key, Tape], s
 def _walked(
     key: Key, books: Sequence[Book], notional: float, tapes: Mapping[Key, Tape], settings: LabSettings
 ) -> Iterator[Paid]:
-    """Both sides of a market's recorded books, each walked by an order of the usual size."""
+    """Both sides of a market's recorded books, each walked by an order of the usual size; what one cannot fill costs
+    at least its last level.
+    """
     times, market, symbol = np.array([book.at_ms for book in books], dtype=np.int64), *key
     charges = _charged(key, times, np.full(len(books), notional), tapes, settings)
     for book, rate in zip(books, charges, strict=True):
@@ -113,12 +115,11 @@ def _walked(
         mid = (book.bids[0][0] + book.asks[0][0]) / 2.0
         for side in (book.bids, book.asks):
             try:
-                paid = walked_slippage_rate(side, notional, reference_price=mid)
+                paid = least_slippage_rate(side, notional, reference_price=mid)
             except DataProviderError:
                 continue  # a level that is no price and size
-            if paid is not None:
-                hour = str(book.at_ms // HOUR_MS)
-                yield Paid(market.value, symbol, hour, book.at_ms, notional, notional * paid, notional * float(rate))
+            hour = str(book.at_ms // HOUR_MS)
+            yield Paid(market.value, symbol, hour, book.at_ms, notional, notional * paid, notional * float(rate))
 
 
 def _charged(

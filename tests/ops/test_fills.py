@@ -272,6 +272,26 @@ def test_dear_recorded_books_raise_what_is_charged_before_the_first_own_order_an
     assert back.startswith(f"slippage of spot BTCUSDT {book.prior:.3g} to 1 times the model's, by recorded books 1 ")
 
 
+def test_books_too_thin_for_the_order_are_charged_what_their_last_level_says_and_not_left_out() -> None:
+    spot, _ = both_tapes()
+    deep, thin = Looks(), Looks()
+    for number in range(40):
+        at_ms = END_MS - (number // 3) * HOUR_MS - 120_000 * (number % 3) - 600_000
+        best = ((29_991.0, 5.0),), ((30_009.0, 5.0),)
+        deep.books.append(Book(Market.SPOT, SYMBOL, *best, at_ms))
+        if number % 2:  # 9,000 of 10,000 USDT are to be seen, half of them 50 basis points away
+            best = ((29_991.0, 0.15), (29_850.0, 0.15)), ((30_009.0, 0.15), (30_150.0, 0.15))
+        thin.books.append(Book(Market.SPOT, SYMBOL, *best, at_ms))
+    told = []
+    for looks in (deep, thin):
+        seen = Seen((), {(Market.SPOT, SYMBOL): looks})
+        (books,) = learn(seen, {(Market.SPOT, SYMBOL): spot}, SETTINGS, None, at_ms=END_MS).books
+        told.append(books)
+    assert [books.n for books in told] == [80, 80]
+    assert told[0].prior == 1.0
+    assert told[1].prior > 4.0
+
+
 def test_one_dear_leg_is_not_hidden_by_cheap_ones_and_impact_has_an_end(home: Home) -> None:
     weeks_of_fills(home, 0.2)
     seen, tapes = see(home, 0), both_tapes()

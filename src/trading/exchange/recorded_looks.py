@@ -9,12 +9,14 @@ is not enough, for others were there before.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -34,8 +36,18 @@ CANDLE = f"@{StreamKind.CANDLE.value}_"
 """In the name of a stream of candles, after the symbol."""
 BOOK_LEVELS = 100
 """Of a streamed book that is kept."""
+LONGEST_HOLE_S = 5
+"""Without a word of a market's connection: what the market did meanwhile was not seen."""
 
 Key = tuple[Market, str]
+
+
+@dataclass(slots=True)
+class Watch:
+    """When a connection said anything, of whatever symbol, and when it broke; in whole seconds."""
+
+    spoke: set[int] = field(default_factory=set)
+    broke: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -49,6 +61,8 @@ class Looks:
     reach: dict[int, tuple[float, float]] = field(default_factory=dict)
     """By second: the lowest price that a resting bid, and the highest that a resting ask could have met."""
     streamed: OrderBook | None = None
+    watch: Watch = field(default_factory=Watch)
+    """Of the connection its stream comes by: where that spoke of others, this market was quiet, and not unseen."""
 
     def saw(self, at_ms: int, bid: float, ask: float) -> None:
         """The best prices of a moment: a bid above the ask of a later one, or an ask below its bid, was met."""
@@ -74,25 +88,34 @@ class Looks:
         """How many orders, one a side and look, would have been traded through in time, and of how many.
 
         Args:
-            within_s: After the look, at most `WINDOW_MS`; looks after which nothing was recorded are left out.
+            within_s: After the look, at most `WINDOW_MS`; looks after which the market was not watched all that time
+                are left out: the connection broke, or there is a hole of more than `LONGEST_HOLE_S` in what it said.
             behind_bps: How far behind the best price of its side the order rests.
         """
         if not self.quotes or not self.reach:
             return 0, 0
         seconds = np.array(sorted(self.reach))
         lows, highs = np.array([self.reach[int(second)] for second in seconds]).T
+        watched, broke = (np.array(sorted(some)) for some in (self.watch.spoke | set(self.reach), self.watch.broke))
         filled, of, away = 0, 0, behind_bps / 10_000
-        last_ms = int(seconds[-1]) * 1000
         for at_ms, bid, ask in self.quotes:
             until_ms = at_ms + round(within_s * 1000)
-            first, stop = np.searchsorted(seconds, [at_ms // 1000 + 1, until_ms // 1000 + 1])
-            if first == stop or until_ms > last_ms:
+            from_s, until_s = at_ms // 1000, until_ms // 1000
+            if until_ms > int(watched[-1]) * 1000 or not _is_watched(watched, broke, from_s, until_s):
                 continue
+            first, stop = np.searchsorted(seconds, [from_s + 1, until_s + 1])
             of += 2
-            filled += int(lows[first:stop].min() < bid * (1.0 - away)) + int(
-                highs[first:stop].max() > ask * (1.0 + away)
-            )
+            filled += int(lows[first:stop].min(initial=np.inf) < bid * (1.0 - away))
+            filled += int(highs[first:stop].max(initial=-np.inf) > ask * (1.0 + away))
         return filled, of
+
+
+def _is_watched(watched: NDArray[np.int64], broke: NDArray[np.int64], from_s: int, until_s: int) -> bool:
+    """Something was heard every few seconds of a stretch, and no connection broke in it; both sorted, in seconds."""
+    first, stop = np.searchsorted(watched, [from_s + 1, until_s + 1])
+    heard = np.concatenate(([from_s], watched[first:stop], [until_s]))
+    breaks = np.searchsorted(broke, [from_s, until_s + 1])
+    return bool(np.diff(heard).max() <= LONGEST_HOLE_S and breaks[0] == breaks[1])
 
 
 def read_looks(folder: Path, *, from_ms: int) -> dict[Key, Looks]:
@@ -105,23 +128,25 @@ def read_looks(folder: Path, *, from_ms: int) -> dict[Key, Looks]:
     Raises:
         OSError: a file cannot be read.
     """
-    found: dict[Key, Looks] = {}
+    found, watches = dict[Key, Looks](), defaultdict[str, Watch](Watch)
     for line in read_recording(folder, from_ms=from_ms):
         if line.at_ms < from_ms:
             continue
         try:
-            _take(line, found)
+            _take(line, found, watches[line.connection])
         except (DataProviderError, ValueError):
             continue  # a line that is no message of this venue teaches nothing
     return found
 
 
-def _take(line: Recorded, found: dict[Key, Looks]) -> None:
+def _take(line: Recorded, found: dict[Key, Looks], watch: Watch) -> None:
     if line.kind == "rest":
         _answered(line, found)
     elif line.kind == "ws":
-        _streamed(line, found)
+        watch.spoke.add(line.at_ms // 1000)
+        _streamed(line, found, watch)
     elif line.kind == "broken":
+        watch.broke.add(line.at_ms // 1000)
         for looks in _of_market(Market(line.connection.partition("/")[0]), found):
             if looks.streamed is not None:
                 looks.streamed.lose()
@@ -144,11 +169,13 @@ def _answered(line: Recorded, found: dict[Key, Looks]) -> None:
         looks.streamed.restart(book_snapshot(market, symbol, answer, received_ms=line.at_ms))
 
 
-def _streamed(line: Recorded, found: dict[Key, Looks]) -> None:
+def _streamed(line: Recorded, found: dict[Key, Looks], watch: Watch) -> None:
     market = Market(line.connection.partition("/")[0])
     if (place := line.text.find(CANDLE)) >= 0:
         # By far the most lines: one that follows no look soon is not even parsed.
         looks = found.get((market, line.text[line.text.rfind('"', 0, place) + 1 : place].upper()))
+        if looks is not None:
+            looks.watch = watch
         if looks is None or not looks.quotes or line.at_ms - looks.quotes[-1][0] > 2 * WINDOW_MS:
             return
     data = orjson.loads(line.text).get("data")
@@ -160,9 +187,12 @@ def _streamed(line: Recorded, found: dict[Key, Looks]) -> None:
         return
     event = stream_event(market, data, received_ms=line.at_ms)
     if isinstance(event, Quote):
-        _saw(found.setdefault((market, event.symbol), Looks()), event, line.at_ms)
+        looks = found.setdefault((market, event.symbol), Looks())
+        looks.watch = watch
+        _saw(looks, event, line.at_ms)
     elif isinstance(event, BookDiff):
         looks = found.setdefault((market, event.symbol), Looks())
+        looks.watch = watch
         looks.streamed = looks.streamed or OrderBook(market, event.symbol)
         looks.streamed.apply(event)
         if (top := looks.streamed.top()) is None:

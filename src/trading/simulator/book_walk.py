@@ -74,6 +74,24 @@ def walked_slippage_rate(
     return abs(done.average_price - reference) / reference
 
 
+def least_slippage_rate(levels: Levels, notional_quote: float, *, reference_price: float) -> float:
+    """How much worse than a reference the notional fills at least, fraction of the reference.
+
+    What lies beyond the last level that is known is taken at that level's price: it is not to be had cheaper.
+
+    Args:
+        levels: The side that is taken from: asks to buy, bids to sell.
+        notional_quote: Of the order.
+        reference_price: The mid.
+
+    Raises:
+        OrderValidationError, DataProviderError: see `walk`.
+    """
+    done = walk(levels, notional_quote)
+    base = done.filled_base + done.unfilled_quote / levels[-1][0]
+    return abs(notional_quote / base - reference_price) / reference_price
+
+
 def book_slippage_rate(book: Book, notional_quote: float, *, buy: bool) -> float | None:
     """Against the mid of a live book; None: too thin for the size.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import DATA, needs_data
 from trading.domain.clock import StandingClock
 from trading.domain.instrument import Market
-from trading.exchange.recorded_looks import Looks, read_looks
+from trading.exchange.recorded_looks import LONGEST_HOLE_S, Looks, read_looks
 from trading.exchange.recording import Recorder
 from trading.exchange.sockets import Asked, Reply
 from trading.storage.raw_log import RawLog, raw_files
@@ -46,6 +49,13 @@ class Written:
         body = {"e": "kline", "k": {"t": START_MS, "s": "BTCUSDT", "i": "1h", **numbers, "v": "1", "x": False}}
         self.stream(second, "kline_1h", body)
 
+    def others(self, first: int, stop: int, connection: str = "spot/0") -> None:
+        """Candles of another symbol by the same connection, every two seconds."""
+        for second in range(first, stop, 2):
+            body = {"e": "kline", "k": {"s": "ETHUSDT"}}
+            text = json.dumps({"stream": "ethusdt@kline_1h", "data": body})
+            self.recorder.message(connection, START_MS + 1000 * second, text)
+
     def depth(self, second: int, update: int, bids: list[list[str]], asks: list[list[str]]) -> None:
         body = {"e": "depthUpdate", "E": START_MS + 1000 * second, "s": "BTCUSDT", "U": update, "u": update}
         self.stream(second, "depth@100ms", {**body, "b": bids, "a": asks})
@@ -58,6 +68,7 @@ def test_a_price_that_is_touched_fills_nobody_and_one_that_is_gone_through_does(
     day.last(20, 99.99)
     day.last(50, 100.2)
     day.last(70, 100.05)
+    day.others(0, 72)
     day.out.close()
     looks = read_looks(tmp_path, from_ms=0)[KEY]
     assert looks.quotes == [(START_MS, 100.0, 100.1)]
@@ -73,6 +84,7 @@ def test_looks_stand_a_minute_apart_and_one_whose_minute_was_not_recorded_says_n
     for second in (0, 30, 59, 60, 200):
         day.quote(second, 100.0, 100.1)
         day.last(second + 1, 100.05)
+    day.others(0, 202)
     day.out.close()
     looks = read_looks(tmp_path, from_ms=0)[KEY]
     assert [at_ms for at_ms, _, _ in looks.quotes] == [START_MS, START_MS + 60_000, START_MS + 200_000]
@@ -88,10 +100,50 @@ def test_a_book_that_was_streamed_is_kept_whole_and_its_other_side_shows_what_wa
     day.depth(2, 12, [["98.5", "1"]], [])
     day.depth(40, 13, [["99", "0"], ["98.5", "0"], ["98", "1"]], [["98.5", "4"]])
     day.depth(70, 14, [], [])
+    day.others(0, 72)
     day.out.close()
     looks = read_looks(tmp_path, from_ms=0)[KEY]
     assert looks.books[0].bids[:2] == ((99.0, 2.0), (98.0, 3.0))
     assert looks.filled(within_s=60.0) == (1, 2)  # an ask of 98.5 would have met the bid of 99
+
+
+@pytest.mark.parametrize("heard_until", [2, 30, 54])
+def test_a_look_after_which_nobody_watched_says_nothing(tmp_path: Path, heard_until: int) -> None:
+    day = Written(tmp_path)
+    for number in range(50):
+        at = number * 61
+        day.quote(at, 100.0, 100.1)
+        day.last(at + 1, 100.05)
+        day.others(at, at + heard_until)  # then the lab was down until the next look
+    day.out.close()
+    assert read_looks(tmp_path, from_ms=0)[KEY].filled(within_s=60.0) == (0, 0)
+
+
+def test_a_look_after_which_the_connection_broke_says_nothing_and_one_of_a_quiet_market_does(tmp_path: Path) -> None:
+    day = Written(tmp_path)
+    for at in (0, 100, 200):
+        day.quote(at, 100.0, 100.1)
+    day.last(1, 100.05)
+    day.others(0, 300)
+    day.recorder.broken("spot/0", START_MS + 130_000, "gone")
+    day.recorder.broken("spot/1", START_MS + 230_000, "of others")
+    day.others(0, 300, connection="spot/1")
+    day.out.close()
+    looks = read_looks(tmp_path, from_ms=0)[KEY]
+    assert len(looks.quotes) == 3
+    assert looks.filled(within_s=60.0) == (0, 4)  # of the first and the last, both of which nobody dealt beyond
+    assert looks.filled(within_s=15.0) == (0, 6)  # by then it had not broken
+
+
+@given(st.sets(st.integers(1, 59), max_size=55))
+def test_a_minute_counts_if_and_only_if_no_hole_in_it_is_longer_than_a_few_seconds(heard: set[int]) -> None:
+    looks = Looks()
+    looks.saw(0, 100.0, 100.1)
+    looks.went(61_000, 100.05, 100.05)
+    looks.watch.spoke |= heard
+    edges = [0, *sorted(heard), 60]
+    longest = max(after - before for before, after in itertools.pairwise(edges))
+    assert looks.filled(within_s=60.0) == (0, 2 if longest <= LONGEST_HOLE_S else 0)
 
 
 def test_what_is_no_message_is_passed_over_and_a_broken_stream_loses_its_book(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec
 from trading.domain.errors import DataProviderError, OrderValidationError
 from trading.domain.instrument import Market
 from trading.domain.market import Book
-from trading.simulator.book_walk import book_slippage_rate, walk, walked_slippage_rate
+from trading.simulator.book_walk import book_slippage_rate, least_slippage_rate, walk, walked_slippage_rate
 from trading.simulator.carry import simulate_carry
 from trading.simulator.costs import FITTED_K, CarryCosts, Costs, MarketRules
 from trading.simulator.simulate import simulate
@@ -41,6 +41,22 @@ def test_what_a_thin_book_cannot_fill_is_said_and_has_no_rate() -> None:
     assert (done.filled_base, done.levels_used) == (6.0, 2)
     assert done.unfilled_quote == pytest.approx(1000.0 - 99.0 - 490.0)
     assert walked_slippage_rate(BIDS, 1000.0) is None
+
+
+def test_what_a_thin_book_cannot_fill_costs_at_least_its_last_level() -> None:
+    # 99 and 490 USDT are there, the other 411 are not to be had above 98
+    average = 1000.0 / (1.0 + 901.0 / 98.0)
+    assert least_slippage_rate(BIDS, 1000.0, reference_price=99.5) == pytest.approx(1.0 - average / 99.5)
+
+
+@given(st.floats(1.0, 2_000.0), st.integers(1, 3))
+def test_the_least_is_what_is_paid_where_the_book_is_deep_enough_and_never_more(notional: float, known: int) -> None:
+    least = least_slippage_rate(ASKS[:known], notional, reference_price=99.5)
+    paid = walked_slippage_rate((*ASKS, (200.0, 1e9)), notional, reference_price=99.5)
+    assert paid is not None
+    assert least <= paid + 1e-12
+    if (whole := walked_slippage_rate(ASKS[:known], notional, reference_price=99.5)) is not None:
+        assert least == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("notional", [0.0, -1.0, float("nan"), float("inf")])
