@@ -1,8 +1,8 @@
 """Closed live carries against what their backtest makes of the same hours: what the two differ by, and why.
 
 The model starts flat one bar before a position was opened, with the account's own fees, and scales to the position's
-capital. It decides at the close of bars; the desk every minute: that difference is `time`. So a position that was
-closed before its model left is compared when the model has left, or marked where it stands after `LONGEST_WAIT_MS`.
+capital. It decides at the close of bars; the desk every minute: that difference is `time`. A model that has not left
+when its position is closed is marked where it stands, and compared again once it has left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODEL_QUOTE = 1_000_000.0
 
 
 LONGEST_WAIT_MS = 7 * 86_400_000
-"""For a model to leave, after its position was closed."""
+"""For a model to leave, after its position was closed; then it is marked for the last time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class LiveParity:
 def live_against_model(
     spec: StrategySpec, held: Holdings, tapes: PaperTapes, costs: CarryCosts, rules: MarketRules, *, start_ms: int
 ) -> list[LiveParity]:
-    """Hold every live position of a carry that is due between a moment and the tapes' end against its model.
+    """Hold every live position of a carry that was closed between a moment and the tapes' end against its model.
 
-    It is due once, when both it and its model are closed, or `LONGEST_WAIT_MS` after it was.
+    One whose model left in that time, or has not left `LONGEST_WAIT_MS` after it was closed, is told of once more.
 
     Args:
         spec: A carry; of another strategy there is nothing.
@@ -74,21 +74,22 @@ def live_against_model(
         if one.spec_id != spec.id or not one.capital_quote:
             continue
         if one.closed_ms < tapes.main.end_ms and one.closed_ms + LONGEST_WAIT_MS >= start_ms:
-            due_ms, compared = _against(spec, one, tapes, costs, rules)
-            found += [compared] if start_ms <= due_ms < tapes.main.end_ms else []
+            over_ms, compared = _against(spec, one, tapes, costs, rules)
+            is_due = any(start_ms <= at_ms < tapes.main.end_ms for at_ms in (one.closed_ms, over_ms))
+            found += [compared] if is_due else []
     return found
 
 
 def _against(
     spec: StrategySpec, held: ClosedPosition, tapes: PaperTapes, costs: CarryCosts, rules: MarketRules
 ) -> tuple[int, LiveParity]:
-    """When a closed position is due, and what it is against its model as far as the tapes go."""
+    """When a closed position's comparison is over, and what it is as far as the tapes go."""
     live, model = _as_trade(held, INTERVAL_MS[spec.market.timeframe]), _model(spec, held, tapes, costs, rules)
     if model is None:
         return held.closed_ms, LiveParity(held, None, Differences(signal=live.pnl_quote))
     still_holds, latest_ms = model.reason == HELD, held.closed_ms + LONGEST_WAIT_MS
-    due_ms = latest_ms if still_holds else min(max(held.closed_ms, model.exit_ms), latest_ms)
-    return due_ms, LiveParity(held, model, between(live, model), still_holds)
+    over_ms = latest_ms if still_holds else min(max(held.closed_ms, model.exit_ms), latest_ms)
+    return over_ms, LiveParity(held, model, between(live, model), still_holds)
 
 
 def _model(

@@ -91,40 +91,48 @@ def nights(held: ClosedPosition, spot: Tape = SPOT, perp: Tape = PERP) -> list[t
     return told
 
 
-def test_a_position_closed_before_its_model_leaves_is_compared_when_it_has_and_only_then() -> None:
+def test_a_position_closed_before_its_model_leaves_is_compared_again_when_it_has() -> None:
     held = as_its_backtest()
     early = replace(held, closed_ms=held.closed_ms - 20 * 60_000 - 40_000)
-    ((end_ms, found),) = nights(early)
+    (first_ms, marked), (last_ms, found) = nights(early)
     left_ms = held.closed_ms - 40_000
-    assert end_ms == left_ms + HOUR_MS  # the bar at whose open the model left was over by then
+    assert (first_ms, last_ms) == (left_ms, left_ms + HOUR_MS)  # the bar at whose open the model left was over by then
+    assert (marked.still_holds, marked.differences.signal) == (True, 0.0)
+    assert marked.differences.time != 0.0
     assert (found.still_holds, found.differences.signal) == (False, 0.0)
     assert found.differences.total == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_model_that_does_not_leave_is_marked_after_the_longest_wait_and_it_is_time() -> None:
+def test_a_model_that_does_not_leave_is_marked_at_once_and_after_the_longest_wait_and_it_is_time() -> None:
     held = as_its_backtest()
     early = replace(held, closed_ms=held.opened_ms + 3 * HOUR_MS)
-    ((end_ms, found),) = nights(early, *legs([100.0] * 24 * 15))  # its funding goes on to the end
-    assert end_ms - HOUR_MS <= early.closed_ms + LONGEST_WAIT_MS < end_ms
-    assert found.still_holds
-    assert found.differences.signal == 0.0
-    assert found.differences.time != 0.0
-    assert "its backtest" in str(found)
-    assert "still holds it, marked" in str(found)
+    told = nights(early, *legs([100.0] * 24 * 15))  # its funding goes on to the end
+    for (end_ms, found), due_ms in zip(told, (early.closed_ms, early.closed_ms + LONGEST_WAIT_MS), strict=True):
+        assert end_ms - HOUR_MS <= due_ms < end_ms
+        assert found.still_holds
+        assert found.differences.signal == 0.0
+        assert found.differences.time != 0.0
+        assert "its backtest 20" in str(found)
+        assert "still holds it, marked" in str(found)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(-70, 10), st.integers(0, 30))
-def test_every_position_is_told_of_in_exactly_one_night_and_its_parts_are_the_whole(earlier: int, later: int) -> None:
+def test_every_position_is_told_of_when_it_closes_and_when_its_model_does_and_its_parts_are_the_whole(
+    earlier: int, later: int
+) -> None:
     base = as_its_backtest()
     held = replace(
         base,
         opened_ms=base.opened_ms + later * 60_000,
         closed_ms=max(base.closed_ms + earlier * HOUR_MS, base.opened_ms + (later + 1) * 60_000),
     )
-    ((_, found),) = nights(held)
-    model = 0.0 if found.model is None else found.model.pnl_quote
-    assert found.differences.total == pytest.approx(float(held.profit_quote) - model, abs=1e-9)
+    told = nights(held)
+    assert told[0][0] - HOUR_MS <= held.closed_ms < told[0][0]
+    assert [found.still_holds for _, found in told] in ([False], [True, False])
+    for _, found in told:
+        model = 0.0 if found.model is None else found.model.pnl_quote
+        assert found.differences.total == pytest.approx(float(held.profit_quote) - model, abs=1e-9)
 
 
 def test_only_carries_that_were_closed_in_the_stretch_are_looked_at() -> None:
