@@ -6,9 +6,9 @@ Reads only, asks no network, works beside a running lab and without one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, takewhile
 
 from pydantic import ValidationError
 
@@ -123,13 +123,16 @@ def _cycle(home: Home, window: AuditWindow, wanted: str) -> tuple[list[str], boo
     day, minute = ("", "") if found is None else (found[1], found[2])
     stamp = f"20{day[:2]}-{day[2:4]}-{day[4:]}T{minute[:2]}:{minute[2:]}Z"
     start_ms = time_of(wanted, stamp)
-    near = [_parsed(raw) for raw in islice(window.from_ms(start_ms), RUN_LINES)]
-    in_minute = [line for line in near if line.at_ms < start_ms + MINUTE_MS]
+    minute = takewhile(lambda raw: (written_ms(raw) or 0) < start_ms + MINUTE_MS, window.from_ms(start_ms))
+    in_minute, damaged = _readable(islice(minute, RUN_LINES))
     for line in in_minute:
         if _id(line) == wanted:
             return _told(home, window, line), True
-    earlier = [_parsed(raw) for raw in islice(window.before_ms(start_ms), NEAR)]
-    named = [*reversed(earlier), *(in_minute or near[:NEAR])][: 2 * NEAR]
+    if damaged is not None:  # it may be the one
+        raise damaged
+    earlier, _ = _readable(islice(window.before_ms(start_ms), NEAR))
+    later, _ = _readable(islice(window.from_ms(start_ms), NEAR))
+    named = [*reversed(earlier), *(in_minute or later)][: 2 * NEAR]
     lines = [f"{wanted}: no such cycle on record. Near it:" if named else f"{wanted}: no cycle is on record yet."]
     return lines + [f"  {_id(line)}  {iso(line.at_ms)} {line.status} {line.reason}" for line in named], False
 
@@ -186,6 +189,17 @@ def _head(told: Told) -> str:
 
 def _id(line: CycleLine) -> str:
     return cycle_id(line.at_ms, line.hash)
+
+
+def _readable(raws: Iterable[bytes]) -> tuple[list[CycleLine], StateFileError | None]:
+    """Lines taken apart, and what is wrong with the first that makes no sense; None: all do."""
+    lines, damaged = list[CycleLine](), None
+    for raw in raws:
+        try:
+            lines.append(_parsed(raw))
+        except StateFileError as error:
+            damaged = damaged or error
+    return lines, damaged
 
 
 def _parsed(raw: bytes) -> CycleLine:

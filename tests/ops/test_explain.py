@@ -255,6 +255,21 @@ def test_a_line_that_makes_no_sense_is_said_to(lab_home: Home) -> None:
         run_explain(None, "2026-01-21")
 
 
+def test_a_damaged_line_near_a_cycle_does_not_hide_it_and_one_in_its_place_is_named(
+    lab_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = history(lab_home)
+    lines = lab_home.audit_file.read_bytes().split(b"\n")
+    lines[42] = lines[42].replace(b'"mode":"live"', b'"mode":7')
+    lab_home.audit_file.write_bytes(b"\n".join(lines))
+    assert asked(capsys, ids[40]) == (0, cycle_example(ids[40]))
+    unknown = ids[41][:-4] + ("0000" if ids[41][-4:] != "0000" else "1111")
+    code, told = asked(capsys, unknown)
+    assert (code, len(told)) == (1, 5), "its neighbours are named"
+    with pytest.raises(StateFileError, match="verify-audit"):
+        run_explain(ids[42], None)
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_words_of_its_own_and_something_to_do(reason: Reason) -> None:
     words = words_of(reason)
