@@ -94,7 +94,9 @@ class Service:
 
     def __init__(self, lab: Lab, channels: Mapping[str, Notifier], *, stop: asyncio.Event, wake: asyncio.Event) -> None:
         self.lab = lab
-        self._delivery = Delivery(lab.outbox, channels, lab.settings.messages, lab.clock, wake=wake, stop=stop)
+        self._delivery = Delivery(
+            lab.outbox, channels, lab.settings.messages, lab.clock, wake=wake, stop=stop, publish=lab.publish
+        )
         self._stop = stop
         self._wake = wake
         self._supervisor = Supervisor(os.environ)

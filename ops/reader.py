@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,9 @@ from trading.domain.clock import as_datetime
 from trading.notify.message import Message
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
+_MAIL = re.compile(r"[^\s@]+@[^\s@]+|[^\x00-\x1f\x7f<>]*<[^\s@<>]+@[^\s@<>]+>")
+"""An address, or a name and an address in angle brackets."""
 
 
 class MessageSettings(BaseModel):
@@ -49,6 +53,24 @@ class MessageSettings(BaseModel):
             raise ValueError("no time zone of the tz database, such as UTC or Europe/Berlin") from error
         return name
 
+    @field_validator("email_host")
+    @classmethod
+    def _is_host(cls, host: str | None) -> str | None:
+        try:
+            name = "" if host is None else host.encode("idna").decode()  # as whoever connects writes it
+        except UnicodeError:
+            name = "?"
+        if host is not None and not (_HOST.fullmatch(name) or _is_address(host)):
+            raise ValueError("no host; only its name, such as smtp.example.org; the port is email_port")
+        return host
+
+    @field_validator("email_from", "email_to")
+    @classmethod
+    def _is_mail_address(cls, text: str | None) -> str | None:
+        if text is not None and not _MAIL.fullmatch(text):
+            raise ValueError("no mail address, such as lab@example.org")
+        return text
+
     @field_validator("quiet_from", "quiet_to")
     @classmethod
     def _is_time(cls, text: str | None) -> str | None:
@@ -81,6 +103,14 @@ class MessageSettings(BaseModel):
         if self.quiet_from < self.quiet_to:
             return self.quiet_from <= now < self.quiet_to
         return now >= self.quiet_from or now < self.quiet_to
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Reader:

@@ -136,17 +136,31 @@ class Hands:
         return closed
 
     def tell(self, text: str, *, key: str = ALERT, severity: Severity = Severity.ALERT) -> None:
-        """Queue one message for the human; it is on disk when this returns."""
+        """Queue one message for the human; it is on disk when this returns, or the log says why it is not.
+
+        Who cannot tell still watches: a full disk or a bug here ends nothing.
+        """
         message = Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True)
-        self._outbox.put(message, self._clock)
+        try:
+            self._outbox.put(message, self._clock)
+        except Exception:
+            log.exception("guardian.not_told", text=text)
 
     def resolve(self, key: str) -> None:
-        """What an alert told of is over."""
-        self._outbox.resolve(f"{ALERT}:{key}")
+        """What an alert told of is over; contained as `tell` is."""
+        try:
+            self._outbox.resolve(f"{ALERT}:{key}")
+        except Exception:
+            log.exception("guardian.not_told", over=key)
 
     async def deliver(self, environment: Environment) -> None:
-        """Send what waits for the human: a frozen lab does not. Telegram is loaded only here."""
-        await asyncio.gather(self._by_telegram(environment), self._by_the_others(environment))
+        """Send what waits for the human: a frozen lab does not. Contained like `tell`. Telegram is loaded only here."""
+        ways = (self._by_telegram(environment), self._by_the_others(environment))
+        for error in await asyncio.gather(*ways, return_exceptions=True):
+            if isinstance(error, TradingEngineError):
+                log.warning("guardian.not_delivered", error=str(error))
+            elif isinstance(error, Exception):
+                log.error("guardian.not_delivered", exc_info=error)
 
     async def _by_the_others(self, environment: Environment) -> None:
         if not any(self._outbox.has_work(name, self._clock, self._holds) for name in CHANNELS):
@@ -169,11 +183,8 @@ class Hands:
         from trading.notify.telegram import TELEGRAM_URL, Telegram
 
         base_url = self._settings.telegram.base_url or TELEGRAM_URL
-        try:
-            async with Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url) as human:
-                await self._outbox.drain(human, self._clock, holds=self._holds)
-        except TradingEngineError as error:
-            log.warning("guardian.not_delivered", error=str(error))
+        async with Telegram(environment.telegram_token, environment.telegram_chat_id, base_url=base_url) as human:
+            await self._outbox.drain(human, self._clock, holds=self._holds)
 
     async def _nothing_rests(self, symbols: Sequence[str]) -> bool:
         asked = [self._venue.open_orders(market, symbol) for symbol in symbols for market in Market]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 import structlog
 
 from ops.reader import MessageSettings
 from trading.domain.clock import Clock
-from trading.domain.errors import TradingEngineError
-from trading.domain.events import Severity
+from trading.domain.events import Event, Publish, Severity
 from trading.notify.message import Message, Notifier
 from trading.notify.outbox import Outbox
 from trading.notify.queue import Drained
@@ -21,12 +21,14 @@ OUTBOX_S = 15.0
 """Real seconds after which waiting messages are tried again."""
 SILENT_S = 21_600.0
 """Lab seconds in which a channel has taken nothing that waits for it, after which the others tell of it."""
+LONGEST_GAP_S = 3_600.0
+"""Real seconds between two tries of a channel that has a bug: they double up to here."""
 LAST_WORDS_S = 1.0
 """Real seconds that messages get when the service ends; what was not taken by then waits on disk."""
 
 
 class Delivery:
-    """Delivers while the service runs.
+    """Delivers while the service runs. A bug in a channel is told like that of a job and ends nothing.
 
     Args:
         outbox: What waits.
@@ -35,6 +37,7 @@ class Delivery:
         clock: Lab time.
         wake: Set when a message was queued.
         stop: Ends it.
+        publish: Told of bugs, and that they are over.
     """
 
     def __init__(
@@ -46,9 +49,14 @@ class Delivery:
         *,
         wake: asyncio.Event,
         stop: asyncio.Event,
+        publish: Publish = lambda _: None,
     ) -> None:
         self._outbox, self._channels, self._settings, self._clock = outbox, channels, settings, clock
-        self._wake, self._stop = wake, stop
+        self._wake, self._stop, self._publish = wake, stop, publish
+        self._bugs: Counter[str] = Counter()
+        """In a row, by channel."""
+        self._not_before_s: dict[str, float] = {}
+        """Real moment before which a channel with a bug is not tried again."""
         self._due = {name: asyncio.Event() for name in channels}
         self._silent_since_ms: dict[str, int | None] = dict.fromkeys(channels)
         """Channels that did not take all the last time, and since when; None: not asked yet."""
@@ -72,10 +80,7 @@ class Delivery:
 
     async def last_words(self) -> None:
         """What was told while ending, be it of a bug; a channel that does not answer is not waited for."""
-        try:
-            await asyncio.gather(*(self._drain(name) for name in self._channels))
-        except TradingEngineError as error:
-            log.warning("messages.kept", error=str(error))
+        await asyncio.gather(*(self._drain(name) for name in self._channels))
 
     async def _serve(self, name: str) -> None:
         while not self._stop.is_set():
@@ -85,7 +90,28 @@ class Delivery:
                 await self._due[name].wait()
 
     async def _drain(self, name: str) -> None:
-        """Deliver what waits. Once the service ends, a channel that does not answer is not waited for."""
+        """Deliver what waits; whatever goes wrong is told, and tried again after growing gaps."""
+        if self._clock.real_s() < self._not_before_s.get(name, 0.0):
+            return
+        try:
+            drained = await self._drained(name)
+            if drained is not None:
+                self._watch(name, drained)
+                if self._bugs.pop(name, 0):
+                    self._publish(Event(self._clock.now_ms(), "job.recovered", {"job": _job(name)}))
+        except Exception as error:  # noqa: BLE001  # told, and ends nothing: what trades runs in the same group
+            self._note_bug(name, error)
+
+    def _note_bug(self, name: str, error: Exception) -> None:
+        self._bugs[name] += 1
+        gap_s = min(OUTBOX_S * 2.0 ** (self._bugs[name] - 1), LONGEST_GAP_S)
+        self._not_before_s[name] = self._clock.real_s() + gap_s
+        log.exception("messages.bug", channel=name or "main", again_s=gap_s)
+        facts = {"job": _job(name), "failures": self._bugs[name], "error": f"{type(error).__name__}: {error}"}
+        self._publish(Event(self._clock.now_ms(), "job.failing", facts, Severity.ALERT))
+
+    async def _drained(self, name: str) -> Drained | None:
+        """What a drain did; None: once the service ends, a channel that does not answer is not waited for."""
         work = self._outbox.drain(self._channels[name], self._clock, channel=name, holds=self._holds)
         drain = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._stop.wait())
@@ -97,8 +123,7 @@ class Delivery:
             stop.cancel()
             drain.cancel()
         await asyncio.gather(drain, stop, return_exceptions=True)
-        if not drain.cancelled():
-            self._watch(name, drain.result())
+        return None if drain.cancelled() else drain.result()
 
     def _watch(self, name: str, drained: Drained) -> None:
         """A channel that takes nothing for hours is an alert, which the others carry."""
@@ -115,3 +140,8 @@ class Delivery:
 
     def _holds(self, message: Message) -> bool:
         return self._settings.holds(message, self._clock.now_ms())
+
+
+def _job(name: str) -> str:
+    """What a channel is called among the jobs."""
+    return f"messages {name}" if name else "messages"

@@ -104,12 +104,26 @@ async def test_what_the_guardian_did_comes_at_night(home: Home) -> None:
         ("messages: {quiet_from: '24:00', quiet_to: '07:00'}\n", "quiet_from='24:00': .*no time of a day"),
         ("messages: {quiet_from: 22:00, quiet_to: '07:00'}\n", "quiet_from=1320: .*valid string"),
         ("messages: {email_host: mail.example.org}\n", "needs email_from and email_to"),
+        ("messages: {email_host: smtp..gmail.com}\n", "email_host='smtp..gmail.com': .*no host"),
+        ("messages: {email_host: 'smtp.gmail.com:587'}\n", "the port is email_port"),
+        ("messages: {email_host: 'https://smtp.gmail.com'}\n", "no host"),
+        ("messages: {email_to: 'me'}\n", "email_to='me': .*no mail address"),
+        ('messages: {email_from: "a@b.org\\n"}\n', "no mail address"),
     ],
 )
 def test_what_is_no_clock_or_hour_is_one_line(home: Home, text: str, said: str) -> None:
     home.settings_file.write_text(text)
     with pytest.raises(SettingsError, match=said):
         read_settings(home.settings_file)
+
+
+@pytest.mark.parametrize(
+    "host", ["smtp.gmail.com", "localhost", "10.0.0.7", "::1", "post.münchen.example", "mail_1.lan"]
+)
+@pytest.mark.parametrize("address", ["me@example.org", "The Lab <lab@example.org>"])
+def test_hosts_and_addresses_of_every_kind_are_taken(host: str, address: str) -> None:
+    mine = MessageSettings(email_host=host, email_from=address, email_to=address)
+    assert (mine.email_host, mine.email_to) == (host, address)
 
 
 def test_times_in_reports_and_alerts_are_the_readers_and_named(home: Home) -> None:
@@ -171,6 +185,37 @@ async def test_a_channel_that_hangs_holds_up_no_other_and_not_the_end(
     assert channels["email"].texts == ["n0", "n1", "n2"]
     assert outbox.waiting == 3
     assert channels["webhook"].tried >= 3
+
+
+async def test_a_bug_in_what_delivers_ends_nothing_is_told_like_that_of_a_job_and_is_over_when_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home.outbox / "email").mkdir()
+    outbox, clock, heard = Outbox(home.outbox), StandingClock(parse_iso("2026-01-21T12:00Z")), list[Event]()
+    channels, stop = {MAIN: Chat(), "email": Chat()}, asyncio.Event()
+    running = Delivery(
+        outbox, channels, MessageSettings(), clock, wake=asyncio.Event(), stop=stop, publish=heard.append
+    )
+    outbox.put(REPORT, clock)
+    whole = Outbox.drain
+
+    async def drain(self: Outbox, *args: object, channel: str = MAIN, **others: object) -> object:
+        if channel == "email":
+            raise TypeError("a bug")
+        return await whole(self, *args, channel=channel, **others)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Outbox, "drain", drain)
+        for _ in range(4):
+            await running.last_words()
+    assert [(event.name, event.facts) for event in heard] == [
+        ("job.failing", {"job": "messages email", "failures": 1, "error": "TypeError: a bug"})
+    ], "it is not tried again at once"
+    assert channels[MAIN].texts == ["14:00"]
+    clock.passed_s += 16
+    await running.last_words()
+    assert [event.name for event in heard] == ["job.failing", "job.recovered"]
+    assert channels["email"].texts == ["14:00"]
 
 
 async def test_what_waited_for_the_end_of_the_quiet_hours_comes_then(home: Home) -> None:
@@ -290,6 +335,10 @@ class StandingClock(Clock):
     def __init__(self, at_ms: int) -> None:
         super().__init__()
         self.lab_ms = self.real_ms = at_ms
+        self.passed_s = 0.0
+
+    def real_s(self) -> float:
+        return self.passed_s
 
     def now_ms(self) -> int:
         return self.lab_ms

@@ -1,0 +1,77 @@
+"""What the guardian cannot tell, or not deliver, ends nothing: it watches, cancels and closes all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from ops.environment import read_environment
+from ops.guardian.eyes import Eyes
+from ops.guardian.hands import Hands
+from ops.guardian.process import Guardian
+from ops.settings import read_settings
+from tests.mail_server import MailServer
+from tests.ops.test_channels import furnish
+from trading.domain.clock import Clock
+from trading.notify.message import Message
+from trading.notify.outbox import Outbox
+from trading.storage.home import Home
+
+
+def guardian_of(home: Home) -> tuple[Guardian, Hands]:
+    """One with nothing to guard, and so without a line to the exchange."""
+    environment, settings, clock = read_environment(home), read_settings(home.settings_file), Clock()
+    hands = Hands(home, None, settings, clock)  # type: ignore[arg-type]  # nothing is held: nobody is asked
+    eyes = Eyes(home, None, settings.guardian, clock, os.environ)  # type: ignore[arg-type]
+    return Guardian(eyes, hands, home, settings.guardian, environment, clock), hands
+
+
+async def watches_for(guardian: Guardian, real_s: float, home: Home) -> None:
+    stop = asyncio.Event()
+    task = asyncio.create_task(guardian.run(stop))
+    await asyncio.sleep(real_s)
+    home.guardian_pulse_file.unlink()
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if home.guardian_pulse_file.exists():
+            break
+    assert home.guardian_pulse_file.exists(), "it still looks"
+    stop.set()
+    await task
+
+
+def no_lock(outbox: Path) -> None:
+    (outbox / ".lock").unlink(missing_ok=True)
+    (outbox / ".lock").mkdir()
+
+
+def no_ledger(outbox: Path) -> None:
+    (outbox / "alerts.json").mkdir()
+
+
+@pytest.mark.parametrize("harm", [no_lock, no_ledger])
+async def test_an_outbox_that_cannot_be_written_ends_no_watch(home: Home, harm: object) -> None:
+    furnish(home)
+    guardian, hands = guardian_of(home)
+    harm(home.outbox)  # type: ignore[operator]
+    hands.tell("🚨 Guardian: NOT FLAT", key="not_flat")
+    hands.resolve("not_flat")
+    await watches_for(guardian, 0.3, home)
+
+
+async def test_a_bug_in_what_delivers_ends_no_watch(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = MailServer(password="right")
+    async with server.open():
+        furnish(home, mail=server)
+        (home.outbox / "email").mkdir()
+        guardian, _ = guardian_of(home)
+        Outbox(home.outbox).put(Message("report", "x"), Clock())
+
+        async def drain(self: Outbox, *args: object, **others: object) -> None:
+            raise TypeError("a bug")
+
+        monkeypatch.setattr(Outbox, "drain", drain)
+        await watches_for(guardian, 0.3, home)
