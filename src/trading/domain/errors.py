@@ -78,12 +78,21 @@ class NotifierError(TradingEngineError):
     Attributes:
         retry_after_s: What the other side asked us to wait, seconds; None when it did not say.
         permanent: True when sending the same again cannot work.
+        may_have_arrived: True when it left and no answer came: sending it again may tell it twice.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        permanent: bool = False,
+        may_have_arrived: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.permanent = permanent
+        self.may_have_arrived = may_have_arrived
 
 
 class ExecutionError(TradingEngineError):

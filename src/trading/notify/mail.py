@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import smtplib
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -28,6 +30,8 @@ log = structlog.get_logger(__name__)
 PERMANENT_FROM = 500
 """Answers from here on are definite."""
 LONGEST_SUBJECT = 150
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What a header may not hold: control signs, and what some take for the end of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ class Mail:
         Raises:
             NotifierError: not delivered; `permanent` when this message never will be.
         """
-        letter = self.letter(message)
+        try:
+            letter = self.letter(message)
+        except (ValueError, MessageError) as error:
+            raise NotifierError(f"email: {message.kind}: makes no letter ({error})", permanent=True) from error
         await in_thread(lambda: self._visit(message.kind, letter))
         log.info("notify.sent", channel="email", kind=message.kind, severity=message.severity.value)
 
@@ -90,7 +97,7 @@ class Mail:
         text = message.plain_text
         letter = EmailMessage()
         letter["From"], letter["To"] = self._address.sender, self._address.reader
-        letter["Subject"] = text.partition("\n")[0][:LONGEST_SUBJECT]
+        letter["Subject"] = _BREAKS.sub(" ", text.partition("\n")[0])[:LONGEST_SUBJECT]
         letter["Date"] = format_datetime(self._clock.now())
         letter["Message-ID"] = f"<{hashlib.sha256(text.encode()).hexdigest()[:32]}@ai-trading-lab>"
         letter["Auto-Submitted"] = "auto-generated"
@@ -101,16 +108,22 @@ class Mail:
         return letter
 
     def _visit(self, what: str, letter: EmailMessage | None) -> None:
+        has_left = False
         try:
             with smtplib.SMTP(self._address.host, self._address.port, timeout=self._timeout_s) as server:
                 server.starttls(context=self._tls)
                 if self._address.user is not None and self._password is not None:
                     server.login(self._address.user, self._password.get_secret_value())
                 if letter is not None:
+                    has_left = True
                     server.send_message(letter)
         except (smtplib.SMTPException, OSError) as error:
             # `from None`: a server may answer with what it was given.
-            raise _translated(what, error) from None
+            raise _translated(what, error, has_left=has_left) from None
+        except (ValueError, MessageError) as error:  # a host or an address with signs that no header and no name has
+            if has_left:
+                raise NotifierError(f"email: {what}: cannot be written as mail ({error})", permanent=True) from None
+            raise NotifierError(f"email: {what}: {error}; look at messages.email_host in lab.yaml") from None
 
 
 async def in_thread(work: Callable[[], None]) -> None:
@@ -139,7 +152,7 @@ async def in_thread(work: Callable[[], None]) -> None:
     await done
 
 
-def _translated(what: str, error: smtplib.SMTPException | OSError) -> NotifierError:
+def _translated(what: str, error: smtplib.SMTPException | OSError, *, has_left: bool) -> NotifierError:
     """The library's error as ours, nearest class first."""
     text = f"email: {what}: "
     if isinstance(error, smtplib.SMTPAuthenticationError):
@@ -154,5 +167,7 @@ def _translated(what: str, error: smtplib.SMTPException | OSError) -> NotifierEr
     if isinstance(error, ssl.SSLError):
         return NotifierError(text + f"the server's certificate does not hold ({error.reason}); nothing was sent")
     if isinstance(error, TimeoutError):
-        return NotifierError(text + "no answer in time")
-    return NotifierError(text + f"the mail server cannot be reached ({type(error).__name__})")
+        return NotifierError(text + "no answer in time", may_have_arrived=has_left)
+    return NotifierError(
+        text + f"the mail server cannot be reached ({type(error).__name__})", may_have_arrived=has_left
+    )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
+import httpx
 import structlog
 from pydantic import SecretStr
 from telegram import Bot, InputMediaPhoto
@@ -54,9 +54,13 @@ MEANING: dict[type[TelegramError], tuple[str, str]] = {
 }
 """What each of the library's errors means to us; the nearest class counts."""
 
-BAD_CHAT = ("chat not found", "peer_id_invalid", "group is deactivated", "rights to send text", "group chat was")
-"""Bad requests that are the chat's fault, not the message's: a human changes a setting, the message is kept."""
 BAD_FORMAT = "parse entities"
+ITS_OWN_FAULT = ("too long", "too_long", "is empty", "must be non-empty", "encoded in utf-8", BAD_FORMAT)
+"""Bad requests that are the text's fault. Every other one is taken for the chat's (rights, a closed topic, a chat that
+is gone): a human changes a setting, the message is kept."""
+TOO_LARGE = "(413)", "too large"
+UNANSWERED = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError)
+"""The request had left."""
 
 
 class Telegram:
@@ -133,33 +137,24 @@ class Telegram:
         log.info("notify.sent", kind=message.kind, severity=message.severity.value, length=len(message.text))
 
     async def _send_part(self, message: Message) -> None:
-        try:
-            await self._call(message, message.photos, is_html=message.is_html)
-        except BadRequest as error:
-            words = str(error).lower()
-            if any(fault in words for fault in BAD_CHAT):
-                raise NotifierError(
-                    f"telegram: TELEGRAM_CHAT_ID={self._chat_id}: {words}; write to the bot there, or set another id"
-                ) from None
-            if message.is_html and BAD_FORMAT in words:
-                log.warning("notify.format_refused", kind=message.kind, reason=self._masked(str(error)))
-                await self._last_try(message, message.photos)
-            elif message.photos:
-                log.warning("notify.photo_refused", kind=message.kind, reason=self._masked(str(error)))
-                await self._last_try(message, ())
+        photos, is_html = message.photos, message.is_html
+        while True:
+            try:
+                await self._call(message, photos, is_html=is_html)
+            except TelegramError as error:
+                if is_html and isinstance(error, BadRequest) and BAD_FORMAT in str(error).lower():
+                    log.warning("notify.format_refused", kind=message.kind, reason=self._masked(str(error)))
+                    is_html = False
+                elif photos and _without_photos(error):
+                    log.warning("notify.photo_refused", kind=message.kind, reason=self._masked(str(error)))
+                    photos = ()
+                else:
+                    # `from None`: the library's text may hold the token, and a traceback would print it.
+                    raise self._translated(message.kind, error) from None
             else:
-                raise self._translated(message.kind, error) from None
-        except TelegramError as error:
-            # `from None`: the library's text may hold the token, and a traceback would print it.
-            raise self._translated(message.kind, error) from None
+                return
 
-    async def _last_try(self, message: Message, photos: Sequence[bytes]) -> None:
-        try:
-            await self._call(message, photos, is_html=False)
-        except TelegramError as error:
-            raise self._translated(message.kind, error) from None
-
-    async def _call(self, message: Message, photos: Sequence[bytes], *, is_html: bool) -> None:
+    async def _call(self, message: Message, photos: tuple[bytes, ...], *, is_html: bool) -> None:
         text = message.text if is_html else message.plain_text
         mode = ParseMode.HTML if is_html else None
         if not photos:
@@ -172,12 +167,20 @@ class Telegram:
 
     def _translated(self, what: str, error: TelegramError) -> NotifierError:
         """The library's error as ours, by the nearest class in the table."""
+        if isinstance(error, BadRequest) and not any(fault in str(error).lower() for fault in ITS_OWN_FAULT):
+            refused = f"telegram: TELEGRAM_CHAT_ID={self._chat_id}: {self._masked(str(error)).lower()}"
+            return NotifierError(f"{refused}; write to the bot there, let it write there, or set another id")
         nearest = next(base for base in type(error).__mro__ if base in MEANING)
         meaning, words = MEANING[nearest]
         text = f"telegram: {what}: {words}"
         if meaning != SETTING:
             text += f" ({self._masked(str(error))})"
-        return NotifierError(text, retry_after_s=_retry_after_s(error), permanent=meaning == PERMANENT)
+        return NotifierError(
+            text,
+            retry_after_s=_retry_after_s(error),
+            permanent=meaning == PERMANENT,
+            may_have_arrived=isinstance(error.__cause__, UNANSWERED),
+        )
 
     def _masked(self, text: str) -> str:
         return text.replace(self._token.get_secret_value(), "***")
@@ -188,3 +191,8 @@ def _retry_after_s(error: TelegramError) -> float | None:
         return None
     wait: int | timedelta = error.retry_after
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+def _without_photos(error: TelegramError) -> bool:
+    """Whether the text alone may be taken: a bad photo, no right to send one, or one that is too large."""
+    return isinstance(error, BadRequest) or any(words in str(error).lower() for words in TOO_LARGE)

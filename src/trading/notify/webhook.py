@@ -29,6 +29,8 @@ TOO_MANY = 429
 NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 410})
 """The address or the secret is wrong: a human changes a setting, the message is kept."""
 AGAIN = frozenset({408, 425, TOO_MANY})
+UNANSWERED = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError)
+"""The request had left."""
 _ID = re.compile(r"\nid (m-\d+)$")
 
 
@@ -73,11 +75,13 @@ class Webhook:
         headers = {"Content-Type": "application/json", SIGNATURE: self._signature(body)}
         try:
             return await self._http.post(self._url.get_secret_value(), content=body, headers=headers)
-        except httpx.TimeoutException:
-            raise NotifierError(f"webhook: {message.kind}: no answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # `from None`, and not its text: both may hold the address.
-            raise NotifierError(f"webhook: {message.kind}: cannot be reached ({type(error).__name__})") from None
+            how = f"cannot be reached ({type(error).__name__})"
+            if isinstance(error, httpx.TimeoutException):
+                how = "no answer in time"
+            text, has_left = f"webhook: {message.kind}: {how}", isinstance(error, UNANSWERED)
+            raise NotifierError(text, may_have_arrived=has_left) from None
 
     def _signature(self, body: bytes) -> str:
         return signature(body, self._secret, self._clock.system_ms() // 1000)

@@ -75,6 +75,29 @@ async def test_what_a_server_refuses_says_who_must_act_and_keeps_the_password(
         assert server.letters == []
 
 
+@pytest.mark.parametrize("odd", ["\r", "\u2028", "\x85", "\x00", "\u2029"])
+async def test_an_odd_character_in_the_first_line_is_a_space_in_the_subject(odd: str) -> None:
+    async with MailServer().open() as server:
+        await mailbox(server).send(Message("notice", f"🔔 what{odd}a venue said\nmore{odd}"))
+    (raw,) = server.letters
+    assert email.message_from_bytes(raw, policy=email.policy.default)["Subject"] == "🔔 what a venue said"
+
+
+@pytest.mark.parametrize("host", ["smtp..gmail.com", "x" * 70 + ".org"])
+async def test_a_host_that_is_no_name_is_said_and_the_message_kept(host: str) -> None:
+    mail = Mail(MailAddress(host, 587, "lab@example.org", "me@example.org"), None, CLOCK)
+    with pytest.raises(NotifierError, match=r"look at messages\.email_host") as refusal:
+        await mail.send(Message("report", "x"))
+    assert refusal.value.permanent is False
+
+
+@pytest.mark.parametrize("text", ["a lone \ud800 surrogate"])
+async def test_what_makes_no_letter_is_the_trouble_of_that_message(text: str) -> None:
+    with pytest.raises(NotifierError, match="makes no letter") as refusal:
+        await mailbox(MailServer(port=1)).send(Message("report", text))
+    assert refusal.value.permanent is True
+
+
 async def test_a_certificate_that_nobody_vouches_for_gets_nothing() -> None:
     async with MailServer(password="right").open() as server:
         with pytest.raises(NotifierError, match="certificate does not hold"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 
 import pytest
 import telegram.error
+from aiohttp import web
 from pydantic import SecretStr
 
 from sandbox.telegram import TOKEN, TelegramDesk
@@ -99,6 +101,83 @@ async def test_an_unknown_chat_keeps_the_message_and_says_which():
     assert refused.value.permanent is False
 
 
+class Refusing:
+    """Telegram's wire: answers by method, and counts."""
+
+    def __init__(self, answers: dict[str, tuple[int, str]]) -> None:
+        self.answers, self.asked = answers, list[str]()
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/bot{token}/{method}", self._call)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        self.asked.append(method)
+        code, words = self.answers.get(method, (200, ""))
+        if code == 200:
+            chat = {"id": 42, "type": "private"}
+            return web.json_response({"ok": True, "result": {"message_id": 1, "date": 0, "chat": chat, "text": "x"}})
+        if not words:  # a proxy's page
+            return web.Response(status=code, text="<html>Request Entity Too Large</html>")
+        return web.json_response({"ok": False, "error_code": code, "description": f"Bad Request: {words}"}, status=code)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "have no rights to send a message",
+        "need administrator rights in the channel chat",
+        "CHAT_WRITE_FORBIDDEN",
+        "CHAT_RESTRICTED",
+        "TOPIC_CLOSED",
+        "message thread not found",
+        "user not found",
+        "not enough rights to send text messages to the chat",
+        "words of a Telegram to come",
+    ],
+)
+@pytest.mark.parametrize("photos", [(), (PNG,)])
+async def test_a_chat_that_may_not_be_written_to_keeps_every_message(words: str, photos: tuple[bytes, ...]):
+    chat = Refusing({"sendMessage": (400, words), "sendPhoto": (400, "not enough rights to send photos to the chat")})
+    async with serving(chat) as url, Telegram(SecretStr(TOKEN), "42", base_url=url) as bot:
+        with pytest.raises(NotifierError, match=f"TELEGRAM_CHAT_ID=42: (?i:{words}); .*let it write there") as refused:
+            await bot.send(Message("report", "x", photos=photos))
+    assert refused.value.permanent is False
+
+
+@pytest.mark.parametrize("words", ["message is too long", "can't parse entities: x", "MESSAGE_TOO_LONG"])
+async def test_a_message_that_is_at_fault_itself_is_refused_for_good(words: str):
+    chat = Refusing({"sendMessage": (400, words)})
+    async with serving(chat) as url, Telegram(SecretStr(TOKEN), "42", base_url=url) as bot:
+        with pytest.raises(NotifierError, match="refuses this message") as refused:
+            await bot.send(Message("report", "x"))
+    assert refused.value.permanent is True
+
+
+@pytest.mark.parametrize("words", ["", "Request Entity Too Large"])
+async def test_of_a_picture_that_is_too_large_the_text_goes_alone(words: str):
+    chat = Refusing({"sendPhoto": (413, words)})
+    async with serving(chat) as url, Telegram(SecretStr(TOKEN), "42", base_url=url) as bot:
+        await bot.send(Message("report", "x", photos=(PNG,)))
+    assert chat.asked == ["sendPhoto", "sendMessage"]
+
+
+async def test_an_answer_that_comes_too_late_says_that_the_message_may_have_arrived():
+    class Slow(Refusing):
+        async def _call(self, request: web.Request) -> web.Response:
+            await asyncio.sleep(0.3)
+            return await super()._call(request)
+
+    async with serving(Slow({})) as url, Telegram(SecretStr(TOKEN), "42", base_url=url, timeout_s=0.1) as bot:
+        with pytest.raises(NotifierError, match="no answer in time") as refused:
+            await bot.send(Message("report", "x"))
+        assert refused.value.may_have_arrived is True
+    async with Telegram(SecretStr(TOKEN), "42", base_url="http://127.0.0.1:1", timeout_s=0.1) as bot:
+        with pytest.raises(NotifierError, match="cannot be reached") as refused:
+            await bot.send(Message("report", "x"))
+    assert refused.value.may_have_arrived is False
+
+
 async def test_nobody_listening_is_temporary():
     async with serving(TelegramDesk(SetClock())) as url:
         pass
@@ -122,8 +201,9 @@ def test_every_error_of_the_library_has_a_meaning():
     for kind in below(telegram.error.TelegramError):
         error = kind(1 if kind in {telegram.error.RetryAfter, telegram.error.ChatMigrated} else "words")
         nearest = next(base for base in kind.__mro__ if base in MEANING)
-        assert bot._translated("report", error).permanent == (MEANING[nearest][0] == "permanent")
-    assert bot._translated("x", telegram.error.BadRequest("y")).permanent is True
+        assert bot._translated("report", error).permanent is False
+        assert (MEANING[nearest][0] == "permanent") == (kind is telegram.error.BadRequest)
+    assert bot._translated("x", telegram.error.BadRequest("Message is too long")).permanent is True
     assert bot._translated("x", telegram.error.NetworkError("y")).permanent is False
 
 
