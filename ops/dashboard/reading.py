@@ -16,7 +16,7 @@ from ops.status import read_object
 from ops.yaml_file import read_yaml
 from trading.domain.errors import SettingsError
 from trading.notify.alerts import OpenAlert
-from trading.notify.outbox import LEDGER
+from trading.notify.ledger import LEDGER
 from trading.risk.counters import Memory
 from trading.risk.limits import RiskLimits
 from trading.storage.home import Home

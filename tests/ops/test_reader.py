@@ -281,9 +281,9 @@ def test_whether_there_is_anything_to_do_is_known_without_a_channel(home: Home) 
     outbox.put(REPORT, clock)
     assert outbox.has_work(MAIN, clock, lambda _: False)
     assert not outbox.has_work(MAIN, clock, lambda _: True)
-    (home.outbox / "000000000001.json").unlink()
+    (home.outbox / "000000000001-m-1.json").unlink()
     outbox.put(replace(MONEY, dedup_key="risk.x"), clock)
-    (home.outbox / "000000000001.json").unlink()  # it was delivered
+    (home.outbox / "000000000001-m-2.json").unlink()  # it was delivered
     assert not outbox.has_work(MAIN, clock, lambda _: False)
     later = Clock(scale=1e-6, origin_ms=begin_ms + 301_000)
     assert outbox.has_work(MAIN, later, lambda _: False)

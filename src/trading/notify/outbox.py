@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import structlog
@@ -18,34 +18,21 @@ from trading.domain.clock import Clock, as_datetime
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import STORM_FREE, Local, OpenAlert, is_storm, told_alone, told_together
+from trading.notify.ledger import SET_ASIDE, Ledger, LedgerFile
 from trading.notify.message import ID_LINE, Message, Notifier
-from trading.notify.queue import Drained, Holds, Queue
+from trading.notify.queue import Drained, Queue
+from trading.notify.spool import Holds, waiting_in
 from trading.notify.told import Told, ToldLog
-from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import only_one, waiting_lock
 
 log = structlog.get_logger(__name__)
 
-SCHEMA = 1
-KEPT_KEYS = 512
-"""Keys of messages that were told once, the newest."""
-LEDGER = "alerts.json"
+REFUSED = "messages.refused"
+"""The alert that messages lie in `refused/`."""
 MAIN = ""
 """The first channel: Telegram, or the console of a lab without it."""
 CHANNELS = ("webhook", "email")
 """The further ones there can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What `alerts.json` holds; changed in place, then written."""
-
-    alerts: dict[str, OpenAlert]
-    told: list[str]
-    """Keys of messages that are told once, oldest first."""
-    recent_ms: list[int]
-    """When alerts were told by themselves, the newest; those about money apart, so that no other storm holds them."""
-    recent_money_ms: list[int]
 
 
 class Outbox:
@@ -59,8 +46,11 @@ class Outbox:
 
     def __init__(self, folder: Path, *, local: Local = as_datetime) -> None:
         self._folder, self._local = folder, local
-        self._queues = {MAIN: Queue(folder, local)}
         self._told = ToldLog(folder)
+        self._ledger = LedgerFile(folder, self._told)
+        self._queues = {MAIN: self._queue_of(folder)}
+        self._refused: int | None = None
+        """How many lay in `refused/` the last time; None: not looked at yet."""
         self._draining: dict[str, asyncio.Lock] = {}
 
     @property
@@ -82,17 +72,20 @@ class Outbox:
         queue = self._all().get(channel)
         if queue is None:
             return False
-        if queue.pending(holds):
+        if queue.is_pending(holds):
             return True
         with waiting_lock(self._folder / ".lock"):
-            return bool(_due(self._read_ledger().alerts, clock.now_ms(), holds, is_idle=True))
+            return bool(_due(self._ledger.read().alerts, clock.now_ms(), holds, is_idle=True))
+
+    def _queue_of(self, folder: Path) -> Queue:
+        return Queue(folder, self._local, self._told, self._report)
 
     def _all(self) -> dict[str, Queue]:
         """The queues of the channels that are set up now."""
         for name in CHANNELS:
             is_there = (self._folder / name).is_dir()
             if is_there and name not in self._queues:
-                self._queues[name] = Queue(self._folder / name, self._local)
+                self._queues[name] = self._queue_of(self._folder / name)
             elif not is_there:
                 self._queues.pop(name, None)
         return self._queues
@@ -110,7 +103,7 @@ class Outbox:
             if not message.dedup_key:
                 self._write(message, self._told.next_id(), clock)
                 return True
-            ledger = self._read_ledger()
+            ledger = self._ledger.read()
             if message.severity is Severity.ALERT:
                 is_new = self._raise(message, ledger, clock)
             else:
@@ -118,7 +111,7 @@ class Outbox:
                 if is_new:
                     ledger.told.append(message.dedup_key)
                     self._write(message, self._told.next_id(), clock)
-            self._write_ledger(ledger)
+            self._ledger.write(ledger)
             return is_new
 
     def _raise(self, message: Message, ledger: Ledger, clock: Clock) -> bool:
@@ -145,13 +138,14 @@ class Outbox:
     def resolve(self, dedup_key: str) -> bool:
         """The state an alert told of has changed: it is told no more. False: it was not open."""
         with waiting_lock(self._folder / ".lock"):
-            ledger = self._read_ledger()
+            ledger = self._ledger.read()
             known = ledger.alerts.pop(dedup_key, None)
             if known is None or known.is_over:
                 return False
             if known.told == 0:  # it waits for the end of a storm: that it was is told all the same
                 ledger.alerts[dedup_key] = replace(known, is_over=True)
-            self._write_ledger(ledger)
+            self._told.note_over(dedup_key)
+            self._ledger.write(ledger)
             return True
 
     def was_told(self, dedup_key: str) -> bool:
@@ -168,7 +162,7 @@ class Outbox:
     def open_alerts(self) -> dict[str, OpenAlert]:
         """What is wrong now, by key."""
         with waiting_lock(self._folder / ".lock"):
-            return {key: alert for key, alert in self._read_ledger().alerts.items() if not alert.is_over}
+            return {key: alert for key, alert in self._ledger.read().alerts.items() if not alert.is_over}
 
     async def drain(
         self, notifier: Notifier, clock: Clock, *, channel: str = MAIN, holds: Holds = lambda _: False
@@ -184,26 +178,48 @@ class Outbox:
         async with self._draining.setdefault(channel, asyncio.Lock()):
             try:
                 with only_one(queue.folder / ".drain.lock", what="a drain of the outbox"):
-                    self._repeat_due(clock, holds)
-                    drained = await queue.send_all(notifier, clock, holds=holds)
+                    open_ids = self._repeat_due(clock, holds)
+                    drained = await queue.send_all(notifier, clock, holds=holds, open_ids=open_ids)
+                self._tell_of_refused(clock)
             except StateFileError as error:
                 drained = Drained(waiting=len(queue), reason=str(error))
         if drained != Drained():
             log.info("outbox.drained", channel=channel or "main", **asdict(drained))
         return drained
 
-    def _repeat_due(self, clock: Clock, holds: Holds) -> None:
-        """Queue what is due: each by itself, or all in one message where they are many.
+    def _report(self, name: str, what: str, clock: Clock) -> None:
+        """A file of the outbox could not be read: said like one of any other room, until the next start."""
+        text = f"🚨 {SET_ASIDE}: {what}"
+        self.put(Message("alert", text, dedup_key=f"{SET_ASIDE}:{name}", severity=Severity.ALERT), clock)
+
+    def _tell_of_refused(self, clock: Clock) -> None:
+        """That messages lie in `refused/` is an alert until somebody has taken them out."""
+        refused = [path for queue in self._all().values() for path in queue.refused()]
+        if len(refused) == self._refused:
+            return
+        self._refused = len(refused)
+        if not refused:
+            self.resolve(REFUSED)
+            return
+        text = (
+            f"🚨 {REFUSED}: {len(refused)} messages were refused for good, the newest {refused[-1]}. Each file has the "
+            "text and the reason; this ends when you have moved them away"
+        )
+        self.put(Message("alert", text, dedup_key=REFUSED, severity=Severity.ALERT), clock)
+
+    def _repeat_due(self, clock: Clock, holds: Holds) -> set[str]:
+        """Queue what is due: each by itself, or all in one message where they are many. The ids of what is open.
 
         What waits for the end of the reader's quiet hours neither is repeated nor keeps the rest from it.
         """
         with waiting_lock(self._folder / ".lock"):
-            ledger, now_ms = self._read_ledger(), clock.now_ms()
+            ledger, now_ms = self._ledger.read(), clock.now_ms()
             # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
-            idle = [queue for queue in self._all().values() if not queue.pending(holds)]
+            idle = [queue for queue in self._all().values() if not queue.is_pending(holds)]
             due = _due(ledger.alerts, now_ms, holds, is_idle=bool(idle))
+            open_ids = {alert.id for alert in ledger.alerts.values()}
             if not due:
-                return
+                return open_ids
             if len(due) > STORM_FREE:
                 self._queue(due, told_together(due, self._local), idle, clock)
             else:
@@ -213,13 +229,15 @@ class Outbox:
                 ledger.alerts[key] = alert.told_again(now_ms)
                 if alert.is_over:
                     del ledger.alerts[key]
-            self._write_ledger(ledger)
+            self._ledger.write(ledger)
+            return open_ids
 
     def _queue(self, alerts: Mapping[str, OpenAlert], text: str, idle: Sequence[Queue], clock: Clock) -> None:
         """What was never told goes to every channel, a repetition where nothing waits."""
         is_new = any(alert.told == 0 for alert in alerts.values())
         is_money = any(alert.is_money for alert in alerts.values())
-        message = Message("alert", text, severity=Severity.ALERT, is_money=is_money)
+        about = next(iter(alerts)) if len(alerts) == 1 else ""
+        message = Message("alert", text, dedup_key=about, severity=Severity.ALERT, is_money=is_money)
         for queue in self._all().values() if is_new else idle:
             queue.write(message, clock)
 
@@ -232,24 +250,6 @@ class Outbox:
     def _note(self, message: Message, message_id: str, now_ms: int) -> None:
         severity = message.severity.value
         self._told.note(Told(message_id, now_ms, message.kind, severity, message.dedup_key, message.plain_text))
-
-    def _read_ledger(self) -> Ledger:
-        path = self._folder / LEDGER
-        try:
-            record = read_json(path, schema=SCHEMA)
-            return Ledger({}, [], [], []) if record is None else _ledger(record)
-        except StateFileError as error:
-            log.warning("outbox.ledger_lost", reason=str(error))
-        except (KeyError, TypeError, AttributeError) as error:
-            kept = set_aside(path)
-            log.warning("outbox.ledger_lost", reason=repr(error), kept=kept.name)
-        return Ledger({}, [], [], [])
-
-    def _write_ledger(self, ledger: Ledger) -> None:
-        alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
-        recent = {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
-        record = {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], **recent}
-        write_json(self._folder / LEDGER, record, schema=SCHEMA)
 
 
 def _due(alerts: Mapping[str, OpenAlert], now_ms: int, holds: Holds, *, is_idle: bool) -> dict[str, OpenAlert]:
@@ -267,10 +267,7 @@ def _due(alerts: Mapping[str, OpenAlert], now_ms: int, holds: Holds, *, is_idle:
 
 def waiting_files(folder: Path) -> dict[str, list[Path]]:
     """What waits in an outbox, by channel, found without touching anything."""
-    return {
-        name: [path for path in sorted((folder / name).glob("*.json")) if path.stem.isdecimal()]
-        for name in (MAIN, *CHANNELS)
-    }
+    return {name: waiting_in(folder / name) for name in (MAIN, *CHANNELS)}
 
 
 def set_channels(folder: Path, names: Collection[str]) -> None:
@@ -288,21 +285,3 @@ def set_channels(folder: Path, names: Collection[str]) -> None:
 def signed(text: str, message_id: str) -> str:
     """A text with the id that `./lab explain` takes; an alert of an older lab has none."""
     return f"{text}\n{ID_LINE}{message_id}" if message_id else text
-
-
-def _ledger(record: dict[str, object]) -> Ledger:
-    alerts, told = record["alerts"], record["told"]
-    if not isinstance(alerts, dict) or not isinstance(told, list):
-        raise TypeError(f"alerts is {type(alerts).__name__}, told is {type(told).__name__}")
-    opened = {str(key): OpenAlert(**alert) for key, alert in alerts.items()}
-    return Ledger(
-        opened, [str(key) for key in told], _moments(record, "recent_ms"), _moments(record, "recent_money_ms")
-    )
-
-
-def _moments(record: dict[str, object], name: str) -> list[int]:
-    """None in the file of an older lab."""
-    found = record.get(name, [])
-    if not isinstance(found, list):
-        raise TypeError(f"{name} is {type(found).__name__}")
-    return [int(at_ms) for at_ms in found]

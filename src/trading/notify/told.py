@@ -1,7 +1,8 @@
 """What was told: one line a message in `told.jsonl`, with the short id that the message carries.
 
 The id (`m-1742`) counts up and is no link. A message that comes again keeps it. The file is bounded: the oldest half
-goes when it has grown to `MAX_BYTES`.
+goes when it has grown to `MAX_BYTES`. That an alert is over is a line too, so that the list of those that are open can
+be made anew from here.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trading.domain.errors import StateFileError
+from trading.domain.events import Severity
 from trading.storage.files import append_line, set_torn_aside, write_atomic
 
 FILE = "told.jsonl"
 MAX_BYTES = 16 << 20
 """About a year of an ordinary lab."""
+STANDING_MS = 30 * 86_400_000
 _TAIL_BYTES = 1 << 16
 _ID = re.compile(r"m-(\d+)")
 
@@ -75,18 +78,54 @@ class ToldLog:
             content = self._path.read_bytes()
             write_atomic(self._path, content[content.find(b"\n", len(content) // 2) + 1 :])
 
+    def note_over(self, key: str) -> None:
+        """Keep that what an alert told of is over.
+
+        Raises:
+            StateFileError: the file cannot be written to.
+        """
+        append_line(self._path, json.dumps({"over": key}, ensure_ascii=False).encode())
+
+    def find(self, message_id: str) -> Told | None:
+        """What was told under an id; None: it is not on record.
+
+        Raises:
+            StateFileError: the file cannot be read.
+        """
+        return next((told for told in self if told.id == message_id), None)
+
+    def standing(self) -> tuple[dict[str, Told], list[str]]:
+        """By key, the alerts that were told and of which no end is on record; and the keys of what is told once.
+
+        An older lab wrote no ends: of alerts only the newest `STANDING_MS` count.
+
+        Raises:
+            StateFileError: the file cannot be read.
+        """
+        alerts, once, newest_ms = dict[str, Told](), list[str](), 0
+        for line in self._lines():
+            told = _read(line)
+            if told is None:
+                alerts.pop(_over(line), None)
+                continue
+            newest_ms = max(newest_ms, told.at_ms)
+            if told.key and told.severity == Severity.ALERT.value:
+                alerts[told.key] = told
+            elif told.key:
+                once.append(told.key)
+        return {key: told for key, told in alerts.items() if told.at_ms > newest_ms - STANDING_MS}, once
+
     def __iter__(self) -> Iterator[Told]:
         """Every message that is kept, oldest first; a line that makes no sense is left out."""
+        return (told for line in self._lines() if (told := _read(line)) is not None)
+
+    def _lines(self) -> list[bytes]:
         try:
-            lines = self._path.read_bytes().split(b"\n")
+            return self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
-            return
+            return []
         except OSError as error:
             raise StateFileError(f"{self._path}: cannot be read: {error.strerror}; check its permissions") from error
-        for line in lines:
-            told = _read(line)
-            if told is not None:
-                yield told
 
     def _newest_lines(self) -> list[bytes]:
         """The whole lines at the end; what a crash tore is set aside."""
@@ -112,3 +151,11 @@ def _read(line: bytes) -> Told | None:
     except (ValueError, TypeError):
         return None
     return told if _ID.fullmatch(str(told.id)) else None
+
+
+def _over(line: bytes) -> str:
+    """The key of an alert whose end a line tells; empty: it does not."""
+    try:
+        return str(json.loads(line)["over"])
+    except (ValueError, TypeError, KeyError):
+        return ""

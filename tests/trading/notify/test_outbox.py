@@ -126,26 +126,145 @@ async def test_what_can_never_be_delivered_is_set_aside_with_its_reason(outbox, 
     assert (record["text"], record["reason"]) == ("bad\nid m-1", "refused for good")
     outbox.put(Message("report", "next"), clock)  # its number must not collide with the one set aside
     await outbox.drain(carrier, clock)
-    assert carrier.got == ["good", "next"]
-    assert kept.exists()
+    assert [text.partition(":")[0] for text in carrier.got] == ["good", "🚨 messages.refused", "next"]
+    assert f"1 messages were refused for good, the newest {kept}. " in carrier.got[1]
+    await outbox.drain(carrier, clock)
+    assert "messages.refused" in outbox.open_alerts()
+    kept.unlink()
+    await outbox.drain(carrier, clock)
+    assert outbox.open_alerts() == {}, "somebody has looked, and taken it out"
 
 
-@pytest.mark.parametrize("content", ["{", '{"schema": 1, "kind": "report"}', '{"schema": 9}'])
-async def test_an_unreadable_message_is_set_aside_and_the_rest_goes_out(outbox, clock, tmp_path, content):
+async def test_where_all_are_refused_no_message_is_at_fault_and_none_is_set_aside(outbox, clock, tmp_path):
+    for n in range(31):
+        outbox.put(Message("report", f"m{n}"), clock)
+    carrier = Scripted([NotifierError("554 no more today", permanent=True)] * 12)
+    for _ in range(2):
+        assert await outbox.drain(carrier, clock) == Drained(waiting=31, reason="554 no more today")
+    await outbox.drain(carrier, clock)
+    assert carrier.got == [f"m{n}" for n in range(31)]
+    assert list((tmp_path / "outbox" / "refused").iterdir()) == []
+
+
+async def test_a_bug_in_a_channel_is_the_trouble_of_one_message(outbox, clock):
+    class Odd(Scripted):
+        async def send(self, message: Message) -> None:
+            if "\u2028" in message.text:
+                raise ValueError("an odd character, and a secret")
+            await super().send(message)
+
+    for text in ("one", "odd \u2028", "two"):
+        outbox.put(Message("report", text), clock)
+    carrier = Odd()
+    assert await outbox.drain(carrier, clock) == Drained(sent=2, refused=1)
+    await outbox.drain(carrier, clock)
+    assert carrier.got[:2] == ["one", "two"]
+    assert "messages.refused" in carrier.got[2]
+
+
+class Late(Scripted):
+    """Takes each message; its answers come too late, until told otherwise."""
+
+    is_late = True
+
+    async def send(self, message: Message) -> None:
+        self.got.append(without_id(message.text))
+        if self.is_late:
+            raise NotifierError("no answer in time", may_have_arrived=True)
+
+
+async def test_what_was_sent_without_an_answer_is_sent_again_after_growing_gaps_and_holds_up_nobody(tmp_path):
+    clock, carrier = Slept(), Late()
+    outbox = Outbox(tmp_path / "outbox")
+    outbox.put(Message("report", "first"), clock)
+    at_s = list[int]()
+    for _ in range(24 * 60 * 4):  # a day of tries, every 15 s
+        before = len(carrier.got)
+        drained = await outbox.drain(carrier, clock)
+        at_s += [clock.passed_ms // 1000] if len(carrier.got) > before else []
+        clock.passed_ms += 15_000
+    assert at_s == [0, 60, 360, 1260, 4860], "five times, not six thousand"
+    assert drained == Drained(waiting=1, reason="1 were sent without an answer and rest")
+    outbox.put(Message("report", "second"), clock)
+    await outbox.drain(carrier, clock)
+    assert carrier.got[5:] == ["second"]
+    carrier.is_late = False
+    clock.passed_ms += 60_000
+    await outbox.drain(carrier, clock)
+    assert [text.rpartition(": ")[2] for text in carrier.got[6:]] == ["second", "first"], "an answer came: all is due"
+    assert outbox.waiting == 0
+
+
+WHOLE = {
+    "kind": "report",
+    "text": "torn\nid m-1",
+    "photos": [],
+    "dedup_key": "",
+    "severity": "notice",
+    "is_html": False,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        '{"schema": 1, "kind": "report"}',
+        '{"schema": 9}',
+        json.dumps({"schema": 1, **WHOLE, "queued_at": "yesterday"}),
+    ],
+)
+async def test_an_unreadable_message_is_set_aside_told_of_and_taken_from_the_record_and_the_rest_goes_out(
+    outbox, clock, tmp_path, content
+):
     outbox.put(Message("report", "torn"), clock)
     outbox.put(Message("report", "whole"), clock)
-    first = tmp_path / "outbox" / "000000000001.json"
+    first = tmp_path / "outbox" / "000000000001-m-1.json"
     first.write_text(content)
     carrier = Scripted()
-    assert (await outbox.drain(carrier, clock)).refused == 1
-    assert carrier.got == ["whole"]
+    await outbox.drain(carrier, clock)
+    await outbox.drain(carrier, clock)
+    assert carrier.got[:2] == ["torn", "whole"]
     assert first.with_name(first.name + ".bad-1").exists()
+    assert carrier.got[2].startswith(f"🚨 state.set_aside: {first}: ")
+    assert "it is sent as it stands in the record" in carrier.got[2]
+    assert list(outbox.open_alerts()) == ["state.set_aside:000000000001-m-1.json"]
 
 
-async def test_an_unreadable_ledger_is_set_aside_and_alerts_go_on(outbox, clock, tmp_path):
-    (tmp_path / "outbox" / "alerts.json").write_text('{"schema": 1, "alerts": 7}')
-    assert outbox.put(Message("alert", "🚨 x", dedup_key="x", severity=Severity.ALERT), clock)
-    assert list(outbox.open_alerts()) == ["x"]
+async def test_a_damaged_message_without_an_id_is_said_to_be_lost(outbox, clock, tmp_path):
+    (tmp_path / "outbox" / "000000000001.json").write_text("{")  # as an older lab named it
+    carrier = Scripted()
+    await outbox.drain(carrier, clock)
+    await outbox.drain(carrier, clock)
+    assert "its message is lost here; ./lab explain" in "".join(carrier.got)
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 1, "alerts": 7}', None])
+async def test_an_unreadable_ledger_is_set_aside_told_of_and_made_anew_of_what_was_told(
+    outbox, clock, tmp_path, content
+):
+    ledger, carrier = tmp_path / "outbox" / "alerts.json", Scripted()
+    for key in ("stop", "data.stale", "risk.halted:DAILY_LOSS"):
+        outbox.put(Message("alert", f"🚨 {key}", dedup_key=key, severity=Severity.ALERT), clock)
+    outbox.put(Message("approval", "🎯", dedup_key="approval:fc-1"), clock)
+    outbox.resolve("data.stale")
+    await outbox.drain(carrier, clock)
+    if content is None:  # of the right shape, with a wrong value in it
+        content = re.sub(r'"told_ms": \d+', '"told_ms": null', ledger.read_text(), count=1)
+    ledger.write_text(content)
+    restarted = Outbox(tmp_path / "outbox")
+    assert sorted(restarted.open_alerts()) == ["risk.halted:DAILY_LOSS", "state.set_aside:alerts.json", "stop"]
+    assert ledger.with_name("alerts.json.bad-1").exists()
+    assert not restarted.put(Message("approval", "🎯", dedup_key="approval:fc-1"), clock), "it was told"
+    carrier.got.clear()
+    await restarted.drain(carrier, clock)
+    (said,) = carrier.got
+    assert said.startswith(f"🚨 state.set_aside: {ledger}: ")
+    assert said.endswith("2 open alerts are known from what was told, and go on")
+    advance(clock, 301)
+    await restarted.drain(carrier, clock)
+    again = sorted(text.splitlines()[0].partition(": ")[0] for text in carrier.got[1:])
+    assert again == ["🚨 risk.halted:DAILY_LOSS", "🚨 state.set_aside", "🚨 stop"]
 
 
 async def test_a_message_with_a_key_is_told_once_even_after_it_was_sent(outbox, clock, tmp_path):
@@ -270,8 +389,10 @@ async def test_whatever_fails_each_message_is_delivered_once_in_order_or_set_asi
     carrier.failures = []
     await Outbox(folder).drain(carrier, clock)
     aside = [without_id(json.loads(path.read_text())["text"]) for path in (folder / "refused").iterdir()]
-    assert sorted(carrier.got + aside) == [f"{n:03d}" for n in range(put)]
-    assert carrier.got == sorted(carrier.got)
+    got = [text for text in carrier.got if "messages.refused" not in text]
+    aside = [text for text in aside if "messages.refused" not in text]
+    assert sorted(got + aside) == [f"{n:03d}" for n in range(put)]
+    assert got == sorted(got)
 
 
 async def test_the_outbox_drains_through_the_real_wire(outbox, clock):
@@ -388,6 +509,9 @@ class Slept(Clock):
     def system_ms(self) -> int:
         return self.now_ms()
 
+    def real_s(self) -> float:
+        return self.passed_ms / 1000
+
 
 def ids_of(texts: list[str]) -> list[int]:
     """Every message that was told, whole or in a catch-up."""
@@ -443,9 +567,11 @@ async def test_down_for_however_long_nothing_is_lost_and_nobody_is_flooded_after
     await Outbox(folder).drain(Line(), clock)
     assert sorted(ids_of(texts)) == list(range(1, len(put) + 1)), "each once, whole or in a catch-up"
     for number, kind in enumerate(put):
-        if kind in ("approval", "summary", "alert"):
-            assert any(text.startswith(f"{kind} {number}\n") for text in texts), "kept whole"
-    assert flood <= 9, "the first, a catch-up or six, and the newest report"
+        if kind in ("approval", "summary"):
+            assert any(f"{kind} {number}\nid m-{number + 1}" in text for text in texts), "kept whole"
+        if kind == "alert":
+            assert any(f"alert {number}" in text for text in texts), "whole, or a line among those that are over"
+    assert flood <= 10, "the first, a catch-up or six, those that are over, and the newest report"
 
 
 async def test_a_day_without_a_channel_word_for_word(tmp_path):
@@ -470,13 +596,51 @@ async def test_a_day_without_a_channel_word_for_word(tmp_path):
     is_up = True
     await outbox.drain(Line(), clock)
     assert texts == [
-        "📊 Hourly Report 0\nEquity ...\nid m-1",
+        "Of 2023-11-14 22:13 UTC: 📊 Hourly Report 0\nEquity ...\nid m-1",
         "📬 Not delivered from 2023-11-14 22:13 to 2023-11-15 20:13 UTC, now in one: "
         "4 heartbeats, 22 reports, 1 notice\n"
         "15 05:13 🔔 Carry opened on BTCUSDT\n"
         "Each whole: ./lab explain ID, of m-2 to m-11, m-13 to m-29",
-        "🎯 Strategy Approval Needed!\nid m-12",
-        "📊 Hourly Report 23\nEquity ...\nid m-30",
+        "Of 2023-11-15 05:13 UTC: 🎯 Strategy Approval Needed!\nid m-12",
+        "Of 2023-11-15 21:13 UTC: 📊 Hourly Report 23\nEquity ...\nid m-30",
+    ]
+
+
+async def test_alerts_that_are_over_when_the_channel_is_back_come_as_one_and_what_is_still_wrong_comes_whole_and_dated(
+    tmp_path,
+):
+    clock, texts, is_up = Slept(), [], False
+    outbox = Outbox(tmp_path / "outbox")
+
+    class Line:
+        async def send(self, message: Message) -> None:
+            if not is_up:
+                raise NotifierError("down")
+            texts.append(message.text)
+
+    def put(key: str) -> None:
+        outbox.put(Message("alert", f"🚨 {key} is wrong", dedup_key=key, severity=Severity.ALERT), clock)
+
+    put("first")
+    outbox.resolve("first")
+    for _ in range(144):  # a day, every ten minutes
+        put("data.stale")
+        await outbox.drain(Line(), clock)
+        clock.passed_ms += 300_000
+        outbox.resolve("data.stale")
+        clock.passed_ms += 300_000
+    put("still")
+    clock.passed_ms += 1_200_000
+    outbox.put(Message("notice", "🔔 of now"), clock)
+    is_up = True
+    await outbox.drain(Line(), clock)
+    assert texts == [
+        "Of 2023-11-14 22:13 UTC, over by now: 🚨 first is wrong\nid m-1",
+        "📬 Not delivered from 2023-11-14 22:13 to 2023-11-15 22:03 UTC, and over by now: 144 alerts\n"
+        "• data.stale is wrong (144× from 14 22:13 to 15 22:03)\n"
+        "Each whole: ./lab explain ID, of m-2 to m-145",
+        "Of 2023-11-15 22:13 UTC: 🚨 still is wrong\nid m-146",
+        "🔔 of now\nid m-147",
     ]
 
 
@@ -489,3 +653,19 @@ async def test_a_channel_that_is_no_longer_set_up_gets_nothing_more_and_what_wai
     Outbox(folder).put(Message("report", "m"), clock)
     assert sorted(path.name for path in folder.glob("email*")) == ["email.off-1", "email.off-2"]
     assert len(list((folder / "email.off-1").glob("0*.json"))) == 1
+
+
+def test_what_another_process_told_and_wrote_anew_under_the_same_number_is_looked_at_anew(clock, tmp_path):
+    service, guardian = Outbox(tmp_path / "outbox"), Outbox(tmp_path / "outbox")
+
+    def holds(message: Message) -> bool:
+        return not message.is_money
+
+    service.put(Message("report", "m"), clock)
+    assert not guardian.has_work("", clock, holds)
+    (waiting,) = (tmp_path / "outbox").glob("0*.json")
+    waiting.unlink()  # the service told it
+    service.put(Message("alert", "🚨 x", dedup_key="x", severity=Severity.ALERT, is_money=True), clock)
+    (new,) = (tmp_path / "outbox").glob("0*.json")
+    new.rename(waiting)
+    assert guardian.has_work("", clock, holds)

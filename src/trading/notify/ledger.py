@@ -1,0 +1,98 @@
+"""`alerts.json`: the open alerts and the keys already told. One that cannot be read is made anew of what was told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from trading.domain.errors import StateFileError
+from trading.domain.events import Severity
+from trading.notify.alerts import STORM_FREE, STORM_S, OpenAlert
+from trading.notify.told import Told, ToldLog
+from trading.storage.files import read_json, set_aside, write_json
+
+log = structlog.get_logger(__name__)
+
+SCHEMA = 1
+LEDGER = "alerts.json"
+KEPT_KEYS = 512
+"""Keys of messages that were told once, the newest."""
+SET_ASIDE = "state.set_aside"
+"""The alert that a file could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What `alerts.json` holds; changed in place, then written."""
+
+    alerts: dict[str, OpenAlert] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    """Keys of messages that are told once, oldest first."""
+    recent_ms: list[int] = field(default_factory=list)
+    """When alerts were told by themselves, the newest; those about money apart, so that no other storm holds them."""
+    recent_money_ms: list[int] = field(default_factory=list)
+
+
+_LEDGER = TypeAdapter(Ledger)
+
+
+class LedgerFile:
+    """The file of one outbox. Whoever reads or writes holds the outbox's lock.
+
+    Args:
+        folder: The outbox.
+        told: What was told, by which a lost ledger is made anew.
+    """
+
+    def __init__(self, folder: Path, told: ToldLog) -> None:
+        self._path, self._told = folder / LEDGER, told
+
+    def read(self) -> Ledger:
+        """What it holds; of one that cannot be read, what the record of what was told knows, and an alert that says so.
+
+        Raises:
+            StateFileError: neither can be read, or the new one cannot be written.
+        """
+        try:
+            record = read_json(self._path, schema=SCHEMA)
+            return Ledger() if record is None else _LEDGER.validate_python(record)
+        except StateFileError as error:
+            if self._path.exists():  # it was not even opened
+                raise
+            why = str(error)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            why = f"{self._path}: {where}: {first['msg']}; set aside as {set_aside(self._path).name}"
+        log.warning("outbox.ledger_lost", reason=why)
+        ledger = self._made_anew(why)
+        self.write(ledger)
+        return ledger
+
+    def write(self, ledger: Ledger) -> None:
+        """Replace it.
+
+        Raises:
+            StateFileError: it cannot be written.
+        """
+        alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
+        recent = {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
+        write_json(self._path, {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], **recent}, schema=SCHEMA)
+
+    def _made_anew(self, why: str) -> Ledger:
+        standing, once = self._told.standing()
+        # Whether one is about money is not on record: all may wake the reader.
+        alerts = {
+            key: OpenAlert(one.kind, one.text, one.at_ms, one.at_ms, told=1, raised=1, id=one.id, is_money=True)
+            for key, one in standing.items()
+        }
+        now_ms = max((one.at_ms for one in standing.values()), default=0)
+        text = f"🚨 {SET_ASIDE}: {why}. {len(alerts)} open alerts are known from what was told, and go on"
+        key, message_id = f"{SET_ASIDE}:{LEDGER}", self._told.next_id()
+        self._told.note(Told(message_id, now_ms, "alert", Severity.ALERT.value, key, text))
+        due_ms = now_ms - STORM_S * 1000  # told at the next drain
+        alerts[key] = OpenAlert("alert", text, now_ms, due_ms, told=0, raised=1, id=message_id)
+        return Ledger(alerts, once)
