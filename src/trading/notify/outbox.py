@@ -18,7 +18,7 @@ from trading.domain.clock import Clock, as_datetime
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import STORM_FREE, Local, OpenAlert, is_storm, told_alone, told_together
-from trading.notify.ledger import SET_ASIDE, Ledger, LedgerFile
+from trading.notify.ledger import KEPT_KEYS, SET_ASIDE, Ledger, LedgerFile
 from trading.notify.message import ID_LINE, Message, Notifier
 from trading.notify.queue import Drained, Queue
 from trading.notify.spool import Holds, waiting_in
@@ -151,12 +151,12 @@ class Outbox:
     def was_told(self, dedup_key: str) -> bool:
         """Whether the message of a key that is told once was queued; a key that is asked for is not forgotten."""
         with waiting_lock(self._folder / ".lock"):
-            ledger = self._read_ledger()
+            ledger = self._ledger.read()
             if dedup_key not in ledger.told:
                 return False
             if dedup_key in ledger.told[: -KEPT_KEYS // 2]:
                 ledger.told.append(dedup_key)
-                self._write_ledger(ledger)
+                self._ledger.write(ledger)
             return True
 
     def open_alerts(self) -> dict[str, OpenAlert]:
