@@ -229,7 +229,7 @@ async def test_an_alert_is_repeated_with_growing_gaps_until_its_state_changes(ho
     assert len(await rig.told()) == 1
     rig.pass_s(301)
     (again,) = await rig.told()
-    assert "again: since 2026-01-21 09:14 UTC, raised 2 times" in again
+    assert "again: since 2026-01-21 09:14 UTC, raised 2×" in again
     rig.hear("stop.released", source="KILL_SWITCH")
     rig.pass_s(10 * 86_400)
     assert await rig.told() == []
@@ -298,9 +298,9 @@ async def test_what_is_wrong_with_one_coin_is_told_beside_what_is_wrong_with_ano
     rig.pass_s(301)
     btc, eth = await rig.told()
     assert "BTCUSDT is 11.0%" in btc
-    assert "raised 2 times" in btc
+    assert "raised 2×" in btc
     assert "ETHUSDT is 3.0%" in eth
-    assert "raised 1 times" in eth
+    assert "raised 1×" in eth
 
 
 async def test_each_settlement_that_was_not_paid_is_told_and_the_next_that_is_ends_them(home: Home) -> None:

@@ -298,7 +298,7 @@ async def test_what_is_told_again_together_or_late_has_the_readers_clock_too(hom
     await outbox.drain(chat, clock)
     clock.lab_ms = begin_ms + 301_000
     await outbox.drain(chat, clock)
-    assert chat.texts[1].splitlines()[1] == "(again: since 2026-01-21 13:00 CET, raised 1 times)"
+    assert chat.texts[1].splitlines()[1] == "(again: since 2026-01-21 13:00 CET, raised 1×)"
     for number in range(6):
         outbox.put(replace(ALERT, text=f"🚨 {number}", dedup_key=f"data.{number}"), clock)
     await outbox.drain(chat, clock)

@@ -66,8 +66,8 @@ def is_storm(recent_ms: Sequence[int], now_ms: int) -> bool:
 def told_alone(alert: OpenAlert, local: Local) -> str:
     """The text of an alert that was told before, or whose storm was none."""
     if alert.told == 0:
-        return alert.text + (f"\n(over by now, raised {alert.raised} times)" if alert.is_over else "")
-    return f"{alert.text}\n(again: since {local(alert.since_ms):%Y-%m-%d %H:%M %Z}, raised {alert.raised} times)"
+        return alert.text + (f"\n(over by now, raised {alert.raised}×)" if alert.is_over else "")
+    return f"{alert.text}\n(again: since {local(alert.since_ms):%Y-%m-%d %H:%M %Z}, raised {alert.raised}×)"
 
 
 def told_together(alerts: Mapping[str, OpenAlert], local: Local) -> str:

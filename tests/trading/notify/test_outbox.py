@@ -17,6 +17,7 @@ from tests.loopback import SetClock, serving
 from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import NotifierError
 from trading.domain.events import Severity
+from trading.notify import ledger as ledgers
 from trading.notify import outbox as boxes
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox, set_channels
@@ -332,7 +333,8 @@ async def test_two_drains_at_once_send_nothing_twice(outbox, clock, tmp_path):
 
 
 def test_a_key_that_is_asked_for_is_known_however_much_is_told_meanwhile(outbox, clock, monkeypatch):
-    monkeypatch.setattr(boxes, "KEPT_KEYS", 8)
+    for module in (boxes, ledgers):
+        monkeypatch.setattr(module, "KEPT_KEYS", 8)
     for key in ("approval:a", "approval:b"):
         outbox.put(Message("approval", key, dedup_key=key), clock)
     for n in range(30):
@@ -492,7 +494,7 @@ async def test_a_flapping_alert_is_no_more_than_five_messages_a_minute(outbox, c
     assert len(carrier.got) == 5
     advance(clock, 61)
     await outbox.drain(carrier, clock)
-    assert carrier.got[5].endswith("(over by now, raised 25 times)")
+    assert carrier.got[5].endswith("(over by now, raised 25×)")
     assert outbox.open_alerts() == {}
 
 
