@@ -12,7 +12,7 @@ one_key='^[[:space:]]*(export[[:space:]]+)?[A-Z_]+[[:space:]]*=[[:space:]]*[^[:s
 told='# Sealed by deploy/seal.sh: ' # which keys there are: the watchman, who cannot open them, keeps a guardian alive for them
 umask 077
 
-keys() { awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '$0 ~ key && $0 !~ stay' "$home/.env"; }
+keys() { awk -v key="$one_key" -v stay="^[[:space:]]*(export[[:space:]]+)?($stay)[[:space:]]*=" '$0 ~ key && $0 !~ stay' "$@"; } # files, or standard input
 names() { sed -E 's/^[[:space:]]*(export[[:space:]]+)?([A-Z_]+).*/\2/'; }
 opened() { [ ! -e "$sealed" ] || systemd-creds decrypt --name=lab.env "$sealed" - || die 1 "$sealed cannot be opened: it was sealed on another machine, or its secret is gone; write the keys into .env anew and remove it"; }
 
@@ -43,7 +43,7 @@ drop_ins() { # $1: put or remove
 
 seal() {
     local new before after
-    new="$(keys)"
+    new="$(keys "$home/.env")"
     [ -n "$new" ] || die 2 "no key in $home/.env to seal; nothing was done"
     before="$(opened)"
     # of one name the newest counts: what was just written into .env stands behind
@@ -60,9 +60,36 @@ seal() {
     } | put_env
     say "sealed: $(printf '%s\n' "$after" | names | paste -sd' ')"
     say "into $sealed; left in $home/.env: TELEGRAM_* and what is no secret"
-    say "backups no longer hold these keys, and no other machine opens this file: keep them elsewhere too"
-    say "next: systemctl restart ${units[*]}"
+    say "no other machine opens this file: keep the keys elsewhere too"
     note "sealed $(printf '%s\n' "$after" | names | paste -sd' ')"
+    offer
+    say "next: systemctl restart ${units[*]}"
+}
+
+readable() { # what was written before and still shows a key: archives, and what restores have set aside
+    local one
+    for one in "$home"/backups/lab-*.tar.gz; do
+        [ ! -e "$one" ] || [ -z "$(tar -xzf "$one" -O --occurrence=1 .env 2>/dev/null | keys)" ] || echo "$one"
+    done
+    for one in "$home"/before-restore-*/.env; do
+        [ ! -e "$one" ] || [ -z "$(keys "$one")" ] || echo "$one"
+    done
+}
+
+offer() { # a backup without keys in place of those with
+    local found answer=""
+    mapfile -t found < <(readable)
+    say "backups from now on hold none of these keys; earlier copies of backup.sh --to still may: safest is a new key at the exchange, and the old one deleted there"
+    [ "${#found[@]}" -gt 0 ] || return 0
+    say "still readable in:"
+    printf '  %s\n' "${found[@]}"
+    read -r -p "Remove these, after a new backup? Type remove: " answer || true
+    [ "$answer" = remove ] || { say "kept"; return 0; }
+    as_lab "$prefix/lab" backup || die 1 "no new backup, so the old ones are kept"
+    mapfile -t found < <(readable) # the new one may have taken the place of today's
+    [ "${#found[@]}" = 0 ] || rm -f "${found[@]}"
+    say "removed"
+    note "removed what still showed keys"
 }
 
 open() {

@@ -23,6 +23,9 @@ export BINANCE_API_SECRET = '{CANARY}=='
 LIVE_TRADING=YES
 PAGE_TOKEN=
 """
+BACKUP = """#!/bin/sh
+cd "$LAB_HOME" && tar -czf backups/lab-2026-02-02.tar.gz .env
+"""
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("systemd-creds") is None, reason="needs root and systemd-creds"
@@ -43,10 +46,19 @@ class Server:
     def sealed(self) -> Path:
         return self.folder / "store" / "lab.env"
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], "LAB_CONF": str(self.folder / "lab.conf")}
         command = ["bash", DEPLOY / "seal.sh", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+        return subprocess.run(command, env=environment, input=answer, capture_output=True, text=True, timeout=30)
+
+    def written_before(self) -> tuple[Path, Path]:
+        """An archive and what a restore has set aside, both with the keys in plain."""
+        archive, aside = self.home.root / "backups" / "lab-2026-01-01.tar.gz", self.home.root / "before-restore-2026"
+        for folder in (archive.parent, aside):
+            folder.mkdir()
+        subprocess.run(["tar", "-czf", archive, "-C", self.home.root, ".env"], check=True)
+        shutil.copy(self.home.env_file, aside)
+        return archive, aside / ".env"
 
     def opened(self) -> str:
         """As systemd would open it."""
@@ -59,7 +71,7 @@ def server(tmp_path: Path) -> Server:
     made = Server(tmp_path)
     made.home.root.mkdir()
     (tmp_path / "prefix").mkdir()
-    (tmp_path / "prefix" / "lab").write_text("#!/bin/sh\n")
+    (tmp_path / "prefix" / "lab").write_text(BACKUP)
     (tmp_path / "prefix" / "lab").chmod(0o755)
     made.home.env_file.write_text(ENV)
     made.home.env_file.chmod(0o600)
@@ -128,6 +140,47 @@ def test_what_cannot_be_opened_leaves_everything_as_it_was(server: Server, words
     assert "cannot be opened" in done.stderr
     assert server.home.env_file.read_text() == before
     assert server.sealed.read_text() == "of another machine"
+
+
+def test_what_still_shows_keys_is_named_and_stays_unless_somebody_says_remove(server: Server) -> None:
+    archive, aside = server.written_before()
+    for answer in ("", "yes\n"):
+        done = server.run(answer=answer)
+        assert done.returncode == 0, done.stderr
+        assert f"still readable in:\n  {archive}\n  {aside}\n" in done.stdout
+        assert "a new key at the exchange" in done.stdout
+        assert "backups no longer hold these keys" not in done.stdout
+        assert archive.exists()
+        assert aside.exists()
+        server.run("--open")
+
+
+def test_removing_what_shows_keys_leaves_a_backup_that_does_not(server: Server) -> None:
+    archive, aside = server.written_before()
+    done = server.run(answer="remove\n")
+    assert done.returncode == 0, done.stderr
+    assert not archive.exists()
+    assert list(aside.parent.parent.glob("before-restore-*")) == [aside.parent], (
+        "of what was set aside, the keys alone go"
+    )
+    assert not aside.exists()
+    (new,) = archive.parent.iterdir()
+    held = subprocess.run(["tar", "-xzOf", new, ".env"], capture_output=True, text=True, check=True).stdout
+    assert "TELEGRAM_TOKEN" in held
+    assert CANARY not in held
+    with server.home.env_file.open("a") as file:
+        file.write("GEMINI_API_KEY=g\n")
+    assert "still readable" not in server.run().stdout
+
+
+def test_without_a_new_backup_none_is_removed(server: Server) -> None:
+    archive, aside = server.written_before()
+    (server.folder / "prefix" / "lab").write_text("#!/bin/sh\nexit 1\n")
+    done = server.run(answer="remove\n")
+    assert done.returncode == 1
+    assert "the old ones are kept" in done.stderr
+    assert archive.exists()
+    assert aside.exists()
 
 
 def test_nothing_to_seal_and_a_wrong_word_are_one_line(server: Server) -> None:
