@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts the lab onto a Debian 12 or Ubuntu 24.04 server: sudo deploy/install.sh. May be run again: it mends what is missing
-# and touches no key, setting or state. --uninstall takes the program away and leaves the state; --purge that too.
+# and touches no key, setting or state; a program that is not from git is replaced. --uninstall takes the program away and leaves the state; --purge that too.
 #   --prefix DIR  where the program goes (/opt/ai-trading-lab), owned by root: the lab cannot change itself
 #   --home DIR    where keys, settings, strategies, state and logs live (/var/lib/ai-trading-lab)
 #   --user NAME   whom the lab runs as (ai-lab), without root
@@ -10,7 +10,7 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 source_tree="$(dirname "$here")"
 # shellcheck source=deploy/common.sh
 . "$here/common.sh"
-action=install use_apt=yes start=yes sure=no
+action=install use_apt=yes start=yes sure=no replaced=no
 
 while [ "$#" -gt 0 ]; do
     case "$1" in
@@ -57,28 +57,49 @@ program() {
     if [ ! -e "$prefix/lab" ]; then
         say "program to $prefix"
         [ ! -e "$prefix" ] || rmdir "$prefix" 2>/dev/null || die 2 "$prefix is there and is not the lab; give --prefix"
-        local origin trust
-        if [ -e "$source_tree/.git" ]; then
-            trust="$(mktemp)" # the checkout may belong to whoever cloned it
-            printf '[safe]\n\tdirectory = *\n' >"$trust"
-            GIT_CONFIG_GLOBAL="$trust" git -c advice.detachedHead=false clone -q --no-hardlinks "$source_tree" "$prefix"
-            origin="$(GIT_CONFIG_GLOBAL="$trust" git -C "$source_tree" config remote.origin.url || true)"
-            rm -f "$trust"
-            [ -z "$origin" ] || git -C "$prefix" remote set-url origin "$origin"
-        else
-            mkdir -p "$prefix"
-            cp -R "$source_tree/." "$prefix/"
-        fi
+        bring "$prefix"
+    elif [ ! -e "$prefix/.git" ] && [ ! "$source_tree" -ef "$prefix" ]; then # where it is from git, update.sh brings a newer one
+        say "program in $prefix, which is not from git, anew"
+        replace
     fi
     chown -R root:root "$prefix"
-    chmod 755 "$prefix"
     say "virtual environment in $prefix/.venv"
     (cd / && env -u LAB_HOME "$prefix/lab" --help >/dev/null)
     "$prefix/.venv/bin/python" -m compileall -q "$prefix/src" "$prefix/ops" "$prefix/ai_brain" >/dev/null
+    # what came with a narrow umask; keys do not belong here, but who put some must not find them opened
+    find "$prefix" \( -name .env -o -path "$prefix/.numba_cache" \) -prune -o ! -type l -exec chmod a+rX {} +
     # the one place of the program that the lab writes to: what numba compiles
     install -d -o "$user" -g "$user" -m 750 "$prefix/.numba_cache"
     chown -R "$user:$user" "$prefix/.numba_cache"
 }
+
+bring() { # the source to $1, as a checkout where it is one
+    local origin trust
+    if [ -e "$source_tree/.git" ]; then
+        trust="$(mktemp)" # the checkout may belong to whoever cloned it
+        printf '[safe]\n\tdirectory = *\n' >"$trust"
+        GIT_CONFIG_GLOBAL="$trust" git -c advice.detachedHead=false clone -q --no-hardlinks "$source_tree" "$1"
+        origin="$(GIT_CONFIG_GLOBAL="$trust" git -C "$source_tree" config remote.origin.url || true)"
+        rm -f "$trust"
+        [ -z "$origin" ] || git -C "$1" remote set-url origin "$origin"
+    else
+        mkdir -p "$1"
+        tar -C "$source_tree" --exclude=./.venv --exclude=./.numba_cache --exclude=./.env -cf - . | tar -C "$1" --no-same-permissions -xf -
+    fi
+}
+
+replace() { # the old program by the source's; its packages stay where their lock did not change
+    local kept
+    is_program || die 2 "$prefix is there and is not the lab; give --prefix"
+    rm -rf "$prefix.new"
+    bring "$prefix.new"
+    for kept in .venv .numba_cache .env; do [ ! -e "$prefix/$kept" ] || mv "$prefix/$kept" "$prefix.new/"; done
+    rm -rf "$prefix"
+    mv "$prefix.new" "$prefix"
+    replaced=yes
+}
+
+is_program() { [ -x "$prefix/lab" ] && [ -f "$prefix/monitor_bot.sh" ]; }
 
 state() {
     local folder
@@ -91,41 +112,28 @@ state() {
         printf '# Only what differs from the defaults. Every setting, with its default and unit: %s\n' "$prefix/lab.yaml" |
             install -o "$user" -g "$user" -m 640 /dev/stdin "$home/lab.yaml"
     fi
+    # what root wrote here since, by a copy or a command without ai-lab, the lab could not read or write
+    for folder in .env .kill lab.yaml strategies state logs market recordings backups backtests; do
+        [ ! -e "$home/$folder" ] || chown -R "$user:$user" "$home/$folder"
+    done
+    install -d "$(dirname "$conf")"
     printf 'prefix=%q\nhome=%q\nuser=%q\n' "$prefix" "$home" "$user" >"$conf"
     chmod 644 "$conf"
 }
 
-fill() { # a template with this machine's names
-    sed -e "/^@HARDENING@$/{r $here/systemd/hardening.conf
-            d}" "$1" | sed -e "s|@PREFIX@|$prefix|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g" -e "s|@UNIT@|$unit|g" -e "s|@SEALED@|$sealed|g"
-}
-
-around() { # units, cron, logrotate, the one command
-    local template supervisor=""
-    install -d /etc/systemd/system /etc/cron.d /etc/logrotate.d /usr/local/bin
-    for template in "$here"/systemd/*.service; do
-        fill "$template" >"/etc/systemd/system/$(basename "$template")"
-        chmod 644 "/etc/systemd/system/$(basename "$template")"
-    done
-    has_systemd && supervisor=systemd
-    fill "$here/cron" | sed "s|@SUPERVISOR@|$supervisor|" >"/etc/cron.d/$unit"
-    chmod 644 "/etc/cron.d/$unit"
-    fill "$here/logrotate" >"/etc/logrotate.d/$unit"
-    chmod 644 "/etc/logrotate.d/$unit"
-    fill "$here/ai-lab" >/usr/local/bin/ai-lab
-    chmod 755 /usr/local/bin/ai-lab
-    mkdir -p "$deploy_log_folder"
-    if command -v systemd-analyze >/dev/null && has_systemd; then
-        systemd-analyze verify "/etc/systemd/system/$unit"*.service || die 1 "systemd does not take the units; see above"
-    fi
+around() { # the program's own, for it may be older than this script
+    local own="$prefix/deploy/units.sh"
+    [ -x "$own" ] || own="$here/units.sh"
+    "$own"
 }
 
 begin() {
     if ! has_systemd; then
+        [ "$replaced" = no ] || end_lab
         say "systemd does not run here: the units are written, not enabled; cron's watchman starts the lab"
         return
     fi
-    systemctl daemon-reload
+    [ "$replaced" = no ] || systemctl try-restart --no-block "${units[@]}" "$unit-page"
     if [ "$start" = yes ]; then
         systemctl enable -q "${units[@]}"
         # a stop in force, or no trading keys for the guardian: the unit's condition says no, which is no failure
@@ -159,17 +167,28 @@ nothing_held() { # the file tells; a file that cannot be read counts as somethin
             "$home/state/current_positions.json" 2>/dev/null
 }
 
+end_lab() { # every process of this program, by whom it was started; afterwards none is left, or this script ends here
+    local found
+    mapfile -t found < <(pgrep -u "$user" -f "$prefix/" || true)
+    end_processes "${found[@]}"
+    found=("$(pgrep -u "$user" -f "$prefix/" || true)")
+    [ -z "${found[*]}" ] || die 1 "still running: ${found[*]}; end them first"
+}
+
 take_away() { # $1: also the state
+    one_at_a_time
     [ "$sure" = yes ] || nothing_held ||
         die 1 "the lab holds a position that nobody would watch any more: ai-lab stop_trading.py first (or --yes)"
     if has_systemd; then
         systemctl disable -q --now "${units[@]}" "$unit-page" 2>/dev/null || true
     fi
-    rm -f "/etc/systemd/system/$unit"*.service.d/sealed.conf
-    rmdir "/etc/systemd/system/$unit"*.service.d 2>/dev/null || true
-    rm -f "/etc/systemd/system/$unit"*.service "/etc/cron.d/$unit" "/etc/logrotate.d/$unit" /usr/local/bin/ai-lab
+    rm -f "$cron_folder/$unit" # before the processes end, or the watchman would start them again
+    end_lab
+    rm -f "$units_folder/$unit"*.service.d/sealed.conf
+    rmdir "$units_folder/$unit"*.service.d 2>/dev/null || true
+    rm -f "$units_folder/$unit"*.service "$logrotate_folder/$unit" "$commands_folder/ai-lab"
     ! has_systemd || systemctl daemon-reload
-    if [ -x "$prefix/lab" ] && [ -f "$prefix/monitor_bot.sh" ]; then rm -rf "$prefix"; fi
+    if is_program; then rm -rf "$prefix"; fi
     if [ "$1" = keep ]; then
         say "gone: program, units, cron line. Kept: $home with keys, strategies, state and backups; user $user"
         return
@@ -186,10 +205,12 @@ take_away() { # $1: also the state
 }
 
 need_root
+case "$home/" in "$prefix"/*) die 2 "--home $home lies in --prefix $prefix, which is replaced and removed as a whole" ;; esac
 case "$action" in
     install)
         packages
         account
+        one_at_a_time
         program
         state
         around

@@ -1,0 +1,165 @@
+"""`deploy/install.sh` run again mends what is there, and run to the contrary leaves nobody behind.
+
+The files, modes and owners are real, in a folder of their own; there is no systemd in it. The whole installer in a
+clean root is `deploy/try_install.sh`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+USER = "daemon"
+LAB = """#!/bin/bash
+# version VERSION
+here="$(cd "$(dirname "$0")" && pwd)"
+mkdir -p "$here/.venv/bin"
+ln -sf "$(command -v python3)" "$here/.venv/bin/python"
+echo VERSION >>"$here/.venv/asked_by"
+"""
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the installer does")
+
+
+class Machine:
+    """A folder that stands for a server, and a source as somebody unpacked it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.source = folder, folder / "source"
+        self.prefix, self.home = folder / "opt", folder / "var"
+        self.unpack("1")
+        (folder / "bin").mkdir()
+        for name in ("cron", "logrotate"):
+            (folder / "bin" / name).write_text("#!/bin/sh\n")
+            (folder / "bin" / name).chmod(0o755)
+
+    def unpack(self, version: str) -> None:
+        for room in ("src", "ops", "ai_brain"):
+            (self.source / room).mkdir(parents=True, exist_ok=True)
+            (self.source / room / "module.py").write_text("")
+        (self.source / "lab").write_text(LAB.replace("VERSION", version))
+        for name in (".env.example", "lab.yaml"):
+            (self.source / name).write_text("")
+        (self.source / "monitor_bot.sh").write_text("#!/bin/sh\n")
+        for name in ("lab", "monitor_bot.sh"):
+            (self.source / name).chmod(0o755)
+        shutil.copytree(DEPLOY, self.source / "deploy", dirs_exist_ok=True)
+
+    def install(self, *words: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+        places = ("--prefix", self.prefix, "--home", self.home, "--user", USER, "--no-apt")
+        environment = {
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "LAB_OUTSIDE": str(self.folder / "outside"),
+        }
+        return subprocess.run(
+            ["bash", self.source / "deploy" / "install.sh", *places, *words],
+            env=environment,
+            umask=umask,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def program(self) -> Iterator[Path]:
+        """Every file and folder of it, but what numba compiled."""
+        for path in (self.prefix, *self.prefix.rglob("*")):
+            if ".numba_cache" not in path.parts and not path.is_symlink():
+                yield path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def others_may_read(path: Path) -> bool:
+    """What the lab's user needs: to read, and where somebody may run or enter it, to do that too."""
+    mode = path.stat().st_mode
+    return bool(mode & stat.S_IROTH) and (not mode & stat.S_IXUSR or bool(mode & stat.S_IXOTH))
+
+
+def owner(path: Path) -> str:
+    return pwd.getpwuid(path.lstat().st_uid).pw_name
+
+
+def test_under_a_narrow_umask_the_labs_user_can_read_the_program_and_nobody_the_keys(machine: Machine) -> None:
+    done = machine.install(umask=0o077)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in machine.program() if not others_may_read(path)] == []
+    assert (machine.home / ".env").stat().st_mode & 0o777 == 0o600
+    for name in ("systemd/system/ai-trading-lab.service", "cron.d/ai-trading-lab", "ai-trading-lab.conf"):
+        assert others_may_read(machine.folder / "outside" / "etc" / name)
+
+
+def test_installing_again_opens_a_program_that_was_closed_but_no_keys_that_lie_in_it(machine: Machine) -> None:
+    machine.install()
+    (machine.prefix / ".env").write_text("BINANCE_API_KEY=a")
+    for path in machine.program():
+        path.chmod(0o700)
+    assert machine.install().returncode == 0
+    assert [path for path in machine.program() if not others_may_read(path)] == [machine.prefix / ".env"]
+
+
+def test_installing_again_gives_the_lab_back_what_root_wrote_into_its_home(machine: Machine) -> None:
+    machine.install()
+    mine = [machine.home / name for name in (".env", "state/outbox", "state/audit.jsonl", "logs/ai_lab.log")]
+    mine[1].mkdir()
+    for path in mine[2:]:
+        path.write_text("")
+    for path in mine:
+        os.chown(path, 0, 0)
+    strange = machine.home / "of-somebody-else"
+    strange.write_text("")
+    link = machine.home / "state" / "link"
+    link.symlink_to(strange)
+    assert machine.install().returncode == 0
+    assert {owner(path) for path in (*mine, link)} == {USER}
+    assert owner(strange) == "root", "neither what the lab did not make nor what a link leads to"
+
+
+def test_installing_again_replaces_a_program_that_is_not_from_git_and_keeps_its_packages(machine: Machine) -> None:
+    machine.install()
+    (machine.prefix / "ops" / "gone_since.py").write_text("")
+    machine.unpack("2")
+    (machine.source / ".env").write_text("BINANCE_API_KEY=a")
+    done = machine.install()
+    assert done.returncode == 0, done.stderr
+    assert "anew" in done.stdout
+    assert "# version 2" in (machine.prefix / "lab").read_text()
+    assert (machine.prefix / ".venv" / "asked_by").read_text() == "1\n2\n"
+    assert not (machine.prefix / "ops" / "gone_since.py").exists()
+    assert not (machine.prefix / ".env").exists(), "keys stay where they were"
+    assert not machine.prefix.with_name("opt.new").exists()
+
+
+def test_a_home_within_the_program_is_refused(machine: Machine) -> None:
+    done = machine.install("--home", str(machine.prefix / "home"))
+    assert done.returncode == 2
+    assert "lies in --prefix" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--uninstall",), ("--purge", "--yes")], ids=["uninstall", "purge"])
+def test_taking_the_lab_away_ends_its_processes_first(machine: Machine, words: tuple[str, ...]) -> None:
+    machine.install()
+    (machine.folder / "bin" / "userdel").write_text("#!/bin/sh\n")
+    (machine.folder / "bin" / "userdel").chmod(0o755)
+    names = [f"{machine.prefix}/.venv/bin/python", "60"]
+    with subprocess.Popen(names, executable=shutil.which("sleep"), user=USER) as lab:
+        began = time.monotonic()
+        done = machine.install(*words)
+        assert time.monotonic() - began < 15
+        assert lab.wait(timeout=1) != 0
+    assert done.returncode == 0, done.stderr
+    assert not machine.prefix.exists()
+    assert machine.home.exists() == ("--purge" not in words)
+    assert not list((machine.folder / "outside" / "etc").rglob("ai-trading-lab*.service"))
