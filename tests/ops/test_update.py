@@ -203,8 +203,9 @@ def test_the_branch_is_the_one_that_upstream_calls_its_own(server: Server) -> No
     server.release("2-experiment")
     server.git("checkout", "-q", "main")
     server.release("2")
-    # as install.sh leaves it where the source was cloned at a tag
-    subprocess.run(["git", "-C", server.prefix, "remote", "set-head", "origin", "--delete"], check=True)
+    for words in ("checkout -q --detach v1", "branch -q -D main", "remote set-head origin --delete"):
+        # as install.sh leaves it where the source was cloned at a tag
+        subprocess.run(["git", "-C", server.prefix, *words.split()], check=True)
     assert server.update().returncode == 0
     assert server.version == "v2"
 
