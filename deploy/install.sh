@@ -121,6 +121,11 @@ state() {
     chmod 644 "$conf"
 }
 
+startable() { # by the lab's user, for what root alone can run says so nowhere later: cron is silent, and the unit is skipped
+    as_lab "$prefix/lab" --help >/dev/null ||
+        die 1 "$user cannot run $prefix/lab, see above; mend who may read $prefix and $(readlink -f "$prefix/.venv/bin/python"), then run this again"
+}
+
 around() { # the program's own, for it may be older than this script
     local own="$prefix/deploy/units.sh"
     [ -x "$own" ] || own="$here/units.sh"
@@ -213,6 +218,7 @@ case "$action" in
         one_at_a_time
         program
         state
+        startable
         around
         begin
         advice

@@ -38,9 +38,8 @@ class Machine:
         self.prefix, self.home = folder / "opt", folder / "var"
         self.unpack("1")
         (folder / "bin").mkdir()
-        for name in ("cron", "logrotate"):
-            (folder / "bin" / name).write_text("#!/bin/sh\n")
-            (folder / "bin" / name).chmod(0o755)
+        for name in ("cron", "logrotate", "runuser", "userdel"):
+            self.stands_for(name, "exit 0")
 
     def unpack(self, version: str) -> None:
         for room in ("src", "ops", "ai_brain"):
@@ -53,6 +52,11 @@ class Machine:
         for name in ("lab", "monitor_bot.sh"):
             (self.source / name).chmod(0o755)
         shutil.copytree(DEPLOY, self.source / "deploy", dirs_exist_ok=True)
+
+    def stands_for(self, name: str, what: str) -> None:
+        """A command that this machine lacks, or that must not touch it."""
+        (self.folder / "bin" / name).write_text(f"#!/bin/sh\n{what}\n")
+        (self.folder / "bin" / name).chmod(0o755)
 
     def install(self, *words: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
         places = ("--prefix", self.prefix, "--home", self.home, "--user", USER, "--no-apt")
@@ -142,6 +146,13 @@ def test_installing_again_replaces_a_program_that_is_not_from_git_and_keeps_its_
     assert not machine.prefix.with_name("opt.new").exists()
 
 
+def test_a_program_that_the_labs_user_cannot_run_is_no_success(machine: Machine) -> None:
+    machine.stands_for("runuser", "exit 126")
+    done = machine.install()
+    assert done.returncode == 1
+    assert f"{USER} cannot run {machine.prefix}/lab" in done.stderr
+
+
 def test_a_home_within_the_program_is_refused(machine: Machine) -> None:
     done = machine.install("--home", str(machine.prefix / "home"))
     assert done.returncode == 2
@@ -151,8 +162,6 @@ def test_a_home_within_the_program_is_refused(machine: Machine) -> None:
 @pytest.mark.parametrize("words", [("--uninstall",), ("--purge", "--yes")], ids=["uninstall", "purge"])
 def test_taking_the_lab_away_ends_its_processes_first(machine: Machine, words: tuple[str, ...]) -> None:
     machine.install()
-    (machine.folder / "bin" / "userdel").write_text("#!/bin/sh\n")
-    (machine.folder / "bin" / "userdel").chmod(0o755)
     names = [f"{machine.prefix}/.venv/bin/python", "60"]
     with subprocess.Popen(names, executable=shutil.which("sleep"), user=USER) as lab:
         began = time.monotonic()
