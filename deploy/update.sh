@@ -137,7 +137,7 @@ unheard() { # the terminal is gone: what is still to be said goes into the log
 }
 
 update() { # from $before to $1; whatever says no ends the script, and so rolls back
-    as_lab "$prefix/lab" backup || die 1 "no backup, so no update"
+    as_lab "$prefix/lab" backup || die 1 "no sound backup, so no update: mend what it names, or restore an archive first"
     keep_packages
     printf 'before=%q\nran=%q\n' "$before" "$ran" >"$marker.new"
     sync "$marker.new"
