@@ -183,7 +183,7 @@ async def test_on_the_testnet_a_key_need_not_be_bound_to_an_address_but_may_stil
             sandbox.telegram.TOKEN,
             "@nobody",
             Health.BAD,
-            "sendChatAction: Telegram refuses this message (Chat not found)",
+            "TELEGRAM_CHAT_ID=@nobody: chat not found; write to the bot there",
         ),
     ],
 )

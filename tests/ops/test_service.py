@@ -452,7 +452,7 @@ async def test_messages_wait_while_telegram_is_away_and_arrive_in_order(
     lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "OUTBOX_S", 0.2)
-    fault = {"match": "POST /bot*", "kind": "drop_socket", "times": 1000}
+    fault = {"match": "POST /bot*", "kind": "503", "times": 1000}
     put(world, "/sandbox/faults", [fault])
     async with running(lab_home, environment=with_telegram(lab_home)) as (service, task):
         await until(lambda: service.is_open, task)
