@@ -35,6 +35,9 @@ FILE_S = 3_600.0
 """And after this long the next file begins, real seconds."""
 _DAY_MS = 86_400_000
 _LEVEL = 6
+_CHUNK = 1 << 20
+_BLOCK_END = b"\0\0\xff\xff"  # what Z_SYNC_FLUSH writes last
+_NEVER_WRITTEN = bytes(32)  # a power cut leaves zeros; packed text has no such run, and zlib would read text into it
 _GZIP = 31  # zlib's number for a gzip header and checksum
 
 
@@ -220,18 +223,47 @@ def read_lines(
     met = reading or Reading()
     for path in raw_files(folder, from_ms=from_ms, until_ms=until_ms):
         met.files += 1
-        rest, stream = b"", zlib.decompressobj(_GZIP)
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                met.bytes += len(chunk)
-                try:
-                    rest += stream.decompress(chunk)
-                except zlib.error:
-                    break
-                *whole, rest = rest.split(b"\n")
-                met.lines += len(whole)
-                for line in whole:
-                    if not holding or any(word in line for word in holding):
-                        yield line.decode(errors="replace")
-        if not stream.eof:
-            met.torn.append(path.name)
+        rest = b""
+        for text in _texts(path, met):
+            *whole, rest = (rest + text).split(b"\n")
+            met.lines += len(whole)
+            for line in whole:
+                if not holding or any(word in line for word in holding):
+                    yield line.decode(errors="replace")
+
+
+def _texts(path: Path, met: Reading) -> Iterator[bytes]:
+    """What a file unpacks to, up to where it is damaged; of a damaged stretch the whole blocks before the fault."""
+    stream = zlib.decompressobj(_GZIP)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            met.bytes += len(chunk)
+            if (hole := chunk.find(_NEVER_WRITTEN)) >= 0:
+                yield _whole_blocks(stream, chunk[:hole])
+                break
+            before = stream.copy()
+            try:
+                text = stream.decompress(chunk)
+            except zlib.error:
+                yield _whole_blocks(before, chunk)
+                break
+            yield text
+    if not stream.eof:
+        met.torn.append(path.name)
+
+
+def _whole_blocks(stream: zlib._Decompress, chunk: bytes) -> bytes:
+    """What the blocks of a chunk unpack to until the first that is cut off or damaged.
+
+    zlib gives nothing of a piece with a fault, and an hour of lines may be in the piece. Of the block with the fault
+    nothing is taken: nobody knows where in it the text begins to be wrong.
+    """
+    found, at = b"", 0
+    while (end := chunk.find(_BLOCK_END, at)) >= 0:
+        end += len(_BLOCK_END)
+        try:
+            found += stream.decompress(chunk[at:end])
+        except zlib.error:
+            break
+        at = end
+    return found

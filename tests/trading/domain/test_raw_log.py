@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from trading.domain.clock import Clock
 from trading.storage import raw_log
-from trading.storage.raw_log import RawLog, Reading, raw_files, read_lines
+from trading.storage.raw_log import SUFFIX, RawLog, Reading, raw_files, read_lines
 
 DAY_MS = 86_400_000
 NOW_MS = 1_704_067_200_000
@@ -49,6 +50,24 @@ def test_a_torn_end_loses_only_itself(tmp_path: Path, cut: int) -> None:
     assert found == lines[: len(found)]
     assert len(found) > 480
     assert reading.torn == [path.name]
+
+
+@pytest.mark.parametrize(("lost", "tail"), [(40, b"\0" * 4096), (40, b"\0" * 3_000_000), (0, b"\xff" * 500)])
+def test_a_tail_that_was_never_written_loses_its_block_and_no_line_before_it(
+    tmp_path: Path, lost: int, tail: bytes
+) -> None:
+    stream = zlib.compressobj(6, zlib.DEFLATED, 31)
+    blocks = [[f"{NOW_MS}\tline {block} {i}" for i in range(100)] for block in range(20)]
+    packed = [stream.compress(("\n".join(block) + "\n").encode()) + stream.flush(zlib.Z_SYNC_FLUSH) for block in blocks]
+    path = tmp_path / f"20240101T000000-000{SUFFIX}"
+    path.write_bytes(
+        b"".join(packed)[: -lost or None] + tail
+    )  # what a power cut leaves: the file's length, and no content
+    reading = Reading()
+    found = list(read_lines(tmp_path, reading))
+    assert found == [line for block in blocks for line in block][: len(found)]
+    assert (reading.lines, reading.torn) == (len(found), [path.name])
+    assert len(found) >= 1700
 
 
 def test_a_damaged_file_gives_what_comes_before_the_damage_and_the_next_file_all(tmp_path: Path) -> None:
