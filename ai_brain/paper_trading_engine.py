@@ -165,7 +165,7 @@ class PaperEngine:
             return PaperOutcome(spec.id, PaperStatus.NO_NEW_BAR, 0, "")
         book = self._books[spec.id]
         if account.last_bar_ms is None:
-            account.warm_from_ms = tapes.main.start_ms
+            account.begin([int(ms) for ms in tapes.main.open_time_ms if ms <= fresh[0]])
             if fresh[0] > tapes.main.start_ms:
                 book.warm_up(tapes.until(fresh[0]))
         for done, bar_ms in enumerate(fresh):

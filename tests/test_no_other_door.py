@@ -188,7 +188,12 @@ DOORS: dict[str, Door] = {
         "ai_brain.paper.parity.compare",
         "ops.nightly.live_parity.live_against_model",
     ),
-    "ops.jobs.parity": door("the night that asks for it", "ops.nightly.parity.compare_night"),
+    "ops.jobs.parity": door(
+        "the night that asks for it", "ops.nightly.parity.LiveTold", "ops.nightly.parity.compare_night"
+    ),
+    "ops.nightly.live_verdict": door(
+        "says whether what was traded live is too far from its backtest", "ops.nightly.live_parity.LiveParity"
+    ),
     "ops.nightly.parity_command": door(
         "the same comparison by hand, on bars that paper and the live desk have had",
         "ai_brain.paper.parity.compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,7 @@ class _AccountFile(BaseModel):
     warm_from_ms: int | None = None
     dropped_ms: tuple[int, ...] = ()
     no_spot_ms: tuple[int, ...] = ()
+    missed_ms: tuple[int, ...] = ()
     terms_sha256: str = ""
     learned: LearnedTerms | None = None
     book: dict[str, JsonValue]
@@ -125,6 +127,8 @@ class PaperAccount:
     """Open times of bars before which a due entry was dropped because no place was free."""
     no_spot_ms: list[int] = field(default_factory=list)
     """Open times of bars stepped without a basis, though the rules read one: spot had no such bar."""
+    missed_ms: list[int] = field(default_factory=list)
+    """Open times of bars it went on without: refused by the validator, or not to be had. Those of its history too."""
     terms_sha256: str = ""
     """Of the fee and the venue's rules it began under, see `books.terms_sha256`."""
     learned: LearnedTerms | None = None
@@ -135,12 +139,36 @@ class PaperAccount:
         """Lives on settlements rather than trades."""
         return self.family == "funding_carry"
 
+    @property
+    def first_bar_ms(self) -> int:
+        """Open time of the first bar on the grid that closes after the account was opened."""
+        interval_ms = INTERVAL_MS[self.interval]
+        return self.started_ms // interval_ms * interval_ms
+
+    @property
+    def missed(self) -> frozenset[int]:
+        """`missed_ms`, and what the curve shows of an account that began before that was kept."""
+        interval_ms = INTERVAL_MS[self.interval]
+        stepped = [close_ms - interval_ms for close_ms, _ in self.curve]
+        span = range(stepped[0], stepped[-1], interval_ms) if stepped else range(0)
+        return frozenset(self.missed_ms) | (frozenset(span) - frozenset(stepped))
+
+    def begin(self, history_ms: Sequence[int]) -> None:
+        """Note with which bars of history it begins, by open time, oldest first."""
+        interval_ms = INTERVAL_MS[self.interval]
+        self.warm_from_ms = history_ms[0]
+        whole = range(history_ms[0], self.first_bar_ms, interval_ms)
+        self.missed_ms = sorted(set(whole) - set(history_ms))
+
     def mark(self, bar_ms: int, equity_quote: float) -> None:
         """Note one more bar."""
+        interval_ms = INTERVAL_MS[self.interval]
+        due_ms = self.first_bar_ms if self.last_bar_ms is None else self.last_bar_ms + interval_ms
+        self.missed_ms += range(due_ms, bar_ms, interval_ms)
         self.returns.add(self.equity_quote, equity_quote)
         self.equity_quote = equity_quote
         self.last_bar_ms = bar_ms
-        self.curve.append((bar_ms + INTERVAL_MS[self.interval], equity_quote))
+        self.curve.append((bar_ms + interval_ms, equity_quote))
         del self.curve[:-CURVE_POINTS]
 
     def performance(self) -> PaperPerformance:
@@ -214,6 +242,8 @@ def load_account(home: Home, spec_id: str) -> PaperAccount | None:
             f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, restore it from a backup"
         ) from error
     plain = {name: getattr(kept, name) for name in _AccountFile.model_fields}
-    plain |= {name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms", "no_spot_ms")}
+    plain |= {
+        name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms", "no_spot_ms", "missed_ms")
+    }
     plain["returns"] = RunningReturns(*kept.returns)
     return PaperAccount(**plain)

@@ -18,6 +18,7 @@ from ai_brain.paper.account import PaperAccount, PaperTrade
 from ai_brain.paper.attribution import Differences
 from ai_brain.paper.books import terms, terms_sha256, weights_for
 from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.missed_bars import as_far_as_paper_had_it, too_much_missed
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.paper.still_held import equity_differences
 from trading.domain.clock import iso
@@ -56,6 +57,10 @@ class Parity:
     """What paper has where the two differ first."""
     backtest: float | str = ""
     """What the replay has there."""
+    missed: int = 0
+    """Bars that the market has and paper went without; the replay goes without them too."""
+    differs_ms: int = 0
+    """Close of the bar until which the difference arose; 0: none."""
     differences: Differences | None = None
     """Paper's equity less the replay's at the last close of both, by cause; None: the same, or not comparable."""
 
@@ -83,9 +88,10 @@ def compare(
         SpecError: the tapes are of another market.
     """
     terms_now = terms_sha256(spec, settings, rules, weights, account.learned)
-    why = _not_comparable(account, spec, tapes, terms_now)
+    tapes, missed = as_far_as_paper_had_it(account, tapes)
+    why = _not_comparable(account, spec, tapes, terms_now) or too_much_missed(account, missed)
     if why:
-        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=why)
+        return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=why, missed=missed)
     again = _replay(account, spec, tapes, settings, rules, weights)
     marks = _marks(account, int(again.open_time_ms[-1]) + tapes.main.interval_ms)
     equity = dict(
@@ -96,37 +102,43 @@ def compare(
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=note)
     trades = _trades_of(again, is_carry=account.is_carry)
     mine = [trade for trade in account.trades if trade.exit_ms <= int(again.open_time_ms[-1])]
-    found = Parity(spec.id, ParityStatus.SAME, len(marks), len(mine))
+    found = Parity(spec.id, ParityStatus.SAME, len(marks), len(mine), missed=missed)
     for at_ms, quote in marks:
         if quote != equity[at_ms]:
             return replace(
                 found,
+                differs_ms=at_ms,
                 status=ParityStatus.DIFFERENT,
                 why=f"equity at the close of {iso(at_ms)}",
                 paper=quote,
                 backtest=equity[at_ms],
                 differences=equity_differences(account, again, trades),
             )
-    compared = _compare_trades(found, mine, trades)
+    compared = _compare_trades(found, mine, trades, INTERVAL_MS[account.interval])
     if compared.status is ParityStatus.SAME:
         return compared
     return replace(compared, differences=equity_differences(account, again, trades))
 
 
-def _compare_trades(found: Parity, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade]) -> Parity:
+def _compare_trades(
+    found: Parity, mine: Sequence[PaperTrade], trades: Sequence[PaperTrade], interval_ms: int
+) -> Parity:
     for number, (one, other) in enumerate(zip_longest(mine, trades), start=1):
         if one == other:
             continue
         different = replace(found, status=ParityStatus.DIFFERENT)
         if one is None or other is None:
             paper, backtest = float(len(mine)), float(len(trades))
-            return replace(different, why="number of closed trades", paper=paper, backtest=backtest)
+            until_ms = max(trade.exit_ms for trade in (one, other) if trade is not None) + interval_ms
+            why = "number of closed trades"
+            return replace(different, why=why, paper=paper, backtest=backtest, differs_ms=until_ms)
         name = next(name for name in PaperTrade.model_fields if getattr(one, name) != getattr(other, name))
         return replace(
             different,
             why=f"{name} of trade {number}, opened {iso(one.entry_ms)}",
             paper=getattr(one, name),
             backtest=getattr(other, name),
+            differs_ms=max(one.exit_ms, other.exit_ms) + interval_ms,
         )
     return found
 
@@ -142,7 +154,7 @@ def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes
         return "its parameters changed while it was on paper"
     if account.terms_sha256 != terms_now:
         return "its fee, the exchange's steps or how a carry decides changed since it began"
-    first_ms = _first_bar_ms(account)
+    first_ms = account.first_bar_ms
     for tape in (main, tapes.spot):
         if tape is None:
             continue
@@ -171,7 +183,7 @@ def _replay(
     costs, stricter = terms(settings, rules, account.learned)
     last_ms = account.last_bar_ms or 0
     cut = _cut(tapes, account.warm_from_ms or 0, last_ms + INTERVAL_MS[account.interval])
-    first_ms, start, dropped = _first_bar_ms(account), account.starting_quote, account.dropped_ms
+    first_ms, start, dropped = account.first_bar_ms, account.starting_quote, account.dropped_ms
     if cut.spot is None:
         return replay(
             cut.main, spec, from_ms=first_ms, costs=costs, rules=stricter, starting_quote=start, dropped_ms=dropped
@@ -191,12 +203,6 @@ def _cut(tapes: PaperTapes, start_ms: int, end_ms: int) -> PaperTapes:
 
 def _end_ms(tapes: PaperTapes) -> int:
     return tapes.main.end_ms if tapes.spot is None else min(tapes.main.end_ms, tapes.spot.end_ms)
-
-
-def _first_bar_ms(account: PaperAccount) -> int:
-    """Open time of the first bar on the grid that closes after the account was opened."""
-    interval_ms = INTERVAL_MS[account.interval]
-    return account.started_ms // interval_ms * interval_ms
 
 
 def _held_bars(tapes: PaperTapes, first_ms: int, last_ms: int) -> int:

@@ -1,41 +1,34 @@
 """A strategy's market as the lab was told it live, which is what paper stepped on.
 
-A night compares on the shelf's candles with those of the recorded day in place. What an exchange told otherwise than
-the shelf has it is remembered in `state/told_otherwise.json`: the recording does not last as long as an account.
+A replay runs on the shelf's candles with every word in place that is known of them. Where it is not known which word
+paper saw, nobody may call it different: such candles are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from ai_brain.paper.account import PaperAccount
 from ai_brain.paper.market_view import PaperTapes, paper_tapes
-from trading.domain.clock import iso
-from trading.domain.errors import StateFileError
-from trading.domain.market import Bar
-from trading.exchange.recorded_bars import RecordedBars
+from ops.nightly.told import Told
+from trading.domain.clock import iso, parse_iso
+from trading.domain.market import INTERVAL_MS, Bar
 from trading.market.as_told import COLUMNS, AsTold, as_told
 from trading.market.tape import Tape
-from trading.storage.files import read_json, set_aside, write_json
-from trading.storage.home import Home
-from trading.strategy.spec import StrategySpec
-
-TOLD_SCHEMA = 1
-Cells = tuple[float, float, float, float, float]
-"""Open, high, low, close and base volume."""
+from trading.market.told_candles import Cells, ToldCandles
+from trading.strategy.lifecycle import Stage
+from trading.strategy.spec import CarryParameters, StrategySpec
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TapesAsTold:
     """The bars one strategy needs as they were told, and how each of its markets' day was."""
 
     tapes: PaperTapes
     day: tuple[AsTold, ...]
-    otherwise_told: Mapping[str, Mapping[int, Cells]]
-    """What the day told otherwise than the shelf has it: by market, and open time."""
+    uncertain_ms: tuple[int, ...]
+    """Open times of the account's bars, and of those that warmed it up, whose word paper saw is not known; sorted."""
 
     @property
     def told(self) -> int:
@@ -53,83 +46,40 @@ class Told:
         return sum(len(one.revised) + len(one.added) for one in self.day)
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    candles: dict[str, dict[int, Cells]] = {}
-    """By `market symbol interval` and open time."""
-
-
-def tapes_as_told(home: Home, spec: StrategySpec, shelf: Sequence[Tape], recorded: RecordedBars) -> Told:
-    """Put what was told live in place of the shelf's candles.
+def tapes_as_told(
+    spec: StrategySpec, account: PaperAccount, shelf: Sequence[Tape], told: Told, *, start_ms: int, end_ms: int
+) -> TapesAsTold:
+    """Put what an account saw in place of the shelf's candles.
 
     Args:
-        home: Remembers what was told otherwise.
         spec: The strategy.
+        account: Its account.
         shelf: Tapes of `markets_of(spec)`.
-        recorded: The candles of one day.
+        told: What the lab was told.
+        start_ms: Where the day begins that is told of, UTC ms.
+        end_ms: Where it ends, and the comparison.
 
     Raises:
-        StateFileError: what is remembered is broken, and has been set aside.
         DataProviderError: what was told makes no tape.
     """
-    remembered, found, day = _read(_file(home)), list[Tape](), list[AsTold]()
-    news: dict[str, dict[int, Cells]] = {}
+    found, day, uncertain, looks = list[Tape](), list[AsTold](), set[int](), _Looks.of(spec, account)
     for tape in shelf:
-        name = f"{tape.market} {tape.symbol} {tape.interval}"
-        known = {ms: _bar(tape, ms, cells) for ms, cells in remembered.get(name, {}).items()}
-        tape_then = as_told(tape, known, start_ms=tape.start_ms, end_ms=tape.end_ms).tape
-        bars = recorded.of(tape.market, tape.symbol, tape.interval)
-        of_shelf = as_told(tape, bars, start_ms=recorded.start_ms, end_ms=recorded.end_ms)
-        for ms in (*of_shelf.revised, *of_shelf.added):
-            news.setdefault(name, {})[ms] = _cells(bars[ms])
-        day.append(of_shelf)
-        found.append(as_told(tape_then, bars, start_ms=recorded.start_ms, end_ms=recorded.end_ms).tape)
-    return Told(paper_tapes(spec, found), tuple(day), news)
+        known = told.of(tape.market, tape.symbol, tape.interval)
+        bars = {
+            ms: _bar(tape, ms, cells)
+            for ms in known
+            if tape.start_ms <= ms < end_ms
+            and (cells := known.seen(ms, looks.at_ms(ms))) is not None
+            and _is_candle(cells)
+        }
+        found.append(as_told(tape, bars, start_ms=tape.start_ms, end_ms=end_ms).tape)
+        of_day = {ms: bar for ms, bar in bars.items() if start_ms <= ms}
+        day.append(as_told(tape, of_day, start_ms=start_ms, end_ms=end_ms))
+        uncertain |= set(_uncertain(spec, account, found[-1], known, looks))
+    return TapesAsTold(paper_tapes(spec, found), tuple(day), tuple(sorted(uncertain)))
 
 
-def remember(home: Home, told: Told) -> None:
-    """Keep what a day told otherwise, for the nights after its recording is gone.
-
-    Raises:
-        StateFileError: what is remembered is broken, and has been set aside; or cannot be written.
-    """
-    if not told.otherwise_told:
-        return
-    kept = _read(_file(home))
-    for name, candles in told.otherwise_told.items():
-        kept[name] = {**kept.get(name, {}), **candles}
-    write_json(_file(home), _File(candles=kept).model_dump(mode="json"), schema=TOLD_SCHEMA)
-
-
-def _file(home: Home) -> Path:
-    return home.state / "told_otherwise.json"
-
-
-def _read(path: Path) -> dict[str, dict[int, Cells]]:
-    raw = read_json(path, schema=TOLD_SCHEMA)
-    if raw is None:
-        return {}
-    try:
-        return _File.model_validate(raw).candles
-    except ValidationError as error:
-        aside = set_aside(path)
-        first = error.errors(include_url=False)[0]
-        raise StateFileError(
-            f"{path}: {first['msg']}; set aside as {aside.name}, what was told otherwise is forgotten"
-        ) from error
-
-
-def _cells(bar: Bar) -> Cells:
-    return bar.open, bar.high, bar.low, bar.close, bar.volume_base
-
-
-def _bar(tape: Tape, open_ms: int, cells: Cells) -> Bar:
-    named = dict(zip(COLUMNS, cells, strict=True))
-    return Bar(tape.market, tape.symbol, tape.interval, open_ms, **named, is_closed=True, received_ms=open_ms)
-
-
-def day_words(told: Told) -> list[str]:
+def day_words(told: TapesAsTold) -> list[str]:
     """How each market's day was told, a line each."""
     lines = []
     for one in told.day:
@@ -141,3 +91,52 @@ def day_words(told: Told) -> list[str]:
             line += f", {len(one.added)} that the shelf lacks, the first {iso(one.added[0])}"
         lines.append(line)
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """When an account could look at each bar for the first time."""
+
+    interval_ms: int
+    first_bar_ms: int
+    away: tuple[tuple[int, int], ...]
+    """When the strategy left paper, and when it came back."""
+
+    @classmethod
+    def of(cls, spec: StrategySpec, account: PaperAccount) -> _Looks:
+        left = [parse_iso(record.at) for record in spec.history if record.from_ is Stage.DRY_RUN]
+        came = [parse_iso(record.at) for record in spec.history if record.to is Stage.DRY_RUN]
+        away = ((left_ms, next((ms for ms in came if ms > left_ms), left_ms)) for left_ms in left)
+        return cls(INTERVAL_MS[account.interval], account.first_bar_ms, tuple(away))
+
+    def at_ms(self, open_ms: int) -> int:
+        """The bar's close, the close of the account's first bar, or the strategy's coming back to paper."""
+        close_ms = max(open_ms, self.first_bar_ms) + self.interval_ms
+        return max([close_ms, *(back_ms for left_ms, back_ms in self.away if left_ms <= close_ms)])
+
+
+def _uncertain(
+    spec: StrategySpec, account: PaperAccount, tape: Tape, known: ToldCandles, looks: _Looks
+) -> Iterator[int]:
+    """Open times of the bars that an account has seen, where it is not known which word it saw."""
+    if account.last_bar_ms is None or account.warm_from_ms is None:
+        return
+    # A carry's history is of settled funding alone.
+    from_ms = account.first_bar_ms if isinstance(spec.parameters, CarryParameters) else account.warm_from_ms
+    times, missed, interval_ms = tape.open_time_ms, account.missed, tape.interval_ms
+    for ms in map(int, times[(times >= from_ms) & (times <= account.last_bar_ms)]):
+        looked_ms = looks.at_ms(ms)
+        was_told = looked_ms > ms + interval_ms
+        if ms not in missed and not known.is_certain(ms, looked_ms, for_ms=interval_ms, was_told=was_told):
+            yield ms
+
+
+def _bar(tape: Tape, open_ms: int, cells: Cells) -> Bar:
+    named = dict(zip(COLUMNS, cells, strict=True))
+    return Bar(tape.market, tape.symbol, tape.interval, open_ms, **named, is_closed=True, received_ms=open_ms)
+
+
+def _is_candle(cells: Cells) -> bool:
+    """Whether a tape can hold it; what makes no sense was refused, and paper went without it."""
+    opened, high, low, close, volume = cells
+    return 0.0 < low <= min(opened, close) and max(opened, close) <= high < float("inf") and volume >= 0.0

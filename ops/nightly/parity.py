@@ -1,18 +1,21 @@
-"""A night's comparison as the service asks for it: read yesterday's recording, replay every account on it. CPU work."""
+"""A night's comparison as the service asks for it: take in what was recorded, replay every account on it. CPU work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ai_brain.paper.account import load_account
 from ai_brain.paper.parity import Parity, ParityStatus, compare
-from ops.nightly.as_told import remember, tapes_as_told
+from ops.nightly.as_told import TapesAsTold, tapes_as_told
 from ops.nightly.live_parity import live_against_model
+from ops.nightly.live_verdict import beyond
+from ops.nightly.told import Told, take_in
+from ops.nightly.verdict import settled
 from ops.settings import LabSettings
 from ops.trace.live_records import read_holdings
 from trading.domain.errors import DataProviderError, StateFileError
-from trading.exchange.recorded_bars import RecordedBars, read_recorded_bars
+from trading.exchange.recording import Subscription
 from trading.market.tape import Tape
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
@@ -33,10 +36,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class LiveTold:
-    """A live position that was closed yesterday, against its backtest."""
+    """A live position that was closed, against its backtest."""
 
     position_id: str
     words: str
+    beyond: str = ""
+    """Why it sends its strategy back to paper; empty: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +64,57 @@ class Night:
 
     compared: tuple[Compared, ...]
     """In the order they were asked for."""
-    unread: str
-    """Why the recording could not be read, and so is none; empty: it was read."""
+    unread: tuple[str, ...]
+    """What of the recording could not be read; its candles count as not told."""
 
 
-def compare_night(home: Home, settings: LabSettings, asked: Sequence[Asked], end_ms: int) -> Night:
-    """Hold accounts against the market as it was told on the day that ended.
+def compare_night(
+    home: Home,
+    settings: LabSettings,
+    asked: Sequence[Asked],
+    end_ms: int,
+    *,
+    markets: Collection[Subscription],
+    live_from_ms: int,
+) -> Night:
+    """Take in what was told since the last night, and hold accounts against the market as it was told.
 
-    What keeps one account from being compared is its verdict; the others go on. What the day told otherwise than the
-    shelf is remembered on disk.
+    What keeps one account from being compared is its verdict; the others go on.
+
+    Args:
+        home: Whose.
+        settings: As now.
+        asked: The accounts.
+        end_ms: Of the day, UTC ms.
+        markets: What the lab reads; all of it is taken in, for accounts that are to come.
+        live_from_ms: Live positions that were closed from here on are compared.
+
+    Raises:
+        StateFileError: what was told cannot be written down.
     """
-    recorded, unread = RecordedBars(end_ms - DAY_MS, end_ms), ""
-    try:
-        recorded = read_recorded_bars(home.recordings, start_ms=end_ms - DAY_MS, end_ms=end_ms)
-    except (DataProviderError, OSError) as error:
-        unread = str(error)
-    return Night(tuple(_compared(home, settings, one, recorded) for one in asked), unread)
+    needed = {(tape.market, tape.symbol, tape.interval) for one in asked for tape in one.shelf}
+    told = take_in(home, sorted({*markets, *needed}), reach_bars=settings.research.live_bars)
+    found = tuple(_compared(home, settings, one, told, end_ms, live_from_ms) for one in asked)
+    return Night(found, tuple(told.unread))
 
 
-def _compared(home: Home, settings: LabSettings, asked: Asked, recorded: RecordedBars) -> Compared:
+def _compared(home: Home, settings: LabSettings, asked: Asked, told: Told, end_ms: int, live_from_ms: int) -> Compared:
     """What was seen before something kept the account from being compared is told all the same."""
-    spec, told, live = asked.spec, None, tuple[LiveTold, ...]()
+    spec, seen, live = asked.spec, None, tuple[LiveTold, ...]()
     try:
         account = load_account(home, spec.id)
         if account is None:
             return Compared(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account"))
-        told = tapes_as_told(home, spec, asked.shelf, recorded)
-        remember(home, told)
-        costs, weights = settings.carry_costs(), settings.carry.weights()
-        held = live_against_model(spec, read_holdings(home), told.tapes, costs, asked.rules, start_ms=recorded.start_ms)
-        live = tuple(LiveTold(one.position.id, str(one)) for one in held)
-        parity = compare(account, spec, told.tapes, settings.paper, asked.rules, weights)
+        seen = tapes_as_told(spec, account, asked.shelf, told, start_ms=end_ms - DAY_MS, end_ms=end_ms)
+        live = _live(home, settings, asked, seen, live_from_ms)
+        compared = compare(account, spec, seen.tapes, settings.paper, asked.rules, settings.carry.weights())
+        parity = settled(compared, spec, account, seen, end_ms)
     except (DataProviderError, StateFileError) as error:
         parity = Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error))
-    return Compared(parity) if told is None else Compared(parity, told.told, told.untold, told.otherwise, live)
+    return Compared(parity) if seen is None else Compared(parity, seen.told, seen.untold, seen.otherwise, live)
+
+
+def _live(home: Home, settings: LabSettings, asked: Asked, seen: TapesAsTold, from_ms: int) -> tuple[LiveTold, ...]:
+    costs, held = settings.carry_costs(), read_holdings(home)
+    found = live_against_model(asked.spec, held, seen.tapes, costs, asked.rules, start_ms=from_ms)
+    return tuple(LiveTold(one.position.id, str(one), beyond(one, seen.tapes)) for one in found)

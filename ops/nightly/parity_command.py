@@ -7,6 +7,7 @@ no strategy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ai_brain.paper.account import PaperAccount, PaperTrade, account_path, load_account
 from ai_brain.paper.books import terms_sha256
@@ -17,6 +18,9 @@ from ops.flags import time_of
 from ops.market_view import shelf
 from ops.nightly.as_told import day_words, tapes_as_told
 from ops.nightly.live_parity import live_against_model
+from ops.nightly.live_verdict import beyond
+from ops.nightly.told import Told, read_told
+from ops.nightly.verdict import settled
 from ops.settings import LabSettings, read_settings
 from ops.trace.live_records import read_holdings
 from ops.universe.known_rules import rules_for
@@ -24,7 +28,7 @@ from ops.universe.rules_as_of import rules_as_of
 from trading.domain.clock import Clock, as_datetime, iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.market import INTERVAL_MS
-from trading.exchange.recorded_bars import RecordedBars, read_recorded_bars
+from trading.exchange.recording import Subscription
 from trading.market.store import TapeStore
 from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
@@ -34,6 +38,16 @@ from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec
 
 DAY_MS = 86_400_000
+FAR = "BEYOND THE BOUND"
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """The day that is told of, UTC ms, and what is known of it."""
+
+    start_ms: int
+    end_ms: int
+    told: Told
 
 
 def run_parity(wanted: str | None, date: str | None) -> int:
@@ -45,7 +59,6 @@ def run_parity(wanted: str | None, date: str | None) -> int:
     Raises:
         SettingsError: the date is none, or is not over yet.
         SpecError: an unknown id, or one without a paper account.
-        DataProviderError: the recording is damaged.
     """
     home = find_home()
     specs = _specs(home, wanted)
@@ -54,11 +67,16 @@ def run_parity(wanted: str | None, date: str | None) -> int:
         return 1
     end_ms = _end_of_day(home, specs, date)
     settings = read_settings(home.settings_file)
-    recorded = read_recorded_bars(home.recordings, start_ms=end_ms - DAY_MS, end_ms=end_ms)
+    told = read_told(
+        home, sorted({key for spec in specs for key in _needed(spec)}), reach_bars=settings.research.live_bars
+    )
+    day = _Day(end_ms - DAY_MS, end_ms, told)
     print(f"{as_datetime(end_ms - DAY_MS):%Y-%m-%d} UTC, paper against its backtest on the candles as they were told")
-    if not recorded.reading.files:
+    if not any(day.start_ms <= ms < day.end_ms for candles in told.markets.values() for ms in candles):
         print(f"{home.recordings}: nothing was recorded of that day; every candle is the shelf's")
-    found = [_told(home, spec, settings, recorded) for spec in specs]
+    for why in told.unread:
+        print(why)
+    found = [_told(home, spec, settings, day) for spec in specs]
     return 0 if all(status is ParityStatus.SAME for status in found) else 1
 
 
@@ -89,11 +107,15 @@ def _specs(home: Home, wanted: str | None) -> Sequence[StrategySpec]:
     return [spec]
 
 
+def _needed(spec: StrategySpec) -> list[Subscription]:
+    return [(market, spec.market.native_symbol, spec.market.timeframe) for market in markets_of(spec)]
+
+
 def _has_account(home: Home, spec: StrategySpec) -> bool:
     return account_path(home, spec.id).exists()
 
 
-def _told(home: Home, spec: StrategySpec, settings: LabSettings, recorded: RecordedBars) -> ParityStatus:
+def _told(home: Home, spec: StrategySpec, settings: LabSettings, day: _Day) -> ParityStatus:
     """Compare one account, print it, and say what came of it."""
     print(f"\n{spec.id} {spec.name}")
     account = load_account(home, spec.id)
@@ -101,49 +123,46 @@ def _told(home: Home, spec: StrategySpec, settings: LabSettings, recorded: Recor
         print("  NOT_COMPARABLE: it has no account")
         return ParityStatus.NOT_COMPARABLE
     try:
-        parity, lines = _compared(home, spec, account, settings, recorded)
+        parity, lines = _compared(home, spec, account, settings, day)
     except DataProviderError as error:
         parity, lines = Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=str(error)), []
-    for line in (*lines, *_trade_lines(account, recorded)):
+    for line in (*lines, *_trade_lines(account, day)):
         print(f"  {line}")
     print(f"  {_verdict(parity)}")
-    return parity.status
+    return ParityStatus.DIFFERENT if any(line.startswith(FAR) for line in lines) else parity.status
 
 
 def _compared(
-    home: Home, spec: StrategySpec, account: PaperAccount, settings: LabSettings, recorded: RecordedBars
+    home: Home, spec: StrategySpec, account: PaperAccount, settings: LabSettings, day: _Day
 ) -> tuple[Parity, list[str]]:
     """The comparison until the end of the day, and how the day's candles were told."""
     store = TapeStore(shelf(home, settings.venue.exchange))
-    symbol, interval = spec.market.native_symbol, spec.market.timeframe
-    tapes = [store.load(market, symbol, interval, None, recorded.end_ms) for market in markets_of(spec)]
-    told = tapes_as_told(home, spec, tapes, recorded)
-    weights = settings.carry.weights()
-    rules = _rules_of(home, spec, account, settings, recorded)
-    live = live_against_model(
-        spec, read_holdings(home), told.tapes, settings.carry_costs(), rules, start_ms=recorded.start_ms
-    )
-    parity = compare(account, spec, told.tapes, settings.paper, rules, weights)
-    return parity, [*day_words(told), *map(str, live)]
+    tapes = [store.load(*key, None, day.end_ms) for key in _needed(spec)]
+    seen = tapes_as_told(spec, account, tapes, day.told, start_ms=day.start_ms, end_ms=day.end_ms)
+    rules, costs = _rules_of(home, spec, account, settings, day.end_ms), settings.carry_costs()
+    live = live_against_model(spec, read_holdings(home), seen.tapes, costs, rules, start_ms=day.start_ms)
+    compared = compare(account, spec, seen.tapes, settings.paper, rules, settings.carry.weights())
+    far = [f"{FAR}: {why}" for one in live if (why := beyond(one, seen.tapes))]
+    return settled(compared, spec, account, seen, day.end_ms), [*day_words(seen), *map(str, live), *far]
 
 
-def _rules_of(
-    home: Home, spec: StrategySpec, account: PaperAccount, settings: LabSettings, recorded: RecordedBars
-) -> MarketRules:
+def _rules_of(home: Home, spec: StrategySpec, account: PaperAccount, settings: LabSettings, end_ms: int) -> MarketRules:
     """The venue's rules that the account began under: of the snapshots as of then or now, else the built-in ones."""
     universe = Universe(UniverseStore(home.tapes).snapshots(symbol=spec.market.native_symbol))
-    moments = (account.started_ms, recorded.end_ms)
+    moments = (account.started_ms, end_ms)
     known = [rules_as_of(universe, spec, at_ms, at_ms + 1).rules for at_ms in moments] + [rules_for(spec)]
-    weights = settings.carry.weights()
-    fitting = (rules for rules in known if terms_sha256(spec, settings.paper, rules, weights) == account.terms_sha256)
-    return next(fitting, known[0])
+    weights, learned = settings.carry.weights(), account.learned
+    for rules in known:
+        if terms_sha256(spec, settings.paper, rules, weights, learned) == account.terms_sha256:
+            return rules
+    return known[0]
 
 
-def _trade_lines(account: PaperAccount, recorded: RecordedBars) -> list[str]:
+def _trade_lines(account: PaperAccount, day: _Day) -> list[str]:
     of_day = [
         trade
         for trade in account.trades
-        if recorded.start_ms <= trade.exit_ms < recorded.end_ms or recorded.start_ms <= trade.entry_ms < recorded.end_ms
+        if any(day.start_ms <= ms < day.end_ms for ms in (trade.entry_ms, trade.exit_ms))
     ]
     return [_trade_line(trade) for trade in of_day] or ["no trade was closed that day, nor one opened that has closed"]
 
@@ -160,6 +179,7 @@ def _verdict(parity: Parity) -> str:
     if parity.status is ParityStatus.NOT_COMPARABLE:
         return f"NOT_COMPARABLE: {parity.why}"
     counted = f"{parity.bars} bars and {parity.trades} closed trades since it began"
+    counted += f", without {parity.missed} bars that paper went without" if parity.missed else ""
     if parity.status is ParityStatus.SAME:
         return f"SAME to the bit: {counted}"
     numbers = f"paper {parity.paper!r}, backtest {parity.backtest!r}"

@@ -199,6 +199,9 @@ WORDS = {
     "parity.differs": "{id}: paper is not its backtest on the recorded bars: {why}: paper {paper}, "
     "backtest {backtest}; in all they differ by {differences}. It stays on paper, or goes back there; what it holds "
     "live goes on by its exit rules",
+    "parity.live_differs": "{id} is on paper again, its approval void: {why}. What it holds goes on by its exit rules",
+    "parity.not_comparable": "{id}: paper could not be held against its backtest, {nights} nights in a row by now: "
+    "{why}. No human is asked about it meanwhile",
     "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",

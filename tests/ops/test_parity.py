@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,16 +29,22 @@ from tests.ai_brain.paper.test_parity import without
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.test_backtest import BASIS
 from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, StandingClock
 from trading.domain.errors import FarmError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
+from trading.exchange.recording import Recorder
 from trading.journal.bus import Bus
+from trading.market.as_told import COLUMNS
 from trading.market.tape import Tape
 from trading.notify.message import Message
+from trading.storage import raw_log
 from trading.storage.home import Home
+from trading.storage.raw_log import RawLog
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec, load_spec
+
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +55,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def lab_home(tmp_path: Path, world: World) -> Home:
-    """A home that points at the sandbox."""
+def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home that points at the sandbox and records nothing itself: each test says what was told."""
+    monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
+    monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
     home = Home(tmp_path / "home").make()
     furnish(home, world.url)
+    without_recording(home)
     return home
 
 
@@ -72,14 +82,16 @@ async def lab_at_night(home: Home, clock: Clock | None = None) -> AsyncIterator[
         yield lab, heard
 
 
-async def play_on_paper(lab: Lab, *specs: StrategySpec, told: Mapping[Market, Tape] | None = None) -> None:
+async def play_on_paper(
+    lab: Lab, *specs: StrategySpec, told: Mapping[Market, Tape] | None = None, at_ms: int = NOW_MS - 2 * DAY_MS
+) -> None:
     """Two days on paper until midnight, stepped by the engine of the service; on the shelf's candles, or as told."""
     for spec in specs:
         lab.repository.save(spec)
     symbol, interval = specs[0].market.native_symbol, specs[0].market.timeframe
     shelf = {market: await lab.history.tape(market, symbol, interval) for market in Market}
     tapes = {(market, symbol, interval): tape for market, tape in (shelf | dict(told or {})).items()}
-    clock = Clock(scale=1e-6, origin_ms=NOW_MS - 2 * DAY_MS)
+    clock = Clock(scale=1e-6, origin_ms=at_ms)
     engine = PaperEngine(
         lab.home,
         lab.repository,
@@ -113,6 +125,29 @@ def basis_in_dry_run() -> StrategySpec:
     for to in (Stage.BACKTESTING, Stage.DRY_RUN):
         spec = move(spec, to, by="test", why="test", at_ms=NOW_MS - 5 * 3_600_000)
     return spec
+
+
+def record(home: Home, tape: Tape, start_ms: int = 0, end_ms: int = NOW_MS) -> None:
+    """The candles of a market as the venue streams them."""
+    start_ms = max(start_ms, tape.start_ms)
+    clock = StandingClock(start_ms, real_s=0.0)
+    out = RawLog(home.recordings, clock, max_bytes=10**9, keep_days=9999)
+    recorder, connection = Recorder(out, clock), f"{tape.market}/market/0"
+    for at, opened in enumerate(tape.open_time_ms):
+        if not start_ms <= opened < end_ms:
+            continue
+        cells = {name: repr(float(getattr(tape, column)[at])) for name, column in zip("ohlcv", COLUMNS, strict=True)}
+        candle = {"t": int(opened), "s": tape.symbol, "i": tape.interval, **cells, "x": True}
+        clock.put(int(opened) + HOUR_MS + 200, 0.0)
+        text = json.dumps({"stream": "btcusdt@kline_1h", "data": {"e": "kline", "k": candle}}, separators=(",", ":"))
+        recorder.message(connection, clock.now_ms(), text)
+    out.close()
+
+
+async def record_all(lab: Lab) -> None:
+    """Every candle of both markets was told as the shelf has it."""
+    for market in Market:
+        record(lab.home, await lab.history.tape(market, "BTCUSDT", "1h"))
 
 
 class Chat:
@@ -165,6 +200,7 @@ async def test_rules_of_the_basis_are_judged_and_replayed_over_both_markets_of_t
         account = load_account(lab_home, spec.id)
         assert account is not None
         assert account.trades, "an account that never traded proves nothing"
+        await record_all(lab)
         bend(lab_home, spec)
         await parity.run(lab)
         assert parity.differing(lab_home) == {spec.id}
@@ -176,6 +212,7 @@ async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
+        await record_all(lab)
         bent, true = bend(lab_home, spec)
         await parity.run(lab)
         (event,) = named(heard, "parity.differs")
@@ -204,6 +241,7 @@ async def test_what_has_shown_enough_is_put_before_the_human_only_when_paper_doe
         await play_on_paper(lab, spec)
         wide = (Band(bars=24, low=-1.0, high=1.0),)
         save_evidence(lab_home, Judgement(evidence_of(spec).model_copy(update={"prediction": wide}), TABLE))
+        await record_all(lab)
         _, true = bend(lab_home, spec)
         await parity.run(lab)
         assert lab.paper.ready_for_review(spec).allowed
@@ -229,6 +267,7 @@ async def test_what_traded_live_goes_back_to_paper_with_the_reason_and_is_disarm
         await parity.run(lab)
         assert lab.repository.get(spec.id).stage is Stage.LIVE_TESTING
         assert lab_home.armed_file.exists()
+        await record_all(lab)
         bent, true = bend(lab_home, spec)
         await parity.run(lab)
         moved = lab.repository.get(spec.id)
@@ -244,6 +283,7 @@ async def test_another_strategys_arming_is_left_alone(lab_home: Home) -> None:
         armed, spec = approved_carry(lab_home), carry_in(Stage.DRY_RUN, number=0xB2)
         await play_on_paper(lab, spec)
         lab.repository.save(carry_in(Stage.REVIEW, number=0xB2))
+        await record_all(lab)
         bend(lab_home, spec)
         await parity.run(lab)
         assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
@@ -255,6 +295,7 @@ async def test_the_alert_of_a_retired_strategy_ends(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
+        await record_all(lab)
         bend(lab_home, spec)
         await parity.run(lab)
         lab.repository.save(move(spec, Stage.RETIRED, by="test", why="test", at_ms=NOW_MS))
@@ -265,13 +306,15 @@ async def test_the_alert_of_a_retired_strategy_ends(lab_home: Home) -> None:
 
 
 async def test_bars_the_shelf_has_not_are_told_and_are_neither_passed_nor_a_difference(lab_home: Home) -> None:
-    without_recording(lab_home)
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
+        await record_all(lab)
         _, true = bend(lab_home, spec)
         await parity.run(lab)
         mend(lab_home, spec, true)
+        shutil.rmtree(lab_home.recordings)
+        shutil.rmtree(lab_home.state / "told")
         key = (Market.SPOT, spec.market.native_symbol, spec.market.timeframe)
         whole = await lab.history.tape(*key)
         lab.history._kept[key] = without(whole, len(whole) - 10)

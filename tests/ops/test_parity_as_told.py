@@ -13,28 +13,47 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from ai_brain.evidence.filing import Judgement, save_evidence
+from ai_brain.evidence.verdict import Band
+from ai_brain.paper.account import LearnedTerms, load_account, save_account
+from ai_brain.paper.books import terms_sha256
 from ai_brain.paper.parity import ParityStatus
 from ops.gather import gather
-from ops.jobs import parity, universe
+from ops.jobs import parity, review, universe
+from ops.nightly import parity_command
 from ops.nightly.parity_command import run_parity
-from ops.service.lab import DAY_MS
-from tests.ops.papers import carry_in
-from tests.ops.test_parity import bend, lab_at_night, named, play_on_paper, without_recording
-from tests.ops.world import NOW_MS, World, furnish, open_world
+from ops.service.lab import DAY_MS, Lab
+from ops.universe.rules_as_of import RulesAsOf, rules_as_of
+from tests.ai_brain.paper.test_parity import without
+from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
+from tests.ops.test_parity import (
+    HOUR_MS,
+    basis_in_dry_run,
+    bend,
+    lab_at_night,
+    named,
+    play_on_paper,
+    record,
+    record_all,
+    without_recording,
+)
+from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
 from trading.domain.clock import StandingClock, iso
-from trading.domain.errors import SettingsError, SpecError
+from trading.domain.errors import FarmError, SettingsError, SpecError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.exchange.recording import Recorder
 from trading.funding.position import ClosedPosition
 from trading.market.as_told import COLUMNS
 from trading.market.tape import Tape, make_tape
+from trading.market.universe import Universe
+from trading.simulator.costs import MarketRules
 from trading.storage import raw_log
 from trading.storage.home import Home
 from trading.storage.raw_log import RawLog
 from trading.strategy.lifecycle import Stage
+from trading.strategy.spec import StrategySpec
 
-HOUR_MS = 3_600_000
 YESTERDAY_MS = NOW_MS - DAY_MS
 ODD_MS = NOW_MS - 9 * HOUR_MS
 """Of the candle that was told otherwise."""
@@ -51,6 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home that points at the sandbox, records nothing itself, and is the one of commands."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
+    monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
     home = Home(tmp_path / "home").make()
     furnish(home, world.url)
     without_recording(home)
@@ -58,28 +78,22 @@ def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> H
     return home
 
 
-def told_otherwise(tape: Tape) -> Tape:
+def told_otherwise(tape: Tape, ms: int = ODD_MS) -> Tape:
     """The same market with another close at one bar."""
     close = tape.close.copy()
-    at = int(np.searchsorted(tape.open_time_ms, ODD_MS))
+    at = int(np.searchsorted(tape.open_time_ms, ms))
     close[at] *= 1.0005
     return make_tape(replace(tape, close=close, high=np.maximum(tape.high, close)))
 
 
-def record(home: Home, tape: Tape) -> None:
-    """Yesterday's candles of a market as the venue streams them."""
-    clock = StandingClock(YESTERDAY_MS, real_s=0.0)
-    out = RawLog(home.recordings, clock, max_bytes=10**9, keep_days=9999)
-    recorder, connection = Recorder(out, clock), f"{tape.market}/market/0"
-    for at, opened in enumerate(tape.open_time_ms):
-        if not YESTERDAY_MS <= opened < NOW_MS:
-            continue
-        cells = {name: repr(float(getattr(tape, column)[at])) for name, column in zip("ohlcv", COLUMNS, strict=True)}
-        candle = {"t": int(opened), "s": tape.symbol, "i": tape.interval, **cells, "x": True}
-        clock.put(int(opened) + HOUR_MS + 200, 0.0)
-        text = json.dumps({"stream": "btcusdt@kline_1h", "data": {"e": "kline", "k": candle}}, separators=(",", ":"))
-        recorder.message(connection, clock.now_ms(), text)
-    out.close()
+def at_night(lab: Lab, *, nights_ago: int) -> None:
+    """Have the lab's clock stand a minute after that midnight; 0: the midnight after yesterday."""
+    lab.clock = StandingClock(NOW_MS + 60_000 - nights_ago * DAY_MS, real_s=0.0)
+
+
+def status(lab: Lab) -> tuple[ParityStatus, int]:
+    (found,) = lab.memory.parity
+    return found.status, found.bars
 
 
 async def test_what_the_exchange_tells_otherwise_later_is_told_and_is_no_difference_now_or_on_a_later_night(
@@ -92,8 +106,9 @@ async def test_what_the_exchange_tells_otherwise_later_is_told_and_is_no_differe
         then = told_otherwise(shelf)
         await play_on_paper(lab, spec, told={Market.PERP: then})
         await parity.run(lab)
-        assert lab.memory.parity[0].status is ParityStatus.DIFFERENT, "the recording would prove nothing otherwise"
-        record(lab_home, then)
+        assert lab.memory.parity[0].status is ParityStatus.NOT_COMPARABLE, "nobody knows what paper was told"
+        assert "it is not known how paper was told them" in lab.memory.parity[0].why
+        record(lab_home, then, YESTERDAY_MS)
         await parity.run(lab)
         assert (lab.memory.parity[0].status, lab.memory.parity[0].bars) == (ParityStatus.SAME, 48)
         assert gather(lab).parity == "1 of 1 the same to the bit"
@@ -116,8 +131,7 @@ async def test_a_real_difference_is_found_on_a_recorded_day_too_and_the_command_
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
-        for market in Market:
-            record(lab_home, await lab.history.tape(market, "BTCUSDT", "1h"))
+        await record_all(lab)
         bent, true = bend(lab_home, spec)
         await universe.run(lab)
         await parity.run(lab)
@@ -143,12 +157,11 @@ async def test_a_day_without_a_recording_is_the_shelfs_and_the_command_says_so(
         assert "nothing was recorded of that day" in capsys.readouterr().out
 
 
-async def test_a_damaged_recording_is_told_and_the_night_goes_on_with_the_shelf(lab_home: Home) -> None:
+async def test_a_line_that_is_no_candle_is_told_and_the_others_are_taken_in(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
-        shelf = await lab.history.tape(Market.PERP, "BTCUSDT", "1h")
-        record(lab_home, shelf)
+        await record_all(lab)
         clock = StandingClock(YESTERDAY_MS + HOUR_MS, real_s=0.0)
         out = RawLog(lab_home.recordings, clock, max_bytes=10**9, keep_days=9999)
         text = '{"stream":"btcusdt@kline_1h","data":{"e":"kline","k":{"x":true,"t":"soon"}}}'
@@ -156,19 +169,158 @@ async def test_a_damaged_recording_is_told_and_the_night_goes_on_with_the_shelf(
         out.close()
         await parity.run(lab)
         assert "perp candle stream: s=None" in str(named(heard, "parity.no_recording")[0].facts["why"])
-        assert lab.memory.parity[0].status is ParityStatus.SAME
+        assert named(heard, "parity.day")[-1].facts["told"] == 48
+        assert status(lab) == (ParityStatus.SAME, 48)
 
 
-async def test_what_is_remembered_is_set_aside_when_it_is_broken(lab_home: Home) -> None:
+@pytest.mark.parametrize("broken", ["recording read on the second night only", "shelf", "file"])
+async def test_a_night_that_was_missed_or_could_not_read_is_made_good_by_the_next(lab_home: Home, broken: str) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        shelf = await lab.history.tape(Market.PERP, "BTCUSDT", "1h")
+        then, tape = told_otherwise(shelf, NOW_MS - 30 * HOUR_MS), lab.history.tape
+        await play_on_paper(lab, spec, told={Market.PERP: then})
+        file_of(lab_home, spec).unlink()
+        approved_carry(lab_home)
+        record(lab_home, then, NOW_MS - 2 * DAY_MS)
+        if broken == "shelf":
+
+            async def away(market: Market, symbol: str, interval: str) -> Tape:
+                raise FarmError("_on_shelf: the process that does it was ended by SIGKILL")
+
+            lab.history.tape = away  # type: ignore[method-assign]
+        if broken != "recording read on the second night only":
+            at_night(lab, nights_ago=1)
+            await parity.run(lab)
+            lab.history.tape = tape  # type: ignore[method-assign]
+        if broken == "file":
+            (lab_home.state / "told" / "perp-BTCUSDT-1h.json").write_text('{"schema": 1, "candles": {"1": "x"}}')
+        at_night(lab, nights_ago=0)
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.SAME, 48)
+        assert lab.repository.get(spec.id).stage is Stage.LIVE_TESTING
+        assert lab_home.armed_file.exists()
+        said = [str(event.facts["why"]) for event in named(heard, "parity.no_recording")]
+        assert len(said) == (broken == "file")
+        assert all("set aside as perp-BTCUSDT-1h.json.bad-1, built anew" in why for why in said)
+
+
+async def test_what_the_shelf_says_of_an_old_candle_later_is_no_difference(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, _):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
-        (lab_home.state / "told_otherwise.json").write_text('{"schema": 1, "candles": {"perp BTCUSDT 1h": {"1": [1]}}}')
+        await record_all(lab)
         await parity.run(lab)
-        assert lab.memory.parity[0].status is ParityStatus.NOT_COMPARABLE
-        assert "set aside as told_otherwise.json.bad-1" in lab.memory.parity[0].why
+        shutil.rmtree(lab_home.recordings)
+        key = Market.PERP, "BTCUSDT", "1h"
+        lab.history._kept[key] = told_otherwise(await lab.history.tape(*key), NOW_MS - 40 * HOUR_MS)
         await parity.run(lab)
-        assert lab.memory.parity[0].status is ParityStatus.SAME
+        assert status(lab) == (ParityStatus.SAME, 48)
+
+
+async def test_candles_before_an_account_began_are_taken_in_though_nobody_was_on_paper_then(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec, began_ms = basis_in_dry_run(), NOW_MS - 2 * DAY_MS
+        shelf = {market: await lab.history.tape(market, "BTCUSDT", "1h") for market in Market}
+        then = told_otherwise(shelf[Market.PERP], began_ms - 5 * HOUR_MS)
+        record(lab_home, then, end_ms=began_ms)
+        record(lab_home, shelf[Market.SPOT], end_ms=began_ms)
+        at_night(lab, nights_ago=2)
+        await parity.run(lab)
+        assert lab.memory.parity == ()
+        shutil.rmtree(lab_home.recordings)
+        await play_on_paper(lab, spec, told={Market.PERP: then})
+        at_night(lab, nights_ago=0)
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.SAME, 48)
+
+
+async def test_a_day_that_paper_did_not_step_is_not_called_the_same(
+    lab_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        await universe.run(lab)
+        spec = carry_in(Stage.DRY_RUN)
+        whole = {market: await lab.history.tape(market, "BTCUSDT", "1h") for market in Market}
+        await record_all(lab)
+        until_ms = NOW_MS - 30 * HOUR_MS
+        cut = {market: tape.window(tape.start_ms, until_ms) for market, tape in whole.items()}
+        await play_on_paper(lab, spec, told=cut)
+        for night in range(1, 4):
+            await parity.run(lab)
+            event = named(heard, "parity.not_comparable")[-1]
+            assert (event.facts["nights"], event.severity) == (night, Severity.ALERT if night == 3 else Severity.NOTICE)
+        assert lab.memory.parity[0].why == f"paper has stepped no bar that closed after {iso(until_ms)}"
+        assert run_parity(spec.id, iso(YESTERDAY_MS)[:10]) == 1
+        assert "NOT_COMPARABLE: paper has stepped no bar" in capsys.readouterr().out
+        await play_on_paper(lab, spec)
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.SAME, 48)
+        assert lab.outbox.open_alerts() == {}
+
+
+async def test_a_bar_that_paper_went_without_is_left_out_of_both_and_what_is_left_is_compared(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        spec = carry_in(Stage.DRY_RUN)
+        whole = await lab.history.tape(Market.PERP, "BTCUSDT", "1h")
+        holed = {Market.PERP: without(whole, len(whole) - 30)}
+        await play_on_paper(lab, spec, told=holed)
+        await play_on_paper(lab, spec, told=holed, at_ms=NOW_MS)  # six hours later the hole is taken as a gap
+        await record_all(lab)
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.SAME, 47)
+        assert named(heard, "parity.same")[-1].facts["missed"] == 1
+        bend(lab_home, spec)
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.DIFFERENT, 47)
+
+
+async def test_a_human_is_asked_only_after_a_night_that_compared_and_found_the_same_lately(lab_home: Home) -> None:
+    with lab_home.settings_file.open("a") as file:
+        file.write("paper: {review_settlements: 1, review_hours: 1}\n")
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        await record_all(lab)
+        wide = (Band(bars=24, low=-1.0, high=1.0),)
+        save_evidence(lab_home, Judgement(evidence_of(spec).model_copy(update={"prediction": wide}), TABLE))
+
+        async def asked() -> bool:
+            await review.promote(lab)
+            return lab.repository.get(spec.id).stage is Stage.REVIEW
+
+        assert not await asked(), "no night has looked"
+        account = load_account(lab_home, spec.id)
+        assert account is not None
+        save_account(lab_home, replace(account, terms_sha256="0" * 64))
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.NOT_COMPARABLE, 0)
+        assert not await asked()
+        save_account(lab_home, account)
+        await parity.run(lab)
+        (lab_home.state / "parity.json").write_text(
+            json.dumps({"schema": 1, "differing": [], "verdicts": {spec.id: "SAME"}})
+        )
+        assert not await asked(), "an older lab did not note of which day it spoke"
+        await parity.run(lab)
+        lab.clock = StandingClock(NOW_MS + 3 * DAY_MS, real_s=0.0)
+        assert not await asked(), "that was days ago"
+        at_night(lab, nights_ago=0)
+        assert await asked()
+
+
+async def test_what_an_older_lab_remembered_is_known_still(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        shelf = await lab.history.tape(Market.PERP, "BTCUSDT", "1h")
+        then = told_otherwise(shelf)
+        await play_on_paper(lab, spec, told={Market.PERP: then})
+        at = int(np.searchsorted(then.open_time_ms, ODD_MS))
+        cells = [float(getattr(then, column)[at]) for column in COLUMNS]
+        kept = {"schema": 1, "candles": {"perp BTCUSDT 1h": {str(ODD_MS): cells}}}
+        (lab_home.state / "told_otherwise.json").write_text(json.dumps(kept))
+        await parity.run(lab)
+        assert status(lab) == (ParityStatus.SAME, 48)
 
 
 def test_wrong_words_on_the_command_line_are_one_line(lab_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,20 +337,76 @@ async def test_a_day_that_is_not_over_is_refused(lab_home: Home) -> None:
             run_parity(None, "2999-01-01")
 
 
-async def test_a_live_position_that_was_closed_yesterday_is_held_against_its_backtest(lab_home: Home) -> None:
+def closed_live(home: Home, spec: StrategySpec, profit: str) -> ClosedPosition:
+    """A live position of yesterday, in the books."""
+    opened, closed = NOW_MS - 20 * HOUR_MS, NOW_MS - 5 * HOUR_MS
+    amounts = Decimal(profit), Decimal("0.3"), Decimal("1.2")
+    position = ClosedPosition("c-000001", spec.id, "BTCUSDT", opened, closed, "MARGIN", *amounts, 2, 0.1)
+    position = replace(position, capital_quote=Decimal(500))
+    kept = {"schema": 3, "sequence": 1, "closed": [TypeAdapter(ClosedPosition).dump_python(position, mode="json")]}
+    home.positions_file.write_text(json.dumps(kept))
+    return position
+
+
+async def test_a_live_position_that_was_closed_is_held_against_its_backtest_once(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)
-        opened, closed = NOW_MS - 20 * HOUR_MS, NOW_MS - 5 * HOUR_MS
-        amounts = Decimal("-1.5"), Decimal("0.3"), Decimal("1.2")
-        position = ClosedPosition("c-000001", spec.id, "BTCUSDT", opened, closed, "MARGIN", *amounts, 2, 0.1)
-        position = replace(position, capital_quote=Decimal(500))
+        at_night(lab, nights_ago=1)
         await parity.run(lab)
         assert named(heard, "parity.live") == []
-        kept = {"schema": 3, "sequence": 1, "closed": [TypeAdapter(ClosedPosition).dump_python(position, mode="json")]}
-        lab_home.positions_file.write_text(json.dumps(kept))
+        closed_live(lab_home, spec, "-1.5")
+        lab.clock = StandingClock(NOW_MS + 2 * DAY_MS + 60_000, real_s=0.0)  # two nights were missed
         await parity.run(lab)
         (told,) = named(heard, "parity.live")
         assert told.facts["position"] == "c-000001"
         assert "live c-000001" in str(told.facts["words"])
         assert "-1.5000 USDT" in str(told.facts["words"])
+        lab.clock = StandingClock(NOW_MS + 3 * DAY_MS + 60_000, real_s=0.0)
+        await parity.run(lab)
+        assert len(named(heard, "parity.live")) == 1
+
+
+async def test_a_live_result_that_its_backtest_did_not_make_takes_the_strategy_back_to_paper(
+    lab_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with lab_at_night(lab_home) as (lab, heard):
+        await universe.run(lab)
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        file_of(lab_home, spec).unlink()
+        approved_carry(lab_home)
+        closed_live(lab_home, spec, "-100")
+        await parity.run(lab)
+        (told,) = named(heard, "parity.live_differs")
+        assert told.severity is Severity.ALERT
+        moved = lab.repository.get(spec.id)
+        assert (moved.stage, moved.approved_at, lab_home.armed_file.exists()) == (Stage.DRY_RUN, None, False)
+        assert "live c-000001" in moved.history[-1].why
+        assert parity.differing(lab_home) == {spec.id}
+        assert run_parity(spec.id, iso(YESTERDAY_MS)[:10]) == 1
+        assert "BEYOND THE BOUND: live c-000001" in capsys.readouterr().out
+        lab_home.positions_file.unlink()
+        await parity.run(lab)
+        assert (parity.differing(lab_home), lab.outbox.open_alerts()) == (set(), {})
+
+
+async def test_the_command_finds_the_rules_of_an_account_that_has_learned(
+    lab_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        spec = carry_in(Stage.DRY_RUN)
+        await play_on_paper(lab, spec)
+        account = load_account(lab_home, spec.id)
+        assert account is not None
+        then, now = MarketRules(min_notional=50.0), MarketRules(min_notional=20.0)
+        learned = LearnedTerms(slippage=2.0, impact_rate=0.0001, version="v")
+        terms = terms_sha256(spec, lab.settings.paper, now, lab.settings.carry.weights(), learned)
+        account = replace(account, learned=learned, terms_sha256=terms)
+
+        def as_of(_universe: object, _spec: object, at_ms: int, _until_ms: int) -> RulesAsOf:
+            found = rules_as_of(Universe(()), spec, at_ms, at_ms + 1)
+            return replace(found, rules=then if at_ms == account.started_ms else now)
+
+        monkeypatch.setattr(parity_command, "rules_as_of", as_of)
+        assert parity_command._rules_of(lab_home, spec, account, lab.settings, NOW_MS) == now
