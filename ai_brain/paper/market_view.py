@@ -117,8 +117,10 @@ def history_from_ms(spec: StrategySpec, account: PaperAccount) -> int:
 
 
 def fresh_bars(account: PaperAccount, tapes: PaperTapes) -> list[int]:
-    """Open times of the bars an account has not seen and that close after it was opened."""
+    """Open times of the bars an account has not seen and that close after it was opened; of a carry, of both legs."""
     times, interval_ms = tapes.main.open_time_ms, tapes.main.interval_ms
+    if tapes.spot is not None:
+        times = times[np.isin(times, tapes.spot.open_time_ms)]
     if account.last_bar_ms is not None:
         return [int(ms) for ms in times[times > account.last_bar_ms]]
     return [int(ms) for ms in times[times + interval_ms > account.started_ms]]

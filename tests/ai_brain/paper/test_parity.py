@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -213,7 +213,7 @@ def test_only_what_the_shelf_has_is_compared(home: Home) -> None:
     assert (found.status, found.bars) == (ParityStatus.SAME, 90)
 
 
-def without(tape: Tape, index: int) -> Tape:
+def without(tape: Tape, index: int | Sequence[int]) -> Tape:
     kept = np.delete(np.arange(len(tape)), index)
     names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
     return make_tape(replace(tape, **{name: getattr(tape, name)[kept] for name in names}))
@@ -234,6 +234,57 @@ def test_what_cannot_be_replayed_is_not_called_passed(home: Home, changed: dict[
     found = held_against(lab, spec, **changed)
     assert found.status is ParityStatus.NOT_COMPARABLE
     assert why in found.why
+
+
+def with_holes(lab: Lab, at: Sequence[int], market: Market = Market.PERP) -> None:
+    """The lab never gets some bars; indices in the market's tape."""
+    lab.live.tapes[market] = without(lab.live.tapes[market], at)
+    lab.restart()
+
+
+@pytest.mark.parametrize("market", list(Market))
+def test_bars_that_paper_had_to_go_without_are_left_out_of_the_replay_and_counted(home: Home, market: Market) -> None:
+    lab = carry_lab(home)
+    spec = lab.add(carry_spec(min_hold_fundings=3))
+    lab.engine.on_closed_bar(lab.live)
+    lab.play(20)
+    whole = lab.live.tapes[market]
+    with_holes(lab, [HISTORY + 20, HISTORY + 21], market)
+    lab.live.shown += 40
+    lab.restart()
+    lab.play(20)
+    lab.live.tapes[market] = whole
+    found = held_against(lab, spec)
+    assert (found.status, found.bars, found.missed) == (ParityStatus.SAME, 78, 2)
+    older = held_against(lab, spec, missed_ms=[])
+    assert (older.status, older.missed) == (ParityStatus.SAME, 2), "an account from before that was kept has its curve"
+
+
+def test_a_bar_of_history_that_paper_never_saw_is_left_out_of_the_replay_too(home: Home) -> None:
+    lab = rule_lab(home)
+    whole = lab.live.tapes[Market.PERP]
+    with_holes(lab, [HISTORY - 3])
+    spec = lab.add(rule_spec("zscore(24) < -0.5"))
+    lab.play(60)
+    assert load_account(home, spec.id).missed_ms == [START_MS + (HISTORY - 3) * HOUR_MS]  # type: ignore[union-attr]
+    lab.live.tapes[Market.PERP] = whole
+    assert held_against(lab, spec).status is ParityStatus.SAME
+    assert held_against(lab, spec, missed_ms=[]).status is ParityStatus.DIFFERENT
+
+
+def test_an_account_that_went_without_many_bars_proves_nothing(home: Home) -> None:
+    lab = rule_lab(home)
+    spec = lab.add(rule_spec())
+    lab.play(20)
+    whole = lab.live.tapes[Market.PERP]
+    with_holes(lab, [HISTORY + 20, HISTORY + 24, HISTORY + 28])
+    lab.live.shown += 60
+    lab.restart()
+    lab.play(20)
+    lab.live.tapes[Market.PERP] = whole
+    found = held_against(lab, spec)
+    assert (found.status, found.missed) == (ParityStatus.NOT_COMPARABLE, 3)
+    assert found.why.startswith("paper went without 3 of 100 bars")
 
 
 def test_bars_missing_on_the_shelf_are_told_by_count(home: Home) -> None:
