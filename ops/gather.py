@@ -86,6 +86,8 @@ def parity_words(found: Sequence[Parity]) -> str:
             words.append(f"{parity.strategy_id} DIFFERS in {parity.why}: {numbers}")
         elif parity.status is ParityStatus.NOT_COMPARABLE:
             words.append(f"{parity.strategy_id} not comparable: {parity.why}")
+        elif parity.why:
+            words.append(f"{parity.strategy_id} {parity.why}")
     return "; ".join(words)
 
 

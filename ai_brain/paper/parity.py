@@ -52,7 +52,7 @@ class Parity:
     trades: int = 0
     """Closed trades compared."""
     why: str = ""
-    """What differs first, or why nothing can be compared; empty: the same."""
+    """What differs first, or why nothing can be compared; of what is the same, since when nothing new was compared."""
     paper: float | str = ""
     """What paper has where the two differ first."""
     backtest: float | str = ""

@@ -181,6 +181,6 @@ def _verdict(parity: Parity) -> str:
     counted = f"{parity.bars} bars and {parity.trades} closed trades since it began"
     counted += f", without {parity.missed} bars that paper went without" if parity.missed else ""
     if parity.status is ParityStatus.SAME:
-        return f"SAME to the bit: {counted}"
+        return f"SAME to the bit: {counted}" + (f"; {parity.why}" if parity.why else "")
     numbers = f"paper {parity.paper!r}, backtest {parity.backtest!r}"
     return f"DIFFERENT: {parity.why}: {numbers}; of {counted}. In all they differ by {parity.differences}"

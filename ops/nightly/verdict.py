@@ -29,9 +29,11 @@ def settled(parity: Parity, spec: StrategySpec, account: PaperAccount, told: Tap
     """
     if parity.status is ParityStatus.DIFFERENT:
         return _unless_unsure(parity, told)
-    if parity.status is ParityStatus.SAME and spec.stage is Stage.DRY_RUN:
+    if parity.status is not ParityStatus.SAME:
+        return parity
+    if spec.stage is Stage.DRY_RUN:
         return _if_whole(parity, account, told, end_ms)
-    return parity
+    return replace(parity, why=f"off paper since, its account ends {iso(_stepped_ms(account))}")
 
 
 def _unless_unsure(parity: Parity, told: TapesAsTold) -> Parity:
@@ -47,7 +49,7 @@ def _unless_unsure(parity: Parity, told: TapesAsTold) -> Parity:
 
 def _if_whole(parity: Parity, account: PaperAccount, told: TapesAsTold, end_ms: int) -> Parity:
     main, spot = told.tapes.main, told.tapes.spot
-    stepped_ms = 0 if account.last_bar_ms is None else account.last_bar_ms + INTERVAL_MS[account.interval]
+    stepped_ms = _stepped_ms(account)
     market_ms = main.end_ms if spot is None else min(main.end_ms, spot.end_ms)
     if stepped_ms < end_ms:
         why = f"paper has stepped no bar that closed after {iso(stepped_ms)}"
@@ -57,3 +59,8 @@ def _if_whole(parity: Parity, account: PaperAccount, told: TapesAsTold, end_ms: 
     else:
         return parity
     return replace(parity, status=ParityStatus.NOT_COMPARABLE, why=why)
+
+
+def _stepped_ms(account: PaperAccount) -> int:
+    """The close of the last bar an account has stepped; 0: none."""
+    return 0 if account.last_bar_ms is None else account.last_bar_ms + INTERVAL_MS[account.interval]

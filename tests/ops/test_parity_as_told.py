@@ -200,6 +200,7 @@ async def test_a_night_that_was_missed_or_could_not_read_is_made_good_by_the_nex
         assert status(lab) == (ParityStatus.SAME, 48)
         assert lab.repository.get(spec.id).stage is Stage.LIVE_TESTING
         assert lab_home.armed_file.exists()
+        assert gather(lab).parity.endswith(f"{spec.id} off paper since, its account ends {iso(NOW_MS)}")
         said = [str(event.facts["why"]) for event in named(heard, "parity.no_recording")]
         assert len(said) == (broken == "file")
         assert all("set aside as perp-BTCUSDT-1h.json.bad-1, built anew" in why for why in said)
