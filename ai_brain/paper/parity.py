@@ -32,6 +32,9 @@ from trading.simulator.replay import Replay, replay, replay_carry
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 
+NOT_BEGUN = "it has not stepped a bar yet"
+
+
 class ParityStatus(StrEnum):
     """What the replay of one account found."""
 
@@ -147,7 +150,7 @@ def _not_comparable(account: PaperAccount, spec: StrategySpec, tapes: PaperTapes
     """Why no replay can be the account's; empty: one can."""
     main = tapes.main
     if account.last_bar_ms is None:
-        return "it has not stepped a bar yet"
+        return NOT_BEGUN
     if account.warm_from_ms is None:
         return "it began before its first bar of history was kept"
     if account.spec_sha256 != spec_sha256(spec):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ai_brain.paper.account import account_path
 from ai_brain.paper.market_view import markets_of
-from ai_brain.paper.parity import Parity, ParityStatus
+from ai_brain.paper.parity import NOT_BEGUN, Parity, ParityStatus
 from ops.apart import apart
 from ops.market_view import check_market, paper_rules
 from ops.nightly.parity import Asked, Compared, LiveTold, compare_night
@@ -150,7 +150,8 @@ def _judge(lab: Lab, parity: Parity, nights: int, standing: set[str]) -> None:
         lab.tell("parity.same", facts | {"missed": parity.missed})
         _resolve(lab, parity.strategy_id)
     elif parity.status is ParityStatus.NOT_COMPARABLE:
-        severity = Severity.ALERT if nights >= ALERT_NIGHTS else Severity.NOTICE
+        begins = Severity.INFO if parity.why == NOT_BEGUN else Severity.NOTICE
+        severity = Severity.ALERT if nights >= ALERT_NIGHTS else begins
         lab.tell(DOUBT, {"id": parity.strategy_id, "why": parity.why, "nights": nights}, severity)
     else:
         standing.add(parity.strategy_id)
