@@ -58,7 +58,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.rule_book": frozenset(),
     "ai_brain.paper.carry_book": frozenset(),
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
-    "ai_brain.paper.parity": frozenset({"Parity", "ParityStatus"}),
+    "ai_brain.paper.parity": frozenset({"NOT_BEGUN", "Parity", "ParityStatus"}),
     "ai_brain.paper.still_held": frozenset({"HELD"}),
     "ops.judgement.farm": frozenset(),
     "ops.judgement.judging": frozenset(),

@@ -31,7 +31,6 @@ from trading.simulator.records import Acted
 from trading.simulator.replay import Replay, replay, replay_carry
 from trading.strategy.spec import StrategySpec, spec_sha256
 
-
 NOT_BEGUN = "it has not stepped a bar yet"
 
 
