@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ops.environment import find_home
-from ops.status import ALIVE_S, Status, StrategyLine, read_status
+from ops.status import ALIVE_S, Signs, Status, StrategyLine, read_status
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
 
@@ -72,7 +72,7 @@ def status_lines(status: Status) -> list[str]:
     return lines
 
 
-def service_line(status: Status) -> str:
+def service_line(status: Signs) -> str:
     """Alive, frozen, or not there."""
     if status.heartbeat_age_s is None:
         return "never ran here; start it with ./lab run"

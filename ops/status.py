@@ -38,10 +38,9 @@ class StrategyLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What `get_status.py` shows."""
+class Signs:
+    """Whether anybody is at home, and what stops the lab."""
 
-    at_ms: int
     pid: int | None
     """Of the running service; None: it does not run."""
     heartbeat_age_s: float | None
@@ -49,6 +48,13 @@ class Status:
     stop: str | None
     """What stops the lab now, in words; None: nothing does."""
     paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Signs):
+    """What `get_status.py` shows."""
+
+    at_ms: int
     heartbeat: dict[str, object]
     """The numbers of the last cycle, as the service wrote them; empty before the first."""
     strategies: tuple[StrategyLine, ...]
@@ -73,17 +79,28 @@ class Status:
         return tuple(line for line in self.strategies if line.approved_at is not None and line.stage != "retired")
 
 
+def read_signs(home: Home, clock: Clock, problems: list[str]) -> Signs:
+    """Look at the lock, the heartbeat's age and every switch, and at nothing else."""
+    stop = _stop(home, problems)
+    return Signs(
+        pid=_running_pid(home),
+        heartbeat_age_s=file_age_s(home.heartbeat_file, clock),
+        stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
+        paused=stop.kind is StopKind.PAUSED,
+    )
+
+
 def read_status(home: Home, clock: Clock) -> Status:
     """Read every file that tells something; what cannot be read is a problem line, never an exception."""
     problems: list[str] = []
     heartbeat = read_object(home.heartbeat_file, problems)
-    pid, stop = _running_pid(home), _stop(home, problems)
+    signs = read_signs(home, clock, problems)
     return Status(
+        pid=signs.pid,
+        heartbeat_age_s=signs.heartbeat_age_s,
+        stop=signs.stop,
+        paused=signs.paused,
         at_ms=clock.now_ms(),
-        pid=pid,
-        heartbeat_age_s=_age_s(home.heartbeat_file, clock),
-        stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
-        paused=stop.kind is StopKind.PAUSED,
         heartbeat=heartbeat,
         strategies=tuple(_strategies(home, problems)),
         drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
@@ -117,7 +134,7 @@ def read_object(path: Path, problems: list[str]) -> dict[str, object]:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problems.append(f"{path}: cannot be read ({error}); look at it, or restore it from a backup")
         return {}
     if not isinstance(data, dict):
@@ -148,8 +165,8 @@ def _began_after(pid: int, lock_file: Path) -> bool:
         return False
 
 
-def _age_s(path: Path, clock: Clock) -> float | None:
-    """By the system's clock on both sides: the file's stamp and now."""
+def file_age_s(path: Path, clock: Clock) -> float | None:
+    """How old a file is, by the system's clock on both sides: its stamp and now; None: there is none."""
     try:
         return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
     except OSError:

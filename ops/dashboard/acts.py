@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.dashboard.overview import service_tone
+from ops.dashboard.standing import service_tone
 from ops.dashboard.view import Tone
-from ops.status import read_status
+from ops.status import read_signs
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
 from trading.storage.files import write_atomic
@@ -61,7 +61,7 @@ def _put(home: Home, path: Path, clock: Clock) -> None:
 
 def _who_acts(home: Home, clock: Clock) -> tuple[str, ...]:
     """Who will act on a stop: the running service; where there is none, nobody may."""
-    lives = service_tone(read_status(home, clock)) is Tone.GOOD
+    lives = service_tone(read_signs(home, clock, [])) is Tone.GOOD
     first = "state/KILL_SWITCH is there. Nothing new is opened, also after a restart, until a human releases it."
     if lives:
         return (

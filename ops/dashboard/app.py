@@ -29,7 +29,7 @@ from ops.dashboard.equity import LIVE, equity_chart, read_marks
 from ops.dashboard.html import chart_json, view_html
 from ops.dashboard.shell import confirm_page, login_page, page, told_page
 from ops.dashboard.strategies import ID
-from ops.dashboard.views import BY_KEY, KINDS, Asked, Kind, signature
+from ops.dashboard.views import BY_KEY, KINDS, Asked, Kind, look, signature
 from trading.domain.errors import StateFileError
 
 STATIC = Path(__file__).parent / "static"
@@ -89,7 +89,7 @@ class Page:
     def _viewing(self, kind: Kind) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
             words = {**request.query_params, **request.path_params}
-            view = await asyncio.to_thread(kind.look, replace(self._asked, words=words))
+            view = await asyncio.to_thread(look, kind, replace(self._asked, words=words))
             if request.headers.get("x-part") == "main":
                 return HTMLResponse(view_html(view))
             return HTMLResponse(page(view, asks_password=self._sessions.asks))

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ops.trace.live_records import FillLine, RiskLine
+from trading.domain.clock import LAST_MS
 from trading.storage.long_files import RawLine, backwards
 
 SEARCH_BYTES = 32 << 20
 """Of the file that one search reads; then it says where to go on."""
+LINES_TRIED = 20
+"""Of the newest, for one that makes sense."""
 
 
 class _Read(BaseModel):
     """The fields that are wanted; a line may hold more."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Held(_Read):
@@ -64,7 +69,7 @@ class PaperMark(_Read):
 class Cycle(_Read):
     """One line of the audit file."""
 
-    at_ms: int
+    at_ms: Annotated[int, Field(ge=0, le=LAST_MS)]
     mode: str
     status: str
     reason: str
@@ -91,9 +96,8 @@ def parse_cycle(raw: bytes) -> Cycle | None:
 
 
 def last_cycle(path: Path) -> Cycle | None:
-    """The newest line; None: there is none, or it makes no sense."""
-    newest = next(backwards(path), None)
-    return None if newest is None else parse_cycle(newest.raw)
+    """The newest line that makes sense; None: none of the newest `LINES_TRIED` does."""
+    return next((cycle for line in islice(backwards(path), LINES_TRIED) if (cycle := parse_cycle(line.raw))), None)
 
 
 @dataclass(frozen=True, slots=True)

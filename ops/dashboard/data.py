@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -15,8 +16,8 @@ from ops.dashboard.events import Happened, Sought, read_events
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, ago, number, when
 from ops.numbers import MarketData
-from ops.status import read_object
-from trading.domain.clock import iso, parse_iso
+from ops.status import ALIVE_S, read_object
+from trading.domain.clock import LAST_MS, iso, parse_iso
 from trading.domain.market import INTERVAL_MS
 from trading.storage.home import Home
 from trading.storage.long_files import backwards, sample, size_of
@@ -124,9 +125,10 @@ def _markets(home: Home, problems: list[str]) -> tuple[MarketData, ...]:
 def _quality(raw: bytes) -> tuple[int, float] | None:
     try:
         told = orjson.loads(raw)
-        return int(told["at_ms"]), float(told["data_quality"])
-    except (ValueError, KeyError, TypeError):
+        at_ms, quality = int(told["at_ms"]), float(told["data_quality"])
+    except (ValueError, OverflowError, KeyError, TypeError):
         return None
+    return (at_ms, quality) if 0 <= at_ms <= LAST_MS and isfinite(quality) else None
 
 
 def _shelf(home: Home, problems: list[str]) -> Iterator[Shelf]:
@@ -169,11 +171,12 @@ def _words(told: dict[str, object]) -> str:
     return f"{'not told' if value is None else value} {beside}".strip()
 
 
-def data(read: Data) -> View:
-    """The screen."""
+def data(read: Data, *, age_s: float | None = None) -> View:
+    """The screen; `age_s`: how old the last cycle is, real seconds; None: not known."""
     banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
     last = read.last
-    rows = [("Quality now", Cell("no cycle yet", Tone.QUIET) if last is None else _quality_cell(last.data_quality))]
+    now = Cell("no cycle yet", Tone.QUIET) if last is None else _quality_cell(last.data_quality, age_s)
+    rows = [("Quality now", now)]
     if last is not None:
         rows.append(("As of", Cell(f"{when(last.at_ms)} UTC")))
         rows.append(("Regime", Cell(last.regime or "nobody has looked")))
@@ -184,12 +187,12 @@ def data(read: Data) -> View:
     return View(
         "data",
         "Market data",
-        (Facts("Now", tuple(rows)), _markets_table(read), *lower),
+        (Facts("Now", tuple(rows)), _markets_table(read, age_s), *lower),
         tuple(banners),
     )
 
 
-def _markets_table(read: Data) -> Table:
+def _markets_table(read: Data, age_s: float | None) -> Table:
     """The worst first."""
     columns = (
         Column("Symbol", is_whole=True),
@@ -197,14 +200,20 @@ def _markets_table(read: Data) -> Table:
         Column("Newest candle closed", is_number=True),
     )
     rows = tuple(
-        (Cell(one.symbol), _quality_cell(one.quality), Cell("never" if one.age_s is None else f"{ago(one.age_s)} ago"))
+        (
+            Cell(one.symbol),
+            _quality_cell(one.quality, age_s),
+            Cell("never" if one.age_s is None else f"{ago(one.age_s)} ago"),
+        )
         for one in sorted(read.markets, key=lambda one: (one.quality, one.symbol))
     )
     note = "As of the last heartbeat. Each symbol is judged by itself: one that is silent waits alone."
     return Table("Markets, the worst first", columns, rows, empty="no cycle yet", note=note)
 
 
-def _quality_cell(quality: float) -> Cell:
+def _quality_cell(quality: float, age_s: float | None) -> Cell:
+    if age_s is not None and age_s > ALIVE_S:
+        return Cell(f"not known: {quality:.0f} of 100 when last looked at, {ago(age_s)} ago", Tone.BAD, signed=True)
     tone = Tone.GOOD if quality >= GOOD_QUALITY else Tone.CAUTION if quality >= POOR_QUALITY else Tone.BAD
     return Cell(f"{quality:.0f} of 100", tone, signed=True)
 

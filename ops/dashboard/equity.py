@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import orjson
 
 from ops.dashboard.view import Chart, Line
+from trading.domain.clock import LAST_MS
 from trading.journal.audit_window import time_of
 from trading.storage.home import Home
 from trading.storage.long_files import RawLine, offset_at, sample, size_of
@@ -86,6 +88,8 @@ def _mark(line: RawLine) -> Mark | None:
         live = told["equity"].get("equity_quote")
         values = {} if live is None else {LIVE: float(live)}
         values |= {mark["strategy_id"]: float(mark["equity_quote"]) for mark in told["signals"]}
-        return Mark(int(told["at_ms"]), values) if values else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        at_ms = int(told["at_ms"])
+        makes_sense = 0 <= at_ms <= LAST_MS and all(map(isfinite, values.values()))
+        return Mark(at_ms, values) if values and makes_sense else None
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
         return None

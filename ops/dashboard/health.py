@@ -7,18 +7,17 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ops.dashboard.cycles import parse_cycle
-from ops.dashboard.overview import service_tone
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
-from ops.get_status import service_line
 from ops.numbers import Numbers
 from ops.schedule import SCHEDULE
-from ops.status import Status, read_status
-from trading.domain.clock import Clock
+from ops.status import Status, file_age_s, read_status
+from trading.domain.clock import LAST_MS, Clock
 from trading.storage.home import Home
 from trading.storage.long_files import backwards, size_of
 
@@ -37,7 +36,7 @@ class _Budget(BaseModel):
 
 
 _BUDGET = TypeAdapter(_Budget)
-_STAMPS = TypeAdapter(dict[str, int])
+_STAMPS = TypeAdapter(dict[str, Annotated[int, Field(ge=0, le=LAST_MS)]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ def read_health(home: Home, clock: Clock) -> Health:
     return Health(
         status=status,
         numbers=as_told(status.heartbeat, NUMBERS, str(home.heartbeat_file), problems),
-        pulse_age_s=_age_s(home.pulse_file, clock),
-        guardian_age_s=_age_s(home.guardian_pulse_file, clock),
+        pulse_age_s=file_age_s(home.pulse_file, clock),
+        guardian_age_s=file_age_s(home.guardian_pulse_file, clock),
         processes=tuple(found for name, lock in locks if (found := _process(name, lock)) is not None),
         stages=tuple(_stages(home)),
         last_runs={name: at_ms for name, at_ms in stamps.items() if name != "schema"},
@@ -104,16 +103,9 @@ def read_health(home: Home, clock: Clock) -> Health:
         disk_free_gb=disk.free / 1e9,
         sizes=tuple(_sizes(home)),
         newest_backup=backups[-1] if backups else None,
-        backup_age_s=_age_s(backups[-1], clock) if backups else None,
+        backup_age_s=file_age_s(backups[-1], clock) if backups else None,
         problems=tuple(problems),
     )
-
-
-def _age_s(path: Path, clock: Clock) -> float | None:
-    try:
-        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
-    except OSError:
-        return None
 
 
 def _process(name: str, lock: Path) -> Process | None:
@@ -149,8 +141,7 @@ def _sizes(home: Home) -> Iterator[tuple[str, int]]:
 
 def health(read: Health) -> View:
     """The screen."""
-    banners = [Banner(f"The service: {service_line(read.status)}", service_tone(read.status))]
-    banners += [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
+    banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
     blocks = (_processes(read), _machine(read), _stages_block(read), _jobs(read), _disk(read))
     return View("health", "System health", blocks, tuple(banners))
 

@@ -36,7 +36,7 @@ NARROW_COLUMNS = 3
 def view_html(view: View) -> str:
     """What stands in the page's `main`."""
     banners = "".join(map(_banner, view.banners))
-    parts = [f"<h1>{escape(view.title)}</h1>", f'<div class="banners">{banners}</div>' if banners else ""]
+    parts = [f"<h1>{escape(view.title)}</h1>", f'<div class="banners">{banners}</div>']
     parts += ['<div class="blocks">', *(block_html(block, f"b{n}") for n, block in enumerate(view.blocks)), "</div>"]
     return "\n".join(part for part in parts if part)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import Marks, equity_charts, read_marks
 from ops.dashboard.reading import COUNTERS, NUMBERS, as_told, open_alerts, read_as
+from ops.dashboard.standing import RELEASE
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -28,10 +29,9 @@ from ops.dashboard.view import (
     percent,
     when,
 )
-from ops.get_status import service_line
 from ops.numbers import Account, Numbers
 from ops.reports import flows_told, told_parts
-from ops.status import ALIVE_S, Status, read_status
+from ops.status import Status, read_status
 from trading.domain.clock import Clock, iso
 from trading.notify.alerts import OpenAlert
 from trading.notify.outbox import waiting_files
@@ -40,7 +40,6 @@ from trading.storage.home import Home
 
 SHOWN = 6
 """Reasons that are told."""
-RELEASE = "python stop_trading.py --release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +89,15 @@ def overview(found: Overview) -> View:
 
 
 def banners(found: Overview) -> Iterator[Banner]:
-    """What has to be known before any number is read."""
-    status = found.status
-    yield Banner(f"The service: {service_line(status)}", service_tone(status))
+    """What else has to be known before any number is read; `standing.py` has what stands on every view."""
     if found.numbers is not None and found.numbers.market == "synthetic":
         yield Banner("SYNTHETIC MARKET: made up by a generator, not by people trading", Tone.CAUTION)
-    if status.stop is not None:
-        yield Banner(f"STOPPED: {status.stop}; {RELEASE} takes it back", Tone.BAD)
-    if status.paused:
-        yield Banner("PAUSED: no new positions while state/PAUSED is there", Tone.CAUTION)
     for halt in found.halts:
         yield Banner(f"HALTED since {when(halt.at_ms)}: {_both(halt)}", Tone.BAD)
     for halt in found.tripped:
         yield Banner(f"BREAKER OPEN since {when(halt.at_ms)}: {_both(halt)}", Tone.CAUTION)
     for problem in found.problems:
         yield Banner(f"Cannot be read: {problem}", Tone.BAD)
-
-
-def service_tone(status: Status) -> Tone:
-    """Alive, or not."""
-    if status.heartbeat_age_s is None:
-        return Tone.CAUTION
-    is_alive = status.pid is not None and status.heartbeat_age_s <= ALIVE_S
-    return Tone.GOOD if is_alive else Tone.BAD
 
 
 def _both(halt: Halt) -> str:
@@ -247,7 +232,7 @@ def _held(beat: Numbers) -> Facts:
 
 def _reasons(beat: Numbers) -> Meters:
     reasons = sorted(beat.no_trade_reasons.items(), key=lambda pair: -pair[1])
-    total = sum(beat.no_trade_reasons.values())
+    total = max(1, sum(beat.no_trade_reasons.values()))
     meters = tuple(Meter(name, count / total, f"{count}×") for name, count in reasons[:SHOWN])
     return Meters("Cycles of the last day that did not trade, by reason", meters, empty="none")
 

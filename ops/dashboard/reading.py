@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from ops.dashboard.settings import PageSettings
 from ops.numbers import Numbers
 from ops.status import read_object
 from ops.yaml_file import read_yaml
+from trading.domain.clock import LAST_MS
 from trading.domain.errors import SettingsError
 from trading.notify.alerts import OpenAlert
 from trading.notify.ledger import LEDGER
@@ -36,6 +38,9 @@ def as_told(data: dict[str, object], kind: TypeAdapter[Read], where: str, proble
     """What an object says; None: it is empty, or a line was added to the problems."""
     if not data:
         return None
+    if odd := senseless(data):
+        problems.append(f"{where}: {odd}; look at it, or restore it from a backup")
+        return None
     try:
         return kind.validate_python(data)
     except ValidationError as error:
@@ -45,11 +50,28 @@ def as_told(data: dict[str, object], kind: TypeAdapter[Read], where: str, proble
         return None
 
 
+def senseless(data: object) -> str | None:
+    """The first number that is none, or the first time that no calendar has, in words; None: there is none."""
+    left = [("", data)]  # a list and no recursion: a file may be nested as deep as it likes
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += [(str(key), part) for key, part in value.items()]
+        elif isinstance(value, list):
+            left += [(name, part) for part in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"{name}={value}: not a finite number"
+        elif isinstance(value, int | float) and name.endswith("_ms") and abs(value) > LAST_MS:
+            return f"{name}={value}: no moment in UTC milliseconds"
+    return None
+
+
 def open_alerts(home: Home, problems: list[str]) -> dict[str, OpenAlert]:
-    """What is wrong now, by key, as the outbox has it."""
+    """What is wrong now, by key, as the outbox has it; what is over and only waits to be told is not."""
     path = home.outbox / LEDGER
     alerts = read_object(path, problems).get("alerts")
-    return as_told(alerts, _ALERTS, str(path), problems) or {} if isinstance(alerts, dict) else {}
+    told = as_told(alerts, _ALERTS, str(path), problems) if isinstance(alerts, dict) else None
+    return {key: alert for key, alert in (told or {}).items() if not alert.is_over}
 
 
 class _Page(BaseModel):

@@ -126,7 +126,7 @@ def risk(read: Risk) -> View:
         banners += [_halted(halt, "HALTED", Tone.BAD) for halt in read.counters.halts]
         banners += [_halted(halt, "BREAKER OPEN", Tone.CAUTION) for halt in read.counters.tripped]
         if not read.counters.halts:
-            banners.append(Banner("No halt is in force", Tone.GOOD))
+            banners.append(Banner("No halt of the guards is in force", Tone.PLAIN))
     return View("risk", "Risk limits", blocks, tuple(banners))
 
 

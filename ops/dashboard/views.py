@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ops.dashboard import audit, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
 from ops.dashboard.overview import overview, read_overview
-from ops.dashboard.view import View
+from ops.dashboard.standing import standing
+from ops.dashboard.view import Banner, Tone, View
+from ops.status import file_age_s, read_signs
 from trading.domain.clock import Clock
+from trading.domain.errors import TradingEngineError
 from trading.storage.home import Home
 
 OFFSET_DIGITS = 15
+ERROR_LETTERS = 200
+SENSELESS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    TradingEngineError,
+)
+"""What reading a file may end in that holds something nobody expects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +57,16 @@ class Kind:
 
     key: str
     title: str
-    look: Callable[[Asked], View]
+    read: Callable[[Asked], View]
+    """What `look` shows below the banners that stand on every view."""
     files: Callable[[Home], tuple[Path, ...]]
-    """What it is made of: it is looked at anew when one of them changes. Of a folder, that an entry came or went."""
+    """What it is made of besides the switches; a change of one is news. Of a folder: that an entry came or went."""
 
 
 def switches(home: Home) -> tuple[Path, ...]:
     """What says whether the lab lives and what stops it."""
-    return (*home.kill_files, home.stopped_file, home.pause_file, home.lock_file, home.heartbeat_file)
+    switched = (*home.kill_files, home.stopped_file, home.pause_file, home.env_file)
+    return (*switched, home.lock_file, home.heartbeat_file)
 
 
 def strategy_folders(home: Home) -> tuple[Path, ...]:
@@ -61,7 +79,7 @@ def _overview(asked: Asked) -> View:
 
 
 def _of_overview(home: Home) -> tuple[Path, ...]:
-    return (*switches(home), *strategy_folders(home), home.audit_file, home.outbox, counters_file(home))
+    return (*strategy_folders(home), home.audit_file, home.outbox, counters_file(home))
 
 
 def _strategies(asked: Asked) -> View:
@@ -83,7 +101,8 @@ def _of_funding(home: Home) -> tuple[Path, ...]:
 
 
 def _data(asked: Asked) -> View:
-    return data.data(data.read_data(asked.home, secrets=asked.secrets))
+    age_s = file_age_s(asked.home.audit_file, asked.clock)
+    return data.data(data.read_data(asked.home, secrets=asked.secrets), age_s=age_s)
 
 
 def _of_data(home: Home) -> tuple[Path, ...]:
@@ -134,7 +153,7 @@ def _health(asked: Asked) -> View:
 
 
 def _of_health(home: Home) -> tuple[Path, ...]:
-    return (*switches(home), home.state / "schedule.json", home.guardian_lock_file)
+    return (home.state / "schedule.json", home.guardian_lock_file)
 
 
 def counters_file(home: Home) -> Path:
@@ -156,9 +175,32 @@ KINDS = (
 BY_KEY: Mapping[str, Kind] = {kind.key: kind for kind in KINDS}
 
 
+def look(kind: Kind, asked: Asked) -> View:
+    """One view, under what has to be known on every one of them.
+
+    A file may hold what no reader of it expects. Then the view says so and what it is made of, instead of ending the
+    page's answer, or a terminal.
+    """
+    try:
+        view = kind.read(asked)
+    except SENSELESS as error:
+        view = View(kind.key, kind.title, (), (_cannot_be_shown(kind, asked.home, error),))
+    return replace(view, banners=(*standing(read_signs(asked.home, asked.clock, [])), *view.banners))
+
+
+def _cannot_be_shown(kind: Kind, home: Home, error: Exception) -> Banner:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    files = ", ".join(str(path.relative_to(home.root)) for path in kind.files(home) if path.exists())
+    words = (
+        f"This view cannot be shown: {type(error).__name__}: {str(error)[:ERROR_LETTERS]} "
+        f"({Path(where.filename).name}, line {where.lineno}); look at what it is made of: {files or 'nothing yet'}"
+    )
+    return Banner(words, Tone.BAD)
+
+
 def signature(kind: Kind, home: Home) -> tuple[tuple[int, int], ...]:
     """Changes whenever a file of the view does; costs a look into the folder a file, reads nothing."""
-    return tuple(map(_stamp, kind.files(home)))
+    return tuple(map(_stamp, (*switches(home), *kind.files(home))))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from ops.dashboard.terminal import view_text
-from ops.dashboard.views import BY_KEY, KINDS, Asked, Kind, signature
+from ops.dashboard.views import BY_KEY, KINDS, Asked, Kind, look, signature
 from ops.environment import find_home, read_environment
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import SettingsError
@@ -44,7 +44,7 @@ def run_watch(view: str, *, once: bool) -> int:
     asked = Asked(home, Clock(), secrets=tuple(environment.secret_values()), ideas_elsewhere=elsewhere)
     console = Console()
     if once or not (console.is_terminal and sys.stdin.isatty()):
-        console.print(view_text(BY_KEY[view].look(asked)))
+        console.print(view_text(look(BY_KEY[view], asked)))
         return 0
     watch = Watch(asked, console, BY_KEY[view])
     with _keys_at_once(), contextlib.suppress(KeyboardInterrupt):
@@ -86,7 +86,7 @@ class Watch:
             now = self._kind, signature(self._kind, self._asked.home)
             if now != stamp or clock.real_s() - looked_s >= ANYWAY_S:
                 stamp, looked_s = now, clock.real_s()
-                self._told = view_text(await asyncio.to_thread(self._kind.look, self._asked))
+                self._told = view_text(await asyncio.to_thread(look, self._kind, self._asked))
             if shown != (drawn := (self._top, looked_s)):
                 shown = drawn
                 live.update(self.screen(), refresh=True)

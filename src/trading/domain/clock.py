@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+LAST_MS = 253_402_300_799_999
+"""The last moment that `iso` can tell, at the end of the year 9999."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:

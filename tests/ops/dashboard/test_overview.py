@@ -7,8 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from ops.dashboard.overview import Overview, overview, read_overview
+from ops.dashboard.overview import Overview, read_overview
 from ops.dashboard.view import Chart, Facts, Figures, Table, Tone, View
+from ops.dashboard.views import BY_KEY, Asked
+from ops.dashboard.views import look as look_at
 from ops.status import ALIVE_S
 from tests.ops.dashboard.rooms import beat, cycles, everything
 from tests.ops.papers import put_in_review
@@ -24,7 +26,7 @@ from trading.storage.home import Home
 
 
 def screen(home: Home) -> View:
-    return overview(read_overview(home, Clock()))
+    return look_at(BY_KEY["overview"], Asked(home, Clock()))
 
 
 def look(home: Home) -> Overview:
@@ -98,12 +100,12 @@ def test_every_stop_and_halt_stands_at_the_top(home: Home) -> None:
     RiskCounters(home.state / "risk_counters.json").halt(Decision(False, Reason.LOSS_STREAK, 5.0, 5.0), 0)
     home.pause_file.touch()
     assert told(screen(home))[1:] == [
-        "SYNTHETIC MARKET: made up by a generator, not by people trading",
         "PAUSED: no new positions while state/PAUSED is there",
+        "SYNTHETIC MARKET: made up by a generator, not by people trading",
         "HALTED since 1970-01-01 00:00: LOSS_STREAK 5 against 5",
     ]
     stop_trading(home, by="me", why="test", at_ms=0, keep_positions=False)
-    assert told(screen(home))[2] == (
+    assert told(screen(home))[1] == (
         "STOPPED: TRADING_STOPPED.json is there; python stop_trading.py --release takes it back"
     )
 
@@ -118,6 +120,21 @@ def test_what_waits_for_the_human_is_listed_with_what_to_type(home: Home) -> Non
     assert rows[0] == (spec.name, f"python approve_strategy.py {spec.id}")
     assert rows[1][0] == "Data failing"
     assert rows[2] == ("messages not delivered yet", "1")
+
+
+def test_alerts_that_are_over_wait_for_nobody(home: Home) -> None:
+    beat(home)
+    outbox = Outbox(home.outbox)
+    names = [f"thing {n}" for n in range(7)]  # more than are told one by one: the last wait for the end of a storm
+    for name in names:
+        outbox.put(Message("alert", f"🚨 {name}", dedup_key=name, severity=Severity.ALERT), Clock())
+    waiting = [row[0].text for row in block(screen(home), "Waits for you").rows]
+    assert [text for text in waiting if text.startswith("thing")] == names
+    for name in names:
+        outbox.resolve(name)
+    assert outbox.open_alerts() == {}
+    waiting = [row[0].text for row in block(screen(home), "Waits for you").rows]
+    assert [text for text in waiting if text.startswith("thing")] == []
 
 
 def test_broken_files_are_named_and_the_rest_is_still_told(home: Home) -> None:

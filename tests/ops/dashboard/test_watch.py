@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ops.dashboard.terminal import spark, view_text
 from ops.dashboard.view import Line
-from ops.dashboard.views import BY_KEY, KINDS, Asked
+from ops.dashboard.views import BY_KEY, KINDS, Asked, look
 from ops.dashboard.watch import DOWN, PAGE_DOWN, UP, Watch, run_watch
 from tests.ops.dashboard.rooms import beat, cycles
 from tests.ops.papers import put_in_review
@@ -25,7 +25,7 @@ from trading.storage.home import Home
 
 def text_of(home: Home, key: str, *, width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(view_text(BY_KEY[key].look(Asked(home, Clock()))))
+    console.print(view_text(look(BY_KEY[key], Asked(home, Clock()))))
     return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
 
 
@@ -63,7 +63,7 @@ def test_keys_change_the_view_and_move_within_it(home: Home) -> None:
     beat(home)
     console = Console(width=80, height=12, file=io.StringIO(), force_terminal=True)
     watch = Watch(Asked(home, Clock()), console, BY_KEY["overview"])
-    watch._told = view_text(BY_KEY["overview"].look(Asked(home, Clock())))
+    watch._told = view_text(look(BY_KEY["overview"], Asked(home, Clock())))
     assert "lines 1-10 of" in shown(watch, console)
     watch.typed(DOWN * 3 + UP + PAGE_DOWN)
     assert "lines 23-32 of" in shown(watch, console)

@@ -1,0 +1,28 @@
+"""What has to be known before any number is read, on every view alike: does the lab live, and what stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ops.dashboard.view import Banner, Tone
+from ops.get_status import service_line
+from ops.status import ALIVE_S, Signs
+
+RELEASE = "python stop_trading.py --release"
+
+
+def standing(signs: Signs) -> Iterator[Banner]:
+    """The service, the stop and the pause, one banner each."""
+    yield Banner(f"The service: {service_line(signs)}", service_tone(signs))
+    if signs.stop is not None:
+        yield Banner(f"STOPPED: {signs.stop}; {RELEASE} takes it back", Tone.BAD)
+    if signs.paused:
+        yield Banner("PAUSED: no new positions while state/PAUSED is there", Tone.CAUTION)
+
+
+def service_tone(signs: Signs) -> Tone:
+    """Alive, or not."""
+    if signs.heartbeat_age_s is None:
+        return Tone.CAUTION
+    is_alive = signs.pid is not None and signs.heartbeat_age_s <= ALIVE_S
+    return Tone.GOOD if is_alive else Tone.BAD
