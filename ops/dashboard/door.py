@@ -1,8 +1,8 @@
 """The page's door: who is let in, which requests may act, and what a browser is told about every answer.
 
-Three questions before anything is read: is the `Host` one of ours (a foreign name that points here is not), does who
-asks know the password where there is one, and does a request that acts come from a page of ours. Answers may load and
-run nothing from elsewhere.
+Four questions before anything is read: is the `Host` one of ours (a foreign name that points here is not), does who
+asks know the password where there is one, did nobody pass it on where there is none, and does a request that acts come
+from a page of ours. Answers may load and run nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 SAFE = frozenset({"GET", "HEAD"})
+PASSED_ON = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""How headers begin in which a reverse proxy says for whom it asks."""
+REMEDY = "others could look in without a password: set PAGE_TOKEN in .env and start the page anew\n"
 
 
 class Sessions:
@@ -129,6 +132,8 @@ class Door:
         host = headers.get("host", "").lower()
         if host not in self._hosts:
             return PlainTextResponse(f"{host!r} is not a name of this page; see page.names in lab.yaml\n", 421)
+        if not self._sessions.asks and (passed_on := _passed_on(headers, scope)):
+            return PlainTextResponse(f"a reverse proxy passed this on ({passed_on}); {REMEDY}", 403)
         if method not in SAFE and not (method == "POST" and is_ours(headers, host)):
             return PlainTextResponse("this did not come from a page of the lab\n", 403)
         if scope["path"] not in OPEN_PATHS and not self._sessions.knows(session_of(headers)):
@@ -136,6 +141,15 @@ class Door:
                 return RedirectResponse("/login", 303)
             return PlainTextResponse("say the password first: /login\n", 401)
         return None
+
+
+def _passed_on(headers: Headers, scope: Scope) -> str | None:
+    """By what one sees that a request comes from elsewhere, though from this machine; None: by nothing.
+
+    A proxy need not say so. Many speak HTTP/1.0 then, nginx as it comes among them; a browser has not for decades.
+    """
+    said = next((name for name in headers if name.startswith(PASSED_ON)), None)
+    return said or ("HTTP/1.0" if scope.get("http_version") == "1.0" else None)
 
 
 def is_ours(headers: Headers, host: str) -> bool:

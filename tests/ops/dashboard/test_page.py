@@ -9,14 +9,17 @@ import re
 from contextlib import aclosing
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 from ops.dashboard import app as page_app
 from ops.dashboard.app import Page
 from ops.dashboard.door import COOKIE, WRONG_AT_MOST, Sessions
 from ops.dashboard.settings import PageSettings, accepted_hosts, check_exposure
 from ops.dashboard.views import BY_KEY, KINDS, Asked
-from tests.ops.dashboard.rooms import OURS, beat, client, cycles, everything
+from tests.ops.dashboard.rooms import OURS, URL, beat, client, cycles, everything
 from tests.ops.papers import put_in_review
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
@@ -97,6 +100,39 @@ async def test_behind_tls_the_session_goes_over_tls_only(home: Home) -> None:
         told = {**OURS, "x-forwarded-proto": "https"}
         answer = await browser.post("/login", headers=told, data={"token": TOKEN})
     assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Via"]
+)
+async def test_without_a_password_nothing_is_answered_that_a_proxy_passed_on(home: Home, header: str) -> None:
+    beat(home)
+    told = {header: "203.0.113.9"}
+    async with client(home) as browser:
+        for path in (*PATHS, "/live/overview", "/series/equity", "/static/page.js", "/login"):
+            answer = await browser.get(path, headers=told)
+            assert (answer.status_code, "PAGE_TOKEN" in answer.text) == (403, True), path
+        answer = await browser.post("/stop", headers={**OURS, **told}, data={"confirm": "yes"})
+        assert (answer.status_code, header.lower() in answer.text) == (403, True)
+    assert read_stop(home, {}).kind is StopKind.NONE
+    async with client(home, token=TOKEN) as browser:
+        assert (await browser.post("/login", headers={**OURS, **told}, data={"token": TOKEN})).status_code == 303
+        assert (await browser.get("/", headers=told)).status_code == 200
+
+
+async def test_without_a_password_a_proxy_that_does_not_say_so_is_known_by_its_old_http(home: Home) -> None:
+    async def by_http_1_0(token: str | None) -> int:
+        clock = Clock()
+        page = Page(Asked(home, clock), Sessions(None if token is None else SecretStr(token), clock))
+        app = page.app(hosts=accepted_hosts(PageSettings()))
+
+        async def as_nginx_asks(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "http_version": "1.0"}, receive, send)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(as_nginx_asks), base_url=URL) as browser:
+            return (await browser.get("/login", follow_redirects=False)).status_code
+
+    assert (await by_http_1_0(None), await by_http_1_0(TOKEN)) == (403, 200)
 
 
 async def test_a_guessed_session_opens_nothing(home: Home) -> None:
