@@ -3,7 +3,15 @@
 const main = document.getElementById("view");
 const live = document.getElementById("live");
 const zoomed = new Map(); // chart's source or title -> [from, to] in seconds, kept while the view is told anew
+const WAITS = { heldMs: 30_000, againMs: 5000 }; // a view waits for who marks or types; a stream that ended is opened anew
+const REACHED = "a, button, input, select, [tabindex]";
 let charts = [];
+let asOf = clock(); // of the view that is shown
+let cutSince = ""; // since when the page does not answer
+let isLive = false; // the page says when to look; if not, it is asked again and again
+let isStale = false; // something may have changed unheard
+let isHeld = false;
+let touchedAt = 0;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -119,53 +127,106 @@ function chartsOf(part) {
   }
 }
 
-function isBusy() { // somebody writes into a form, or marks words to copy them
+function isBusy() { // somebody writes into a form, or marks words to copy them, and did so a short while ago
   const at = document.activeElement;
+  const writes = at && main.contains(at) && at.closest("form");
+  return (writes || isMarked()) && performance.now() - touchedAt < WAITS.heldMs;
+}
+
+function isMarked() {
   const marked = getSelection();
-  return (at && main.contains(at) && at.closest("form")) || (marked && !marked.isCollapsed);
+  return marked && !marked.isCollapsed && marked.containsNode(main, true);
+}
+
+function touched(event) {
+  if (event.type !== "selectionchange" || isMarked()) touchedAt = performance.now();
+  if (isHeld && !isBusy()) look().catch(cutOff);
 }
 
 function place(element) { // how to find the same element again in the view told anew
-  const all = [...main.querySelectorAll("a, button, [tabindex]")];
+  const all = [...main.querySelectorAll(REACHED)];
   return all.indexOf(element);
 }
 
-async function look() {
-  if (isBusy()) return;
-  const answer = await fetch(location.href, { headers: { "x-part": "main" } });
-  if (answer.status === 401 || answer.redirected) return location.assign("/login");
-  if (!answer.ok) return told(`the page could not look: ${answer.status}`, true);
-  const words = await answer.text();
-  if (isBusy()) return;
-  const at = place(document.activeElement);
-  const scrolled = [...main.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
-  for (const box of charts) if (box.plot) box.plot.destroy();
-  charts = [];
-  main.innerHTML = words;
-  chartsOf(main);
-  main.querySelectorAll(".scroll").forEach((box, n) => { box.scrollLeft = scrolled[n] || 0; });
-  if (at >= 0) main.querySelectorAll("a, button, [tabindex]")[at]?.focus({ preventScroll: true });
-  told(`live, as of ${new Date().toISOString().slice(11, 19)} UTC`, false);
+function putBanners(fresh) { // only what says something else, so that words can be marked in the rest
+  const box = main.querySelector(".banners");
+  fresh.querySelectorAll(".banners > *").forEach((line, n) => {
+    if (!box.children[n]) box.append(line.cloneNode(true));
+    else if (box.children[n].outerHTML !== line.outerHTML) box.children[n].replaceWith(line.cloneNode(true));
+  });
+  while (box.children.length > fresh.querySelectorAll(".banners > *").length) box.lastElementChild.remove();
 }
 
-function told(words, isBad) {
-  live.textContent = words;
-  document.body.classList.toggle("cut-off", isBad);
+function putView(fresh) {
+  const at = place(document.activeElement);
+  const scrolled = [...main.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+  const written = [...main.querySelectorAll("input, select")].map((field) => field.value);
+  for (const box of charts) if (box.plot) box.plot.destroy();
+  charts = [];
+  main.replaceChildren(fresh);
+  chartsOf(main);
+  main.querySelectorAll("input, select").forEach((field, n) => { field.value = written[n] ?? field.value; });
+  main.querySelectorAll(".scroll").forEach((box, n) => { box.scrollLeft = scrolled[n] || 0; });
+  if (at >= 0) main.querySelectorAll(REACHED)[at]?.focus({ preventScroll: true });
+}
+
+async function look() { // throws where the page does not answer
+  const answer = await fetch(location.href, { headers: { "x-part": "main" } });
+  if (answer.status === 401 || answer.redirected) return location.assign("/login");
+  if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
+  const fresh = document.createElement("template");
+  fresh.innerHTML = await answer.text();
+  isHeld = isBusy();
+  if (isHeld) {
+    putBanners(fresh.content);
+  } else {
+    putView(fresh.content);
+    asOf = clock();
+  }
+  cutSince = "";
+  isStale = false;
+  tell();
+}
+
+function clock() {
+  return new Date().toISOString().slice(11, 19);
+}
+
+function tell() {
+  const how = isHeld ? "held while you mark or type" : isLive ? "live" : `asked every ${WAITS.againMs / 1000} s`;
+  told(cutSince ? `✖ NO CONNECTION to the page since ${cutSince} UTC: what you see is old` : `${how}, as of ${asOf} UTC`);
+}
+
+function told(words) {
+  if (live.textContent !== words) live.textContent = words;
+  document.body.classList.toggle("cut-off", cutSince !== "");
+}
+
+function cutOff() {
+  cutSince ||= clock();
+  tell();
+}
+
+function listen() {
+  const stream = new EventSource(`/live/${document.body.dataset.view}`);
+  stream.addEventListener("here", () => {
+    isLive = true;
+    if (isStale) look().catch(cutOff);
+    else tell();
+  });
+  stream.addEventListener("look", () => look().catch(cutOff));
+  stream.onerror = () => {
+    isLive = false;
+    isStale = true;
+    if (stream.readyState !== EventSource.CLOSED) return cutOff(); // the browser asks again by itself
+    look().catch(cutOff); // an answer that is no stream has ended it for good: is there a page, and does it know us?
+    setTimeout(listen, WAITS.againMs);
+  };
 }
 
 chartsOf(main);
 performance.mark("drawn");
-const stream = new EventSource(`/live/${document.body.dataset.view}`);
-let isCutOff = false;
-stream.addEventListener("here", () => {
-  if (isCutOff) look();
-  else told(`live, as of ${new Date().toISOString().slice(11, 19)} UTC`, false);
-  isCutOff = false;
-});
-stream.addEventListener("look", () => look().catch(() => {}));
-stream.onerror = () => {
-  if (!isCutOff) told(`✖ NO CONNECTION to the page since ${new Date().toISOString().slice(11, 19)} UTC: what you see is old`, true);
-  isCutOff = true;
-};
+listen();
+for (const name of ["selectionchange", "input", "keydown", "pointerdown"]) document.addEventListener(name, touched);
 addEventListener("resize", () => { for (const box of charts) draw(box, box.shown); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const box of charts) draw(box, box.shown); });
