@@ -7,7 +7,8 @@ the package axe-core; without `--axe`, `axe_serious` is null. Without a Chromium
 
 `first_picture_s`: the slowest view until it is drawn, charts and all. `transferred_kb`: the most one view took.
 `axe_serious`: violations called serious or critical. `browser_tests`: loads that were checked; a load fails the run
-when the console complains, another host is asked, the page is wider than the screen, or nothing is drawn.
+when the console complains, another host is asked, the page is wider than the screen, a table on the phone is wider than
+its box, or nothing is drawn.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ SERIOUS = """r => {
   return r.violations.filter(v => ['serious', 'critical'].includes(v.impact))
     .map(v => v.id + ' ' + v.nodes[0].html.slice(0, 120));
 }"""
+HIDDEN = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth).length"
 FOREIGN = """performance.getEntriesByType('resource').map(e => e.name)
   .filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))"""
 
@@ -75,6 +77,8 @@ async def look_at(tab: Tab, path: str, name: str, axe: str | None, pictures: Pat
     wider = await tab.value("document.documentElement.scrollWidth - innerWidth")
     if foreign or wider > 0:
         found.problems.append(f"{name}: asked elsewhere {foreign}, wider than the screen by {wider}")
+    if "-phone-" in name and (hidden := await tab.value(HIDDEN)):
+        found.problems.append(f"{name}: {hidden} tables reach beyond their edge")
     if not await tab.value("document.querySelector('h1').textContent.length > 0"):
         found.problems.append(f"{name}: no heading")
     if axe is not None:

@@ -1,6 +1,7 @@
 """A view as HTML: every word escaped, no style and no script in it but the numbers of its charts as data.
 
-The order of the blocks is the order in which they are read aloud; where they stand beside each other is the sheet's.
+The order of the blocks is the order in which they are read aloud; where they stand beside each other is the sheet's. On
+a narrow screen the sheet makes a card of each row, with the column's name before each cell.
 """
 
 from __future__ import annotations
@@ -99,13 +100,17 @@ def _table(table: Table, name: str) -> str:
     rows = "".join(f"<tr>{_row(table.columns, row)}</tr>" for row in table.rows)
     wide = len(table.columns) > NARROW_COLUMNS
     scrolls = f' role="region" tabindex="0" aria-labelledby="{name}"' if wide else ""
-    return f'<div class="scroll"{scrolls}><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    cards = " cards" if wide or any(column.is_whole for column in table.columns) else ""
+    return (
+        f'<div class="scroll{cards}"{scrolls}><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
     cells = [f'<th scope="row"{_aligned(columns[0])}>{cell_html(row[0])}</th>']
     cells += [
-        f"<td{_aligned(column)}>{cell_html(cell)}</td>" for column, cell in zip(columns[1:], row[1:], strict=True)
+        f'<td data-label="{escape(column.name)}"{_aligned(column)}>{cell_html(cell)}</td>'
+        for column, cell in zip(columns[1:], row[1:], strict=True)
     ]
     return "".join(cells)
 

@@ -19,11 +19,15 @@ from ops.dashboard.app import Page
 from ops.dashboard.door import Sessions
 from ops.dashboard.settings import PageSettings, accepted_hosts
 from ops.dashboard.views import Asked
-from tests.ops.dashboard.rooms import beat, cycles
+from tests.ops.dashboard.rooms import beat, cycles, line
+from tests.ops.papers import put_in_review
 from trading.domain.clock import Clock
+from trading.domain.decisions import Reason
+from trading.journal.audit import AuditLog
 from trading.storage.home import Home
 
 CHROMIUM = find_browser()
+OVER = "box => box.scrollWidth > box.clientWidth"
 LIVE = "document.getElementById('live').textContent"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 
@@ -153,3 +157,22 @@ async def test_words_left_in_a_filter_outlive_the_view_told_anew(home: Home) -> 
         await tab.value("WAITS.heldMs = 100; 0")
         await tab.until("document.querySelectorAll('tbody tr').length > 1", "the rest of the view")
         assert await tab.value("document.activeElement.value") == "BTC"
+
+
+@pytest.mark.parametrize("path", ["audit", "risk", "strategies"])
+async def test_on_a_phone_no_cell_of_a_wide_table_lies_beyond_the_edge(home: Home, path: str) -> None:
+    put_in_review(home)
+    check = {"reason": "INSUFFICIENT_BALANCE", "allowed": False, "value": 226.0, "limit": 500.0, "note": "word " * 40}
+    AuditLog(home.audit_file).append(line(0, reason=Reason.DATA_UNAVAILABLE, risk={**check, "checks": [check]}))
+    async with looked_at(home, path) as (_, tab):
+        await tab.look_like(width=390, height=844, dark=True, is_phone=True)
+        cells = "[...document.querySelectorAll('.cards td')]"
+        assert await tab.value(f"{cells}.length > 0")
+        assert await tab.value(f"{cells}.filter(c => c.getBoundingClientRect().right > innerWidth).length") == 0
+        assert (
+            await tab.value("[...document.querySelectorAll('.scroll')].filter(OVER).length".replace("OVER", OVER)) == 0
+        )
+        said = await tab.value(
+            f"{cells}.every(c => getComputedStyle(c, '::before').content === `\"${{c.dataset.label}}\"`)"
+        )
+        assert said
