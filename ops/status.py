@@ -83,7 +83,7 @@ def read_signs(home: Home, clock: Clock, problems: list[str]) -> Signs:
     """Look at the lock, the heartbeat's age and every switch, and at nothing else."""
     stop = _stop(home, problems)
     return Signs(
-        pid=_running_pid(home),
+        pid=running_pid(home.lock_file),
         heartbeat_age_s=file_age_s(home.heartbeat_file, clock),
         stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
         paused=stop.kind is StopKind.PAUSED,
@@ -143,15 +143,16 @@ def read_object(path: Path, problems: list[str]) -> dict[str, object]:
     return data
 
 
-def _running_pid(home: Home) -> int | None:
+def running_pid(lock_file: Path) -> int | None:
+    """The living process that holds a lock; None: nobody does, whoever has got the number of a dead one since."""
     try:
-        pid = int(home.lock_file.read_text())
+        pid = int(lock_file.read_text())
         os.kill(pid, 0)
     except PermissionError:
         return pid  # it runs, as another user
     except (OSError, ValueError):
         return None
-    return None if _began_after(pid, home.lock_file) else pid
+    return None if _began_after(pid, lock_file) else pid
 
 
 def _began_after(pid: int, lock_file: Path) -> bool:

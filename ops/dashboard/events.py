@@ -1,4 +1,4 @@
-"""What happened, newest first, from the lab's log: coloured by kind, and said by a sign and a word."""
+"""What happened, newest first, from the lab's log: each with the word of its kind and the sign of its outcome."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
+from ops.dashboard.outcomes import tone_of
 from ops.dashboard.view import Banner, Block, Cell, Choice, Column, Filter, Leads, Table, Tone, View
 from ops.logs import OLD_FILES, clean
 from trading.storage.home import Home
@@ -23,29 +24,26 @@ FACTS_LETTERS = 400
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """A colour, its sign, and the word that stands beside it."""
+    """What an event is about, in one word."""
 
     word: str
-    tone: Tone
     beginnings: tuple[str, ...]
     """Of event names."""
 
 
 KINDS = (
-    EventKind(
-        "problem", Tone.BAD, ("job.bug", "job.failed", "job.ended_service", "job.parked", "cycle.failed", "state.")
-    ),
-    EventKind("stop", Tone.BAD, ("stop.", "risk.halted", "risk.not_flat", "risk.flat", "risk.breaker_opened")),
-    EventKind("data", Tone.CAUTION, ("data.", "stream.", "tape.")),
-    EventKind("money", Tone.MONEY, ("carry.", "order.", "hedge.", "margin.")),
-    EventKind("risk", Tone.CAUTION, ("risk.", "tuner.")),
-    EventKind("paper", Tone.GOOD, ("paper.", "parity.")),
-    EventKind("strategy", Tone.GOOD, ("strategy.", "idea.", "ideas.", "llm.", "evaluation.")),
-    EventKind("message", Tone.QUIET, ("notify.", "outbox.")),
-    EventKind("senses", Tone.QUIET, ("news.", "onchain.", "fear_greed.", "sentiment.", "universe.")),
-    EventKind("service", Tone.QUIET, ("lab.", "job.", "live.")),
+    EventKind("problem", ("job.bug", "job.failed", "job.ended_service", "job.parked", "cycle.failed", "state.")),
+    EventKind("stop", ("stop.", "risk.halted", "risk.not_flat", "risk.flat", "risk.breaker_opened")),
+    EventKind("data", ("data.", "stream.", "tape.")),
+    EventKind("money", ("carry.", "order.", "hedge.", "margin.")),
+    EventKind("risk", ("risk.", "tuner.")),
+    EventKind("paper", ("paper.", "parity.")),
+    EventKind("strategy", ("strategy.", "idea.", "ideas.", "llm.", "evaluation.")),
+    EventKind("message", ("notify.", "outbox.")),
+    EventKind("senses", ("news.", "onchain.", "fear_greed.", "sentiment.", "universe.")),
+    EventKind("service", ("lab.", "job.", "live.")),
 )
-OTHER = EventKind("other", Tone.PLAIN, ())
+OTHER = EventKind("other", ())
 _HEAD = re.compile(rb'at=\S+ level=(\w*) event="?([\w.]*)')
 _PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -66,8 +64,8 @@ class Happened:
 
     @property
     def tone(self) -> Tone:
-        """That of its kind; a warning is at least said to be one."""
-        return Tone.CAUTION if self.level == "warning" and self.kind.tone is not Tone.BAD else self.kind.tone
+        """By what came of it."""
+        return tone_of(self.name, self.level, self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +156,8 @@ def events(told: Told) -> View:
     rows = tuple(
         (
             Cell(event.at.replace("T", " ").rstrip("Z")),
-            Cell(event.kind.word, event.tone, signed=True),
-            Cell(event.name),
+            Cell(event.kind.word),
+            Cell(event.name, event.tone, signed=True),
             Cell(event.facts, Tone.PLAIN),
         )
         for event in told.events

@@ -16,7 +16,7 @@ from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
 from ops.numbers import Numbers
 from ops.schedule import SCHEDULE
-from ops.status import Status, file_age_s, read_status
+from ops.status import Status, file_age_s, read_status, running_pid
 from trading.domain.clock import LAST_MS, Clock
 from trading.storage.home import Home
 from trading.storage.long_files import backwards, size_of
@@ -89,13 +89,13 @@ def read_health(home: Home, clock: Clock) -> Health:
     stamps = read_as(home.state / "schedule.json", _STAMPS, problems) or {}
     disk = shutil.disk_usage(home.root)
     backups = sorted((home.root / "backups").glob("lab-*.tar.gz"))
-    locks = (("service", home.lock_file), ("guardian", home.guardian_lock_file))
+    pids = (("service", status.pid), ("guardian", running_pid(home.guardian_lock_file)))
     return Health(
         status=status,
         numbers=as_told(status.heartbeat, NUMBERS, str(home.heartbeat_file), problems),
         pulse_age_s=file_age_s(home.pulse_file, clock),
         guardian_age_s=file_age_s(home.guardian_pulse_file, clock),
-        processes=tuple(found for name, lock in locks if (found := _process(name, lock)) is not None),
+        processes=tuple(found for name, pid in pids if (found := _process(name, pid)) is not None),
         stages=tuple(_stages(home)),
         last_runs={name: at_ms for name, at_ms in stamps.items() if name != "schema"},
         budget=read_as(home.state / "model_budget.json", _BUDGET, problems),
@@ -108,10 +108,11 @@ def read_health(home: Home, clock: Clock) -> Health:
     )
 
 
-def _process(name: str, lock: Path) -> Process | None:
-    """The holder of a lock, if it lives; its memory as the kernel tells it."""
+def _process(name: str, pid: int | None) -> Process | None:
+    """A process with its memory, as the kernel tells it; None: it does not live."""
+    if pid is None:
+        return None
     try:
-        pid = int(lock.read_text())
         words = Path(f"/proc/{pid}/statm").read_text().split()
         return Process(name, pid, int(words[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
     except (OSError, ValueError, IndexError):

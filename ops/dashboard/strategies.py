@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
+from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import (
     Banner,
@@ -30,7 +31,8 @@ from ops.status import read_object
 from trading.storage.home import Home
 
 ORDER = ("generated", "backtesting", "dry_run", "review", "live_testing", "scaling", "retired")
-RETIRED_SHOWN = 100
+SHOWN = 100
+"""Of those that live, of those that wait, and of those that are retired."""
 VERDICTS = {"APPROVED": Tone.GOOD, "CAUTION": Tone.CAUTION, "REJECTED": Tone.BAD}
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 """Of a strategy; anything else names no file of ours."""
@@ -118,7 +120,7 @@ def read_strategies(home: Home, text: str = "") -> Strategies:
     wanted = [file for file in files if text.lower() in f"{file.id} {file.name} {file.type} {file.stage}".lower()]
     alive = [file for file in wanted if file.stage != "retired"]
     gone = sorted((file for file in wanted if file.stage == "retired"), key=lambda file: file.created_at, reverse=True)
-    shown = (*alive, *gone[:RETIRED_SHOWN])
+    shown = (*alive, *gone[:SHOWN])
     verdicts = {file.id: judged for file in shown if (judged := judged_of(home, file.id, problems)) is not None}
     beat = as_told(read_object(home.heartbeat_file, problems), NUMBERS, str(home.heartbeat_file), problems)
     return Strategies((*alive, *gone), verdicts, beat.living if beat else (), text, tuple(problems))
@@ -131,13 +133,16 @@ def judged_of(home: Home, strategy_id: str, problems: list[str]) -> Judged | Non
 
 def strategies(read: Strategies) -> View:
     """The list."""
-    alive = [file for file in read.files if file.stage != "retired"]
     gone = [file for file in read.files if file.stage == "retired"]
+    waiting = [file for file in read.files if file.stage == "generated" and is_not_judged(read.verdicts.get(file.id))]
+    apart = {file.id for file in (*gone, *waiting)}
+    alive = [file for file in read.files if file.id not in apart]
     blocks: list[Block] = [
         _stages(read.files),
         _lives(read.living),
         Filter("Only", (Choice("text", "Id, name, type or stage", read.text),)),
         _alive_table(alive, read.verdicts),
+        _waiting_table(waiting, read.verdicts),
         _gone_table(gone, read.verdicts),
     ]
     banners = tuple(Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems)
@@ -172,12 +177,17 @@ def _alive_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Tabl
         Column("Approved"),
     )
     rows = []
-    for file in sorted(files, key=lambda file: (_place(file.stage), file.id)):
+    for file in sorted(files, key=lambda file: (_place(file.stage), file.id))[:SHOWN]:
         n, net, interval = on_paper(file)
         cells = (Cell(n), Cell(net), Cell(interval), verdict_cell(file.id, verdicts.get(file.id)))
         approved = Cell((file.approved_at or "no")[:10])
         rows.append((_id(file), Cell(file.name), Cell(file.stage.replace("_", " ")), *cells, approved))
-    return Table("Alive", columns, tuple(rows), empty="none", note=f"Under n = {ENOUGH} no rate is told.")
+    note = f"Under n = {ENOUGH} no rate is told. {_left_out('first', len(files))}".rstrip()
+    return Table("Alive", columns, tuple(rows), empty="none", note=note)
+
+
+def _left_out(which: str, count: int) -> str:
+    return f"The {which} {SHOWN} of {count}; the filter finds the others." if count > SHOWN else ""
 
 
 def _place(stage: str) -> int:
@@ -205,8 +215,26 @@ def verdict_cell(strategy_id: str, judged: Judged | None) -> Cell:
     """What the gate said, leading to its page."""
     if judged is None:
         return Cell("not judged", Tone.QUIET)
+    if is_not_judged(judged):
+        return Cell(f"not judged: {judged.deciding}", Tone.QUIET, link=f"/evidence/{strategy_id}", signed=True)
     tone = VERDICTS.get(judged.verdict, Tone.PLAIN)
     return Cell(judged.verdict, tone, link=f"/evidence/{strategy_id}", signed=True)
+
+
+def is_not_judged(judged: Judged | None) -> bool:
+    """Whether the gate could not judge an idea for what is not the idea's fault, and will look again."""
+    return judged is not None and judged.deciding in NOT_THE_IDEAS_FAULT - FOR_GOOD
+
+
+def _waiting_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table:
+    columns = (Column("Strategy", is_whole=True), Column("Name"), Column("Market"), Column("Evidence"), Column("Since"))
+    rows = []
+    for file in sorted(files, key=lambda file: file.created_at, reverse=True)[:SHOWN]:
+        market = Cell(f"{file.market.get('symbol', '?')} {file.market.get('timeframe', '')}".rstrip())
+        since = Cell(file.history[-1].at[:10] if file.history else "–")
+        rows.append((_id(file), Cell(file.name), market, verdict_cell(file.id, verdicts.get(file.id)), since))
+    note = f"Judged again at the next evaluation; most want more bars. {_left_out('newest', len(files))}".rstrip()
+    return Table("Waiting, not provable yet", columns, tuple(rows), empty="none", note=note)
 
 
 def _gone_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table:
@@ -218,10 +246,9 @@ def _gone_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table
         Column("Retired because"),
     )
     rows = []
-    for file in files[:RETIRED_SHOWN]:
+    for file in files[:SHOWN]:
         judged = verdicts.get(file.id)
         why = file.history[-1].why if file.history else ""
         decided = Cell((judged.deciding if judged else None) or "–")
         rows.append((_id(file), Cell(file.name), verdict_cell(file.id, judged), decided, Cell(why)))
-    left_out = f"The newest {RETIRED_SHOWN} of {len(files)}." if len(files) > RETIRED_SHOWN else ""
-    return Table("Retired", columns, tuple(rows), empty="none", note=left_out)
+    return Table("Retired", columns, tuple(rows), empty="none", note=_left_out("newest", len(files)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from ai_brain.evidence.verdict import Verdict
 from ai_brain.learning_db import LearningDb
 from ops.dashboard import audit, cycles, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
+from ops.dashboard.outcomes import OUTCOMES
 from ops.dashboard.risk import used
 from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View, fine, when
+from ops.dashboard.views import BY_KEY, Asked, look
+from ops.door import ROOT
 from ops.logs import set_up_logs
 from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
@@ -148,10 +153,40 @@ def test_events_are_newest_first_each_with_the_word_of_its_kind(home: Home) -> N
         ("money", "carry.opened"),
     ]  # fmt: skip
     assert 'note="she said \\"no\\""  value=0.5' in table(view, "Events")[0][3]
-    kinds = [row[1] for row in block(view, "Events").rows]  # type: ignore[union-attr]  # a table
-    assert all(cell.signed for cell in kinds)
+    names = [row[2] for row in block(view, "Events").rows]  # type: ignore[union-attr]  # a table
+    assert all(cell.signed for cell in names)
     only = events.read_events(home, events.Sought(kind="data"))
     assert [event.name for event in only.events] == ["data.blocked"]
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "facts", "tone"),
+    [
+        ("strategy.not_judged", "info", "reason=NOTHING_PROVABLE", Tone.QUIET),
+        ("strategy.judged", "info", "verdict=APPROVED", Tone.GOOD),
+        ("strategy.judged", "info", "verdict=REJECTED", Tone.QUIET),
+        ("carry.refused", "info", "reason=FUNDING_TOO_LOW", Tone.QUIET),
+        ("carry.opened", "info", "", Tone.MONEY),
+        ("carry.margin_low", "info", "", Tone.CAUTION),
+        ("stop.seen", "warning", "", Tone.BAD),
+        ("stop.flat", "info", "", Tone.GOOD),
+        ("parity.differs", "warning", "", Tone.BAD),
+        ("paper.trade_opened", "warning", "", Tone.CAUTION),
+        ("paper.trade_opened", "error", "", Tone.BAD),
+        ("job.cycle", "info", "job=loop  outcome=done", Tone.QUIET),
+        ("job.cycle", "info", "job=loop  outcome=DataProviderError:", Tone.CAUTION),
+    ],
+)
+def test_an_event_is_signed_by_what_came_of_it(name: str, level: str, facts: str, tone: Tone) -> None:
+    assert events.Happened("", level, name, facts).tone is tone
+
+
+def test_every_event_that_has_an_outcome_is_told_somewhere() -> None:
+    code = "".join(
+        path.read_text() for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")
+    )
+    names = set().union(*OUTCOMES.values())
+    assert sorted(name for name in names if code.count(f'"{name}"') < 2) == []
 
 
 def test_events_go_on_into_the_older_files_after_a_rotation_between_two_pages(home: Home) -> None:
@@ -276,6 +311,26 @@ def test_strategies_are_listed_with_stage_paper_and_verdict(home: Home) -> None:
     assert rows[1][6] == "REJECTED"
     assert meters(view, "By stage")["review"] == "2"
     assert table(strategies.strategies(strategies.read_strategies(home, "nothing like it")), "Alive") == []
+
+
+def test_what_the_gate_could_not_judge_waits_apart_from_what_it_refused(home: Home) -> None:
+    spec = put_in_review(home)
+    path = next(home.strategies.glob(f"*/{spec.id}.json"))
+    evidence = home.state / "evidence"
+    told, judged = json.loads(path.read_text()), json.loads((evidence / f"{spec.id}.json").read_text())
+    for n in range(strategies.SHOWN + 20):
+        name = f"mo-20260101-{n:06x}"
+        (path.parent / f"{name}.json").write_text(json.dumps({**told, "id": name, "stage": "generated"}))
+        said = {**judged, "verdict": "REJECTED", "deciding": "NOTHING_PROVABLE"}
+        (evidence / f"{name}.json").write_text(json.dumps(said))
+    view = strategies.strategies(strategies.read_strategies(home))
+    assert [row[0] for row in table(view, "Alive")] == [spec.id]
+    waiting = table(view, "Waiting, not provable yet")
+    assert len(waiting) == strategies.SHOWN
+    assert {row[3] for row in waiting} == {"not judged: NOTHING_PROVABLE"}
+    assert "The newest 100 of 120" in block(view, "Waiting").note  # type: ignore[union-attr]  # a table
+    one = strategy.one(strategy.read_one(home, "mo-20260101-000000"))
+    assert facts(one, "What it is")["Evidence"].text == "not judged: NOTHING_PROVABLE"
 
 
 def test_a_rate_of_few_results_is_not_told(home: Home) -> None:
@@ -498,6 +553,19 @@ def test_health_tells_processes_jobs_stages_and_a_missing_backup(home: Home) -> 
     assert disk["Newest backup"].tone is Tone.CAUTION
     assert disk["Language model"].text == "$0.2500, 4 calls on 2026-01-21"
     assert facts(view, "Processes")["Guardian's last look"].text == "never"
+
+
+def test_the_memory_of_a_stranger_who_got_the_number_of_a_dead_service_is_not_told(home: Home) -> None:
+    beat(home, pid=os.getpid())
+    home.guardian_lock_file.write_text(str(os.getpid()))
+    told = facts(health.health(health.read_health(home, Clock())), "Processes")
+    assert {"Memory of the service", "Memory of the guardian"} <= told.keys()
+    long_ago = time.time() - 10 * 365 * 86_400  # the locks are older than this process: it cannot have taken them
+    for lock in (home.lock_file, home.guardian_lock_file):
+        os.utime(lock, (long_ago, long_ago))
+    view = look(BY_KEY["health"], Asked(home, Clock()))
+    assert "NOT RUNNING" in view.banners[0].text
+    assert not [name for name in facts(view, "Processes") if name.startswith("Memory of")]
 
 
 @pytest.mark.parametrize(
