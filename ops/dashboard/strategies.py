@@ -169,12 +169,12 @@ def _alive_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Tabl
     columns = (
         Column("Strategy", is_whole=True),
         Column("Name"),
-        Column("Stage"),
+        Column("Stage", is_whole=True),
         Column("On paper, n", is_number=True),
         Column("Net", is_number=True),
         Column("95 % of each result", is_number=True),
         Column("Evidence", is_whole=True),
-        Column("Approved"),
+        Column("Approved", is_whole=True),
     )
     rows = []
     for file in sorted(files, key=lambda file: (_place(file.stage), file.id))[:SHOWN]:
@@ -227,7 +227,13 @@ def is_not_judged(judged: Judged | None) -> bool:
 
 
 def _waiting_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table:
-    columns = (Column("Strategy", is_whole=True), Column("Name"), Column("Market"), Column("Evidence"), Column("Since"))
+    columns = (
+        Column("Strategy", is_whole=True),
+        Column("Name"),
+        Column("Market", is_whole=True),
+        Column("Evidence"),
+        Column("Since", is_whole=True),
+    )
     rows = []
     for file in sorted(files, key=lambda file: file.created_at, reverse=True)[:SHOWN]:
         market = Cell(f"{file.market.get('symbol', '?')} {file.market.get('timeframe', '')}".rstrip())

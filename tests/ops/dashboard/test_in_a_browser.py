@@ -159,13 +159,15 @@ async def test_words_left_in_a_filter_outlive_the_view_told_anew(home: Home) -> 
         assert await tab.value("document.activeElement.value") == "BTC"
 
 
-@pytest.mark.parametrize("path", ["audit", "risk", "strategies"])
-async def test_on_a_phone_no_cell_of_a_wide_table_lies_beyond_the_edge(home: Home, path: str) -> None:
+@pytest.mark.parametrize(("path", "width"), [("audit", 390), ("risk", 390), ("strategies", 390), ("audit", 700)])
+async def test_on_a_narrow_screen_no_cell_of_a_wide_table_lies_beyond_the_edge(
+    home: Home, path: str, width: int
+) -> None:
     put_in_review(home)
     check = {"reason": "INSUFFICIENT_BALANCE", "allowed": False, "value": 226.0, "limit": 500.0, "note": "word " * 40}
     AuditLog(home.audit_file).append(line(0, reason=Reason.DATA_UNAVAILABLE, risk={**check, "checks": [check]}))
     async with looked_at(home, path) as (_, tab):
-        await tab.look_like(width=390, height=844, dark=True, is_phone=True)
+        await tab.look_like(width=width, height=844, dark=True, is_phone=True)
         cells = "[...document.querySelectorAll('.cards td')]"
         assert await tab.value(f"{cells}.length > 0")
         assert await tab.value(f"{cells}.filter(c => c.getBoundingClientRect().right > innerWidth).length") == 0
