@@ -1,10 +1,16 @@
-"""A view as text, for people who live in a terminal: the same blocks, words and signs as on the page."""
+"""A view as text, for people who live in a terminal: the same blocks, words and signs as on the page.
+
+What a page leads to can be chosen here too: a line of a table, and where a long list goes on. A table that is wider
+than the terminal is told row by row, with the column's name before each cell, so that nothing is cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
@@ -16,6 +22,8 @@ from ops.dashboard.view import (
     Chart,
     Facts,
     Figures,
+    Filter,
+    Leads,
     Line,
     Meters,
     Table,
@@ -34,19 +42,40 @@ STYLES = {
 BARS = "▁▂▃▄▅▆▇█"
 BAR_CELLS = 20
 SPARK_CELLS = 72
-LEAST_CELLS = 10
-"""Of a column of words, however narrow the terminal is."""
+LEAST_CELLS = 16
+"""Of a column of words; where a table has less room than that for one, it is told row by row."""
+GAP = 2
+"""Between two columns, or two cells of a row that is told by itself."""
+CHOSEN = "reverse"
+"""How the line looks that Enter opens."""
 ROWS_SHOWN = 40
 """Of a table; the page has more, and a filter."""
 
 
-def view_text(view: View) -> RenderableType:
-    """The whole view, as long as it is."""
+def view_text(view: View, *, chosen: str = "") -> RenderableType:
+    """The whole view, as long as it is; `chosen`: the link whose line is marked."""
     banners = [_signed(banner.text, banner.tone, always=True) for banner in view.banners]
-    return Group(Text(view.title, style="bold"), *banners, *(part for block in view.blocks for part in _block(block)))
+    parts = (part for block in view.blocks for part in _block(block, chosen))
+    return Group(Text(view.title, style="bold"), *banners, *parts)
 
 
-def _block(block: Block) -> Sequence[RenderableType]:
+def links(view: View) -> tuple[str, ...]:
+    """Where the lines of a view lead, from its top."""
+    found = dict[str, None]()
+    for block in view.blocks:
+        if isinstance(block, Table):
+            found |= dict.fromkeys(link for row in block.rows[:ROWS_SHOWN] if (link := _link(row)))
+        elif isinstance(block, Leads):
+            found |= dict.fromkeys(cell.link for cell in block.links)
+    return tuple(found)
+
+
+def _link(row: Sequence[Cell]) -> str:
+    """Where a row leads: of its cells, the first that leads anywhere."""
+    return next((cell.link for cell in row if cell.link), "")
+
+
+def _block(block: Block, chosen: str) -> Sequence[RenderableType]:
     match block:
         case Figures():
             grid = Grid.grid(padding=(0, 3), expand=False)
@@ -62,13 +91,16 @@ def _block(block: Block) -> Sequence[RenderableType]:
                 grid.add_row(Text(name, style="dim"), _cell(cell))
             return _titled(block.title, grid, block.note)
         case Table():
-            return _titled(block.title, _table(block), block.note if block.rows else "")
+            return _titled(block.title, _table(block, chosen), block.note if block.rows else "")
         case Meters():
             return _titled(block.title, _meters(block), block.note)
         case Chart():
             return _titled(block.title, _chart(block), block.note if block.times_ms else "")
-        case _:
-            return ()  # a filter, and where a page leads to: a terminal has neither
+        case Filter():
+            words = [f"{choice.label}: {choice.value}" for choice in block.choices if choice.value]
+            return _titled(block.title, Text("; ".join(words)), "") if words else ()
+        case Leads():
+            return [_marked(Text(f"→ {cell.text}"), is_chosen=cell.link == chosen) for cell in block.links]
 
 
 def _titled(title: str, inner: RenderableType, note: str) -> Sequence[RenderableType]:
@@ -85,19 +117,75 @@ def _cell(cell: Cell) -> Text:
     return _signed(cell.text, cell.tone, always=cell.signed)
 
 
-def _table(table: Table) -> RenderableType:
+def _marked(text: Text, *, is_chosen: bool) -> Text:
+    return Text.assemble((text.plain, CHOSEN)) if is_chosen else text
+
+
+def _table(table: Table, chosen: str) -> RenderableType:
     if not table.rows:
         return Text(table.empty, style="dim")
-    grid = Grid(box=None, pad_edge=False, header_style="dim")
-    for column in table.columns:
-        whole = column.is_number or column.is_whole
-        least = None if whole else LEAST_CELLS
-        grid.add_column(column.name, justify="right" if column.is_number else "left", no_wrap=whole, min_width=least)
-    for row in table.rows[:ROWS_SHOWN]:
-        grid.add_row(*map(_cell, row))
     if len(table.rows) <= ROWS_SHOWN:
+        return _Rows(table, chosen)
+    return Group(_Rows(table, chosen), Text(f"… and {len(table.rows) - ROWS_SHOWN} more", style="dim"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a table: in columns where there is room for them, and else each by itself."""
+
+    table: Table
+    chosen: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What the terminal's width allows."""
+        rows = [self._cells(row) for row in self.table.rows[:ROWS_SHOWN]]
+        if self._needs(rows) <= options.max_width:
+            yield self._grid(rows)
+        else:
+            for row in rows:
+                yield from self._by_itself(row, options.max_width)
+
+    def _cells(self, row: Sequence[Cell]) -> list[Text]:
+        is_chosen = bool(self.chosen) and _link(row) == self.chosen
+        return [_marked(_cell(row[0]), is_chosen=is_chosen), *map(_cell, row[1:])]
+
+    def _needs(self, rows: Sequence[Sequence[Text]]) -> int:
+        """Cells of the narrowest terminal in which no cell that stays whole is cut."""
+        needed = GAP * len(self.table.columns)
+        for n, column in enumerate(self.table.columns):
+            longest = max(cell_len(column.name), *(row[n].cell_len for row in rows))
+            needed += longest if column.is_number or column.is_whole else min(longest, LEAST_CELLS)
+        return needed
+
+    def _grid(self, rows: Sequence[Sequence[Text]]) -> Grid:
+        grid = Grid(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
+        for column in self.table.columns:
+            whole = column.is_number or column.is_whole
+            grid.add_column(
+                column.name, justify="right" if column.is_number else "left", no_wrap=whole, overflow="fold"
+            )
+        for row in rows:
+            grid.add_row(*row)
         return grid
-    return Group(grid, Text(f"… and {len(table.rows) - ROWS_SHOWN} more", style="dim"))
+
+    def _by_itself(self, row: Sequence[Text], width: int) -> Iterator[RenderableType]:
+        """The row's name; what stays whole, as many as fit on a line; and words beneath."""
+        yield Text.assemble(row[0], style="bold")
+        line = Text()
+        for column, cell in zip(self.table.columns[1:], row[1:], strict=True):
+            told = Text.assemble((f"{column.name} ", "dim"), cell)
+            if not cell.plain:
+                continue
+            is_whole = column.is_number or column.is_whole
+            if line and (not is_whole or line.cell_len + GAP + told.cell_len > width - GAP):
+                yield Padding(line, (0, 0, 0, GAP))
+                line = Text()
+            if is_whole:
+                line = Text.assemble(line, " " * GAP if line else "", told)
+            else:
+                yield Padding(told, (0, 0, 0, GAP))
+        if line:
+            yield Padding(line, (0, 0, 0, GAP))
 
 
 def _meters(meters: Meters) -> RenderableType:

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from ops.dashboard import audit, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
@@ -196,6 +197,14 @@ def _cannot_be_shown(kind: Kind, home: Home, error: Exception) -> Banner:
         f"({Path(where.filename).name}, line {where.lineno}); look at what it is made of: {files or 'nothing yet'}"
     )
     return Banner(words, Tone.BAD)
+
+
+def follow(link: str) -> tuple[Kind, Mapping[str, str]] | None:
+    """The view a link of the page leads to, and what it is asked for; None: it leads to no view."""
+    place = urlsplit(link)
+    key, _, wanted = place.path.strip("/").partition("/")
+    kind = BY_KEY.get(key) if key else KINDS[0]
+    return None if kind is None else (kind, dict(parse_qsl(place.query)) | ({"id": wanted} if wanted else {}))
 
 
 def signature(kind: Kind, home: Home) -> tuple[tuple[int, int], ...]:

@@ -12,14 +12,17 @@ import time
 import pytest
 from rich.console import Console
 
+from ops.dashboard import audit
 from ops.dashboard.terminal import spark, view_text
 from ops.dashboard.view import Line
-from ops.dashboard.views import BY_KEY, KINDS, Asked, look
-from ops.dashboard.watch import DOWN, PAGE_DOWN, UP, Watch, run_watch
-from tests.ops.dashboard.rooms import beat, cycles
+from ops.dashboard.views import BY_KEY, KINDS, Asked, follow, look
+from ops.dashboard.watch import DOWN, ERASE, ESCAPE, PAGE_DOWN, TAB_BACK, UP, Watch, run_watch
+from tests.ops.dashboard.rooms import beat, cycles, line
 from tests.ops.papers import put_in_review
 from trading.domain.clock import Clock
+from trading.domain.decisions import Reason
 from trading.domain.errors import SettingsError
+from trading.journal.audit import AuditLog, CycleStatus
 from trading.storage.home import Home
 
 
@@ -63,7 +66,7 @@ def test_keys_change_the_view_and_move_within_it(home: Home) -> None:
     beat(home)
     console = Console(width=80, height=12, file=io.StringIO(), force_terminal=True)
     watch = Watch(Asked(home, Clock()), console, BY_KEY["overview"])
-    watch._told = view_text(look(BY_KEY["overview"], Asked(home, Clock())))
+    watch.view = watch.look()
     assert "lines 1-10 of" in shown(watch, console)
     watch.typed(DOWN * 3 + UP + PAGE_DOWN)
     assert "lines 23-32 of" in shown(watch, console)
@@ -71,11 +74,89 @@ def test_keys_change_the_view_and_move_within_it(home: Home) -> None:
     last = shown(watch, console)
     assert "Strategies by stage" in last
     watch.typed("6")
-    assert watch._kind is KINDS[5]
+    assert watch.place.kind is KINDS[5]
     assert "lines 1-" in shown(watch, console)
-    assert not watch._ended
+    assert not watch.has_ended
     watch.typed("x9q")
-    assert watch._ended
+    assert watch.has_ended
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_nothing_of_a_row_is_cut_on_a_narrow_terminal(home: Home, width: int) -> None:
+    spec = put_in_review(home)
+    note = "perp BTCUSDT fills: RequestTimeout and a word " + "x" * 90
+    check = {"reason": "INSUFFICIENT_BALANCE", "allowed": False, "value": 226.125, "limit": 500.0, "note": note}
+    AuditLog(home.audit_file).append(line(0, reason=Reason.DATA_UNAVAILABLE, risk={**check, "checks": [check]}))
+    for key, wanted in {
+        "audit": ("2026-01-21 09:00:00", "NO_TRADE", "DATA_UNAVAILABLE", "226.125", "1,000.00", "x" * 90),
+        "risk": ("INSUFFICIENT_BALANCE", "226.125", "500", "refuses", "2026-01-21 09:00", "x" * 90),
+        "strategies": (spec.id, "review", "APPROVED", "no"),
+    }.items():
+        told = text_of(home, key, width=width)
+        assert "…" not in told, key
+        together = "".join(told.split())
+        assert [words for words in wanted if "".join(words.split()) not in together] == [], key
+
+
+def at_work(home: Home, key: str) -> tuple[Watch, Console]:
+    console = Console(width=80, height=20, file=io.StringIO(), force_terminal=True)
+    watch = Watch(Asked(home, Clock()), console, BY_KEY[key])
+    watch.view = watch.look()
+    return watch, console
+
+
+def types(watch: Watch, *keys: str) -> str:
+    for key in keys:
+        watch.typed(key)
+        watch.view = watch.look()
+    return shown(watch, watch._console)
+
+
+def test_a_slash_narrows_a_list_by_words_and_by_the_fields_of_its_filter(home: Home) -> None:
+    log = AuditLog(home.audit_file)
+    log.append(line(0, note="the first"))
+    log.append(line(1, status=CycleStatus.EXECUTED, reason=Reason.OK, note="quite another"))
+    watch, _ = at_work(home, "audit")
+    assert "/ filter" in types(watch)
+    assert "/quite▏" in types(watch, "/", "quitex", ERASE[0])
+    told = types(watch, "\r")
+    assert ("EXECUTED" in told, "NO_TRADE" in told) == (True, False)
+    assert "Anywhere in the line: quite" in told
+    assert "NO_TRADE" in types(watch, ESCAPE)
+    told = types(watch, "/", "status=NO_TRADE", "\r")
+    assert ("EXECUTED" in told, "NO_TRADE" in told) == (False, True)
+    assert watch.place.words == {"status": "NO_TRADE"}
+    types(watch, "/", "q9", ESCAPE)
+    assert (watch.has_ended, watch.place.words) == (False, {"status": "NO_TRADE"})
+    assert "/ filter" not in types(watch, "9", "/")
+
+
+def test_enter_opens_the_line_that_tab_has_marked_and_escape_goes_back(home: Home) -> None:
+    cycles(home, 3)
+    watch, console = at_work(home, "audit")
+    types(watch, "\t", "\t", "\t", TAB_BACK)
+    marked = [s.text for s in console.render(watch.screen()) if s.style and s.style.reverse]
+    assert marked[1:] == ["2026-01-21 09:01:00"]  # behind the menu's
+    assert "Cycle of 2026-01-21 09:01" in types(watch, "\r")
+    assert "Audit trail" in types(watch, ESCAPE)
+    spec = put_in_review(home)
+    watch, _ = at_work(home, "strategies")
+    assert "What it is" in types(watch, "\t", "\n")
+    assert watch.place.words == {"id": spec.id}
+
+
+def test_a_list_that_goes_on_can_be_followed(home: Home) -> None:
+    cycles(home, audit.SHOWN + 3)
+    watch, _ = at_work(home, "audit")
+    assert "→ Older" in types(watch, TAB_BACK)  # the last of all
+    told = types(watch, "\r")
+    assert "2026-01-21 09:02:00" in told
+    assert "2026-01-21 09:03:00" not in told
+
+
+@pytest.mark.parametrize("link", ["/evidence/fc-1", "/nowhere"])
+def test_what_only_the_page_can_show_is_not_opened(link: str) -> None:
+    assert follow(link) is None
 
 
 def test_where_there_is_no_terminal_it_is_printed_once(
@@ -97,6 +178,11 @@ def test_in_a_terminal_it_follows_keys_and_leaves_it_as_it_was(home: Home) -> No
     seen = _until(ours, b"never ran here")
     os.write(ours, b"9")
     seen += _until(ours, b"System health")
+    os.write(ours, b"\x1bOB\x1b[B\t\r8")  # the down key of both kinds of terminal, and nothing that leads anywhere
+    seen += _until(ours, b"nothing like that in the log")
+    os.write(ours, b"/")
+    seen += _until(ours, b"Enter narrows")
+    os.write(ours, b"\x1b")
     os.write(ours, b"q")
     seen += _until(ours, b"\x1b[?1049l")  # the screen from before is there again
     assert process.wait(timeout=10) == 0
