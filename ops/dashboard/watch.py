@@ -191,12 +191,7 @@ class Watch:
         room = max(1, size.height - 2)
         top = min(self._top_for(lines, room), max(0, len(lines) - room))
         self.place = replace(self.place, top=top)
-        menu = Text.assemble(
-            *(
-                (f" {n} {kind.title} ", "reverse" if kind is self.place.kind else "dim")
-                for n, kind in enumerate(KINDS, 1)
-            )
-        )
+        menu = self._menu(size.width)
         menu.truncate(size.width)
         end = Segment.line()
         part = [segment for line in lines[top : top + room] for segment in (*line, end)]
@@ -204,6 +199,15 @@ class Watch:
         foot = self._foot(f"{top + 1}-{min(len(lines), top + room)} of {len(lines)}")
         foot.truncate(size.width)
         return Segments([*head, *part, *self._console.render_lines(foot, pad=False)[0]])
+
+    def _menu(self, width: int) -> Text:
+        """Every view with its digit; closer together where there is little room."""
+        for form in (" {} {} ", "{}{} "):
+            names = [(form.format(n, kind.title), kind is self.place.kind) for n, kind in enumerate(KINDS, 1)]
+            menu = Text.assemble(*((name, "reverse" if is_here else "dim") for name, is_here in names))
+            if menu.cell_len <= width:
+                break
+        return menu
 
     def _top_for(self, lines: Sequence[Sequence[Segment]], room: int) -> int:
         """Where the screen begins: where it did, or so that the line that was just marked is on it."""

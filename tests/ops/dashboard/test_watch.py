@@ -68,6 +68,7 @@ def test_keys_change_the_view_and_move_within_it(home: Home) -> None:
     watch = Watch(Asked(home, Clock()), console, BY_KEY["overview"])
     watch.view = watch.look()
     assert "lines 1-10 of" in shown(watch, console)
+    assert "8Events 9Health" in shown(watch, console)  # every view is in the menu of 80 columns
     watch.typed(DOWN * 3 + UP + PAGE_DOWN)
     assert "lines 23-32 of" in shown(watch, console)
     watch.typed(PAGE_DOWN * 99)
