@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -34,7 +35,13 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 KEYS = {"Tab": 9, "Enter": 13}
+LEFT = ("navigated", "context was destroyed")
+"""Of what the browser answers then."""
 Answer = dict[str, Any]
+
+
+class HasLeftError(RuntimeError):
+    """The tab went to another page while it was asked."""
 
 
 def find_browser() -> str | None:
@@ -73,6 +80,8 @@ class Tab:
         await self.socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(PATIENCE_S):
             told = await self.waiting[number]
+        if "error" in told and any(word in told["error"]["message"] for word in LEFT):
+            raise HasLeftError(method)
         if "error" in told:
             raise RuntimeError(f"{method}: {told['error']}")
         return told["result"]  # type: ignore[no-any-return]  # what JSON gives
@@ -87,8 +96,9 @@ class Tab:
     async def until(self, script: str, what: str) -> None:
         """Wait until a script comes to something true."""
         for _ in range(int(PATIENCE_S / 0.05)):
-            if await self.value(script):
-                return
+            with contextlib.suppress(HasLeftError):
+                if await self.value(script):
+                    return
             await asyncio.sleep(0.05)
         raise RuntimeError(f"{what} did not come within {PATIENCE_S:.0f} s")
 
