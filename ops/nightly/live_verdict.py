@@ -11,8 +11,10 @@ from trading.domain.decisions import Reason
 
 LIVE_BOUND_BPS = 100.0
 """Of a position's capital: what its result may differ by, in either direction. Fees of all four legs are about 30."""
+STOPPED_BOUND_BPS = 300.0
+"""The same where a stop or a limit closed it at another bar: until the model closes, a hedge earns the basis' way."""
 OWN_EXITS = frozenset({Reason.EXPECTATION_NEGATIVE, Reason.BASIS_TOO_WIDE, Reason.FUNDING_TOO_LOW, Reason.MARGIN_LOW})
-"""Exits that the strategy decides, as its model does. After any other, when it was closed is not held against it."""
+"""Exits that the strategy decides, as its model does."""
 
 
 def beyond(one: LiveParity, tapes: PaperTapes) -> str:
@@ -28,8 +30,9 @@ def beyond(one: LiveParity, tapes: PaperTapes) -> str:
         return ""
     if differ.signal:
         return f"live {held.id}, {float(held.profit_quote):+.4f} USDT, is a trade its backtest did not make"
-    counted = differ.total if held.reason in OWN_EXITS else differ.total - differ.time
-    bps = counted / float(held.capital_quote) * 10_000
-    if abs(bps) <= LIVE_BOUND_BPS:
+    bps = differ.total / float(held.capital_quote) * 10_000
+    is_apart = bool(differ.time) and held.reason not in OWN_EXITS
+    bound_bps = STOPPED_BOUND_BPS if is_apart else LIVE_BOUND_BPS
+    if abs(bps) <= bound_bps:
         return ""
-    return f"live {held.id} differs from its backtest by {bps:+.1f} bps of its capital, the bound is {LIVE_BOUND_BPS:g}"
+    return f"live {held.id} differs from its backtest by {bps:+.1f} bps of its capital, the bound is {bound_bps:g}"

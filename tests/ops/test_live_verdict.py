@@ -39,10 +39,11 @@ def test_a_trade_that_its_backtest_did_not_make_is_named_whatever_it_earned() ->
     assert "is a trade its backtest did not make" in judged(early)
 
 
-def test_when_a_stop_closed_it_is_not_held_against_a_strategy_and_its_own_exit_is() -> None:
+def test_a_stop_that_closed_it_leaves_it_more_room_than_its_own_exit_and_not_any_room() -> None:
     held = as_its_backtest()
     late = worse(replace(held, closed_ms=held.closed_ms + 3 * HOUR_MS), "20")
     assert judged(replace(late, reason=Reason.KILL_SWITCH)) == ""
+    assert "the bound is 300" in judged(replace(worse(late, "20"), reason=Reason.KILL_SWITCH))
     assert "bps of its capital" in judged(replace(late, reason=Reason.EXPECTATION_NEGATIVE))
 
 
