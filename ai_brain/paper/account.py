@@ -215,6 +215,8 @@ def save_account(home: Home, account: PaperAccount) -> None:
     plain["returns"] = (r.n, r.mean, r.squares, r.peak_quote, r.max_drawdown)
     plain["learned"] = None if account.learned is None else account.learned.model_dump()
     plain["trades"] = [trade.model_dump() for trade in account.trades]
+    if not account.missed_ms:
+        del plain["missed_ms"]  # a lab from before there were such bars reads the file, should an update be rolled back
     write_json(path, plain, schema=ACCOUNT_SCHEMA)
 
 

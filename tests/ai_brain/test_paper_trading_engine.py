@@ -511,6 +511,21 @@ def test_cash_is_the_steppers_own_and_with_what_is_held_it_makes_the_equity_of_t
     assert off_quote(position) == pytest.approx(5.0, abs=1e-6)
 
 
+def test_an_account_that_missed_no_bar_is_a_file_that_an_older_lab_reads(home: Home) -> None:
+    """It knew no `missed_ms`, and refuses names it does not know; an update may be rolled back to it."""
+    lab = carry_lab(home)
+    spec = lab.add(carry_spec())
+    lab.engine.on_closed_bar(lab.live)
+    assert "missed_ms" not in json.loads(account_path(home, spec.id).read_text())
+    account = load_account(home, spec.id)
+    assert account is not None
+    account.missed_ms.append(START_MS)
+    save_account(home, account)
+    again = load_account(home, spec.id)
+    assert again is not None
+    assert again.missed_ms == [START_MS]
+
+
 def test_a_settlement_that_is_due_and_not_known_yet_is_waited_for(home: Home) -> None:
     lab = carry_lab(home)
     spec = lab.add(carry_spec())
