@@ -24,7 +24,7 @@ OUTCOMES: Mapping[Tone, frozenset[str]] = {
         "carry.funding_late", "carry.funding_unchecked", "carry.margin_low", "carry.mark_not_read",
         "carry.resurrection_refused", "cycle.degraded", "data.blocked", "data.failing", "data.revised", "data.stale",
         "hedge.found", "hedge.not_read", "hedge.woken", "live.not_armed", "market.left_out", "messages.refused",
-        "messages.stuck", "paper.blocked", "stop.stands",
+        "paper.blocked", "stop.stands",
         "parity.no_recording", "parity.not_comparable", "risk.book_too_large", "risk.breaker_opened",
         "risk.infeasible", "risk.strategy_watch", "strategy.expired", "strategy.refuted", "stream.broken",
         "stream.overrun", "stream.silent", "stream.unreadable", "tuner.advice", "tuner.rests",
