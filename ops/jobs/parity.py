@@ -15,7 +15,7 @@ from ai_brain.paper.parity import NOT_BEGUN, Parity, ParityStatus
 from ops.apart import apart
 from ops.market_view import check_market, paper_rules
 from ops.nightly.parity import Asked, Compared, LiveTold, compare_night
-from ops.nightly.verdicts import Verdict, Verdicts, read_verdicts, write_verdicts
+from ops.nightly.verdicts_file import Verdict, Verdicts, read_verdicts, write_verdicts
 from ops.service.lab import DAY_MS, Lab
 from trading.domain.errors import DataProviderError, FarmError, StateFileError
 from trading.domain.events import Severity
