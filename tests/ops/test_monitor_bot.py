@@ -168,7 +168,9 @@ def test_no_heartbeat_is_judged_in_the_round_after_the_clock_was_set(watch: Watc
     noted = watch.state / "monitor_clock"
     noted.write_text(str(int(noted.read_text()) - by_s))
     log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
-    assert re.search(rf"clock: set by {by_s // 10}\d s|clock: set by {by_s // 10 + 1}\d s", log)
+    told = re.search(r"clock: set by (-?\d+) s", log)
+    assert told is not None
+    assert abs(int(told[1]) - by_s) < 30
     assert f"ok: pid {pid}" in log
     assert "restart: heartbeat" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"), "frozen it is ended one round later"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import pickle
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from ai_brain.evidence.verdict import Band
 from ai_brain.paper.account import load_account, save_account
 from ai_brain.paper.parity import ParityStatus
 from ai_brain.paper_trading_engine import PaperEngine
+from ops.apart import apart
 from ops.environment import read_environment
 from ops.gather import gather
 from ops.jobs import evaluation, parity, reports, review
@@ -59,10 +62,17 @@ def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> H
     """A home that points at the sandbox and records nothing itself: each test says what was told."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
+    monkeypatch.setattr(parity, "apart", in_this_process)
     home = Home(tmp_path / "home").make()
     furnish(home, world.url)
     without_recording(home)
     return home
+
+
+async def in_this_process(work: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+    """As `apart`, which costs seconds: what would travel is pickled all the same."""
+    asked, words = pickle.loads(pickle.dumps((args, kwargs)))  # noqa: S301  # our own
+    return pickle.loads(pickle.dumps(await asyncio.to_thread(work, *asked, **words)))  # noqa: S301  # our own
 
 
 def without_recording(home: Home) -> None:
@@ -171,7 +181,10 @@ def named(heard: list[Event], name: str) -> list[Event]:
     return [event for event in heard if event.name == name]
 
 
-async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_says_so(lab_home: Home) -> None:
+async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_says_so(
+    lab_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "apart", apart)  # this once in a process of its own, as the service has it
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)

@@ -151,9 +151,9 @@ def revoked(home: Home, world: World) -> None:
 
 
 def clock_off(home: Home, world: World) -> None:
-    """From the second time on that the exchange is asked for, its clock is three seconds ahead of ours."""
+    """From the second time on that the exchange is asked for, its clock is half a minute ahead of ours."""
     furnish(home, world.url)
-    put(world, "/sandbox/faults", [{"match": "GET /api/v3/time", "kind": "jump:3000", "after": 1}])
+    put(world, "/sandbox/faults", [{"match": "GET /api/v3/time", "kind": "jump:30000", "after": 1}])
 
 
 ON_THE_SANDBOX: dict[str, Callable[[Home, World], None]] = {
@@ -180,7 +180,7 @@ PREPARED: dict[str, Callable[[Home], None]] = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=20.0)
     yield opened
     opened.close()
 
