@@ -195,7 +195,7 @@ class Schedule:
 
     async def _fire(self, name: str) -> None:
         if name not in self._running and name not in self._parked and not self._stop.is_set():
-            await asyncio.shield(self._fire_now(name))
+            await asyncio.wait({self._fire_now(name)})  # one that is cut off at the end is told by `_drain`, once
 
     def _fire_now(self, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._run_one(name), name=f"job:{name}")
