@@ -32,6 +32,7 @@ def back_up(home: Home, at_ms: int) -> Path:
     temporary = folder / f".{name}.tmp"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        home.state.mkdir(parents=True, exist_ok=True)  # where nothing ran yet there are keys and settings to keep
         with only_one(home.state / "backup.lock", what="a backup"):
             _remove(folder.glob(".lab-*.tmp"))  # of a process that was killed over it
             write_archive(home, temporary)

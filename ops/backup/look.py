@@ -96,7 +96,7 @@ def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
         raise StateFileError(f"{archive}: no such file; name an archive, such as those in {home.root / 'backups'}")
     folder = tempfile.TemporaryDirectory(prefix=".restore-", dir=home.root)
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:gz") as tar:  # of all kinds at once Python's refusal is a page
             for member in tar:
                 _unpack(tar, member, Path(folder.name))
         Home(Path(folder.name)).make()

@@ -182,6 +182,12 @@ def test_archives_that_cannot_be_restored_are_named_and_crowd_no_sound_one_out(h
     assert len(list(sound.parent.iterdir())) == 1 + UNSOUND_KEPT
 
 
+def test_a_home_in_which_nothing_ran_yet_is_kept_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BINANCE_API_KEY=k\nBINANCE_API_SECRET=s\n")
+    with tarfile.open(back_up(Home(tmp_path), AT_MS)) as tar:
+        assert tar.getnames() == [".env"]
+
+
 def test_two_of_one_day_do_not_replace_each_other(home: Home) -> None:
     assert back_up(furnished(home), AT_MS) != back_up(home, AT_MS + 1000)
     assert len(archives(home)) == 2

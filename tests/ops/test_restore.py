@@ -154,8 +154,9 @@ def test_a_file_that_is_no_archive_and_no_archive_at_all_are_one_line(home: Home
     with pytest.raises(StateFileError, match=r"no archive; \./lab backup writes one"):
         newest(home)
     (tmp_path / "text.tar.gz").write_text("text")
-    with pytest.raises(StateFileError, match=r"text\.tar\.gz: cannot be unpacked"):
+    with pytest.raises(StateFileError, match=r"text\.tar\.gz: cannot be unpacked") as told:
         put_back(tmp_path / "text.tar.gz", home)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "state/link"])
