@@ -12,22 +12,20 @@ from enum import StrEnum
 from itertools import zip_longest
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ai_brain.paper.account import PaperAccount, PaperTrade
 from ai_brain.paper.attribution import Differences
 from ai_brain.paper.books import terms, terms_sha256, weights_for
 from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.missed_bars import as_far_as_paper_had_it, too_much_missed
+from ai_brain.paper.replayed_trades import trades_of
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.paper.still_held import equity_differences
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
-from trading.simulator.carry_records import CarryActed
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, MarketRules
-from trading.simulator.records import Acted
 from trading.simulator.replay import Replay, replay, replay_carry
 from trading.strategy.spec import StrategySpec, spec_sha256
 
@@ -102,7 +100,7 @@ def compare(
     if (missing := next((at_ms for at_ms, _ in marks if at_ms not in equity), None)) is not None:
         note = f"paper stepped the bar that closed {iso(missing)}, the shelf has none"
         return Parity(spec.id, ParityStatus.NOT_COMPARABLE, why=note)
-    trades = _trades_of(again, is_carry=account.is_carry)
+    trades = trades_of(again, is_carry=account.is_carry)
     mine = [trade for trade in account.trades if trade.exit_ms <= int(again.open_time_ms[-1])]
     found = Parity(spec.id, ParityStatus.SAME, len(marks), len(mine), missed=missed)
     for at_ms, quote in marks:
@@ -226,41 +224,3 @@ def _without_spot(main: Tape, first_ms: int, last_ms: int) -> set[int]:
 
 def _marks(account: PaperAccount, until_ms: int) -> list[tuple[int, float]]:
     return [(at_ms, quote) for at_ms, quote in account.curve if at_ms <= until_ms]
-
-
-def _trades_of(again: Replay, *, is_carry: bool) -> list[PaperTrade]:
-    """The replay's trades as an account keeps them."""
-    times = again.open_time_ms
-    return [_carried(row, times) if is_carry else _traded(row, times) for row in again.trades]
-
-
-def _traded(row: np.void, times: NDArray[np.int64]) -> PaperTrade:
-    return PaperTrade(
-        entry_ms=int(times[row["entry_bar"]]),
-        exit_ms=int(times[row["exit_bar"]]),
-        side=int(row["side"]),
-        quantity_base=float(row["quantity"]),
-        entry_price=float(row["entry_price"]),
-        exit_price=float(row["exit_price"]),
-        fees_quote=float(row["fees"]),
-        funding_quote=float(row["funding"]),
-        pnl_quote=float(row["pnl"]),
-        reason=Acted(int(row["reason"])).name,
-    )
-
-
-def _carried(row: np.void, times: NDArray[np.int64]) -> PaperTrade:
-    return PaperTrade(
-        entry_ms=int(times[row["entry_bar"]]),
-        exit_ms=int(times[row["exit_bar"]]),
-        side=0,
-        quantity_base=float(row["quantity"]),
-        entry_price=float(row["spot_entry_price"]),
-        exit_price=float(row["spot_exit_price"]),
-        perp_entry_price=float(row["perp_entry_price"]),
-        perp_exit_price=float(row["perp_exit_price"]),
-        fees_quote=float(row["fees"]),
-        funding_quote=float(row["funding"]),
-        pnl_quote=float(row["pnl"]),
-        reason=CarryActed(int(row["reason"])).name,
-    )

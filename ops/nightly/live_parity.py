@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from ai_brain.paper.account import PaperTrade
 from ai_brain.paper.attribution import Differences, between
 from ai_brain.paper.market_view import PaperTapes
+from ai_brain.paper.replayed_trades import trades_of
 from ai_brain.paper.still_held import HELD, held_in_replay
 from ops.trace.live_records import Holdings
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.funding.position import ClosedPosition
 from trading.simulator.costs import CarryCosts, MarketRules
-from trading.simulator.replay import Replay, replay_carry
+from trading.simulator.replay import replay_carry
 from trading.strategy.spec import CarryParameters, StrategySpec
 
 MODEL_QUOTE = 1_000_000.0
@@ -103,32 +104,12 @@ def _model(
     again = replay_carry(
         tapes.spot, tapes.main, spec, from_ms=from_ms, costs=costs, rules=rules, starting_quote=MODEL_QUOTE
     )
-    trades = [*_closed(again), *held_in_replay(again, interval_ms)]
+    trades = [*trades_of(again, is_carry=True), *held_in_replay(again, interval_ms)]
     shared_ms = [min(one.exit_ms, held.closed_ms) - max(one.entry_ms, held.opened_ms) for one in trades]
     best = max(range(len(trades)), key=shared_ms.__getitem__, default=None)
     if best is None or shared_ms[best] <= 0:
         return None
     return _scaled(trades[best], float(held.capital_quote or 0))
-
-
-def _closed(again: Replay) -> list[PaperTrade]:
-    return [
-        PaperTrade(
-            entry_ms=int(again.open_time_ms[row["entry_bar"]]),
-            exit_ms=int(again.open_time_ms[row["exit_bar"]]),
-            side=0,
-            quantity_base=float(row["quantity"]),
-            entry_price=float(row["spot_entry_price"]),
-            exit_price=float(row["spot_exit_price"]),
-            perp_entry_price=float(row["perp_entry_price"]),
-            perp_exit_price=float(row["perp_exit_price"]),
-            fees_quote=float(row["fees"]),
-            funding_quote=float(row["funding"]),
-            pnl_quote=float(row["pnl"]),
-            reason="backtest",
-        )
-        for row in again.trades
-    ]
 
 
 def _scaled(model: PaperTrade, capital_quote: float) -> PaperTrade:
