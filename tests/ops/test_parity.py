@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import pickle
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+import ops.history.shelf
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.verdict import Band
 from ai_brain.paper.account import load_account, save_account
@@ -62,17 +61,10 @@ def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> H
     """A home that points at the sandbox and records nothing itself: each test says what was told."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
-    monkeypatch.setattr(parity, "apart", in_this_process)
     home = Home(tmp_path / "home").make()
     furnish(home, world.url)
     without_recording(home)
     return home
-
-
-async def in_this_process(work: Callable[..., Any], *args: object, **kwargs: object) -> Any:
-    """As `apart`, which costs seconds: what would travel is pickled all the same."""
-    asked, words = pickle.loads(pickle.dumps((args, kwargs)))  # noqa: S301  # our own
-    return pickle.loads(pickle.dumps(await asyncio.to_thread(work, *asked, **words)))  # noqa: S301  # our own
 
 
 def without_recording(home: Home) -> None:
@@ -184,7 +176,8 @@ def named(heard: list[Event], name: str) -> list[Event]:
 async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_says_so(
     lab_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "apart", apart)  # this once in a process of its own, as the service has it
+    for module in (parity, ops.history.shelf):  # this once in processes of their own, as the service has it
+        monkeypatch.setattr(module, "apart", apart)
     async with lab_at_night(lab_home) as (lab, heard):
         spec = carry_in(Stage.DRY_RUN)
         await play_on_paper(lab, spec)

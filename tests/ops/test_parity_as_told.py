@@ -30,7 +30,6 @@ from tests.ops.test_parity import (
     HOUR_MS,
     basis_in_dry_run,
     bend,
-    in_this_process,
     lab_at_night,
     named,
     play_on_paper,
@@ -72,7 +71,6 @@ def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> H
     """A home that points at the sandbox, records nothing itself, and is the one of commands."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
-    monkeypatch.setattr(parity, "apart", in_this_process)
     home = Home(tmp_path / "home").make()
     furnish(home, world.url)
     without_recording(home)

@@ -12,6 +12,7 @@ from ai_brain.evidence.curve import Curve
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.verdict import Finding, Verdict
 from ai_brain.paper.account import PaperAccount, save_account
+from ops.apart import apart
 from ops.pictures import commission
 from ops.pictures.album import Subject, draw_album
 from ops.pictures.carry import Payment, carry_chart
@@ -170,6 +171,7 @@ async def test_a_process_of_its_own_draws_what_would_be_drawn_here(home: Home) -
 
 
 async def test_a_drawing_that_cannot_be_made_is_one_line(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commission, "apart", apart)  # this once in a process of its own, as the service has it
     spec = put_in_review(home)
     page = Page(home=home.root, is_synthetic=False, spec_id=spec.id, paper="", refutation="")
     (home.state / "evidence" / f"{spec.id}.json").write_text("{")
