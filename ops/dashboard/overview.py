@@ -29,9 +29,11 @@ from ops.dashboard.view import (
     percent,
     when,
 )
-from ops.numbers import Account, Numbers
+from ops.numbers import Account, LastDecision, Numbers
+from ops.reasons import words_of
 from ops.reports import flows_told, told_parts
 from ops.status import Status, read_status
+from ops.telling.measured import both
 from trading.domain.clock import Clock, iso
 from trading.notify.alerts import OpenAlert
 from trading.notify.outbox import waiting_files
@@ -156,11 +158,7 @@ def _now(found: Overview) -> Facts:
         return Facts("Now", (("Decision", Cell("none yet: no cycle has run here", Tone.QUIET)),))
     rows: list[tuple[str, Cell]] = []
     if beat.last is not None:
-        tone = Tone.BAD if beat.last.status in ("HALTED", "DEGRADED") else Tone.PLAIN
-        rows.append(("Decision", Cell(f"{beat.last.status} {beat.last.reason}", tone, signed=tone is Tone.BAD)))
-        rows.append(("Its numbers", Cell(f"{number(beat.last.value)} against {number(beat.last.limit)}")))
-        if beat.last.note and beat.last.note != beat.last.reason:
-            rows.append(("In words", Cell(beat.last.note)))
+        rows += _decided(beat.last)
     rows.append(("Why nothing trades", Cell(_why(beat))))
     rows.append(("Next", Cell(beat.next_action)))
     rows.append(("Regime", Cell(beat.regime or "nobody has looked")))
@@ -169,11 +167,27 @@ def _now(found: Overview) -> Facts:
     return Facts("What it does now", tuple(rows))
 
 
+def _decided(last: LastDecision) -> Iterator[tuple[str, Cell]]:
+    tone = Tone.BAD if last.status in ("HALTED", "DEGRADED") else Tone.PLAIN
+    words, numbers = words_of(last.reason), both(last.reason, last.value, last.limit)
+    yield "Decision", Cell(f"{last.status} {last.reason}", tone, signed=tone is Tone.BAD)
+    yield "In words", Cell(words.says)
+    if numbers or not last.note:
+        yield "Its numbers", Cell(numbers or f"{number(last.value)} against {number(last.limit)}")
+    if last.note and last.note != last.reason:
+        yield "Its note", Cell(last.note)
+    if not words.do.startswith("nothing"):
+        yield "You can", Cell(words.do)
+
+
 def _why(beat: Numbers) -> str:
     reasons = sorted(beat.no_trade_reasons.items(), key=lambda pair: -pair[1])
     if not reasons:
         return "every cycle of the last day traded" if beat.last else "no cycle yet"
-    return ", ".join(f"{reason} {count}×" for reason, count in reasons[:3]) + " in the last day"
+    (most, count), others = reasons[0], reasons[1:3]
+    also = "".join(f"; {reason} {count}×" for reason, count in others)
+    says = "as now" if beat.last is not None and beat.last.reason == most else words_of(most).says
+    return f"{says} ({most} {count}×{also} in the last day)"
 
 
 def _waits(found: Overview) -> Table:
