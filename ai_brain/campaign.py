@@ -51,11 +51,6 @@ class Campaign:
         reasons = [judgement.evidence.deciding for judgement in self.judgements]
         return dict(Counter(str(reason) for reason in reasons if reason in CHEAP))
 
-    @property
-    def share_refused_cheaply(self) -> float:
-        """Of all specs; 0 of none."""
-        return sum(self.refused_cheaply.values()) / len(self.judgements) if self.judgements else 0.0
-
 
 def campaign(specs: Sequence[StrategySpec], tapes: Tapes, bench: Bench) -> Campaign:
     """Search a market with many specs and judge what the search found.

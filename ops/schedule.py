@@ -162,11 +162,6 @@ class Schedule:
         """Whether a job has finished since the start, or was parked."""
         return name in self._finished or name in self._parked
 
-    def next_due(self) -> tuple[str, int]:
-        """The next job and its lab time, UTC milliseconds."""
-        now_ms = self._clock.now_ms()
-        return min(((name, row.next_due_ms(now_ms)) for name, row in self._rows.items()), key=lambda pair: pair[1])
-
     async def run(self, stop: asyncio.Event, *, grace_s: float) -> None:
         """Run until `stop`; then no new job, running ones get `grace_s` real seconds, then they are cancelled.
 

@@ -95,24 +95,6 @@ def purged_folds(bars: int, *, folds: int, test_folds: int, purge_bars: int, emb
     return PurgedFolds(bars, windows, tuple(splits))
 
 
-def fixed_parts(plan: PurgedFolds, returns: NDArray[np.float64]) -> Parts:
-    """The parts of a strategy whose parameters are fixed: what it earned on a fold is the same in every split.
-
-    So all its paths are one and the same series and `path_sharpes` gives one number, `plan.paths` times: nothing was
-    fitted, nothing can differ. What does differ from split to split is `split_sharpes`.
-
-    Args:
-        plan: Of as many bars as there are returns.
-        returns: (bars,) fractions per bar, oldest first.
-
-    Raises:
-        ValueError: another number of returns than bars.
-    """
-    if len(returns) != plan.bars:
-        raise ValueError(f"purged folds: {len(returns)} returns for a plan of {plan.bars} bars: make the plan of them")
-    return [[returns[window.first : window.stop] for window in split.test] for split in plan.splits]
-
-
 def path_returns(plan: PurgedFolds, parts: Parts) -> NDArray[np.float64]:
     """The returns of every path: (paths, bars), oldest first, each bar once from a split that was not fitted on it.
 
@@ -137,16 +119,6 @@ def path_sharpes(plan: PurgedFolds, parts: Parts) -> NDArray[np.float64]:
         ValueError: parts do not fit the plan, or a return is not finite.
     """
     return np.array([return_moments(path).sharpe for path in path_returns(plan, parts)])
-
-
-def split_sharpes(plan: PurgedFolds, parts: Parts) -> NDArray[np.float64]:
-    """Sharpe ratio over the tested bars of every split: (splits,) per bar, ddof 1.
-
-    Raises:
-        ValueError: parts do not fit the plan, or a return is not finite.
-    """
-    _check_parts(plan, parts)
-    return np.array([return_moments(np.concatenate(list(found))).sharpe for found in parts])
 
 
 def _gaps(bars: int, test: tuple[Window, ...], *, before: int, after: int) -> tuple[Window, ...]:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.verdict import WALK_FORWARD, DataUsed, Evidence, Stretch
+from ai_brain.evidence.verdict import DataUsed, Stretch
 from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
 from trading.simulator.carry_weights import CarryWeights
@@ -90,20 +90,3 @@ def rules_of(told: dict[str, JsonValue]) -> MarketRules:
     rows = plain.pop("brackets", [])
     brackets = tuple(Bracket(*row) for row in rows) if isinstance(rows, list) else ()  # type: ignore[misc]  # as rules_told wrote them
     return MarketRules(**plain, brackets=brackets)  # type: ignore[arg-type]  # numbers; the class checks them
-
-
-def backtest_block(evidence: Evidence) -> dict[str, float | int | str | None]:
-    """Evidence as the `performance.backtest` block of the strategy's file; of the walk-forward chain."""
-    judged, s = evidence.stretch(WALK_FORWARD), evidence.statistics
-    block: dict[str, float | int | str | None] = {
-        "verdict": str(evidence.verdict),
-        "deciding": str(evidence.deciding or ""),
-        "evidence_sha256": evidence.evidence_sha256,
-    }
-    if judged is not None:
-        for name in ("bars", "trades", "settlements", "net_return", "sharpe_annual", "max_drawdown"):
-            block[name] = getattr(judged, name)
-        block |= {"stretches": len(evidence.judged), "stretches_positive": evidence.positive}
-    if s is not None:
-        block |= {"deflated_sharpe": s.deflated_sharpe, "trials": s.trials}
-    return block

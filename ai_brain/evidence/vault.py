@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     and_,
     exists,
-    func,
     insert,
     literal,
     or_,
@@ -152,13 +151,6 @@ class Vault:
         wanted = select(OPENINGS).where(OPENINGS.c.family == family).order_by(OPENINGS.c.id)
         with self._db.reading() as connection:
             return [_opening(row) for row in connection.execute(wanted).mappings()]
-
-    def sealed_from_ms(self, *, family: str, symbol: str) -> int | None:
-        """Where the bars begin that the family has not been shown; None: none was opened of this symbol."""
-        wanted = select(func.max(OPENINGS.c.end_ms)).where(OPENINGS.c.family == family, OPENINGS.c.symbol == symbol)
-        with self._db.reading() as connection:
-            newest_end_ms: int | None = connection.execute(wanted).scalar_one()
-        return newest_end_ms
 
 
 def _is_its_own(stretch: Sealed) -> ColumnElement[bool]:

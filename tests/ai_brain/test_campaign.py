@@ -100,18 +100,17 @@ def test_a_spec_given_twice_is_looked_at_once_though_it_does_nothing_on_the_prob
     assert bench.ledger.count() == 1
 
 
-def test_the_share_refused_before_any_look_is_told_by_reason(bench: Bench) -> None:
+def test_what_was_refused_before_any_look_is_told_by_reason(bench: Bench) -> None:
     wordy = rule_spec(filters=tuple(f"close > sma({n})" for n in range(2, 10)), name="wordy")
     never = rule_spec("roc(1) < -9", name="never")
     found = campaign([*DIPS[:4], TWIN, wordy, never, rule_spec("basis > 0", name="basis")], EDGE, bench)
     assert found.refused_cheaply == {"DUPLICATE": 1, "TOO_COMPLEX": 1, "TOO_FEW_SIGNALS": 1, "DATA_MISSING": 1}
-    assert found.share_refused_cheaply == 0.5
     assert bench.ledger.count() == 4
 
 
 def test_a_search_of_none_brings_nothing(bench: Bench) -> None:
     found = campaign([], EDGE, bench)
-    assert (found.judgements, found.overfitting, found.share_refused_cheaply) == ((), None, 0.0)
+    assert (found.judgements, found.overfitting, found.refused_cheaply) == ((), None, {})
 
 
 def test_the_overfitting_of_the_whole_search_is_in_the_evidence_of_what_it_found(bench: Bench) -> None:

@@ -21,7 +21,6 @@ from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import return_moments
-from ai_brain.evidence.telling import backtest_block
 from ai_brain.evidence.verdict import Evidence, Stretch
 from ai_brain.evidence.windows import MAX_PURGE_FRACTION, Window, between, search_window, shares, vault_window
 from ai_brain.learning_db import LearningDb
@@ -177,7 +176,6 @@ def test_a_strategy_that_earned_in_one_stretch_only_is_seen_as_such(bench: Bench
     assert [stretch.net_return > 0 for stretch in evidence.judged] == [False, True, False, False]
     assert evidence.positive == 1
     assert "- 1 of 4 judged stretches positive" in evidence_markdown(evidence)
-    assert {"stretches": 4, "stretches_positive": 1}.items() <= backtest_block(evidence).items()
 
 
 def test_a_position_left_open_is_marked_at_the_last_close_and_told_and_its_age_is_purged(bench: Bench) -> None:

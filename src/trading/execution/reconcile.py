@@ -71,8 +71,6 @@ class Reconciliation:
     """Every difference found."""
 
     differences: tuple[Difference, ...]
-    venue_spot_base: Decimal
-    venue_perp_base: Decimal
 
     @property
     def halting(self) -> tuple[Difference, ...]:
@@ -93,7 +91,7 @@ async def reconcile(tools: Tools, spot: Instrument, perp: Instrument, held: Held
     venue_spot = balances[spot.base].total if spot.base in balances else Decimal(0)
     venue_perp = (await tools.venue.position(perp.symbol)).quantity_base
     found += _holdings(held, venue_spot, venue_perp, spot, perp)
-    return Reconciliation(tuple(found), venue_spot, venue_perp)
+    return Reconciliation(tuple(found))
 
 
 def _holdings(

@@ -80,13 +80,6 @@ class Schedule:
     doubled_ms: tuple[int, ...]
     """Stamps of an hour that had one already."""
 
-    def interval_at(self, time_ms: int) -> int | None:
-        """Milliseconds between the settlements around a time; None: outside of what was recorded."""
-        for stretch in self.stretches:
-            if stretch.from_ms <= time_ms < stretch.to_ms:
-                return stretch.interval_ms
-        return None
-
 
 class Lack(StrEnum):
     """How a settlement is missing."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import isfinite
 
 from trading.domain.errors import DataProviderError, OrderValidationError
-from trading.domain.market import Book
 
 Levels = Sequence[tuple[float, float]]
 
@@ -90,18 +89,3 @@ def least_slippage_rate(levels: Levels, notional_quote: float, *, reference_pric
     done = walk(levels, notional_quote)
     base = done.filled_base + done.unfilled_quote / levels[-1][0]
     return abs(notional_quote / base - reference_price) / reference_price
-
-
-def book_slippage_rate(book: Book, notional_quote: float, *, buy: bool) -> float | None:
-    """Against the mid of a live book; None: too thin for the size.
-
-    Raises:
-        OrderValidationError, DataProviderError: see `walk`; a crossed book is none.
-    """
-    if not book.bids or not book.asks or book.bids[0][0] >= book.asks[0][0]:
-        raise DataProviderError(
-            f"book {book.market} {book.symbol}: best bid {book.bids[:1]}, best ask {book.asks[:1]}: empty or crossed; "
-            "read the book again"
-        )
-    mid = (book.bids[0][0] + book.asks[0][0]) / 2.0
-    return walked_slippage_rate(book.asks if buy else book.bids, notional_quote, reference_price=mid)

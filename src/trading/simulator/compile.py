@@ -73,11 +73,6 @@ class Program:
         """What the rules remember between feeds."""
         return self._graph.memory
 
-    @property
-    def sub_expressions(self) -> int:
-        """How many distinct values are computed a bar."""
-        return self._graph.values
-
     def feed(self, bars: Chunk) -> Signals:
         """The signals of the next bars; sub-expressions go on where the last feed left them."""
         values = self._graph.feed(bars)

@@ -8,14 +8,13 @@ An approval is a record in the history too, from review to review, signed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.domain.clock import iso, parse_iso
-from trading.domain.decisions import Decision
 from trading.domain.errors import SpecError
 from trading.strategy.spec_parts import UtcTime
 from trading.strategy.spec_reading import one_line
@@ -164,16 +163,6 @@ def has_lapsed(spec: StrategySpec, now_ms: int) -> bool:
 
 def _is_over(approved_at: str, now_ms: int) -> bool:
     return now_ms - parse_iso(approved_at) > APPROVAL_LIFE_DAYS * DAY_MS
-
-
-def is_approval_valid(spec: StrategySpec, verify: Callable[[StrategySpec], Decision]) -> bool:
-    """Whether the strategy may trade as far as its signature goes.
-
-    Args:
-        spec: As loaded.
-        verify: Checks the signature against the parameters as they are now; `approval.verify` with its key.
-    """
-    return spec.stage in KEEPS_APPROVAL and spec.approved_at is not None and verify(spec).allowed
 
 
 def standing_approval(history: Sequence[Move]) -> Move | None:

@@ -136,13 +136,6 @@ def test_a_restart_is_given_its_old_opening_even_after_a_newer_one(home: Home, v
     again.close()
 
 
-def test_the_bars_a_family_has_not_seen_begin_where_its_newest_opening_ended(vault: Vault) -> None:
-    assert vault.sealed_from_ms(family="mo-breakout", symbol="BTCUSDT") is None
-    vault.open(SUMMER)
-    assert vault.sealed_from_ms(family="mo-breakout", symbol="BTCUSDT") == SUMMER.end_ms
-    assert vault.sealed_from_ms(family="mo-breakout", symbol="ETHUSDT") is None
-
-
 def sketched(returns: NDArray[np.float64], *, first_day: int = 20_000) -> bytes:
     sketch = return_sketch(returns, (first_day + np.arange(len(returns))) * DAY_MS)
     assert sketch is not None

@@ -103,13 +103,6 @@ def test_missing_settlements_say_how_they_are_missing_and_the_ends_of_the_stretc
     assert outside == [], "a hole outside of the stretch is nobody's"
 
 
-def test_the_interval_of_a_moment_is_that_of_its_stretch() -> None:
-    found = read_schedule(stamps(0, 8, 16, 24, 28, 32, 36))
-    assert [found.interval_at(at(hour)) for hour in (0, 23, 24, 35)] == [h * HOUR_MS for h in (8, 8, 4, 4)]
-    assert found.interval_at(at(36)) is None
-    assert found.interval_at(at(0) - 1) is None
-
-
 @st.composite
 def schedules(draw: st.DrawFn) -> tuple[list[tuple[int, int, int]], list[int], np.ndarray]:
     """A schedule that its stamps decide: stretches, holes, stamps with jitter.

@@ -11,8 +11,7 @@ from tests.conftest import DATA, needs_data
 from tests.trading.simulator.markets import carry_spec, random_tape, rule_spec
 from trading.domain.errors import DataProviderError, OrderValidationError
 from trading.domain.instrument import Market
-from trading.domain.market import Book
-from trading.simulator.book_walk import book_slippage_rate, least_slippage_rate, walk, walked_slippage_rate
+from trading.simulator.book_walk import least_slippage_rate, walk, walked_slippage_rate
 from trading.simulator.carry import simulate_carry
 from trading.simulator.costs import FITTED_K, CarryCosts, Costs, MarketRules
 from trading.simulator.simulate import simulate
@@ -30,10 +29,9 @@ def test_an_order_takes_the_best_levels_first_and_pays_their_average() -> None:
 
 
 def test_inside_the_best_level_nothing_but_half_the_spread_is_paid() -> None:
-    book = Book(Market.SPOT, "BTCUSDT", BIDS, ASKS, 0)
     assert walked_slippage_rate(ASKS, 50.0) == 0.0
-    assert book_slippage_rate(book, 50.0, buy=True) == pytest.approx(0.5 / 99.5)
-    assert book_slippage_rate(book, 50.0, buy=False) == pytest.approx(0.5 / 99.5)
+    assert walked_slippage_rate(ASKS, 50.0, reference_price=99.5) == pytest.approx(0.5 / 99.5)
+    assert walked_slippage_rate(BIDS, 50.0, reference_price=99.5) == pytest.approx(0.5 / 99.5)
 
 
 def test_what_a_thin_book_cannot_fill_is_said_and_has_no_rate() -> None:
@@ -76,11 +74,6 @@ def test_a_notional_that_is_none_is_refused(notional: float) -> None:
 def test_levels_that_are_none_are_refused(levels: tuple[tuple[float, float], ...], why: str) -> None:
     with pytest.raises(DataProviderError, match=why):
         walk(levels, 1000.0)
-
-
-def test_a_crossed_book_is_refused() -> None:
-    with pytest.raises(DataProviderError, match="empty or crossed"):
-        book_slippage_rate(Book(Market.SPOT, "BTCUSDT", ((101.0, 1.0),), ASKS, 0), 10.0, buy=True)
 
 
 @settings(deadline=None, max_examples=100)

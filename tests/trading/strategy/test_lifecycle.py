@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.trading.strategy.examples import AT_MS, TO_REVIEW, approved, moved, rule_spec
-from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import SpecError
 from trading.strategy.lifecycle import (
     KEEPS_APPROVAL,
@@ -21,7 +20,6 @@ from trading.strategy.lifecycle import (
     Status,
     approve,
     folder_of,
-    is_approval_valid,
     move,
     standing_approval,
 )
@@ -114,14 +112,6 @@ def test_a_step_back_to_paper_voids_the_approval(start: Stage) -> None:
 
 def test_scaling_down_keeps_the_approval() -> None:
     assert moved(ROADS[Stage.SCALING], Stage.LIVE_TESTING).approved_at is not None
-
-
-def test_an_approval_counts_only_where_it_stands_and_its_signature_fits() -> None:
-    fits = Decision(True, Reason.OK, 1.0, 1.0)
-    void = Decision(False, Reason.APPROVAL_VOID, 0.0, 1.0)
-    for stage, spec in ROADS.items():
-        assert is_approval_valid(spec, lambda _: fits) is (stage in KEEPS_APPROVAL)
-        assert not is_approval_valid(spec, lambda _: void)
 
 
 def test_a_retired_strategy_says_that_it_is_retired_for_good() -> None:
