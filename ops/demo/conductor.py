@@ -63,11 +63,8 @@ class Conductor:
         """Slow down to where orders rest and fill as in life."""
         await self._sandbox.set_pace(self._clock, self._pace.trading)
 
-    async def next_hour(self, *, is_trading: bool = False) -> int:
+    async def next_hour(self) -> int:
         """Race to the next full hour, then walk until it is digested. Returns that hour, UTC ms.
-
-        Args:
-            is_trading: At the hour, go as slowly as resting orders need.
 
         Raises:
             DataProviderError: the lab did not digest the hour in time.

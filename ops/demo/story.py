@@ -123,9 +123,9 @@ class Story:
         self.seen.is_flat = is_flat(await self._scene.sandbox.ask("/sandbox/ledger"))
         return self.seen
 
-    async def _hour(self, *, is_trading: bool = False) -> int:
+    async def _hour(self) -> int:
         """One more hour of the lab's life; what there is to see is noted."""
-        hour_ms = await self._scene.conductor.next_hour(is_trading=is_trading)
+        hour_ms = await self._scene.conductor.next_hour()
         self._note(hour_ms)
         if hour_ms // HOUR_MS % REPORT_HOURS == 0:
             self._screen.report((await self._scene.sandbox.chat())[-1:])
@@ -219,7 +219,7 @@ class Story:
 
     async def _until_carry(self) -> None:
         for _ in range(ENTRY_HOURS):
-            await self._hour(is_trading=True)
+            await self._hour()
             live = self._lab.memory.live
             if live is not None and live.position is not None and live.performance is not None:
                 self.seen.carry_opened = live.performance.spot_base > 0 and live.performance.perp_base < 0

@@ -93,9 +93,9 @@ class RateBudget:
         def update(shared: Shared) -> Shared:
             weight, orders = shared.weight, shared.orders
             if used is not None:
-                weight = weight.corrected(used, venue_ms, now_ms)
+                weight = weight.corrected(used, venue_ms)
             if ordered is not None and orders.span_s == 10:
-                orders = orders.corrected(min(ordered, orders.limit), venue_ms, now_ms)
+                orders = orders.corrected(min(ordered, orders.limit), venue_ms)
             return Shared(max(shared.quiet_until_ms, self._unheard_ms), weight, orders)
 
         if self._changed(now_ms, update, insist=self._unheard_ms > 0):

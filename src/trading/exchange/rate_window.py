@@ -110,13 +110,12 @@ class Window:
             waits.append((self.told_span + 1) * self.span_s * 1000 + _FOREIGN_STAYS_MS - now_ms)
         return max(1, *waits)
 
-    def corrected(self, told: int, told_ms: int, now_ms: int) -> Window:
+    def corrected(self, told: int, told_ms: int) -> Window:
         """With the venue's own count of its present span.
 
         Args:
             told: The count, ours and others'.
             told_ms: The venue's time of it.
-            now_ms: Ours; the window must be of now.
         """
         span = told_ms // 1000 // self.span_s
         if span < self.told_span:

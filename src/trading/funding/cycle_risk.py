@@ -64,9 +64,9 @@ class CycleRisk(CycleBooks):
         self.report = replace(self.report, checks=(*checks, *stops.values(), *held, *size))
         self._tell_too_large(held)
         for check in checks:
-            self._mark_line(check, ids[0] if check.reason is Reason.STRATEGY_DRAWDOWN else "", now_ms)
+            self._mark_line(check, ids[0] if check.reason is Reason.STRATEGY_DRAWDOWN else "")
         for spec_id, check in stops.items():
-            self._mark_line(check, spec_id, now_ms)
+            self._mark_line(check, spec_id)
         halts = self._room.counters.memory.halts
         everything = next((halt.decision for halt in halts if halt.reason is Reason.DRAWDOWN_EXIT), None)
         lost = [halt for halt in halts if halt.reason is Reason.STRATEGY_DRAWDOWN]
@@ -74,7 +74,7 @@ class CycleRisk(CycleBooks):
             live.symbol: halt.decision for live in lives for halt in lost if halt.subject in ("", live.spec_id)
         }
 
-    def _mark_line(self, check: Decision, spec_id: str, now_ms: int) -> None:
+    def _mark_line(self, check: Decision, spec_id: str) -> None:
         """A line of the ladder, crossed or not; of one strategy, or of the account."""
         if check.allowed:
             self._room.counters.recovered(check.reason)

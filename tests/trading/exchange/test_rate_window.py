@@ -54,15 +54,15 @@ def test_after_the_wait_it_names_a_request_is_granted_and_not_a_second_before(ma
 def test_what_others_used_of_the_minute_counts_until_the_minute_is_over():
     now_ms = START_MS + 10_000
     window = Window.empty(LIMIT, SPAN_S, now_ms=now_ms).with_taken(30)
-    assert window.corrected(30, now_ms, now_ms).used(now_ms) == 30, "all of it was ours"
-    told = window.corrected(90, now_ms, now_ms)
+    assert window.corrected(30, now_ms).used(now_ms) == 30, "all of it was ours"
+    told = window.corrected(90, now_ms)
     assert told.used(now_ms) == 90
     assert told.with_taken(5).used(now_ms) == 95
     assert told.wait_ms(20, Priority.URGENT, now_ms) == 51_000, "until the venue's minute is over, and a second"
     later_ms = START_MS + 61_000
     assert told.at(later_ms).used(later_ms) == 30
-    assert told.corrected(40, now_ms, now_ms).foreign == 60, "an answer that overtook another takes nothing back"
-    stale = told.corrected(7, START_MS + 61_000, now_ms).corrected(99, now_ms, now_ms)
+    assert told.corrected(40, now_ms).foreign == 60, "an answer that overtook another takes nothing back"
+    stale = told.corrected(7, START_MS + 61_000).corrected(99, now_ms)
     assert (stale.told_span, stale.foreign) == (START_MS // 60_000 + 1, 7), "nor does one of the minute before"
 
 
