@@ -212,7 +212,7 @@ def verify_audit(
     root: Annotated[str | None, typer.Option(help="'Audit root' of a daily summary: the chain must have it.")] = None,
 ) -> None:
     """Find any edited, removed or reordered line of the audit file."""
-    from ops.trace.number import run_verify_audit
+    from ops.trace.audit_chain import run_verify_audit
 
     told(lambda: run_verify_audit(file, root))
 

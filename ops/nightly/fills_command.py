@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ai_brain.desk.fill_statistics import ENOUGH, ENOUGH_GROUPS
 from ai_brain.desk.learned_file import learned_file, read_learned
 from ai_brain.desk.learned_fills import LearnedBooks, LearnedFills, LearnedRatio, LearnedShare
+from ops.columns import columns
 from ops.environment import find_home
 from ops.judgement.costs_in_force import carry_in_force, prior_of
 from ops.settings import read_settings
@@ -49,7 +50,7 @@ def fill_lines(home: Home) -> list[str]:
     lines = [f"{learned.version}, as of {iso(learned.as_of_ms)}", "", "Slippage of orders that took, over the model's"]
     ratios = [_ratio_row("against the mid", r) for r in learned.slippage]
     ratios += [_ratio_row("beyond the best price", r) for r in learned.impact]
-    lines += _table(RATIO_HEAD, ratios) or ["no order of ours has taken yet"]
+    lines += columns(RATIO_HEAD, ratios) or ["no order of ours has taken yet"]
     weighed = (
         f"The carry's decision weighs {impact_bps:.3g} bps a leg; carry.impact_bps is {settings.carry.impact_bps:g}."
     )
@@ -59,7 +60,7 @@ def fill_lines(home: Home) -> list[str]:
         "",
         "Filled as a maker: own slices whole, in recorded books orders that the market went through",
     ]
-    lines += _table(SHARE_HEAD, [_share_row(share) for share in learned.maker]) or ["none has rested yet"]
+    lines += columns(SHARE_HEAD, [_share_row(share) for share in learned.maker]) or ["none has rested yet"]
     return [*lines, *_left_out(learned)]
 
 
@@ -96,13 +97,3 @@ def _left_out(learned: LearnedFills) -> list[str]:
     if learned.barless:
         lines.append(f"{learned.barless} orders wait for their bar.")
     return lines
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns under their names; nothing where there is no row."""
-    if not rows:
-        return []
-    wide = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in (head, *rows)
-    ]

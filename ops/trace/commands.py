@@ -45,7 +45,7 @@ def trace_funding() -> None:
 @trace_app.command("strategy")
 def trace_strategy(strategy_id: Annotated[str, typer.Argument(help="Id, or its beginning.")]) -> None:
     """The life of one strategy: moves, evidence with every number of the gate, paper account, trials."""
-    from ops.trace.number import run_strategy
+    from ops.trace.strategy import run_strategy
 
     told(lambda: run_strategy(strategy_id))
 

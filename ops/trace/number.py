@@ -1,19 +1,15 @@
-"""`./lab trace`: follow a number to the bars, fills or funding records it came from; `./lab verify-audit`."""
+"""`./lab trace`: follow a number to the bars, fills or funding records it came from."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from pathlib import Path
 
 from ai_brain.evidence.filing import evidence_folder, load_evidence
-from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.trial_ledger import TrialLedger
-from ai_brain.paper.account import PaperAccount, account_path, load_account
-from ops.environment import find_home, read_environment
+from ops.columns import columns
+from ops.environment import find_home
 from ops.flags import interval_of, markets_of, symbol_of, time_of
-from ops.learning import is_there, open_learning_db
 from ops.trace.live_records import (
     THIRD_COINS,
     ZERO,
@@ -24,7 +20,6 @@ from ops.trace.live_records import (
     read_cycles,
     read_holdings,
 )
-from ops.trace.living import life_lines
 from ops.trace.money import (
     QUOTE,
     cash_moved,
@@ -38,15 +33,11 @@ from ops.trace.money import (
     reported_fees,
     reported_funding,
 )
-from trading.domain.clock import Clock, as_datetime, iso
-from trading.domain.errors import DataProviderError, SettingsError
+from trading.domain.clock import as_datetime, iso
+from trading.domain.errors import DataProviderError
 from trading.domain.market import INTERVAL_MS
-from trading.journal.audit import verify_audit
-from trading.journal.audit_roots import ToldRoot, checked_root, read_roots
 from trading.market.store import TapeStore
 from trading.storage.home import Home
-from trading.strategy.repository import StrategyRepository
-from trading.strategy.spec import StrategySpec, spec_sha256
 
 FILL_HEAD = ("time", "market", "trade", "side", "base", "price", "fee", "fee USDT", "order", "client id")
 FUNDING_HEAD = (
@@ -63,8 +54,6 @@ FUNDING_HEAD = (
 )
 NAMED = 3
 """Most strategies that are named for one tape."""
-TRADES_TOLD = 20
-"""Most paper trades that are listed."""
 
 
 def run_bars(at: str, symbol: str, market: str, interval: str) -> int:
@@ -106,7 +95,7 @@ def run_fills() -> int:
     held = read_holdings(home)
     rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.lives))
     names_symbol = len({fill.symbol for fill, _ in rows if fill.symbol}) > 1
-    print_table(FILL_HEAD, [fill_line(*row, names_symbol=names_symbol) for row in rows])
+    _print_table(FILL_HEAD, [fill_line(*row, names_symbol=names_symbol) for row in rows])
     fees = [fill.fee_in_quote(QUOTE) for fill, _ in rows if fill.ours]
     unknown = sum(fee is None for fee in fees)
     total, told = sum((fee for fee in fees if fee is not None), ZERO), reported_fees(held)
@@ -131,36 +120,11 @@ def run_funding() -> int:
     home = find_home()
     held = read_holdings(home)
     rows = list(funding_rows(home, list(read_cycles(home.audit_file)), held))
-    print_table(FUNDING_HEAD, [funding_line(row) for row in rows])
+    _print_table(FUNDING_HEAD, [funding_line(row) for row in rows])
     total = sum((row.amount_quote for row in rows), ZERO)
     if any(not row.settled for row in rows):
         print("settlements not in the store: fetch them with ./lab history fetch, or history import")
     return _sums("funding booked", total, "funding the reports tell", reported_funding(held))
-
-
-def run_strategy(wanted: str) -> int:
-    """The life of one strategy: moves, evidence, what it makes of its promise, paper account, trials.
-
-    Raises:
-        SpecError: unknown.
-        SettingsError: `lab.yaml` makes no sense.
-        StateFileError: a file of it makes no sense.
-    """
-    home = find_home()
-    spec = StrategyRepository(home.strategies, repair=False).get(wanted)
-    print(
-        f"{spec.id}: {spec.name}; {spec.type}, {spec.market.symbol} {spec.market.timeframe}, {spec.status}/{spec.stage}"
-    )
-    print(f"spec sha256 {spec_sha256(spec)}, by {spec.origin.author}")
-    print("\nMoves")
-    moves = [
-        (m.at, str(m.from_), str(m.to), m.by, m.why, m.evidence_sha256[:12] or "-", "signed" if m.signature else "")
-        for m in spec.history
-    ]
-    print_table(("at", "from", "to", "by", "why", "evidence", ""), moves)
-    for lines in (_evidence_lines, life_lines, _paper_lines, _trial_lines):
-        print("\n" + "\n".join(lines(home, spec)))
-    return 0
 
 
 def run_decisions(last: int) -> int:
@@ -178,42 +142,8 @@ def run_decisions(last: int) -> int:
     return 0
 
 
-def run_verify_audit(file: Path | None, root: str | None = None) -> int:
-    """Check the hash chain of an audit file, and that it has every root that was told; 1 where it is broken.
-
-    Raises:
-        SettingsError: there is no such file, or the root is none.
-        StateFileError: it cannot be read.
-    """
-    home = find_home()
-    path = home.audit_file if file is None else file
-    if file is not None and not file.is_file():
-        raise SettingsError(f"{file}: no such file; give an audit file such as state/audit.jsonl")
-    told = read_roots(home.audit_roots_file) if file is None else []
-    try:
-        told += [] if root is None else [ToldRoot(checked_root(root), "--root")]
-    except ValueError as error:
-        raise SettingsError(f"--root {error}") from error
-    check = verify_audit(path, told)
-    if check.ok:
-        roots = f"; {len(told)} told roots are in it" if told else ""
-        print(f"{path}: {check.lines} lines, the chain is whole; head {check.head_hash}{roots}")
-        return 0
-    if check.first_bad_line is None:
-        print(f"{path}: {check.lines} lines, each good behind the one before, but {check.why}; head {check.head_hash}")
-        return 1
-    print(f"{path}: line {check.first_bad_line}: {check.why}; the lines before it are whole, head {check.head_hash}")
-    return 1
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need to be."""
-    if not rows:
-        print("none")
-        return
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print("\n".join(columns(head, rows)) or "none")
 
 
 def _profit(held: Holdings, fills: Sequence[FillLine]) -> int:
@@ -253,57 +183,6 @@ def _evidence_of_bar(home: Home, market: tuple[str, str, str], start_ms: int) ->
     for content_hash, names in found.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         yield f"tape {content_hash}, evidence of {', '.join(names[:NAMED])}{more}"
-
-
-def _evidence_lines(home: Home, spec: StrategySpec) -> list[str]:
-    evidence = load_evidence(home, spec.id)
-    if evidence is None:
-        return ["Evidence: none; it was never judged"]
-    path = evidence_folder(home) / f"{spec.id}.json"
-    return [f"Evidence: {path}, sha256 {evidence.evidence_sha256}", *evidence_markdown(evidence).splitlines()]
-
-
-def _paper_lines(home: Home, spec: StrategySpec) -> list[str]:
-    account = load_account(home, spec.id)
-    if account is None:
-        return ["Paper: no account"]
-    shown = account.performance()
-    lines = [
-        f"Paper: {account_path(home, spec.id)}, since {iso(account.started_ms)}",
-        f"  equity {account.equity_quote!r} = start {account.starting_quote!r} {shown.net_return:+.4%}",
-        f"  funding {account.funding_quote!r} over {account.settlements} settlements, fees {account.fees_quote!r}, "
-        f"slippage {account.slippage_quote!r} (inside the prices)",
-        f"  {len(account.trades)} trades closed" + (f"; parked: {account.parked}" if account.parked else ""),
-    ]
-    return lines + list(_paper_trades(account))
-
-
-def _paper_trades(account: PaperAccount) -> Iterator[str]:
-    for trade in account.trades[-TRADES_TOLD:]:
-        yield (
-            f"  {iso(trade.entry_ms)} at {trade.entry_price!r} to {iso(trade.exit_ms)} at {trade.exit_price!r}, "
-            f"{trade.quantity_base!r}, net {trade.pnl_quote!r} ({trade.reason})"
-        )
-
-
-def _trial_lines(home: Home, spec: StrategySpec) -> list[str]:
-    environment = read_environment(home)
-    if not is_there(home, environment):
-        return ["Trials: no ledger yet"]
-    database = open_learning_db(home, environment)
-    try:
-        ledger = TrialLedger(database, Clock())
-        looks, ideas = ledger.trials_of(spec_sha256(spec)), ledger.count()
-    finally:
-        database.close()
-    lines = [f"Trials: {len(looks)} looks at it, {ideas} ideas tried in all"]
-    for look in looks:
-        stamps = [iso(int(str(look[name]))) for name in ("at_ms", "start_ms", "end_ms")]
-        lines.append(
-            f"  {stamps[0]} {look['origin']}: {look['stretch']}, {stamps[1]} to {stamps[2]}, net "
-            f"{float(str(look['net_return'])):+.6f}, {look['entries']} entries"
-        )
-    return lines
 
 
 def _cycle_lines(cycle: CycleLine) -> list[str]:

@@ -31,7 +31,9 @@ from ops.history.fetch import Sources, Wanted, fetch
 from ops.history.recorded import run_import
 from ops.judgement.backtest import run_backtest
 from ops.schedule import Schedule
-from ops.trace.number import run_decisions, run_fills, run_strategy, run_verify_audit
+from ops.trace.audit_chain import run_verify_audit
+from ops.trace.number import run_decisions, run_fills
+from ops.trace.strategy import run_strategy
 from ops.universe import saved as universe
 from tests.loopback import SetClock, serving
 from tests.ops.giving import (

@@ -23,7 +23,7 @@ from ops.settings import read_settings
 from ops.status import read_status
 from ops.trace.live_records import read_holdings
 from ops.trace.living import live_results, lives_of
-from ops.trace.number import run_strategy
+from ops.trace.strategy import run_strategy
 from tests.ai_brain.markets import rule_spec
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.test_parity import lab_at_night, named

@@ -11,7 +11,9 @@ import pytest
 
 from ops.cli import app, history_app, trace_app
 from ops.judgement.backtest import run_backtest
-from ops.trace.number import run_bars, run_decisions, run_fills, run_funding, run_strategy, run_verify_audit
+from ops.trace.audit_chain import run_verify_audit
+from ops.trace.number import run_bars, run_decisions, run_fills, run_funding
+from ops.trace.strategy import run_strategy
 from tests.ops.world import CARRY
 from trading.domain.clock import iso, parse_iso
 from trading.domain.decisions import Reason
