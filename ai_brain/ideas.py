@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from trading.domain.errors import SpecError
+from trading.domain.first_fault import first_fault
 from trading.strategy.spec import (
     CarryParameters,
     Origin,
@@ -167,7 +168,7 @@ def read_ideas(text: str, asked: Asked, *, known: Collection[str] = ()) -> Ideas
         try:
             spec = _spec(Idea.model_validate(entry), asked)
         except ValidationError as error:
-            rejected.append(RejectedIdea(name, IdeaReason.WRONG_SHAPE, _first_fault(error)))
+            rejected.append(RejectedIdea(name, IdeaReason.WRONG_SHAPE, _printable(first_fault(error, whole="idea"))))
         except _OtherTimeframeError as error:
             rejected.append(RejectedIdea(name, IdeaReason.OTHER_TIMEFRAME, _printable(str(error))))
         except SpecError as error:
@@ -238,13 +239,6 @@ def _parameters(idea: Idea) -> RuleParameters | CarryParameters:
             raise SpecError("no `risk`: position, leverage and a way out are needed")
         plain = idea.model_dump(include={"entry_long", "entry_short", "exit_long", "exit_short", "filters", "risk"})
     return parse_parameters(StrategyType(idea.type), plain, where="parameters")
-
-
-def _first_fault(error: ValidationError) -> str:
-    """The first of pydantic's complaints in one line: where, what, the value."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(step) for step in fault["loc"]) or "idea"
-    return _printable(f"{where}={fault['input']!r}: {fault['msg']}")
 
 
 def _printable(text: str) -> str:

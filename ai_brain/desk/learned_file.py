@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from ai_brain.desk.learned_fills import LearnedFills
-from trading.domain.errors import StateFileError
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import write_json
 from trading.storage.home import Home
 
 LEARNED_SCHEMA = 1
+_LEARNED = TypeAdapter(LearnedFills)
 
 
 def learned_file(home: Home) -> Path:
@@ -25,20 +26,8 @@ def read_learned(home: Home) -> LearnedFills | None:
     Raises:
         StateFileError: the file is broken and has been set aside; the next night learns it anew from the journal.
     """
-    path = learned_file(home)
-    data = read_json(path, schema=LEARNED_SCHEMA)
-    if data is None:
-        return None
-    try:
-        return LearnedFills.model_validate(data)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        aside = set_aside(path)
-        raise StateFileError(
-            f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, the next night learns "
-            "it anew from the journal"
-        ) from error
+    mend = "the next night learns it anew from the journal"
+    return read_checked(learned_file(home), _LEARNED, schema=LEARNED_SCHEMA, mend=mend)
 
 
 def write_learned(home: Home, learned: LearnedFills) -> None:

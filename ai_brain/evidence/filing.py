@@ -11,14 +11,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from ai_brain.evidence.verdict import Evidence
-from trading.domain.errors import StateFileError
-from trading.storage.files import read_json, set_aside, sync_folder, write_atomic, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import sync_folder, write_atomic, write_json
 from trading.storage.home import Home
 
 EVIDENCE_SCHEMA = 1
+_EVIDENCE = TypeAdapter(Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,7 @@ def table_hashes(evidence: Evidence) -> dict[str, str | None]:
 
 
 def _read(path: Path) -> Evidence | None:
-    data = read_json(path, schema=EVIDENCE_SCHEMA)
-    if data is None:
-        return None
-    try:
-        return Evidence.model_validate(data)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        kept = set_aside(path)
-        raise StateFileError(
-            f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {kept.name}, evaluate it again"
-        ) from error
+    return read_checked(path, _EVIDENCE, schema=EVIDENCE_SCHEMA, mend="evaluate it again")
 
 
 def _keep_older(path: Path, new_sha256: str) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from ai_brain.paper.performance import PaperPerformance, RunningReturns, mean_interval
 from trading.domain.errors import StateFileError
 from trading.domain.market import INTERVAL_MS, bars_per_year
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import write_json
 from trading.storage.home import Home
 
 ACCOUNT_SCHEMA = 1
@@ -87,6 +88,9 @@ class _AccountFile(BaseModel):
     terms_sha256: str = ""
     learned: LearnedTerms | None = None
     book: dict[str, JsonValue]
+
+
+_ACCOUNT = TypeAdapter(_AccountFile)
 
 
 @dataclass(slots=True)
@@ -227,22 +231,13 @@ def load_account(home: Home, spec_id: str) -> PaperAccount | None:
         StateFileError: the file is no account; it has been set aside.
     """
     path = account_path(home, spec_id)
-    data = read_json(path, schema=ACCOUNT_SCHEMA)
-    if data is None:
+    kept = read_checked(path, _ACCOUNT, schema=ACCOUNT_SCHEMA, mend="restore it from a backup")
+    if kept is None:
         if any(path.parent.glob(f"{path.name}.bad-*")):
             raise StateFileError(
                 f"{path}: was set aside as broken; restore it from a backup, or remove {path.name}.bad-* to begin anew"
             )
         return None
-    try:
-        kept = _AccountFile.model_validate(data)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        aside = set_aside(path)
-        raise StateFileError(
-            f"{path}: {where}={detail['input']!r}: {detail['msg']}; set aside as {aside.name}, restore it from a backup"
-        ) from error
     plain = {name: getattr(kept, name) for name in _AccountFile.model_fields}
     plain |= {
         name: list(plain[name]) for name in ("trades", "results", "curve", "dropped_ms", "no_spot_ms", "missed_ms")

@@ -14,6 +14,7 @@ from ai_brain.senses.bounded_page import read_page, shown
 from ai_brain.senses.sentiment_settings import SentimentSettings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError
+from trading.domain.first_fault import first_fault
 
 MAX_BYTES = 200_000
 SOURCE = "alternative.me"
@@ -117,9 +118,7 @@ def read_fear_greed(body: bytes, *, now_ms: int) -> tuple[FearGreed, ...]:
     try:
         rows = _Answer.model_validate_json(body).data
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        raise DataProviderError(f"{where or 'answer'}={detail['input']!r:.80}: {detail['msg']}") from error
+        raise DataProviderError(first_fault(error, whole="answer")) from error
     found = []
     for row in rows:
         value, at_ms = int(row.value), int(row.timestamp) * 1000

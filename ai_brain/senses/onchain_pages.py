@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ai_brain.senses.onchain_settings import ChartName
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
+from trading.domain.first_fault import first_fault
 
 DAY_MS = 86_400_000
 LAG_MS = DAY_MS
@@ -164,7 +165,4 @@ def _checked(model: type[Found], body: bytes) -> Found:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        shown = repr(detail["input"])[:80]
-        raise DataProviderError(f"{where or 'answer'}={shown}: {detail['msg']}") from error
+        raise DataProviderError(first_fault(error, whole="answer")) from error

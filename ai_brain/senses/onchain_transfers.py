@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.domain.errors import DataProviderError
+from trading.domain.first_fault import first_fault
 
 MAX_BLOCK_BYTES = 24_000_000
 """Of a block with all its transactions in JSON; usual ones take 3 to 8 million."""
@@ -56,9 +57,7 @@ def read_newest_block(body: bytes) -> NewestBlock:
     try:
         found = _Newest.model_validate_json(body)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"]) or "answer"
-        raise DataProviderError(f"{where}={detail['input']!r:.80}: {detail['msg']}") from error
+        raise DataProviderError(first_fault(error, whole="answer")) from error
     return NewestBlock(found.hash, found.time * 1000)
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ops.status import read_object
 from trading.domain.errors import SpecError, StateFileError, TradingEngineError
+from trading.domain.first_fault import first_fault
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 
@@ -67,7 +68,7 @@ def _evidence(home: Home, strategy_id: str) -> Evidence:
     try:
         return Evidence.model_validate(data)
     except ValidationError as error:
-        raise StateFileError(f"{path}: {error.errors(include_url=False)[0]['msg']}; let it be judged anew") from error
+        raise StateFileError(f"{path}: {first_fault(error)}; let it be judged anew") from error
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ops.status import read_object
 from ops.yaml_file import read_yaml
 from trading.domain.clock import LAST_MS
 from trading.domain.errors import SettingsError
+from trading.domain.first_fault import first_fault
 from trading.notify.alerts import OpenAlert
 from trading.notify.ledger import LEDGER
 from trading.risk.counters import Memory
@@ -44,9 +45,7 @@ def as_told(data: dict[str, object], kind: TypeAdapter[Read], where: str, proble
     try:
         return kind.validate_python(data)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in detail["loc"])
-        problems.append(f"{where}: {name}: {detail['msg']}; look at it, or restore it from a backup")
+        problems.append(f"{where}: {first_fault(error)}; look at it, or restore it from a backup")
         return None
 
 

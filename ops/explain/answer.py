@@ -20,6 +20,7 @@ from ops.settings import config_hash, read_settings
 from ops.trace.live_records import CycleLine
 from trading.domain.clock import Clock, as_datetime, iso
 from trading.domain.errors import SettingsError, StateFileError
+from trading.domain.first_fault import first_fault
 from trading.journal.audit_window import AuditWindow, cycle_id
 from trading.journal.audit_window import time_of as written_ms
 from trading.notify.told import Told, ToldLog, number_of
@@ -206,9 +207,7 @@ def _parsed(raw: bytes) -> CycleLine:
     try:
         return CycleLine.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise StateFileError(
-            f"audit file: the line that begins {raw[:40]!r} makes no sense at {where}: {first['msg']}; "
+            f"audit file: the line that begins {raw[:40]!r} makes no sense: {first_fault(error)}; "
             "./lab verify-audit names it"
         ) from error

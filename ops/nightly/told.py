@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
@@ -20,7 +20,8 @@ from trading.domain.market import INTERVAL_MS
 from trading.exchange.recorded_bars import Heard, Telling, tellings
 from trading.exchange.recording import Subscription
 from trading.market.told_candles import Cells, ToldCandles, Word
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import set_aside, write_json
 from trading.storage.home import Home
 
 TOLD_SCHEMA = 1
@@ -37,6 +38,9 @@ class _File(BaseModel):
     """The newest line of the recording that has been taken in."""
     candles: dict[int, str] = {}
     """By open time: `FROM_MS OPEN HIGH LOW CLOSE VOLUME`, and the same again after a `/` for every later word."""
+
+
+_FILE = TypeAdapter(_File)
 
 
 class _Older(BaseModel):
@@ -132,16 +136,14 @@ def _kept(home: Home, key: Subscription, unread: list[str]) -> tuple[int, dict[i
     """Up to where a market is taken in, and its words; None: not at all."""
     path = _path(home, key)
     try:
-        raw = read_json(path, schema=TOLD_SCHEMA)
-        if raw is None:
+        file = read_checked(path, _FILE, schema=TOLD_SCHEMA)
+        if file is None:
             return None
-        file = _File.model_validate(raw)
         return file.read_until_ms, {ms: tuple(map(_word, text.split("/"))) for ms, text in file.candles.items()}
     except StateFileError as error:
         unread.append(f"{error}; built anew from the recording")
-    except ValueError as error:  # of pydantic too
-        first = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        unread.append(f"{path}: {first}; set aside as {set_aside(path).name}, built anew from the recording")
+    except ValueError as error:  # a word that is none
+        unread.append(f"{path}: {error}; set aside as {set_aside(path).name}, built anew from the recording")
     return None
 
 

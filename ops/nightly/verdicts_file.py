@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ai_brain.paper.parity import ParityStatus
-from trading.domain.errors import StateFileError
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import checked
+from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 
 PARITY_SCHEMA, OLDEST_SCHEMA = 2, 1
@@ -37,6 +37,9 @@ class _File(BaseModel):
     differing: tuple[str, ...] = ()
     verdicts: dict[str, Verdict] = {}
     end_ms: int = 0
+
+
+_FILE = TypeAdapter(_File)
 
 
 @dataclass(slots=True)
@@ -70,14 +73,7 @@ def read_verdicts(home: Home) -> Verdicts:
     words = raw.get("verdicts")
     if isinstance(words, Mapping):
         raw["verdicts"] = {name: {"status": word} if isinstance(word, str) else word for name, word in words.items()}
-    try:
-        file = _File.model_validate(raw)
-    except ValidationError as error:
-        aside = set_aside(path)
-        first = error.errors(include_url=False)[0]
-        raise StateFileError(
-            f"{path}: {first['msg']}; set aside as {aside.name}, the next night looks at every account anew"
-        ) from error
+    file = checked(path, raw, _FILE, mend="the next night looks at every account anew")
     return Verdicts(set(file.differing), dict(file.verdicts), file.end_ms)
 
 

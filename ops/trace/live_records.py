@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from trading.domain.errors import StateFileError
+from trading.domain.first_fault import first_fault
 from trading.domain.instrument import Market
 from trading.domain.orders import Side
 from trading.funding.position import CarryPosition, ClosedPosition, of_several
@@ -128,11 +129,7 @@ def read_cycles(path: Path) -> Iterator[CycleLine]:
         try:
             yield CycleLine.model_validate_json(raw)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise StateFileError(
-                f"{path}: line {number}: {where + ': ' if where else ''}{first['msg']}; run ./lab verify-audit"
-            ) from error
+            raise StateFileError(f"{path}: line {number}: {first_fault(error)}; run ./lab verify-audit") from error
 
 
 def client_ids(path: Path) -> dict[str, str]:
@@ -167,11 +164,7 @@ def read_holdings(home: Home) -> Holdings:
     try:
         return Holdings.model_validate(of_several(_OBJECT.validate_json(raw)))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StateFileError(
-            f"{home.positions_file}: {where + ': ' if where else ''}{first['msg']}; restore it from a backup"
-        ) from error
+        raise StateFileError(f"{home.positions_file}: {first_fault(error)}; restore it from a backup") from error
 
 
 _OBJECT = TypeAdapter(dict[str, object])

@@ -203,7 +203,7 @@ async def test_a_night_that_was_missed_or_could_not_read_is_made_good_by_the_nex
         assert gather(lab).parity.endswith(f"{spec.id} off paper since, its account ends {iso(NOW_MS)}")
         said = [str(event.facts["why"]) for event in named(heard, "parity.no_recording")]
         assert len(said) == (broken == "file")
-        assert all("set aside as perp-BTCUSDT-1h.json.bad-1, built anew" in why for why in said)
+        assert all("set aside as perp-BTCUSDT-1h.json.bad-1; built anew" in why for why in said)
 
 
 async def test_what_the_shelf_says_of_an_old_candle_later_is_no_difference(lab_home: Home) -> None:

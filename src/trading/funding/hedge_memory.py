@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from trading.domain.errors import StateFileError
 from trading.domain.hedge import ContractTerms
 from trading.funding.hedge_watch import HOUR_MS, Finding
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import write_json
 
 SCHEMA = 1
 OVER_MS = HOUR_MS
@@ -116,13 +117,10 @@ class HedgeMemory:
 
     def _read(self) -> HedgeMemoryFile:
         try:
-            stored = read_json(self._path, schema=SCHEMA)
-            return HedgeMemoryFile() if stored is None else MEMORY.validate_python(stored)
+            return read_checked(self._path, MEMORY, schema=SCHEMA) or HedgeMemoryFile()
         except StateFileError as error:
             self.note = str(error)
-        except ValidationError as error:
-            self.note = f"{self._path}: {error.errors()[0]['msg']}; set aside as {set_aside(self._path).name}"
-        return HedgeMemoryFile()
+            return HedgeMemoryFile()
 
     def _write(self, memory: HedgeMemoryFile) -> None:
         self._memory = memory

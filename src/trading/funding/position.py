@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from trading.domain.errors import PortfolioUpdateError, StateFileError
 from trading.domain.orders import Income, IncomeKind
@@ -29,6 +29,7 @@ from trading.funding.books import (
     with_coins,
     with_late,
 )
+from trading.storage.checked import checked
 from trading.storage.files import read_json, set_aside, write_json
 from trading.strategy.parameters import CarryParameters
 
@@ -135,6 +136,7 @@ class _Book:
 
 
 _BOOK = TypeAdapter(_Book)
+_MEND = "restore it from a backup"
 
 
 class PositionStore:
@@ -148,12 +150,7 @@ class PositionStore:
         self._path = path
         self._intents = intents
         stored = read_json(path, schema=SCHEMA, oldest=OLDEST_SCHEMA)
-        try:
-            self._book = _Book() if stored is None else _BOOK.validate_python(of_several(stored))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise self._broken(f"{where}: {first['msg']} (found {first['input']!r})") from error
+        self._book = _Book() if stored is None else checked(path, of_several(stored), _BOOK, mend=_MEND)
         symbols = [live.symbol for live in self.lives]
         if len(set(symbols)) < len(symbols) or (self.lives and self._book.cash is None):
             raise self._broken(f"lives: {symbols}, cash {self._book.cash}: one position a symbol, and a start of cash")
@@ -277,7 +274,7 @@ class PositionStore:
 
     def _broken(self, what: str) -> StateFileError:
         kept = set_aside(self._path)
-        return StateFileError(f"{self._path}: {what}; set aside as {kept.name}, restore it from a backup")
+        return StateFileError(f"{self._path}: {what}; set aside as {kept.name}, {_MEND}")
 
     def _write(self, book: _Book) -> None:
         write_json(self._path, _BOOK.dump_python(book, mode="json"), schema=SCHEMA)

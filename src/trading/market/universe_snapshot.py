@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.domain.clock import as_datetime, iso
 from trading.domain.errors import DataProviderError
+from trading.domain.first_fault import first_fault
 from trading.domain.instrument import Market
 from trading.market.listing import LATEST_MS, bracket_row, row_of, terms_row
 
@@ -117,10 +118,7 @@ def unpacked(name: str, raw: bytes, *, symbol: str | None = None) -> Snapshot:
     try:
         told = _File.model_validate(_json(content, name))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise DataProviderError(
-            f"{name}: {first['loc']}: {first['msg']}; written by another version of the lab"
-        ) from error
+        raise DataProviderError(f"{name}: {first_fault(error)}; written by another version of the lab") from error
     return Snapshot(told.kind, told.taken_ms, told.is_complete, told.source, told.rows)
 
 

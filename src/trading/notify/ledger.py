@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import STORM_FREE, STORM_S, OpenAlert
 from trading.notify.told import Told, ToldLog
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import write_json
 
 log = structlog.get_logger(__name__)
 
@@ -57,16 +58,11 @@ class LedgerFile:
             StateFileError: neither can be read, or the new one cannot be written.
         """
         try:
-            record = read_json(self._path, schema=SCHEMA)
-            return Ledger() if record is None else _LEDGER.validate_python(record)
+            return read_checked(self._path, _LEDGER, schema=SCHEMA) or Ledger()
         except StateFileError as error:
             if self._path.exists():  # it was not even opened
                 raise
             why = str(error)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            why = f"{self._path}: {where}: {first['msg']}; set aside as {set_aside(self._path).name}"
         log.warning("outbox.ledger_lost", reason=why)
         ledger = self._made_anew(why)
         self.write(ledger)

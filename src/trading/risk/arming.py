@@ -16,6 +16,7 @@ from pydantic import SecretBytes, TypeAdapter, ValidationError
 from trading.domain.clock import iso
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
+from trading.domain.first_fault import first_fault
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 from trading.strategy.approval import load_key, verify
@@ -80,9 +81,7 @@ def armed_records(home: Home) -> tuple[Armed, ...]:
     try:
         return _RECORDS.validate_python(data.get("armed", [data]))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StateFileError(f"{home.armed_file}: {where}: {first['msg']}; arm anew: python go_live.py") from error
+        raise StateFileError(f"{home.armed_file}: {first_fault(error)}; arm anew: python go_live.py") from error
 
 
 def read_armed(home: Home, spec: StrategySpec) -> Decision:

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from trading.domain.clock import as_datetime
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
-from trading.storage.files import read_json, set_aside, write_json
+from trading.storage.checked import read_checked
+from trading.storage.files import write_json
 
 SCHEMA = 1
 KEEP_CLOSED = 50
@@ -126,21 +127,14 @@ class RiskCounters:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        stored = read_json(path, schema=SCHEMA)
+        mend = "restore it from a backup: without it the day's losses are not known"
+        stored = read_checked(path, _MEMORY, schema=SCHEMA, mend=mend)
         if stored is None and any(path.parent.glob(f"{path.name}.bad-*")):
             raise StateFileError(
                 f"{path}: was set aside as broken, with it the halts and the day's losses; restore it from a backup, "
                 f"or remove {path.name}.bad-* to begin anew"
             )
-        try:
-            self._memory = Memory() if stored is None else _MEMORY.validate_python(stored)
-        except ValidationError as error:
-            kept, first = set_aside(path), error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise StateFileError(
-                f"{path}: {where}: {first['msg']} (found {first['input']!r}); set aside as {kept.name}, "
-                "restore it from a backup: without it the day's losses are not known"
-            ) from error
+        self._memory = Memory() if stored is None else stored
 
     @property
     def memory(self) -> Memory:
