@@ -31,35 +31,29 @@ from ops.jobs import (
     tuner,
     universe,
 )
-from ops.reports import to_release
+from ops.kill_watch import KillWatch
 from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
 from ops.service.lab import Lab, Setting
 from ops.service.supervisor import Supervisor
 from ops.service.thinking import think
 from ops.service.wiring import open_lab, open_notifier
-from ops.stop_trading import release_request
 from ops.telling.channels import open_channels
 from ops.telling.delivery import Delivery
 from trading.domain.clock import Clock
-from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.venue import Venue
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
 from trading.notify.outbox import MAIN
-from trading.risk.kill_switch import Stop, read_stop
+from trading.risk.kill_switch import read_stop
 from trading.simulator.compiled import compile_kernels
 from trading.storage.lock import only_one
 
 log = structlog.get_logger(__name__)
 
-WATCH_S = 0.2
-"""Real seconds between two looks at the kill file."""
-FLAT_AGAIN_S = 2.0
-"""Real seconds until what is not flat is tried again."""
-QUIET_TRIES = 3
-"""So often somebody else may hold the account before the human hears that nothing is flat."""
+PULSE_S = 0.2
+"""Real seconds between two signs of life."""
 JOBS: Mapping[str, Callable[[Lab], Awaitable[None]]] = {
     "loop": trading_loop.run,
     "news": news.run,
@@ -132,7 +126,7 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.lab.market.run(self._stop), name="stream")
                 group.create_task(self._delivery.run(), name="messages")
-                group.create_task(self._watch(), name="watch")
+                group.create_task(KillWatch(self.lab, self._stop).run(), name="watch")
                 group.create_task(self._pulse(), name="pulse")
                 group.create_task(self._hurry(), name="hurry")
                 group.create_task(AccountWatch(self.lab, self._stop).run(), name="account")
@@ -201,74 +195,18 @@ class Service:
         facts = {"reason": verdict.reason, "value": verdict.value, "limit": verdict.limit, "note": verdict.note}
         self.lab.tell(name, facts, severity)
 
-    async def _watch(self) -> None:
-        """Notice a stop within a fraction of a second, whatever the schedule does, and make everything flat."""
-        seen, flat_for, tries = Stop(), "", 0
-        while not self._stop.is_set():
-            stop, wait_s = read_stop(self.lab.home, self.lab.setting.switches), WATCH_S
-            if seen.blocks_entries and not stop.blocks_entries:
-                self.lab.tell("stop.released", {"source": seen.source}, Severity.NOTICE)
-            seen = stop
-            self._release_halts()
-            if not stop.demands_flat:
-                flat_for = ""
-            elif stop.source != flat_for:
-                tries += 1
-                if await self._go_flat(stop.decision, is_last_hope=tries >= QUIET_TRIES):
-                    flat_for, tries = stop.source, 0
-                else:
-                    wait_s = FLAT_AGAIN_S
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._stop.wait()
-            except TimeoutError:
-                continue
-
     async def _pulse(self) -> None:
         """Show guardian and supervisor that the loop turns, whatever the watch and the jobs are waiting for."""
         while not self._stop.is_set():
             self._supervisor.turns(self.lab.clock.real_s())
             self.lab.home.pulse_file.touch()
-            await self.lab.clock.real_wait_s(self._stop, WATCH_S)
+            await self.lab.clock.real_wait_s(self._stop, PULSE_S)
 
     async def _hurry(self) -> None:
         """The service is told to end: a saga under way waits for nothing more, so that no order is left resting."""
         await self._stop.wait()
         if self.lab.desk is not None:
             self.lab.desk.hurry()
-
-    def _release_halts(self) -> None:
-        """A human asked for it: `stop_trading.py --release`."""
-        request = release_request(self.lab.home)
-        if self.lab.desk is not None and request.exists():
-            self.lab.desk.release_halts()
-            request.unlink()
-
-    async def _go_flat(self, why: Decision, *, is_last_hope: bool) -> bool:
-        """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
-        if self.lab.desk is None:
-            self.lab.tell("stop.seen", {"source": why.note})
-            self._tell_stands(why, "nothing is held: there are no trading keys here")
-            return True
-        self.lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
-        async with self.lab.trading:
-            report = await self.lab.desk.flatten(Decision(False, Reason.KILL_SWITCH, 1.0, 0.0, why.note))
-        trading_loop.write_audit(self.lab, report, {})
-        trading_loop.remember_live(self.lab, report)
-        trading_loop.write_heartbeat(self.lab)
-        facts = {"seconds": report.flat_s or 0.0, "note": report.decision.note}
-        if report.held:
-            if is_last_hope or report.flat_s is not None:
-                self.lab.tell("stop.not_flat", facts, Severity.ALERT)
-            return False
-        self.lab.tell("stop.flat", facts, Severity.NOTICE)
-        self._tell_stands(why, "everything is flat")
-        return True
-
-    def _tell_stands(self, why: Decision, held: str) -> None:
-        """From here on the alert of the stop says what is so now, and what ends it."""
-        facts = {"source": why.note, "held": held, "release": to_release([why.note]), "alert_key": "stop"}
-        self.lab.tell("stop.stands", facts, Severity.ALERT)
 
 
 def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:
