@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, islice
 
+from ops.dashboard.carries_on_paper import OnPaper, on_paper, read_on_paper
 from ops.dashboard.cycles import Cycle, parse_cycle
 from ops.dashboard.legs import legs, terms
-from ops.dashboard.reading import NUMBERS, as_told, read_as
+from ops.dashboard.reading import read_as
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -25,12 +26,9 @@ from ops.dashboard.view import (
     View,
     by_sign,
     fine,
-    money,
     percent,
     when,
 )
-from ops.numbers import Account
-from ops.status import read_object
 from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.market import FundingRate
@@ -40,6 +38,7 @@ from trading.market.listing import FundingTerms
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 
+DAY_MS = 86_400_000
 SHOWN = 60
 """Settlements in the table; the chart and the sums have all."""
 LOOKED_BACK = 50
@@ -57,15 +56,6 @@ class Paid:
     expected_quote: Decimal | None
     """By the recorded rate and mark; None: they are not on the shelf."""
     perp_base: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class OnPaper:
-    """A carry's paper account, as of the last heartbeat."""
-
-    name: str
-    holding: str
-    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +84,15 @@ def read_carry(home: Home) -> Carry:
         last=_last_read(home),
         paid=tuple(sorted(_paid(home, held, problems), key=lambda paid: paid.at_ms)),
         watch=read_as(home.state / "hedge_watch.json", MEMORY, problems),
-        on_paper=tuple(_carries_on_paper(home, problems)),
+        on_paper=tuple(read_on_paper(home, problems)),
         problems=tuple(problems),
     )
 
 
-def _carries_on_paper(home: Home, problems: list[str]) -> Iterator[OnPaper]:
-    beat = as_told(read_object(home.heartbeat_file, problems), NUMBERS, str(home.heartbeat_file), problems)
-    if beat is None:
-        return
-    held = {one.strategy_id: one.text for one in beat.holdings}
-    for account in beat.accounts:
-        kind, _, name = account.kind.partition(" ")
-        if kind == "paper" and name.startswith("fc-"):
-            yield OnPaper(name, held.get(name, "nothing"), account)
-
-
 def _last_read(home: Home) -> Cycle | None:
-    for number_of, line in enumerate(backwards(home.audit_file)):
-        cycle = parse_cycle(line.raw) if number_of < LOOKED_BACK else None
-        if number_of >= LOOKED_BACK or (cycle is not None and cycle.equity.equity_quote is not None):
+    for line in islice(backwards(home.audit_file), LOOKED_BACK):
+        cycle = parse_cycle(line.raw)
+        if cycle is not None and cycle.equity.equity_quote is not None:
             return cycle
     return None
 
@@ -149,9 +128,6 @@ def _rates(home: Home, symbol: str, start_ms: int, problems: list[str]) -> list[
     ]
 
 
-DAY_MS = 86_400_000
-
-
 def carry(read: Carry) -> View:
     """The screen."""
     banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
@@ -165,7 +141,7 @@ def carry(read: Carry) -> View:
     if not read.held.lives:
         blocks.append(Facts("Held", (("Nothing", Cell("no live position", Tone.QUIET)),)))
     blocks += [
-        _on_paper(read.on_paper),
+        on_paper(read.on_paper),
         _watch(read.watch),
         _chart(read.paid),
         _settlements(read.paid),
@@ -187,30 +163,6 @@ def _sums(read: Carry) -> Figures:
         beside = f"{fine(told)} paid, {fine(expected)} expected by recorded rate and mark, n = {len(compared)}"
         figures.insert(1, Figure("Paid − expected", f"{fine(told - expected)} USDT", beside))
     return Figures(tuple(figures))
-
-
-def _on_paper(carries: Sequence[OnPaper]) -> Table:
-    columns = (
-        Column("On paper", is_whole=True),
-        Column("Holds"),
-        Column("Equity", is_number=True),
-        Column("Funding", is_number=True),
-        Column("Fees", is_number=True),
-        Column("Since start", is_number=True),
-    )
-    rows = tuple(
-        (
-            Cell(one.name),
-            Cell(one.holding),
-            Cell(money(one.account.equity_quote)),
-            Cell(fine(one.account.funding_quote), by_sign(one.account.funding_quote)),
-            Cell(fine(-one.account.fees_quote)),
-            Cell(percent(one.account.change_fraction, signed=True, digits=3), by_sign(one.account.change_quote)),
-        )
-        for one in carries
-    )
-    note = "No money is in these: the simulator's own step on the live market. As of the last heartbeat."
-    return Table("Carries on paper, USDT", columns, rows, empty="none", note=note)
 
 
 def _watch(watch: HedgeMemoryFile | None) -> Table:
