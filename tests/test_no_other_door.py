@@ -60,7 +60,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.books": frozenset({"terms", "terms_sha256", "weights_for"}),
     "ai_brain.paper.parity": frozenset({"NOT_BEGUN", "Parity", "ParityStatus"}),
     "ai_brain.paper.still_held": frozenset({"HELD"}),
-    "ai_brain.paper.replayed_trades": frozenset(),
+    "ai_brain.paper.closed_trades": frozenset({"carried"}),
     "ops.judgement.farm": frozenset(),
     "ops.judgement.judging": frozenset(),
     "ops.nightly.live_parity": frozenset(),
@@ -181,10 +181,10 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.replay.Replay",
         f"{SIMULATOR}.replay.replay",
         f"{SIMULATOR}.replay.replay_carry",
-        "ai_brain.paper.replayed_trades.trades_of",
+        "ai_brain.paper.closed_trades.trades_of",
         "ai_brain.paper.still_held.equity_differences",
     ),
-    "ai_brain.paper.replayed_trades": door("what that comparison found closed", f"{SIMULATOR}.replay.Replay"),
+    "ai_brain.paper.closed_trades": door("what that comparison found closed", f"{SIMULATOR}.replay.Replay"),
     "ai_brain.paper.still_held": door("what that comparison found still open", f"{SIMULATOR}.replay.Replay"),
     "ops.nightly.parity": door(
         "compares paper accounts and closed live positions at night",
@@ -205,7 +205,7 @@ DOORS: dict[str, Door] = {
     "ops.nightly.live_parity": door(
         "does again what was traded live already, to compare it",
         f"{SIMULATOR}.replay.replay_carry",
-        "ai_brain.paper.replayed_trades.trades_of",
+        "ai_brain.paper.closed_trades.trades_of",
         "ai_brain.paper.still_held.held_in_replay",
     ),
     "ops.judgement.judging": door(

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from ai_brain.paper.account import PaperTrade
 from ai_brain.paper.book import NOTHING_HELD, BookStep, Facts, Holding
+from ai_brain.paper.closed_trades import carried
 from ai_brain.paper.market_view import PaperTapes
 from trading.domain.errors import DataProviderError
 from trading.market.tape import Tape
@@ -148,22 +149,7 @@ class CarryBook:
         row = done.trade
         if row is None or done.left is None:
             return ()
-        return (
-            PaperTrade(
-                entry_ms=self._entry_ms,
-                exit_ms=done.open_ms,
-                side=0,
-                quantity_base=float(row["quantity"]),
-                entry_price=float(row["spot_entry_price"]),
-                exit_price=float(row["spot_exit_price"]),
-                perp_entry_price=float(row["perp_entry_price"]),
-                perp_exit_price=float(row["perp_exit_price"]),
-                fees_quote=float(row["fees"]),
-                funding_quote=float(row["funding"]),
-                pnl_quote=float(row["pnl"]),
-                reason=done.left.name,
-            ),
-        )
+        return (carried(row, entry_ms=self._entry_ms, exit_ms=done.open_ms, left=done.left),)
 
 
 def _spot_of(tapes: PaperTapes) -> Tape:

@@ -16,9 +16,9 @@ import numpy as np
 from ai_brain.paper.account import PaperAccount, PaperTrade
 from ai_brain.paper.attribution import Differences
 from ai_brain.paper.books import terms, terms_sha256, weights_for
+from ai_brain.paper.closed_trades import trades_of
 from ai_brain.paper.market_view import PaperTapes
 from ai_brain.paper.missed_bars import as_far_as_paper_had_it, too_much_missed
-from ai_brain.paper.replayed_trades import trades_of
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.paper.still_held import equity_differences
 from trading.domain.clock import iso

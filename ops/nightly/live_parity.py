@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ai_brain.paper.account import PaperTrade
 from ai_brain.paper.attribution import Differences, between
+from ai_brain.paper.closed_trades import trades_of
 from ai_brain.paper.market_view import PaperTapes
-from ai_brain.paper.replayed_trades import trades_of
 from ai_brain.paper.still_held import HELD, held_in_replay
 from ops.trace.live_records import Holdings
 from trading.domain.clock import iso
