@@ -190,10 +190,7 @@ class BinanceMarket:
     async def stream_bars(self, subscriptions: Sequence[Subscription]) -> AsyncIterator[Bar]:
         """Live candles: every closed one once and in order, running updates in between; ends when closed."""
         for market, symbol, interval in subscriptions:
-            if interval not in INTERVAL_MS:
-                raise DataProviderError(
-                    f"{market} {symbol}: interval={interval!r}: use one of {', '.join(INTERVAL_MS)}"
-                )
+            _check_interval(market, symbol, interval)
             await self.instrument(market, symbol)
         stream = BarStream(Wire(self._dial, self._page), subscriptions)
         self._streams.append(stream)
