@@ -69,6 +69,13 @@ class Leaders:
     The order of adding matters a little: which of two neighbours leads. Adding in one call or in many does not.
     Sketches are integers and their products exact, so every machine finds the same. It keeps leaders only: at most
     9 MiB, and 12 MiB while it works, however many are added.
+
+    Args:
+        alike: Correlation of daily returns from which on two trials are one, above 0 and below 1.
+        max_leaders: Most that are kept.
+
+    Raises:
+        ValueError: `alike` is no such correlation.
     """
 
     def __init__(self, *, alike: float = ALIKE_CORRELATION, max_leaders: int = MAX_LEADERS) -> None:

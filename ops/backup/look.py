@@ -91,7 +91,12 @@ def look_through(home: Home) -> Found:
 
 
 def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside the lab, on its own disk, with all that is in an archive; removed with the block."""
+    """A folder beside the lab, on its own disk, with all that is in an archive; removed with the block.
+
+    Raises:
+        NoRoomError: the disk is full.
+        StateFileError: no such file, or not one of the lab's archives.
+    """
     if not archive.is_file():
         raise StateFileError(f"{archive}: no such file; name an archive, such as those in {home.root / 'backups'}")
     folder = tempfile.TemporaryDirectory(prefix=".restore-", dir=home.root)

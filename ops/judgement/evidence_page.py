@@ -51,7 +51,11 @@ def run_evidence(wanted: str, html: Path | None) -> int:
 
 
 def tables_of(home: Home, evidence: Evidence) -> dict[str, bytes]:
-    """The tables as they lie there, read once; one that is not there, or that the evidence has not: no bytes."""
+    """The tables as they lie there, read once; one that is not there, or that the evidence has not: no bytes.
+
+    Raises:
+        StateFileError: one cannot be read.
+    """
     found = dict[str, bytes]()
     for table, expected in table_hashes(evidence).items():
         path = evidence_folder(home) / f"{evidence.spec_id}.{table}.csv"

@@ -60,6 +60,9 @@ class Binance(BinanceCollateral, BinanceHedge):
         api_secret: None: public data only.
         rate: Where the budgets of requests lie that all processes of the lab share.
         record: Where everything public is written down as it came; None: nowhere.
+
+    Raises:
+        SettingsError: one half of a key without the other.
     """
 
     def __init__(
@@ -89,7 +92,11 @@ class Binance(BinanceCollateral, BinanceHedge):
         )
 
     async def fees(self, market: Market, symbol: str) -> FeeTier:
-        """The account's own fee tier, fractions of notional."""
+        """The account's own fee tier, fractions of notional.
+
+        Raises:
+            DataProviderError: the venue does not list the symbol.
+        """
         where = f"{market} {symbol} fees"
         if market is Market.PERP:
             answer = Answer.of(

@@ -179,7 +179,11 @@ class Line:
         return reply
 
     async def read_time(self) -> int:
-        """The venue's clock, UTC milliseconds; from now on our stamps follow it."""
+        """The venue's clock, UTC milliseconds; from now on our stamps follow it.
+
+        Raises:
+            TradingEngineError: see `errors.translate`; an answer without a time is a `DataProviderError`.
+        """
         where = f"{self._market} time"
         self._refuse_while_quiet(where)
         before_ms = self._clock.now_ms()

@@ -1,4 +1,7 @@
-"""Binance's private documents as the lab's nouns; pure. Money comes as decimal text and stays `Decimal`."""
+"""Binance's private documents as the lab's nouns; pure. Money comes as decimal text and stays `Decimal`.
+
+What is missing or makes no sense is a `DataProviderError` that names it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Binance's public documents as the lab's nouns; pure. Market data becomes float, an instrument's filters `Decimal`."""
+"""Binance's public documents as the lab's nouns; pure. Market data becomes float, an instrument's filters `Decimal`.
+
+What is missing or makes no sense is a `DataProviderError` that names it.
+"""
 
 from __future__ import annotations
 

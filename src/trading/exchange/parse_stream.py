@@ -1,6 +1,7 @@
 """Binance's streamed events as the lab's nouns; pure, and quick: thousands come in a second.
 
 Numbers are read by `float` and checked to be finite; REST answers, which are few, are read by way of `Decimal`.
+What is missing or makes no sense is a `DataProviderError` that names it.
 """
 
 from __future__ import annotations

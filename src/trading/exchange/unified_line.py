@@ -95,7 +95,11 @@ class UnifiedLine:
             raise DataProviderError(f"{where}: the venue's answer cannot be read: {type(error).__name__}") from error
 
     async def markets(self, *, where: str) -> Mapping[str, Mapping[str, object]]:
-        """ccxt's entries of the spot markets by the lab's name (`BTCUSDT`), read once."""
+        """ccxt's entries of the spot markets by the lab's name (`BTCUSDT`), read once.
+
+        Raises:
+            TradingEngineError: as of `call`; an answer without markets is a `DataProviderError`.
+        """
         if self._markets is None:
             found = await self.call("load_markets", where=where)
             if not isinstance(found, dict) or not found:

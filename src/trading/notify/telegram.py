@@ -71,6 +71,9 @@ class Telegram:
         chat_id: Where to write.
         base_url: Another server speaking the Bot API, such as the sandbox.
         timeout_s: For connecting, and for an answer.
+
+    Raises:
+        NotifierError: the token is empty.
     """
 
     def __init__(
