@@ -34,10 +34,9 @@ from ai_brain.evidence.verdict import (
 from ai_brain.evidence.walk import next_to, slippage_ends, walk_forward, worse
 from ai_brain.evidence.windows import Window, between, search_window, vault_window
 from trading.domain.errors import StateFileError, TradingEngineError
-from trading.domain.market import INTERVAL_MS, YEAR_MS
+from trading.domain.market import YEAR_MS
 from trading.strategy.spec import RuleParameters, StrategySpec
 
-HOUR_MS = INTERVAL_MS["1h"]
 Found = TypeVar("Found")
 
 

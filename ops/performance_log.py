@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from trading.domain.clock import iso, parse_iso
+from trading.domain.clock import DAY_MS, iso, parse_iso
 from trading.domain.errors import StateFileError
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
@@ -12,7 +12,6 @@ from trading.strategy.spec import StrategySpec
 
 SCHEMA = 1
 KEPT_DAYS = 366
-DAY_MS = 86_400_000
 KEYED_BY = "day that ended"
 """Older files are keyed by the day of writing, which is the day after, and do not say so."""
 

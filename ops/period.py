@@ -19,13 +19,12 @@ from ai_brain.paper.account import PaperAccount, load_account
 from ops.performance_log import paper_totals
 from ops.trace.live_records import CycleLine, EquityLine, Holdings, read_holdings
 from ops.trace.money import QUOTE
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import StateFileError
 from trading.funding.settlements import settled_of
 from trading.journal.audit_window import AuditWindow, time_of
 from trading.storage.home import Home
 
-DAY_MS = 86_400_000
 SUNDAY_MS = 3 * DAY_MS
 """The first Sunday after 1970 began."""
 NEAR_LINES = 60

@@ -24,7 +24,7 @@ from ai_brain.evidence.verdict import Verdict
 from ai_brain.evolution.mutation import mutants
 from ai_brain.learning_db import LearningDb
 from ai_brain.research_library import library_specs
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.market.tape import Tape
 from trading.simulator.population import simulate_population
 from trading.simulator.simulate import simulate
@@ -34,7 +34,6 @@ NAIVE_SHARPE = 1.0
 """What a backtest of the whole tape must show to convince who asks for nothing else but a profit."""
 LIKE = 0.5
 """Correlation of daily returns from which on something found counts as the planted edge, in whatever words."""
-DAY_MS = 86_400_000
 SEED_OF_IDEAS = 1_000_003
 """Apart from those of the markets, which are the campaigns' own numbers."""
 

@@ -27,7 +27,7 @@ from ai_brain.desk.fill_statistics import (
     measured,
     wilson,
 )
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 
 ALL = "all"
 """Orders of every size."""
@@ -37,7 +37,6 @@ OWN, BOOKS = "own slices", "recorded books"
 """Where a share comes from."""
 NIGHTS = 7
 """Of recorded books that make a prior: their median, so that one night of panic is not the charge of a year."""
-DAY_MS = 86_400_000
 
 RatioNumber = Annotated[float, Field(ge=0, le=LARGEST_RATIO, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]

@@ -19,10 +19,8 @@ from ai_brain.evidence.vault import Sealed
 from ai_brain.evidence.verdict import RECORD, SEARCH, VAULT, WALK_FORWARD, Confirmation, Statistics
 from ai_brain.evidence.walk import benchmarks, look_into_vault
 from ai_brain.evidence.windows import Window
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import VaultError
-from trading.domain.market import INTERVAL_MS
-
-HOUR_MS = INTERVAL_MS["1h"]
 
 
 def judge_at_vault(case: Case, share: Window) -> None:

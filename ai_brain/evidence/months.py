@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS
+
 MIN_DAYS = 90
 """A shorter record cannot do without a month."""
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ import numpy as np
 
 from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
 from ai_brain.evidence.rehearse import Conditions, left_open
+from trading.domain.clock import MINUTE_MS
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
 from trading.simulator.carry_records import CarryActed
 from trading.strategy.spec import StrategySpec
-
-MINUTE_MS = 60_000
 
 
 def rehearse_carry(

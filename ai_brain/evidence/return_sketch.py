@@ -16,9 +16,10 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS
+
 NUMBERS = 64
 """Directions; the error falls with their square root."""
-DAY_MS = 86_400_000
 MIN_DAYS = 64
 """Fewer days than directions say less about a correlation than the sketch loses: no sketch."""
 WORST_DAY = -0.999_999

@@ -12,14 +12,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import YEAR_MS, bars_per_year
 from trading.market.tape import Origin, Tape
 
 ATR_BARS = 14
-DAY_MS = 86_400_000
 SPAN_DAYS = 30
 """How far back the facts look; the tape must reach that far."""
 ATR_MEMORY = 20

@@ -12,11 +12,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ai_brain.senses.onchain_settings import ChartName
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.first_fault import first_fault
 
-DAY_MS = 86_400_000
 LAG_MS = DAY_MS
 """Daily values come late and are revised: one is used only so long after its day has ended."""
 UNITS: Mapping[ChartName, str] = {

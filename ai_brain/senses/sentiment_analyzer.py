@@ -21,9 +21,9 @@ from ai_brain.senses.near_duplicates import without_near_duplicates
 from ai_brain.senses.news_fetcher import Headline
 from ai_brain.senses.relevance import Relevance, relevance
 from ai_brain.senses.sentiment_settings import SentimentSettings
+from trading.domain.clock import HOUR_MS
 
 LEXICON = Path(__file__).with_name("crypto_lexicon.json")
-HOUR_MS = 3_600_000
 SOURCE = "VADER with a crypto lexicon, over headlines"
 
 

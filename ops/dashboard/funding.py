@@ -30,6 +30,7 @@ from ops.dashboard.view import (
     when,
 )
 from ops.trace.live_records import Holdings, read_holdings
+from trading.domain.clock import DAY_MS
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.market import FundingRate
 from trading.funding.hedge_memory import MEMORY, HedgeMemoryFile
@@ -38,7 +39,6 @@ from trading.market.listing import FundingTerms
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 
-DAY_MS = 86_400_000
 SHOWN = 60
 """Settlements in the table; the chart and the sums have all."""
 LOOKED_BACK = 50

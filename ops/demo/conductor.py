@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.sandbox_process import SandboxProcess
-from trading.domain.clock import Clock
+from trading.domain.clock import HOUR_MS, Clock
 from trading.domain.errors import DataProviderError
 
-HOUR_MS = 3_600_000
 POLL_S = 0.004
 """Real seconds between two looks at whether the hour is digested."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, HOUR_MS, iso
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.market.archive import fetch_archive
@@ -17,8 +17,6 @@ from trading.market.importers import import_recorded
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 from trading.market.tape import Origin, Tape
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 SETTLEMENT_MS = 8 * HOUR_MS
 """The longest time between two settlements of any contract."""
 RESEARCH_DAYS = 730

@@ -11,6 +11,7 @@ from ops.demo.scene import Happened, Scene
 from ops.demo.screen import ActState
 from ops.demo.words import on_screen
 from ops.go_live import Desk, go_live
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
 from trading.strategy.lifecycle import Stage
@@ -30,7 +31,6 @@ MARKET, IDEAS, GATE, PAPER, ASK, LIVE, CARRY, FUNDING, REPORT, KILL = ACTS = (
 OPERATOR = "demo (plays the human)"
 SHOWN = {"idea.written", "idea.refused", "strategy.judged", "paper.trade_opened", "paper.settlement", "data.blocked"}
 """Quiet events that the demo shows too; notices and alerts are always shown."""
-HOUR_MS = 3_600_000
 REPORT_HOURS = 6
 """The chat on the screen is renewed so often."""
 LAST_HOURS = 2

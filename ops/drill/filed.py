@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trading.domain.clock import iso, parse_iso
+from trading.domain.clock import DAY_MS, iso, parse_iso
 from trading.storage.files import append_line
 from trading.storage.home import Home
 
@@ -18,7 +18,6 @@ SCHEMA = 1
 REHEARSALS = ("stop", "crash", "leg", "key")
 FRESH_DAYS = 30
 """A rehearsal that passed longer ago says little about today's lab."""
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ops.flags import time_of
 from ops.reader import UTC, Reader
 from ops.settings import config_hash, read_settings
 from ops.trace.live_records import CycleLine
-from trading.domain.clock import Clock, as_datetime, iso
+from trading.domain.clock import MINUTE_MS, Clock, as_datetime, iso
 from trading.domain.errors import SettingsError, StateFileError
 from trading.domain.first_fault import first_fault
 from trading.journal.audit_window import AuditWindow, cycle_id
@@ -26,7 +26,6 @@ from trading.journal.audit_window import time_of as written_ms
 from trading.notify.told import Told, ToldLog, number_of
 from trading.storage.home import Home
 
-MINUTE_MS = 60_000
 AFTERWARDS_MS = 2 * MINUTE_MS
 """An alert comes out of a cycle that is written down a little later."""
 RUN_LINES = 2000

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import structlog
 
 from ops.apart import apart
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
@@ -26,7 +26,6 @@ log = structlog.get_logger()
 
 Key: TypeAlias = tuple[Market, str, str]
 """Market, symbol, interval."""
-DAY_MS = 86_400_000
 SETTLED_AFTER_MS = 5_000
 """After a midnight until the venue has settled the candle before it; a day asked for sooner would lack it."""
 

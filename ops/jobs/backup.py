@@ -6,7 +6,8 @@ from ops.apart import apart
 from ops.backup.keep import back_up
 from ops.jobs.reports import checked_numbers, pictures, summary
 from ops.period import week_ended
-from ops.service.lab import DAY_MS, Lab
+from ops.service.lab import Lab
+from trading.domain.clock import DAY_MS
 
 
 async def weekly(lab: Lab) -> None:

@@ -16,7 +16,8 @@ from ops.apart import apart
 from ops.market_view import check_market, paper_rules
 from ops.nightly.parity import Asked, Compared, LiveTold, compare_night
 from ops.nightly.verdicts_file import Verdict, Verdicts, read_verdicts, write_verdicts
-from ops.service.lab import DAY_MS, Lab
+from ops.service.lab import Lab
+from trading.domain.clock import DAY_MS
 from trading.domain.errors import DataProviderError, FarmError, StateFileError
 from trading.domain.events import Severity
 from trading.risk.arming import disarm, read_armed

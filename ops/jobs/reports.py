@@ -14,12 +14,12 @@ from ops.numbers import Numbers
 from ops.performance_log import note_day
 from ops.period import Period, Span, day_ended, read_period
 from ops.pictures.commission import Album, drawn
-from ops.service.lab import DAY_MS, Lab
+from ops.service.lab import Lab
+from trading.domain.clock import DAY_MS, HOUR_MS
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Severity
 from trading.journal.audit_roots import note_root
 
-HOUR_MS = 3_600_000
 CYCLE_PATIENCE_S = 45.0
 """How long a report waits for the cycle of its own hour, lab seconds."""
 PARITY_PATIENCE_S = 300.0

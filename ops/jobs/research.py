@@ -12,8 +12,8 @@ from ai_brain.ideas import IdeaReason, Ideas
 from ai_brain.llm.idea_prompt import Mood, Refused
 from ai_brain.research_library import LIBRARY, library_specs
 from ops.jobs.news import tone_now
-from ops.service.lab import DAY_MS, Lab
-from trading.domain.clock import iso
+from ops.service.lab import Lab
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, YEAR_MS

@@ -24,6 +24,7 @@ from ai_brain.desk.learned_fills import (
     share_learned,
 )
 from ops.settings import LabSettings
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.market import Book
 from trading.exchange.recorded_looks import WINDOW_MS, Key, Looks
@@ -33,7 +34,6 @@ from trading.market.tape import Tape
 from trading.simulator.book_walk import least_slippage_rate
 from trading.simulator.charged import charged_rates
 
-HOUR_MS = 3_600_000
 PARTS_OF_BUDGET = (0.25, 0.5, 1.0)
 """Of `execution.maker_budget_s`, at which it is asked what has filled."""
 BEHIND_BPS = (0.0, 1.0, 5.0)

@@ -14,14 +14,13 @@ from ops.nightly.told import Told, take_in
 from ops.nightly.verdict import settled
 from ops.settings import LabSettings
 from ops.trace.live_records import read_holdings
+from trading.domain.clock import DAY_MS
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.exchange.recording import Subscription
 from trading.market.tape import Tape
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

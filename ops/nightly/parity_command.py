@@ -25,7 +25,7 @@ from ops.settings import LabSettings, read_settings
 from ops.trace.live_records import read_holdings
 from ops.universe.known_rules import rules_for
 from ops.universe.rules_as_of import rules_as_of
-from trading.domain.clock import Clock, as_datetime, iso
+from trading.domain.clock import DAY_MS, Clock, as_datetime, iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.market import INTERVAL_MS
 from trading.exchange.recording import Subscription
@@ -37,7 +37,6 @@ from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec
 
-DAY_MS = 86_400_000
 FAR = "BEYOND THE BOUND"
 
 

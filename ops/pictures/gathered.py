@@ -17,12 +17,12 @@ from ops.pictures.funnel import Funnel
 from ops.pictures.verdict import Case
 from ops.trace.live_records import CycleLine, read_holdings
 from ops.trace.money import funding_rows
+from trading.domain.clock import DAY_MS
 from trading.journal.audit_window import AuditWindow
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import StrategySpec
 
-DAY_MS = 86_400_000
 POINTS = 240
 """Of an equity line."""
 DAYS = 30

@@ -15,6 +15,7 @@ from ai_brain.evidence.curve import Curve
 from ai_brain.evidence.verdict import Evidence, Finding, Verdict
 from ai_brain.paper.performance import PaperPerformance
 from ops.pictures.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SIZE, date_axis, dress, figure, png
+from trading.domain.clock import DAY_MS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,6 @@ WRAP, NOTE = 92, 74
 HEIGHT_IN = 15.5
 ROW = 0.034
 """Of the height of the lowest part."""
-DAY_MS = 86_400_000
 NOTHING, LARGE = 1e-6, 1000.0
 """Told as 0, and without decimals."""
 SHOWN = 17

@@ -25,7 +25,7 @@ from ops.numbers import LastDecision
 from ops.period import reasons_since
 from ops.settings import LabSettings
 from ops.telling.messages import Messenger
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Publish, Severity
@@ -43,7 +43,6 @@ from trading.strategy.repository import StrategyRepository
 if TYPE_CHECKING:
     from ops.service.metrics import Meter
 
-DAY_MS = 86_400_000
 UNMEASURED = Regime(UNKNOWN, "no cycle yet")
 
 

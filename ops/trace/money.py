@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ops.trace.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
@@ -130,7 +130,7 @@ def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
     held = [h for h in store.holdings() if h.market is Market.PERP and h.symbol == symbol]
     for holding in held:
         try:
-            funding: Funding = store.load(Market.PERP, symbol, holding.interval, after_ms - _DAY_MS).funding
+            funding: Funding = store.load(Market.PERP, symbol, holding.interval, after_ms - DAY_MS).funding
         except DataProviderError:
             continue  # this interval has no bar since then; another may
         return [
@@ -139,9 +139,6 @@ def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
             if ms > after_ms
         ]
     return []
-
-
-_DAY_MS = 86_400_000
 
 
 def _steps(position: str, cycles: Sequence[CycleLine], rates: Sequence[FundingRate]) -> Iterator[Booked]:

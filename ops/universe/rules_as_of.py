@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ops.universe.known_rules import known_rules, rules_for
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.instrument import Bracket, Market
 from trading.market.listing import Listing, plain
 from trading.market.universe import Known, Sourced, Universe
 from trading.simulator.costs import MarketRules
 from trading.strategy.spec import CarryParameters, StrategySpec
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,14 @@ from pathlib import Path
 
 from ops.environment import find_home
 from ops.flags import symbol_of, time_of
-from trading.domain.clock import Clock, iso
+from trading.domain.clock import DAY_MS, HOUR_MS, Clock, iso
 from trading.domain.errors import SettingsError
 from trading.domain.instrument import Market
-from trading.market.listing import HOUR_MS, plain
+from trading.market.listing import plain
 from trading.market.universe import Known, Sourced, T, Universe
 from trading.market.universe_snapshot import Snapshot, read_document
 from trading.market.universe_store import Kept, UniverseStore
 
-DAY_MS = 86_400_000
 COLUMNS = 6
 """Symbols a line of `./lab universe list`."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ai_brain.evidence.rehearsal import TradeLine
 from ai_brain.evidence.stationary_bootstrap import MIN_VALUES, PIECE, automatic_block_length, stationary_bootstrap
+from trading.domain.clock import DAY_MS
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -30,7 +31,6 @@ SHOWN = 240
 ROLLING_DAYS = 30
 SHORT_SHARE = 3
 """A rolling window is at most this part of the record."""
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS
 from trading.market.tape import Tape
 
-DAY_MS = 86_400_000
 RANKED_DAYS = 30
 """Days over which the last day's movement is ranked; the volatility of the way too."""
 WAY_DAYS = 7

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 LAST_MS = 253_402_300_799_999
 """The last moment that `iso` can tell, at the end of the year 9999."""
 

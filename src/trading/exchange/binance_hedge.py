@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.hedge import ContractTerms, ForcedOrder, Listed
 from trading.domain.instrument import Market
@@ -17,7 +18,6 @@ from trading.exchange import parse_hedge
 from trading.exchange.answer import Answer
 from trading.exchange.binance_signed import BinanceSigned
 
-HOUR_MS = 3_600_000
 _NO_SUCH_SYMBOL = -1121
 
 

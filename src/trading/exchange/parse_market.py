@@ -12,13 +12,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Bracket, Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
 from trading.exchange.answer import SHOWN, Answer, answers, rows
 from trading.market.columns import Columns
-
-HOUR_MS = 3_600_000
 
 
 def instrument(market: Market, symbol: Answer, brackets: tuple[Bracket, ...] = ()) -> Instrument:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from trading.domain.clock import DAY_MS, HOUR_MS
 from trading.domain.decisions import Decision, Reason
 from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
@@ -17,15 +18,7 @@ from trading.funding.carry_settings import CarrySettings
 from trading.funding.rates import apr, horizon_funding
 from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.simulator.carry_numbers import carry_terms
-from trading.simulator.carry_outlook import (
-    DAY_MS,
-    HOUR_MS,
-    HOURS_A_YEAR,
-    LEAST_COVER_MS,
-    CarryVerdict,
-    CarryView,
-    carry_decision,
-)
+from trading.simulator.carry_outlook import HOURS_A_YEAR, LEAST_COVER_MS, CarryVerdict, CarryView, carry_decision
 from trading.simulator.carry_weights import round_trip_rate
 from trading.strategy.parameters import CarryParameters
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import StateFileError
 from trading.domain.hedge import ContractTerms
-from trading.funding.hedge_watch import HOUR_MS, Finding
+from trading.funding.hedge_watch import Finding
 from trading.storage.checked import read_checked
 from trading.storage.files import write_json
 

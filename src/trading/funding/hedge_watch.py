@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, HOUR_MS, iso
 from trading.domain.decisions import Decision, Reason
 from trading.domain.hedge import TRADING, ContractTerms, ForcedOrder, Listed
 from trading.domain.instrument import Market
 from trading.funding.hedge_settings import HedgeSettings
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 FOREVER_MS = 4_102_444_800_000
 """2100: a perpetual that is to live is delivered later."""
 ENDING = frozenset({"PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE"})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from trading.domain.clock import DAY_MS
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import FundingNow, Quote
 from trading.funding.carry import CarryMarket
@@ -24,7 +25,6 @@ from trading.market.data_integrity_validator import (
 )
 from trading.market.rolling import RecentPrices
 from trading.market.validator_rules import RuleId, demand, merge
-from trading.simulator.carry_outlook import DAY_MS
 
 if TYPE_CHECKING:
     from trading.funding.cycle_base import Room

@@ -11,9 +11,10 @@ from math import nan
 
 import numpy as np
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.market import YEAR_MS, FundingRate
-from trading.simulator.carry_outlook import HOUR_MS, covers, horizon_outlook
+from trading.simulator.carry_outlook import covers, horizon_outlook
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.settlements import on_minutes
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.market.tape import Tape
 from trading.market.universe import Span
 
-DAY_MS = 86_400_000
 FLAT_TAIL_MS = DAY_MS
 """A tail this long is a suspicion; the longest standstill of a living contract in the recorded data is 65 minutes
 (2024-10-28)."""

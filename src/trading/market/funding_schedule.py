@@ -22,10 +22,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.domain.clock import iso
+from trading.domain.clock import HOUR_MS, iso
 from trading.market.tape import Funding
 
-HOUR_MS = 3_600_000
 INTERVALS_H = (8, 4, 2, 1)
 """Every interval the venue has; each divides the one before it."""
 DEFAULT_INTERVAL_MS = 8 * HOUR_MS

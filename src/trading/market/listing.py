@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Bracket, Market
 
 Row = Mapping[str, object]
 
-HOUR_MS = 3_600_000
 DAY_PARTS_H = (1, 2, 3, 4, 6, 8, 12, 24)
 LATEST_MS = 253_402_300_800_000
 """Year 10000; no date of the venue is there."""

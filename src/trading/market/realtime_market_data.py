@@ -16,7 +16,7 @@ from typing import cast
 
 import structlog
 
-from trading.domain.clock import Clock
+from trading.domain.clock import HOUR_MS, Clock
 from trading.domain.errors import DataProviderError, ExecutionError, TradingEngineError
 from trading.domain.events import Event, Publish
 from trading.domain.instrument import Instrument, Market
@@ -35,7 +35,6 @@ OnClosedBar = Callable[[Bar], Awaitable[None] | None]
 """A listener; an awaitable is awaited before the next bar is told."""
 
 PAGE = 1000
-HOUR_MS = 3_600_000
 _FUNDING_TRIES = 4
 _FUNDING_WAIT_S = 0.25
 

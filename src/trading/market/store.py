@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
@@ -31,7 +31,6 @@ from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import reading_lock, waiting_lock
 
 SCHEMA = 1
-DAY_MS = 86_400_000
 """Of a stretch a longer interval may have so much less and still be taken: its edges are cut to whole candles."""
 _FETCH = "run `./lab history fetch`"
 

@@ -7,11 +7,10 @@ Source: https://developers.binance.com/docs/wallet/account/api-key-permission
 
 from __future__ import annotations
 
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, iso
 from trading.domain.decisions import Decision, Reason
 from trading.domain.orders import KeyPermissions
 
-DAY_MS = 86_400_000
 EXPIRY_MARGIN_MS = 7 * DAY_MS
 """A key that lapses within this time is replaced first: a carry is held for days, and closing it needs the key."""
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from trading.domain.clock import DAY_MS, HOUR_MS
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding, Tape
-from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, outlooks
+from trading.simulator.carry_outlook import outlooks
 from trading.simulator.carry_records import CarryColumns
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.chunk import frozen

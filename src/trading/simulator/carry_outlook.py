@@ -17,11 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS, HOUR_MS
 from trading.domain.market import YEAR_MS
 from trading.simulator.carry_weights import CarryWeights
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 HOURS_A_YEAR = YEAR_MS / HOUR_MS
 LONGEST_INTERVAL_MS = 8 * HOUR_MS
 """Settlements are at most 8 h apart; what lies longer after the one before stands behind a hole."""

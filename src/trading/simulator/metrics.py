@@ -11,11 +11,11 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS
 from trading.domain.market import INTERVAL_MS, bars_per_year
 from trading.simulator.carry import CarryResult
 from trading.simulator.simulate import Result
 
-DAY_MS = 86_400_000
 DAYS_PER_YEAR = 365.0
 
 Returns = NDArray[np.float64]

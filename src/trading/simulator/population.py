@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import DAY_MS
 from trading.domain.errors import SpecError
 from trading.domain.market import INTERVAL_MS
 from trading.market.tape import Tape
@@ -22,7 +23,6 @@ from trading.simulator.chunk import Chunk, cut_chunk, frozen
 from trading.simulator.compile import ATR
 from trading.simulator.costs import Costs, MarketRules
 from trading.simulator.feed import BarFeed
-from trading.simulator.metrics import DAY_MS
 from trading.simulator.population_kernel import advance
 from trading.simulator.population_records import SCORE, Closed, Plans, Stretch, rows_of
 from trading.simulator.population_scores import scores_of

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from trading.domain.clock import MINUTE_MS
 from trading.domain.errors import StateFileError
 from trading.market.tape import Funding
 from trading.simulator.chunk import Settled
-
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from trading.domain.clock import DAY_MS
 
-DAY_MS = 86_400_000
+Floats = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

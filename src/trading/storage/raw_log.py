@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from trading.domain.clock import Clock, as_datetime
+from trading.domain.clock import DAY_MS, Clock, as_datetime
 
 log = structlog.get_logger()
 
@@ -33,7 +33,6 @@ STEM = "%Y%m%dT%H%M%S"
 """Of a file's name: when it was begun, lab time."""
 FILE_S = 3_600.0
 """And after this long the next file begins, real seconds."""
-_DAY_MS = 86_400_000
 _LEVEL = 6
 _CHUNK = 1 << 20
 _BLOCK_END = b"\0\0\xff\xff"  # what Z_SYNC_FLUSH writes last
@@ -66,7 +65,7 @@ class RawLog:
     def __init__(self, folder: Path, clock: Clock, *, max_bytes: int, keep_days: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._clock = folder, clock
-        self._max_bytes, self._keep_ms = max_bytes, keep_days * _DAY_MS
+        self._max_bytes, self._keep_ms = max_bytes, keep_days * DAY_MS
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._waiting: list[str] = []
         self._waiting_size = 0

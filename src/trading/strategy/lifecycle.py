@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trading.domain.clock import iso, parse_iso
+from trading.domain.clock import DAY_MS, iso, parse_iso
 from trading.domain.errors import SpecError
 from trading.strategy.spec_parts import UtcTime
 from trading.strategy.spec_reading import one_line
@@ -55,7 +55,6 @@ LEGAL_MOVES: dict[Stage, frozenset[Stage]] = {
 }
 """Stage -> stages that may follow."""
 
-DAY_MS = 86_400_000
 APPROVAL_LIFE_DAYS = 30
 """A strategy that was approved and did not go live for so long is read and signed anew first."""
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trading.domain.clock import MINUTE_MS
 from trading.domain.instrument import Instrument
 from trading.domain.market import INTERVAL_MS, Bar
 from trading.market.checks.instrument import judge_steps
-from trading.market.checks.moves import MINUTE_MS, Recent, judge_distance, judge_move
+from trading.market.checks.moves import Recent, judge_distance, judge_move
 from trading.market.checks.rules import RuleId
 from trading.market.tape import HIGHEST_PRICE, LARGEST_VOLUME_BASE, LOWEST_PRICE
 from trading.market.validator_rules import Finding, Unchecked, ValidatorSettings, Verdict, judge

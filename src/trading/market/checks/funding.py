@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.market import FundingNow
 from trading.market.checks.bar import verdict_of
 from trading.market.checks.moves import judge_distance
 from trading.market.checks.rules import RuleId
 from trading.market.validator_rules import Finding, Unchecked, ValidatorSettings, Verdict, judge
 
-HOUR_MS = 3_600_000
 SETTLEMENT_SLACK_S = 60.0
 """The venue names the old settlement, and does not list the new one, for a moment after it, seconds."""
 INTERVALS_H = (1, 2, 4, 8)

@@ -8,11 +8,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import MINUTE_MS
 from trading.domain.instrument import Instrument
 from trading.domain.market import Bar
 from trading.market.checks.bar import Seen, validate_bar, verdict_of
 from trading.market.checks.funding import MissingSettlements, missing_settlements
-from trading.market.checks.moves import MINUTE_MS, RECENT, Recent, off_step, robust_scales
+from trading.market.checks.moves import RECENT, Recent, off_step, robust_scales
 from trading.market.checks.rules import RuleId
 from trading.market.tape import PRICES, Origin, Tape
 from trading.market.validator_rules import Finding, Unchecked, ValidatorSettings, Verdict, judge

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.clock import MINUTE_MS
 from trading.market.checks.rules import RuleId
 from trading.market.validator_rules import Finding, Unchecked, ValidatorSettings
 
-MINUTE_MS = 60_000
 RETURNS_LONG, RETURNS_SHORT, RETURNS_MIN = 120, 15, 30
 """Returns in the two windows of the robust scale, and the fewest it is taken from."""
 RECENT = RETURNS_LONG + 1

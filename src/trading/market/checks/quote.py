@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from trading.domain.clock import MINUTE_MS
 from trading.domain.instrument import Instrument
 from trading.domain.market import Quote
 from trading.market.checks.bar import FUTURE_MAX_S, verdict_of
 from trading.market.checks.instrument import judge_steps
-from trading.market.checks.moves import MINUTE_MS, Recent, judge_distance, judge_move
+from trading.market.checks.moves import Recent, judge_distance, judge_move
 from trading.market.checks.rules import RuleId
 from trading.market.validator_rules import Finding, Unchecked, ValidatorSettings, Verdict, judge
 
