@@ -9,14 +9,14 @@ from ai_brain.evidence.page_parts import Heading, Part, Said, Tone, bullets, par
 from ai_brain.evidence.power import power_sentence
 from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Overfitting, Statistics, Verdict
 from trading.domain.clock import iso
-from trading.domain.market import INTERVAL_MS, YEAR_MS
+from trading.domain.market import bars_per_year
 
 
 def power_part(evidence: Evidence) -> Sequence[Part]:
     """What could have been proven at all, as it was known before the first look."""
     if evidence.power is None or not evidence.data:
         return []
-    per_year = YEAR_MS / INTERVAL_MS[evidence.data[0].interval]
+    per_year = bars_per_year(evidence.data[0].interval)
     return [
         Heading("Before it was looked at"),
         paragraph(power_sentence(evidence.power, bars_per_year=per_year)),

@@ -7,9 +7,8 @@ from decimal import Decimal
 
 from ops.dashboard.cycles import Cycle, Held
 from ops.dashboard.view import Cell, Column, Facts, Table, fine, money, percent, when
+from trading.domain.market import YEAR_MS
 from trading.funding.position import CarryPosition
-
-YEAR_MS = 365 * 86_400_000
 
 
 def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:

@@ -16,7 +16,7 @@ from ops.service.lab import Lab
 from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.domain.market import INTERVAL_MS, YEAR_MS
+from trading.domain.market import INTERVAL_MS, bars_per_year
 from trading.market.beside import beside_spot
 from trading.market.tape import Tape
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -113,7 +113,7 @@ def senses_told(lab: Lab, symbol: str) -> list[str]:
 def provable(lab: Lab) -> str:
     """What the history that ideas are judged on could prove of one more."""
     research, gate, ledger = lab.settings.research, lab.settings.gate, lab.bench.ledger
-    per_year = YEAR_MS / INTERVAL_MS[research.timeframe]
+    per_year = bars_per_year(research.timeframe)
     bars = int(research.history_days * DAY_MS / INTERVAL_MS[research.timeframe])
     found = power_of(
         bars,

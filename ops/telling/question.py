@@ -9,9 +9,8 @@ from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.verdict import SEARCH, WALK_FORWARD, Evidence, Expectancy, Stretch
 from ai_brain.paper.performance import INTERVAL, PaperPerformance
 from ops.figures import figure
+from trading.domain.market import YEAR_MS
 from trading.strategy.spec import StrategySpec
-
-YEAR_MS = 365.25 * 86_400_000
 
 
 def question(

@@ -11,7 +11,7 @@ from ai_brain.evidence.charts.of_trades import cost_chart, months_chart
 from ai_brain.evidence.curve import Curve
 from ai_brain.evidence.rehearsal import TradeLine
 from ai_brain.evidence.verdict import Evidence
-from trading.domain.market import INTERVAL_MS, YEAR_MS
+from trading.domain.market import bars_per_year
 from trading.strategy.spec import StrategyType
 
 MIN_ROLLING = 6
@@ -55,7 +55,7 @@ def _of_chance(evidence: Evidence, interval: str | None) -> Sequence[Chart | Lef
     power: Chart | LeftOut = LeftOut("Power", OF_CARRY if is_carry else "It was refused before that was asked.")
     if interval is None:
         return [luck, power]
-    per_year = YEAR_MS / INTERVAL_MS[interval]
+    per_year = bars_per_year(interval)
     if evidence.statistics is not None:
         luck = null_chart(evidence.statistics, bars_per_year=per_year)
     if evidence.power is not None:
