@@ -1,65 +1,24 @@
-"""What every stage of a cycle shares: the room, the growing report, the view of the position, and its end."""
+"""What every stage of a cycle shares: the growing report, the view of the position, and its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
-from trading.domain.market import FundingNow, Quote
-from trading.execution.saga_steps import Tools
 from trading.funding import moves
 from trading.funding.books import Performance, VenueAccount, performance
-from trading.funding.carry_settings import CarrySettings
 from trading.funding.dust import dust_in
-from trading.funding.hedge_look import HedgeWatch
 from trading.funding.ledger import Booking, Pair, book, read_accounts
-from trading.funding.position import CarryPosition, PositionStore
+from trading.funding.position import CarryPosition
 from trading.funding.report import CycleReport, SymbolReport
+from trading.funding.room import Room
 from trading.journal.audit import CycleStatus
-from trading.market.rolling import RecentPrices
-from trading.market.validator_rules import ValidatorSettings
-from trading.risk.counters import RiskCounters
-from trading.risk.limits import RiskLimits
-from trading.risk.pulse import Pulse
 from trading.strategy.spec import StrategySpec
-
-
-class Tell(Protocol):
-    """Publishes an event and logs it."""
-
-    def __call__(self, name: str, facts: Mapping[str, object], severity: Severity) -> None:
-        """Name, facts and how loudly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What every cycle of a desk works with."""
-
-    tools: Tools
-    store: PositionStore
-    counters: RiskCounters
-    carry: CarrySettings
-    limits: RiskLimits
-    validator: ValidatorSettings
-    tell: Tell
-    pulse: Pulse
-    """How well the exchange answers; the breakers read it."""
-    hedge: HedgeWatch
-    """What was read of what breaks the hedge, and what was told of it."""
-    too_large: list[Reason] = field(default_factory=list)
-    """Limits that what is held had outgrown at the last look."""
-    last_quotes: dict[tuple[Market, str], Quote] = field(default_factory=dict)
-    """By market and symbol, of the last look; a jump since then is told by the validator."""
-    last_funding: dict[str, FundingNow] = field(default_factory=dict)
-    """By symbol, of the last look; a changed settlement interval is told by the validator."""
-    recent_mids: dict[tuple[Market, str], RecentPrices] = field(default_factory=dict)
-    """By market and symbol, of the looks before; what the validator holds a move against."""
 
 
 @dataclass(frozen=True, slots=True)

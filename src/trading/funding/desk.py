@@ -31,12 +31,13 @@ from trading.execution.saga_steps import Tools
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle import NOTHING, Cycle
-from trading.funding.cycle_base import Carry, Room
+from trading.funding.cycle_base import Carry
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.hedge_memory import HedgeMemory
 from trading.funding.hedge_settings import HedgeSettings
 from trading.funding.position import PositionStore
 from trading.funding.report import CycleReport
+from trading.funding.room import Room
 from trading.journal.audit import CycleStatus
 from trading.market.validator_rules import ValidatorSettings
 from trading.risk.counters import Halt, RiskCounters

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
 from trading.execution.intent_records import OrderRecord
 from trading.funding.ledger import Pair
+from trading.funding.room import Room
 from trading.risk.guards import Exposure, RiskBook
 from trading.risk.value_at_risk import correlation, hedge_losses, worse
-
-if TYPE_CHECKING:
-    from trading.funding.cycle_base import Room
 
 HISTORY_HOURS = 500
 """Hourly candles that the recent tail is drawn from: what one request brings, three weeks."""

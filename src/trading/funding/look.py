@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from trading.domain.clock import DAY_MS
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import FundingNow, Quote
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair
+from trading.funding.room import Room
 from trading.market.data_integrity_validator import (
     Beside,
     ClockReading,
@@ -25,10 +25,6 @@ from trading.market.data_integrity_validator import (
 )
 from trading.market.rolling import RecentPrices
 from trading.market.validator_rules import RuleId, demand, merge
-
-if TYPE_CHECKING:
-    from trading.funding.cycle_base import Room
-
 
 WANTED = frozenset(
     {RuleId.CLOCK_DRIFT, RuleId.SECOND_SOURCE, RuleId.TICK, RuleId.SYMBOL_STATUS, RuleId.FUNDING_MISSING}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import PortfolioUpdateError
@@ -17,14 +16,12 @@ from trading.funding.books import Performance
 from trading.funding.carry import CarryMarket
 from trading.funding.ledger import Pair, take_baseline
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus
+from trading.funding.room import Room
 from trading.funding.settlements import settled_of
 from trading.risk.guardian import UNHEDGED_FRACTION
 from trading.risk.guards import RiskBook, Wanted, allowed_notional
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
-
-if TYPE_CHECKING:
-    from trading.funding.cycle_base import Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from trading.funding.position import CarryPosition, Settled
 if TYPE_CHECKING:  # who only reads what was settled needs no compiler
     from trading.funding.carry import CarryMarket
     from trading.funding.carry_settings import CarrySettings
-    from trading.funding.cycle_base import Tell
+    from trading.funding.room import Tell
 
 log = structlog.get_logger(__name__)
 
