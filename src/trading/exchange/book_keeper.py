@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 import structlog
 
@@ -113,5 +112,3 @@ class BookKeeper:
         finally:
             for task in (sleeper, waiter):
                 task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(sleeper, waiter, return_exceptions=True)
