@@ -13,15 +13,13 @@ from ops.sandbox_process import peak_rss_mb
 from ops.service.lab import Lab
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop
-from trading.strategy.lifecycle import Stage
+from trading.strategy.lifecycle import ALIVE, Stage
 from trading.strategy.spec import StrategySpec, StrategyType
 
 STALE_CYCLES = 3
 """Cycles after which the live account's last reading, and the last decision, are told as old."""
 STALE_BARS = 2
 """Bars after which a paper account's last mark is told as old."""
-ON_PAPER = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
-"""Stages of a strategy that has a paper account worth telling of."""
 
 
 def gather(lab: Lab) -> Numbers:
@@ -180,7 +178,7 @@ def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
 
 def best(lab: Lab, specs: Sequence[StrategySpec]) -> Best | None:
     """The paper account that is ahead, with what its rate is worth; a retired strategy leads nothing."""
-    shown = [(spec, lab.paper.performance(spec.id)) for spec in specs if spec.stage in ON_PAPER]
+    shown = [(spec, lab.paper.performance(spec.id)) for spec in specs if spec.stage in ALIVE]
     ranked = sorted(((p.net_return, spec.id, spec, p) for spec, p in shown if p is not None), reverse=True)
     if not ranked:
         return None

@@ -25,9 +25,9 @@ from ops.dashboard.view import (
 from ops.status import read_object
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
+from trading.strategy.lifecycle import ALIVE
 
 SHOWN = 100
-PAPER = ("dry_run", "review", "live_testing", "scaling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _funnel(read: Ideas) -> Meters:
         ]
     )
     steps += [
-        ("On paper or beyond, now", sum(stages.get(stage, 0) for stage in PAPER)),
+        ("On paper or beyond, now", sum(stages.get(stage, 0) for stage in ALIVE)),
         ("Waiting for you, in review", stages.get("review", 0)),
         ("Live", stages.get("live_testing", 0) + stages.get("scaling", 0)),
         ("Retired", stages.get("retired", 0)),

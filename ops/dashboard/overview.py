@@ -39,6 +39,7 @@ from trading.notify.alerts import OpenAlert
 from trading.notify.outbox import waiting_files
 from trading.risk.counters import Halt
 from trading.storage.home import Home
+from trading.strategy.lifecycle import Stage
 
 SHOWN = 6
 """Reasons that are told."""
@@ -252,7 +253,7 @@ def _reasons(beat: Numbers) -> Meters:
 
 
 def _stages(status: Status) -> Meters:
-    order = ("generated", "backtesting", "dry_run", "review", "live_testing", "scaling", "retired")
+    order = tuple(map(str, Stage))
     total = max(1, len(status.strategies))
     found = [(stage, status.stages[stage]) for stage in order if stage in status.stages]
     found += [(stage, count) for stage, count in sorted(status.stages.items()) if stage not in order]

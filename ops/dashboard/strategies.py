@@ -1,4 +1,4 @@
-"""Strategies through their stages, each with its evidence; and one strategy with its whole life."""
+"""Strategies through their stages, each with its evidence; and their files as the page reads them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from ops.dashboard.view import (
 from ops.reports import ENOUGH
 from ops.status import read_object
 from trading.storage.home import Home
+from trading.strategy.lifecycle import Stage
 
-ORDER = ("generated", "backtesting", "dry_run", "review", "live_testing", "scaling", "retired")
+ORDER = tuple(map(str, Stage))
 SHOWN = 100
 """Of those that live, of those that wait, and of those that are retired."""
 VERDICTS = {"APPROVED": Tone.GOOD, "CAUTION": Tone.CAUTION, "REJECTED": Tone.BAD}

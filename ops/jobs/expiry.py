@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from ai_brain.evidence.living import Life
 from ops.service.lab import Lab
-from ops.trace.living import ALIVE, lives_of
+from ops.trace.living import lives_of
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.domain.events import Severity
 from trading.risk.arming import disarm, read_armed
-from trading.strategy.lifecycle import TRADING, Stage, move
+from trading.strategy.lifecycle import ALIVE, TRADING, Stage, move
 from trading.strategy.spec import StrategySpec
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ai_brain.desk.tuner import Adjustment, PaperMark, Record, tune
-from ops.gather import ON_PAPER
 from ops.service.lab import Lab
+from trading.strategy.lifecycle import ALIVE
 
 
 async def run(lab: Lab) -> None:
@@ -30,7 +30,7 @@ def record_of(lab: Lab) -> Record:
     Raises:
         StateFileError: the model's budget cannot be read.
     """
-    shown = [lab.paper.performance(spec.id) for spec in lab.repository.by_stage(*ON_PAPER)]
+    shown = [lab.paper.performance(spec.id) for spec in lab.repository.by_stage(*ALIVE)]
     return Record(
         cycles=tuple(lab.memory.cycles),
         loop_s=lab.settings.service.loop_s,

@@ -12,12 +12,8 @@ from ops.settings import read_settings
 from ops.trace.live_records import Holdings, read_holdings
 from trading.funding.settlements import settled_of
 from trading.storage.home import Home
-from trading.strategy.lifecycle import Stage
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
-
-ALIVE = (Stage.DRY_RUN, Stage.REVIEW, Stage.LIVE_TESTING, Stage.SCALING)
-"""Stages in which a strategy has capital, on paper or live, and can lose it."""
 
 
 def lives_of(home: Home, spec: StrategySpec, *, alpha: float) -> tuple[Life, ...]:

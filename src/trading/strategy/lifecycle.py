@@ -64,6 +64,8 @@ TRADING = (Stage.LIVE_TESTING, Stage.SCALING)
 """Stages in which money is at stake; they need a standing approval."""
 KEEPS_APPROVAL = (Stage.REVIEW, *TRADING)
 """Stages in which an approval, once given, stands."""
+ALIVE = (Stage.DRY_RUN, *KEEPS_APPROVAL)
+"""Stages in which a strategy has capital, on paper or live, and can lose it."""
 
 
 class Move(BaseModel):
