@@ -354,6 +354,10 @@ if ! { exec 9>"$state/monitor.lock"; } 2>/dev/null; then
 fi
 flock -n 9
 [ "$?" = 1 ] && exit 0 # the last round still works
+if ! echo "$$" 2>/dev/null >&9; then # a full disk opens the file all the same
+    cannot_write
+    exit 0
+fi
 
 rotate_log "$logs/ai_lab.log"
 rotate_log "$logs/service.out"

@@ -9,8 +9,10 @@ from ops.reports import to_release
 from ops.service.lab import Lab
 from ops.stop_trading import release_request
 from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.risk.kill_switch import Stop, read_stop
+from trading.storage.reserve import let_reserve_go
 
 LOOK_S = 0.2
 """Real seconds between two looks at the kill file."""
@@ -43,15 +45,19 @@ class KillWatch:
             if seen.blocks_entries and not stop.blocks_entries:
                 self._lab.tell("stop.released", {"source": seen.source}, Severity.NOTICE)
             seen = stop
-            self._release_halts()
-            if not stop.demands_flat:
-                flat_for = ""
-            elif stop.source != flat_for:
-                tries += 1
-                if await self._go_flat(stop.decision, is_last_hope=tries >= QUIET_TRIES):
-                    flat_for, tries = stop.source, 0
-                else:
-                    wait_s = FLAT_AGAIN_S
+            try:
+                self._release_halts()
+                if not stop.demands_flat:
+                    flat_for = ""
+                elif stop.source != flat_for:
+                    tries += 1
+                    if await self._go_flat(stop.decision, is_last_hope=tries >= QUIET_TRIES):
+                        flat_for, tries = stop.source, 0
+                    else:
+                        wait_s = FLAT_AGAIN_S
+            except StateFileError as error:  # a full disk must not end who closes
+                self._lab.failed("watch", error)
+                wait_s = 0.0 if let_reserve_go(self._lab.home) else FLAT_AGAIN_S
             await self._lab.clock.real_wait_s(self._stop, wait_s)
 
     def _release_halts(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def set_up_logs(file: Path, *, clock: Clock, secrets: Iterable[str], to_console:
         secrets: Values that must never appear; each is replaced.
         to_console: Also print every line (a service without a terminal view).
     """
-    handlers: list[logging.Handler] = [RotatingFileHandler(file, maxBytes=MAX_BYTES, backupCount=OLD_FILES)]
+    handlers: list[logging.Handler] = [_LogFile(file, maxBytes=MAX_BYTES, backupCount=OLD_FILES)]
     if to_console:
         handlers.append(logging.StreamHandler(sys.stderr))
     shared: list[structlog.typing.Processor] = [
@@ -71,6 +72,19 @@ def set_up_logs(file: Path, *, clock: Clock, secrets: Iterable[str], to_console:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+class _LogFile(RotatingFileHandler):
+    """What a full disk does not take is said on stderr: the line, without the traceback of each that fails."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Called where `emit` raised."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        with suppress(OSError):  # stderr may lie on the same disk
+            sys.stderr.write(f"{self.baseFilename}: {error.strerror}: {self.format(record)}\n")
 
 
 def redactor(secrets: Iterable[str]) -> Callable[[WrappedLogger, str, EventDict], EventDict]:

@@ -21,6 +21,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.exchange.open_venue import TRADES_AT
 from trading.storage.home import Home
+from trading.storage.reserve import keep_reserve
 
 
 def run_service() -> int:
@@ -31,6 +32,7 @@ def run_service() -> int:
     """
     home = find_home().make()
     environment, settings = read_all(home)
+    keep_reserve(home)
     clock = lab_clock(settings)
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     setting = Setting(home, settings, environment, config_hash(settings), settings.venue.origin)

@@ -218,7 +218,10 @@ class Schedule:
             self._running.pop(name, None)
         self._done_ms[name] = due_ms
         self._finished.add(name)
-        self._save()
+        try:
+            self._save()
+        except StateFileError as error:  # a full disk: after a restart it runs once more
+            log.warning("schedule.not_saved", job=name, error=str(error))
         is_due = self._rows[name].last_due_ms(self._clock.now_ms()) > due_ms  # it fell due again while it ran
         if is_due and name not in self._parked and not self._stop.is_set():
             self._fire_now(name)

@@ -31,6 +31,7 @@ from trading.risk.guardian import SILENT_S
 from trading.risk.kill_switch import release_stop, stop_trading
 from trading.storage.files import write_atomic, write_json
 from trading.storage.home import Home
+from trading.storage.reserve import keep_reserve, let_reserve_go
 
 if TYPE_CHECKING:
     from ops.settings import LabSettings
@@ -100,6 +101,7 @@ def release(home: Home, say: Say) -> int:
         StateFileError: the counters of risk cannot be read; the stops are released all the same.
     """
     found = release_stop(home)
+    keep_reserve(home)
     armed = disarm(home)
     say(f"released: {', '.join(found) or 'nothing was stopped'}")
     if halts := RiskCounters(home.state / "risk_counters.json").memory.halts:
@@ -180,7 +182,10 @@ async def make_flat(
             break
         except StateFileError as error:
             # The running lab has seen the stop and is making everything flat itself: wait for its result.
-            if "already runs" not in str(error) or not await holder.waited():
+            if "already runs" in str(error):
+                if not await holder.waited():
+                    raise
+            elif not let_reserve_go(home):  # a full disk takes no order's line
                 raise
     for report in reports:
         state = "flat" if report.is_flat else "NOT FLAT"

@@ -16,8 +16,8 @@ from trading.storage.home import Home
 
 PARTS = (".env", "lab.yaml", "strategies", "state", "logs", "market/universe")
 """Of the market only what cannot be fetched again: what the venue once listed."""
-LEFT_OUT = (".lock", ".tmp", ".db-wal", ".db-shm")
-"""Ends of names that mean nothing elsewhere: locks, half-written files, and what the copy of a database contains."""
+LEFT_OUT = (".lock", ".tmp", ".reserve", ".db-wal", ".db-shm")
+"""Ends of names that mean nothing elsewhere: locks, half-written files, room, and what a database's copy contains."""
 
 
 def write_archive(home: Home, path: Path) -> None:

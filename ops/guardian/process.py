@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -33,6 +33,7 @@ from trading.exchange.rate_plan import RatePlan
 from trading.risk.guardian import Act, GuardianSettings, Sight, Verdict, decide, may_renew
 from trading.storage.home import Home
 from trading.storage.lock import only_one
+from trading.storage.reserve import keep_reserve
 
 log = structlog.get_logger(__name__)
 Look = Callable[[], Awaitable[None]]
@@ -109,7 +110,8 @@ class Guardian:
 
     async def _switches(self) -> None:
         self._supervisor.turns(self._clock.real_s())
-        self._home.guardian_pulse_file.touch()
+        with suppress(OSError):  # read-only: its age tells
+            self._home.guardian_pulse_file.touch()
         sight = self._eyes.look()
         verdict = decide(sight, self._settings)
         if verdict.act is Act.CANCEL:
@@ -205,6 +207,7 @@ def run_guardian() -> int:
     environment, settings = read_environment(home), settings_or_defaults(home)
     if environment.binance_api_key is None:
         raise SettingsError("guardian: no trading keys, so nothing to guard; set them in .env, see .env.example")
+    keep_reserve(home)
     clock = lab_clock(settings)
     set_up_logs(home.logs / "guardian.log", clock=clock, secrets=environment.secret_values(), to_console=False)
 

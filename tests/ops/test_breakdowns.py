@@ -34,14 +34,18 @@ from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.execution.intents import Intents, Purpose
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus, verify_audit
+from trading.risk.kill_switch import read_stop, stop_trading
 from trading.storage.files import read_json, write_json
 from trading.storage.home import Home
 from trading.storage.lock import only_one
+from trading.storage.reserve import keep_reserve
 
 folder, breakdown = Path(sys.argv[1]), sys.argv[2]
 audit, heartbeat = AuditLog(folder / "audit.jsonl"), folder / "heartbeat.json"
 journal = Intents(folder / "intents.jsonl")
-fill, refused, at_ms = folder / "fill", {}, 0
+fill, refused, at_ms, stop = folder / "fill", {}, 0, None
+home = Home(folder / "lab").make()
+keep_reserve(home)
 
 
 def cycle():
@@ -86,6 +90,10 @@ if breakdown == "read-only":
 lines = verify_audit(folder / "audit.jsonl").lines
 kept = read_json(heartbeat, schema=1)["note"]
 if breakdown == "full":
+    with only_one(home.lock_file, what="the lab"):
+        stop_trading(home, by="owner", why="a full disk", at_ms=at_ms, keep_positions=False)
+    stop = read_stop(home, {}).demands_flat
+    intend()
     fill.unlink()
 else:
     subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
@@ -95,7 +103,7 @@ check = verify_audit(folder / "audit.jsonl")
 again = Intents(folder / "intents.jsonl")
 print(json.dumps({
     "refused": refused, "lines": lines, "after": check.lines, "ok": check.ok, "kept": len(kept),
-    "notes": again.notes, "scraps": [path.name for path in folder.iterdir() if path.suffix == ".tmp"],
+    "notes": again.notes, "stop": stop, "scraps": [path.name for path in folder.iterdir() if path.suffix == ".tmp"],
 }), flush=True)
 """
 
@@ -116,7 +124,7 @@ needs_mounts = pytest.mark.skipif(not may_mount(), reason="no file system of its
 def test_a_disk_that_takes_nothing_is_told_keeps_what_it_has_and_goes_on_whole_when_it_takes_again(
     tmp_path: Path, breakdown: str, words: str
 ) -> None:
-    mounted = 'mount -t tmpfs -o size=128k none "$1" && exec "$2" -c "$3" "$1" "$4"'
+    mounted = 'mount -t tmpfs -o size=2m none "$1" && exec "$2" -c "$3" "$1" "$4"'
     done = subprocess.run(
         [*OWN_MOUNTS, "sh", "-c", mounted, "sh", tmp_path, sys.executable, SMALL_DISK, breakdown],
         capture_output=True,
@@ -134,6 +142,7 @@ def test_a_disk_that_takes_nothing_is_told_keeps_what_it_has_and_goes_on_whole_w
     assert found["after"] == found["lines"] + 1
     assert found["notes"] == [], "nor in the journal of intents"
     assert found["scraps"] == []
+    assert found["stop"] is (True if breakdown == "full" else None), "room is kept for a stop and its orders"
 
 
 async def test_a_name_that_no_longer_resolves_is_no_network_and_no_bug(home: Home) -> None:

@@ -52,8 +52,12 @@ def no_ledger(outbox: Path) -> None:
     (outbox / "alerts.json").mkdir()
 
 
-@pytest.mark.parametrize("harm", [no_lock, no_ledger])
-async def test_an_outbox_that_cannot_be_written_ends_no_watch(home: Home, harm: object) -> None:
+def no_pulse(outbox: Path) -> None:
+    (outbox.parent / "guardian_pulse").symlink_to(outbox / "nowhere" / "pulse")
+
+
+@pytest.mark.parametrize("harm", [no_lock, no_ledger, no_pulse])
+async def test_a_file_that_cannot_be_written_ends_no_watch(home: Home, harm: object) -> None:
     furnish(home)
     guardian, hands = guardian_of(home)
     harm(home.outbox)  # type: ignore[operator]

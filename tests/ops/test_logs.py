@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +62,21 @@ def test_known_secrets_and_what_looks_like_one_are_taken_out_everywhere(log_file
 def test_the_library_that_prints_the_token_is_silent(log_file: Path) -> None:
     logging.getLogger("httpx").info("HTTP Request: POST https://api.telegram.org/%s/sendMessage", TOKEN)
     assert log_file.read_text() == ""
+
+
+def test_what_a_full_disk_does_not_take_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ai_lab.log").symlink_to("/dev/full")
+    set_up_logs(tmp_path / "ai_lab.log", clock=Clock(), secrets=[], to_console=False)
+    try:
+        structlog.get_logger("x").info("carry.opened", base=1)
+        said = capsys.readouterr().err
+    finally:
+        structlog.reset_defaults()
+        root = logging.getLogger()
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
+            with contextlib.suppress(OSError):
+                handler.close()
+    assert said.count("\n") == 1
+    assert "No space left on device: at=" in said
+    assert "event=carry.opened base=1" in said

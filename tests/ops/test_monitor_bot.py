@@ -289,15 +289,19 @@ def test_a_log_too_large_is_rotated_and_nothing_is_lost(watch: Watch) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+@pytest.mark.parametrize("harm", ["read-only", "full"])
 def test_a_state_that_cannot_be_written_is_told_without_a_disk_and_nothing_is_ended(
-    watch: Watch, telegram: Telegram
+    watch: Watch, telegram: Telegram, harm: str
 ) -> None:
     (watch.home / ".env").write_text(f"TELEGRAM_TOKEN={TOKEN}\nTELEGRAM_CHAT_ID=42\n")
     subprocess.run(["setsid", "--fork", watch.service], check=True)
     pid = watch.wait_for_service()
     watch.fall_silent()
-    for name in ("state/monitor.lock", "logs/monitor.log"):  # a folder takes no line, whoever writes it
-        (watch.home / name).mkdir(parents=True)
+    (watch.home / "logs" / "monitor.log").mkdir(parents=True)  # a folder takes no line, whoever writes it
+    if harm == "read-only":
+        (watch.home / "state" / "monitor.lock").mkdir(parents=True)
+    else:
+        (watch.home / "state" / "monitor.lock").symlink_to("/dev/full")
     (watch.home / "run").mkdir()
     settings = {"LAB_HOME": str(watch.home), "XDG_RUNTIME_DIR": str(watch.home / "run"), "PATH": os.environ["PATH"]}
     settings |= {"TELEGRAM_BASE_URL": telegram.url, "MONITOR_MAX_HEARTBEAT_AGE_S": "1", "MONITOR_MIN_DISK_MB": "0"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -212,6 +213,23 @@ async def test_an_unreadable_record_of_last_runs_is_set_aside_and_told(tmp_path:
     await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
     assert bench.names() == ["state.set_aside"]
     assert bench.file.with_name("schedule.json.bad-1").read_text() == "{not json"
+
+
+async def test_a_record_of_last_runs_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    bench, runs, unheard = Bench(tmp_path), list[int](), list[object]()
+    bench.file = tmp_path / "gone" / "schedule.json"
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+
+    async def job() -> None:
+        runs.append(bench.clock.now_ms())
+        if len(runs) == 3:
+            bench.stop.set()
+
+    await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
+    gc.collect()  # what nobody caught is told when it goes
+    await asyncio.sleep(0)
+    assert len(runs) == 3
+    assert unheard == []
 
 
 async def test_running_jobs_are_drained_on_stop_and_cancelled_after_the_grace(

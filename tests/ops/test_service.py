@@ -372,6 +372,29 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
     assert all(holding["text"].startswith("dust ") for holding in left), left
 
 
+async def test_a_stop_is_seen_through_although_its_files_cannot_be_written_for_a_while(
+    lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ai_trading_lab, "FLAT_AGAIN_S", 0.2)
+    approved_carry(lab_home)
+    lab_home.pulse_file.symlink_to(lab_home.root / "nowhere" / "pulse")
+    heard: list[Event] = []
+    async with running(lab_home, hear=heard.append) as (service, task):
+        await until(lambda: holds_carry(service), task)
+        await until(lambda: not service.lab.trading.locked(), task)
+        books = lab_home.positions_file.read_bytes()
+        lab_home.positions_file.unlink()
+        lab_home.positions_file.mkdir()  # no file can take its place
+        lab_home.kill_files[0].write_text("")
+        await until(lambda: is_flat(world.ask("/sandbox/ledger")), task)
+        await until(lambda: any(event.facts.get("where") == "watch" for event in heard), task)
+        lab_home.positions_file.rmdir()
+        lab_home.positions_file.write_bytes(books)
+        await until(lambda: any(event.name == "stop.stands" for event in heard), task)
+        assert not holds_carry(service)
+    assert world.ask("/sandbox/seen")["duplicate_orders"] == []
+
+
 async def test_a_stop_of_a_lab_without_keys_closes_nothing_and_says_so(lab_home: Home) -> None:
     keyless = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
     lab_home.kill_files[0].write_text("")

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import structlog
 
+from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,9 @@ class Bus:
                 continue
             try:
                 entry.subscriber(event)
+            except TradingEngineError as error:
+                self.failures += 1
+                log.warning("bus.not_heard", subscriber=entry.name, event_name=event.name, error=str(error))
             except Exception:  # a listener's bug must not end what it listens to; it is reported here
                 self.failures += 1
                 log.exception("bus.subscriber_failed", subscriber=entry.name, event_name=event.name)

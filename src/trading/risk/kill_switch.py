@@ -13,8 +13,10 @@ from enum import StrEnum
 
 from trading.domain.clock import iso
 from trading.domain.decisions import Decision, Reason
+from trading.domain.errors import StateFileError
 from trading.storage.files import write_json
 from trading.storage.home import Home
+from trading.storage.reserve import let_reserve_go
 
 STOPPED_SCHEMA = 1
 
@@ -84,13 +86,18 @@ def read_stop(home: Home, environment: Mapping[str, str]) -> Stop:
 
 
 def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: bool) -> None:
-    """Write `TRADING_STOPPED.json`: honoured by every process until `release_stop`.
+    """Write `TRADING_STOPPED.json`: honoured by every process until `release_stop`. A full disk gives its reserve.
 
     Raises:
         StateFileError: it cannot be written.
     """
     facts = {"at": iso(at_ms), "by": by, "why": why, "keep_positions": keep_positions}
-    write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+    try:
+        write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+    except StateFileError:
+        if not let_reserve_go(home):
+            raise
+        write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
 
 
 def release_stop(home: Home) -> tuple[str, ...]:

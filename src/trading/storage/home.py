@@ -135,6 +135,11 @@ class Home:
         return self.state / "lab.lock"
 
     @property
+    def reserve_file(self) -> Path:
+        """Room that a stop may use when the disk is full."""
+        return self.state / "disk.reserve"
+
+    @property
     def rate(self) -> Path:
         """Budgets of requests that every process of this home shares, one file an exchange's market."""
         return self.state / "rate"

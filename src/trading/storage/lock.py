@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -31,23 +31,33 @@ def only_one(path: Path, *, what: str) -> Iterator[None]:
             raise StateFileError(
                 f"{path}: {what} already runs as process {file.read().strip() or '?'}; stop it first"
             ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        _name_holder(file)
         yield
+
+
+def _name_holder(file: TextIO) -> None:
+    """Over what stood there, so that no room is given up on a full disk; a lock that cannot name its holder holds."""
+    name = str(os.getpid()).encode()
+    with suppress(OSError):
+        os.pwrite(file.fileno(), name, 0)
+        os.ftruncate(file.fileno(), len(name))
 
 
 def _lock_file(path: Path) -> TextIO:
     try:
-        return path.open("a+", encoding="ascii")
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="ascii")
     except OSError as error:
         raise StateFileError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 
 
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file while the block runs, waiting for whoever holds it; for short writes only."""
-    with path.open("a") as file:
+    """Hold the lock file while the block runs, waiting for whoever holds it; for short writes only.
+
+    Raises:
+        StateFileError: there can be no such file.
+    """
+    with _lock_file(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

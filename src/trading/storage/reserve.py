@@ -1,0 +1,27 @@
+"""Room on the disk that is kept for a stop: the stop itself, and the orders that close, are written before they act."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from trading.domain.errors import StateFileError
+from trading.storage.files import write_atomic
+from trading.storage.home import Home
+
+RESERVE_BYTES = 1 << 20
+
+
+def keep_reserve(home: Home) -> None:
+    """Take the room where it is not taken; a disk that has none left gives none."""
+    if not home.reserve_file.exists():
+        with suppress(StateFileError):
+            write_atomic(home.reserve_file, bytes(RESERVE_BYTES))
+
+
+def let_reserve_go(home: Home) -> bool:
+    """Give the room to whoever must write now; False: there was none."""
+    try:
+        home.reserve_file.unlink()
+    except OSError:
+        return False
+    return True
