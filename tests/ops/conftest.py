@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ops.world import World, furnish, open_world
+from trading.storage.home import Home
 
 ASK_FOR_PROCESSES = (
     "ops.history.shelf",
@@ -18,6 +22,22 @@ ASK_FOR_PROCESSES = (
     "ops.jobs.parity",
     "ops.pictures.commission",
 )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A made-up market and its sandbox, at the speed of life, for all tests of a file."""
+    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lab_home(tmp_path: Path, world: World) -> Home:
+    """A home that points at the sandbox."""
+    home = Home(tmp_path / "home").make()
+    furnish(home, world.url)
+    return home
 
 
 @pytest.fixture(autouse=True)

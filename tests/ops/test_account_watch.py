@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,7 +17,7 @@ from ops.demo.story import is_flat
 from ops.jobs import trading_loop
 from ops.service.lab import Lab
 from tests.ops.test_service import holds_carry, running, until
-from tests.ops.world import World, approved_carry, furnish, open_world
+from tests.ops.world import World, approved_carry, furnish
 from tests.trading.funding.test_forced_close import filled
 from trading.domain.account_events import AccountEvent, AccountUnseen
 from trading.domain.clock import Clock
@@ -27,13 +27,6 @@ from trading.storage.home import Home
 SOLD_WITHIN_S = 10.0
 """The bar, lab seconds; two to three are usual. The ordinary cycle comes once in sixty."""
 FORCED, HOLE = filled("adl_autoclose"), AccountUnseen(Market.PERP, "broken")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
 
 
 def force_close(world: World, kind: str) -> int:

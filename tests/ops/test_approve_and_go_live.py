@@ -28,7 +28,7 @@ from ops.settings import LabSettings, TelegramSettings, VenueSettings
 from ops.stop_trading import release
 from ops.venues import make_venue
 from tests.ops.papers import Human, carry_in, evidence_of, file_of, no_faults, put, put_in_review
-from tests.ops.world import NOW_MS, World, furnish, open_world
+from tests.ops.world import NOW_MS, World, furnish
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import NotifierError, SpecError, TradingEngineError
@@ -161,13 +161,6 @@ def test_the_command_line_refuses_in_one_line(home: Home) -> None:
 
 
 # --- the second gate
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from ops.environment import Environment
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_venue
 from tests.ops.papers import put
-from tests.ops.world import World, open_world
+from tests.ops.world import World
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.exchange.binance import Binance
@@ -35,13 +35,6 @@ from trading.storage.home import Home
 
 NOTHING = Environment(None, None, None, None, None, binance_testnet=False, live_trading=False, kill=False)
 KEYS = replace(NOTHING, binance_api_key=SecretStr("sandbox-key"), binance_api_secret=SecretStr("sandbox-secret"))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
 
 
 @asynccontextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from ai_brain.evidence.filing import load_evidence
@@ -13,25 +10,10 @@ from ops.jobs import evaluation
 from ops.service.lab import Lab
 from tests.ops.papers import file_of
 from tests.ops.test_parity import lab_at_night, named
-from tests.ops.world import World, furnish, open_world
 from trading.domain.errors import FarmError
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import CarryParameters, RuleParameters, StrategySpec
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    opened = open_world(tmp_path, scale=1.0)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def lab_home(tmp_path: Path, world: World) -> Home:
-    made = Home(tmp_path / "home").make()
-    furnish(made, world.url)
-    return made
 
 
 def rules_of(lab: Lab, count: int) -> list[StrategySpec]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ from ops.trace.strategy import run_strategy
 from tests.ai_brain.markets import rule_spec
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.test_parity import lab_at_night, named
-from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.decisions import Reason
 from trading.domain.events import Severity
 from trading.domain.orders import Income, IncomeKind
@@ -45,20 +44,6 @@ PER_MONTH = LifePromise(expectancy=0.002, low=-0.004, high=0.014, results=9, mea
 KEEPS = (0.02, -0.01, 0.005, -0.008, 0.012)
 """Results of a strategy that goes on well, over and over; mean 0.38 %."""
 LOSES = (0.01, -0.012, -0.01, 0.002, -0.015)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def lab_home(tmp_path: Path, world: World) -> Home:
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    return home
 
 
 def rules_on_paper() -> StrategySpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ops.environment import Environment
 from ops.history.shelf import DAY_MS, SETTLED_AFTER_MS, History
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_venue
-from tests.ops.world import START_MS, World, open_world
+from tests.ops.world import START_MS, World
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
@@ -27,13 +27,6 @@ KEY = (Market.PERP, "BTCUSDT", "1h")
 TODAY_MS = START_MS + 190 * DAY_MS
 """A midnight the sandbox's tape lies around."""
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
 
 
 class Lab:

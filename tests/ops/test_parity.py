@@ -6,9 +6,8 @@ import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ from ops.settings import config_hash, read_settings
 from tests.ai_brain.paper.test_parity import without
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.test_backtest import BASIS
-from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.clock import Clock, StandingClock
 from trading.domain.errors import FarmError
 from trading.domain.events import Event, Severity
@@ -49,22 +48,13 @@ from trading.strategy.spec import StrategySpec, load_spec
 HOUR_MS = 3_600_000
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Home:
+def lab_home(lab_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home that points at the sandbox and records nothing itself: each test says what was told."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    without_recording(home)
-    return home
+    without_recording(lab_home)
+    return lab_home
 
 
 def without_recording(home: Home) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +35,7 @@ from tests.ops.test_parity import (
     record_all,
     without_recording,
 )
-from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.clock import StandingClock, iso
 from trading.domain.errors import FarmError, SettingsError, SpecError
 from trading.domain.events import Severity
@@ -59,23 +57,14 @@ ODD_MS = NOW_MS - 9 * HOUR_MS
 """Of the candle that was told otherwise."""
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Home:
+def lab_home(lab_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home that points at the sandbox, records nothing itself, and is the one of commands."""
     monkeypatch.setattr(raw_log, "FLUSH_S", 0.01)
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    without_recording(home)
-    monkeypatch.setenv("LAB_HOME", str(home.root))
-    return home
+    without_recording(lab_home)
+    monkeypatch.setenv("LAB_HOME", str(lab_home.root))
+    return lab_home
 
 
 def told_otherwise(tape: Tape, ms: int = ODD_MS) -> Tape:

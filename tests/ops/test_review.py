@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
 from ops.gather import gather
@@ -17,7 +13,7 @@ from ops.service.lab import DAY_MS, Lab
 from ops.stop_trading import release
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.test_parity import lab_at_night, play_on_paper
-from tests.ops.world import World, approved_carry, furnish, open_world
+from tests.ops.world import approved_carry
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.risk.counters import RiskCounters
@@ -27,21 +23,6 @@ from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec
 
 LOSS = Decision(False, Reason.DAILY_LOSS, 0.031, 0.03, "since midnight")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def lab_home(tmp_path: Path, world: World) -> Home:
-    """A home that points at the sandbox."""
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    return home
 
 
 async def in_review(lab: Lab, *, number: int = 0) -> StrategySpec:

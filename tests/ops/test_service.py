@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -36,7 +35,7 @@ from ops.settings import config_hash, read_settings
 from ops.telling import delivery
 from tests.ops.papers import Human, no_faults, put, put_in_review
 from tests.ops.test_stop_trading import hold
-from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world
+from tests.ops.world import NOW_MS, World, approved_carry, open_world
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Event, Severity
@@ -67,12 +66,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def lab_home(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def lab_home(lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     """A home that points at the sandbox; nothing of its own is open there when the test is over."""
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    monkeypatch.setenv("LAB_HOME", str(home.root))
-    yield home
+    monkeypatch.setenv("LAB_HOME", str(lab_home.root))
+    yield lab_home
     no_faults(world)
     if not is_flat(world.ask("/sandbox/ledger")):
         assert script.main([]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -20,7 +20,7 @@ from ops.service.lab import Lab, Setting
 from ops.service.wiring import open_lab
 from ops.settings import LabSettings, config_hash
 from ops.venues import make_market_data, make_venue
-from tests.ops.world import CARRY, NOW_MS, World, open_world
+from tests.ops.world import CARRY, NOW_MS, World
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.events import Event
@@ -42,13 +42,6 @@ RULES = json.loads(CARRY) | {
 
 
 BARS = 4
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield world
-    world.close()
 
 
 def pace(world: World, clock: Clock, scale: float) -> None:

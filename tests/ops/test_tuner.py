@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from ai_brain.desk.tuner import CycleMark, Rule
@@ -15,7 +12,7 @@ from ops.jobs import evaluation, research, tuner
 from ops.service.lab import Lab
 from tests.ops.papers import carry_in
 from tests.ops.test_parity import lab_at_night, named
-from tests.ops.world import World, furnish, open_world
+from tests.ops.world import World
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.storage.files import read_json, write_json
@@ -25,23 +22,14 @@ from trading.strategy.lifecycle import Stage
 SLOW, QUICK, BLIND = CycleMark(100.0, 45.0), CycleMark(100.0, 0.2), CycleMark(0.0, 0.2)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=1.0)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def lab_home(tmp_path: Path, world: World) -> Home:
+def lab_home(lab_home: Home, world: World) -> Home:
     """A home that points at the sandbox, its model too."""
-    home = Home(tmp_path / "home").make()
-    furnish(home, world.url)
-    with home.settings_file.open("a") as file:
+    with lab_home.settings_file.open("a") as file:
         file.write(f"gemini: {{base_url: '{world.url}'}}\n")
-    with home.env_file.open("a") as file:
+    with lab_home.env_file.open("a") as file:
         file.write("GEMINI_API_KEY=sandbox-key\n")
-    return home
+    return lab_home
 
 
 def calls_today(home: Home) -> object:
