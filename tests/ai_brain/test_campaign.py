@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -19,10 +17,8 @@ from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.learning_db import LearningDb
 from tests.ai_brain.markets import carry_spec, noise, planted, rule_spec
-from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.simulator.costs import MarketRules
-from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 CONDITIONS = Conditions(MarketRules())
@@ -32,18 +28,6 @@ DIPS = [rule_spec(f"roc(1) < -{0.9 + 0.04 * n:.2f}", position_pct=25.0, name=f"d
 RISES = [rule_spec(f"roc({2 + n}) > {1.2 + 0.1 * n:.1f}", position_pct=25.0, name=f"rise {n}") for n in range(12)]
 TWIN = rule_spec("close < close[1] * 0.991", position_pct=25.0, name="in other words")
 """What the first of the dips does."""
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[LearningDb]:
-    opened = LearningDb(home.learning_db)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def bench(db: LearningDb) -> Bench:
-    return Bench.of(db, Clock(scale=1e-6, origin_ms=1_800_000_000_000), GateSettings())
 
 
 def by_name(found: Campaign) -> dict[str, Evidence]:

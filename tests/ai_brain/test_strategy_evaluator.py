@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -33,7 +32,7 @@ from tests.ai_brain.markets import (
     rule_spec,
 )
 from tests.conftest import DATA, needs_data
-from trading.domain.clock import Clock, parse_iso
+from trading.domain.clock import parse_iso
 from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
 from trading.market.importers import import_recorded
@@ -48,13 +47,6 @@ EDGE = 0.0045
 """Size of the planted rise that the gate finds without calling it a bug."""
 WASHOUT = rule_spec(position_pct=25.0)
 """What finds it."""
-
-
-@pytest.fixture
-def bench(home: Home) -> Iterator[Bench]:
-    db, clock = LearningDb(home.learning_db), Clock(scale=1e-6, origin_ms=1_800_000_000_000)
-    yield Bench.of(db, clock, GateSettings())
-    db.close()
 
 
 def on(tape_seed: int = 6, *, edge: float = EDGE, bars: int = 8000) -> Tapes:

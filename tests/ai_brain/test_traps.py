@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.verdict import Evidence, Stretch, Verdict
 from ai_brain.research_library import library_specs
-from tests.ai_brain.gate import gate_at, judged
+from tests.ai_brain.gate import judged
 from tests.ai_brain.markets import START_MS, noise, planted, rule_spec, tape_of
 from tests.conftest import DATA, needs_data
 from trading.domain.errors import DataProviderError, StateFileError
@@ -39,12 +38,6 @@ ERRORS_ALLOWED = 4.0
 """Standard errors that a result without an edge may lie from its costs."""
 LIBRARY = library_specs("BTCUSDT", START_MS)
 YEAR = Plan(bars=8760, seed=2)
-
-
-@pytest.fixture
-def bench(home: Home) -> Iterator[Bench]:
-    with gate_at(home.learning_db) as made:
-        yield made
 
 
 def failed(evidence: Evidence) -> set[GateReason]:

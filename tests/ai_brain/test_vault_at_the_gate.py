@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +21,6 @@ from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import noise, planted, rule_spec, tape_of
-from trading.domain.clock import Clock
 from trading.market.tape import Tape
 from trading.simulator.costs import Costs, MarketRules
 from trading.storage.home import Home
@@ -32,18 +30,6 @@ CONDITIONS = Conditions(MarketRules())
 BARS = 8000
 VAULT_FIRST = 4800
 WASHOUT = rule_spec(position_pct=25.0)
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[LearningDb]:
-    opened = LearningDb(home.learning_db)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def bench(db: LearningDb) -> Bench:
-    return Bench.of(db, Clock(scale=1e-6, origin_ms=1_800_000_000_000), GateSettings())
 
 
 def market(*, before: float = 0.0045, within: float = 0.0045, seed: int = 6) -> Tape:

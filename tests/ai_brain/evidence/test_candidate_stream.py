@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
@@ -28,13 +28,6 @@ ZETA = 2.285765637
 @pytest.fixture
 def clock() -> Clock:
     return Clock(scale=1e-6, origin_ms=NOW_MS)
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[LearningDb]:
-    opened = LearningDb(home.learning_db)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -50,13 +49,6 @@ TRIAL = Trial(
 @pytest.fixture
 def clock() -> Clock:
     return Clock(scale=1e-6, origin_ms=NOW_MS)
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[LearningDb]:
-    opened = LearningDb(home.learning_db)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

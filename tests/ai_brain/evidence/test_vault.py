@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -37,13 +36,6 @@ DAY_MS = 86_400_000
 @pytest.fixture
 def clock() -> Clock:
     return Clock(scale=1e-6, origin_ms=NOW_MS)
-
-
-@pytest.fixture
-def db(home: Home) -> Iterator[LearningDb]:
-    opened = LearningDb(home.learning_db)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
