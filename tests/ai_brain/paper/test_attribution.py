@@ -74,10 +74,10 @@ def test_it_is_told_with_the_whole_first() -> None:
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[PaperTrade]:
-    """Trades one after the other."""
+    """Trades one after the other; of one that ends in its first bar, the next begins in a later one."""
     at, made = 0, []
     for _ in range(draw(st.integers(0, 6))):
-        entry = at + draw(st.integers(0, 4))
+        entry = at + draw(st.integers(0, 4)) + (bool(made) and made[-1].entry_ms == made[-1].exit_ms)
         at = entry + draw(st.integers(0, 4))
         amounts = {name: draw(st.integers(-50, 50)) / 4 for name in ("fees_quote", "funding_quote")}
         made.append(trade(entry, at, draw(st.integers(-100, 100)) / 4, side=draw(st.sampled_from([1, -1])), **amounts))
