@@ -19,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox.telegram
-from ops import ai_trading_lab
+from ops import ai_trading_lab, kill_watch
 from ops import stop_trading as script
 from ops.ai_trading_lab import JOBS, Service
 from ops.approve_strategy import approve_strategy
@@ -372,7 +372,7 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
 async def test_a_stop_is_seen_through_although_its_files_cannot_be_written_for_a_while(
     lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ai_trading_lab, "FLAT_AGAIN_S", 0.2)
+    monkeypatch.setattr(kill_watch, "FLAT_AGAIN_S", 0.2)
     approved_carry(lab_home)
     lab_home.pulse_file.symlink_to(lab_home.root / "nowhere" / "pulse")
     heard: list[Event] = []
@@ -412,7 +412,7 @@ async def test_what_was_told_of_a_stop_is_over_when_it_was_released_while_nothin
 async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
     lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ai_trading_lab, "FLAT_AGAIN_S", 0.2)
+    monkeypatch.setattr(kill_watch, "FLAT_AGAIN_S", 0.2)
     approved_carry(lab_home)
     jobs = {"loop": JOBS["loop"]}
     async with running(lab_home, jobs=jobs) as (service, task):
