@@ -14,6 +14,7 @@ from ops.environment import read_environment
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.risk.kill_switch import Stop, StopKind, read_stop
+from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
 
 ALIVE_S = 300.0
@@ -164,14 +165,6 @@ def _began_after(pid: int, lock_file: Path) -> bool:
         return began_s > lock_file.stat().st_mtime + BOOT_S
     except (OSError, ValueError, IndexError, StopIteration):
         return False
-
-
-def file_age_s(path: Path, clock: Clock) -> float | None:
-    """How old a file is, by the system's clock on both sides: its stamp and now; None: there is none."""
-    try:
-        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
-    except OSError:
-        return None
 
 
 def _stop(home: Home, problems: list[str]) -> Stop:

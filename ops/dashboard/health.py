@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,9 @@ from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
 from ops.numbers import Numbers
 from ops.schedule import SCHEDULE
-from ops.status import Status, file_age_s, read_status, running_pid
+from ops.status import Status, read_status, running_pid
 from trading.domain.clock import LAST_MS, Clock
+from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
 from trading.storage.long_files import backwards, size_of
 
@@ -121,9 +123,7 @@ def _process(name: str, pid: int | None) -> Process | None:
 
 def _stages(home: Home) -> Iterator[Stage]:
     seen = dict[str, list[float]]()
-    for number_of, line in enumerate(backwards(home.audit_file)):
-        if number_of >= CYCLES_LOOKED:
-            break
+    for line in islice(backwards(home.audit_file), CYCLES_LOOKED):
         cycle = parse_cycle(line.raw)
         for name, taken_s in (cycle.stage_s if cycle is not None else {}).items():
             seen.setdefault(name, []).append(taken_s)

@@ -13,9 +13,10 @@ from ops.dashboard.cycles import Wanted
 from ops.dashboard.overview import overview, read_overview
 from ops.dashboard.standing import standing
 from ops.dashboard.view import Banner, Tone, View
-from ops.status import file_age_s, read_signs
+from ops.status import read_signs
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
+from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
 
 OFFSET_DIGITS = 15

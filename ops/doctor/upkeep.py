@@ -20,6 +20,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
 from trading.notify.message import Message
 from trading.notify.outbox import waiting_files
+from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
 from trading.storage.raw_log import began_ms, largest_file_bytes, raw_files
 from trading.storage.recording_settings import RecordingSettings
@@ -125,7 +126,7 @@ def backup_check(home: Home, clock: Clock) -> Check:
     archives = sorted((home.root / "backups").glob("lab-*.tar.gz"))
     if not archives:
         return Check("backup", Health.WARNING, "none", "./lab backup; the weekly one comes on Sunday")
-    age_s = _age_s(archives[-1], clock)
+    age_s = file_age_s(archives[-1], clock) or 0.0  # one that has just gone is of now
     good = age_s <= MAX_BACKUP_AGE_DAYS * 86_400
     health = Health.GOOD if good else Health.WARNING
     return Check("backup", health, f"{archives[-1].name}, {_ago(age_s)} old", "./lab backup")
@@ -136,7 +137,7 @@ def messages_check(home: Home, messages: MessageSettings, clock: Clock) -> Check
     found, is_late = list[str](), False
     for name, waiting in waiting_files(home.outbox).items():
         if waiting:
-            oldest_s = max(_age_s(path, clock) for path in waiting)
+            oldest_s = max(file_age_s(path, clock) or 0.0 for path in waiting)
             found.append(f"{len(waiting)} wait{f' for {name}' if name else ''}, the oldest for {_ago(oldest_s)}")
             is_late |= oldest_s > MAX_WAIT_S
     if not found:
@@ -156,14 +157,6 @@ async def model_check(model: Gemini | None) -> Check:
     except TradingEngineError as error:
         return Check("model answers", Health.WARNING, str(error), "GEMINI_API_KEY in .env, gemini.model in lab.yaml")
     return Check("model answers", Health.GOOD, name)
-
-
-def _age_s(path: Path, clock: Clock) -> float:
-    """By the system's clock on both sides; a file that has just gone is of now."""
-    try:
-        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
-    except OSError:
-        return 0.0
 
 
 def _ago(seconds: float) -> str:

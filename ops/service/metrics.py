@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import structlog
 
@@ -25,6 +24,7 @@ from trading.journal.audit import AuditLine, CycleStatus
 from trading.journal.metrics import CONTENT_TYPE, Metrics
 from trading.risk.kill_switch import read_stop
 from trading.simulator.costs import CarryCosts
+from trading.storage.file_age import file_age_s
 from trading.strategy.lifecycle import Stage
 
 log = structlog.get_logger(__name__)
@@ -96,10 +96,10 @@ def refresh(lab: Lab, metrics: Metrics) -> None:
     """Fill the gauges with what is so now."""
     now_ms, clock = lab.clock.now_ms(), lab.clock
     settings, home = lab.settings, lab.home
-    metrics.gauge("lab_heartbeat_age_seconds", _age_s(home.heartbeat_file, clock))
-    metrics.gauge("lab_guardian_age_seconds", _age_s(home.guardian_pulse_file, clock))
+    metrics.gauge("lab_heartbeat_age_seconds", file_age_s(home.heartbeat_file, clock))
+    metrics.gauge("lab_guardian_age_seconds", file_age_s(home.guardian_pulse_file, clock))
     archives = sorted((home.root / "backups").glob("lab-*.tar.gz"))
-    metrics.gauge("lab_backup_age_seconds", _age_s(archives[-1], clock) if archives else None)
+    metrics.gauge("lab_backup_age_seconds", file_age_s(archives[-1], clock) if archives else None)
     metrics.gauge("lab_disk_free_bytes", shutil.disk_usage(home.root).free)
     metrics.gauge("lab_tasks", len(asyncio.all_tasks()))
     metrics.gauges("lab_jobs_failing", "job", dict(lab.failures()))
@@ -205,11 +205,3 @@ def _response(asked: bytes, lab: Lab, metrics: Metrics) -> bytes:
 def _page(status: bytes, body: bytes, kind: bytes = b"text/plain; charset=utf-8") -> bytes:
     head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
     return head % (status, kind, len(body)) + body
-
-
-def _age_s(path: Path, clock: Clock) -> float | None:
-    """By the system's clock on both sides: the file's stamp and now."""
-    try:
-        return max(0.0, clock.system_ms() / 1000.0 - path.stat().st_mtime)
-    except OSError:
-        return None
