@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 
 import orjson
@@ -148,9 +149,7 @@ def _shelf(home: Home, problems: list[str]) -> Iterator[Shelf]:
 
 def _senses(home: Home) -> Iterator[Sense]:
     seen = set[tuple[str, str]]()
-    for number_of, line in enumerate(backwards(home.state / "senses.jsonl")):
-        if number_of >= SENSES_LOOKED:
-            return
+    for line in islice(backwards(home.state / "senses.jsonl"), SENSES_LOOKED):
         try:
             told = orjson.loads(line.raw)
             sense, name = str(told["sense"]), str(told.get("name", ""))

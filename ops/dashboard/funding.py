@@ -118,14 +118,10 @@ def _rates(home: Home, symbol: str, start_ms: int, problems: list[str]) -> list[
     if not path.exists():
         return []
     try:
-        found = read_funding(path, start_ms=start_ms - DAY_MS, end_ms=2**62)
+        return read_funding(path, start_ms=start_ms - DAY_MS, end_ms=2**62).records(symbol)
     except DataProviderError as error:
         problems.append(str(error))
         return []
-    columns = zip(found.time_ms, found.rate, found.mark_price, strict=True)
-    return [
-        FundingRate(symbol, int(ms), float(rate), None if mark != mark else float(mark)) for ms, rate, mark in columns
-    ]
 
 
 def carry(read: Carry) -> View:

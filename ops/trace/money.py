@@ -17,7 +17,6 @@ from trading.funding.books import BookedFill, Perp
 from trading.funding.position import CarryPosition, ClosedPosition, Settled
 from trading.funding.settlements import expected_quote, settled_of
 from trading.market.store import TapeStore
-from trading.market.tape import Funding
 from trading.storage.home import Home
 
 QUOTE = "USDT"
@@ -130,14 +129,10 @@ def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
     held = [h for h in store.holdings() if h.market is Market.PERP and h.symbol == symbol]
     for holding in held:
         try:
-            funding: Funding = store.load(Market.PERP, symbol, holding.interval, after_ms - DAY_MS).funding
+            funding = store.load(Market.PERP, symbol, holding.interval, after_ms - DAY_MS).funding
         except DataProviderError:
             continue  # this interval has no bar since then; another may
-        return [
-            FundingRate(symbol, int(ms), float(rate), None if mark != mark else float(mark))
-            for ms, rate, mark in zip(funding.time_ms, funding.rate, funding.mark_price, strict=True)
-            if ms > after_ms
-        ]
+        return [settled for settled in funding.records(symbol) if settled.time_ms > after_ms]
     return []
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from math import isnan
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from trading.domain.clock import iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
-from trading.domain.market import INTERVAL_MS
+from trading.domain.market import INTERVAL_MS, FundingRate
 
 T = TypeVar("T", bound=np.generic)
 
@@ -55,6 +56,11 @@ class Funding:
     def none() -> Funding:
         """No settlements."""
         return Funding(_frozen([], np.int64), _frozen([], np.float64), _frozen([], np.float64))
+
+    def records(self, symbol: str) -> list[FundingRate]:
+        """The settlements one by one, oldest first."""
+        rows = zip(self.time_ms.tolist(), self.rate.tolist(), self.mark_price.tolist(), strict=True)
+        return [FundingRate(symbol, time_ms, rate, None if isnan(mark) else mark) for time_ms, rate, mark in rows]
 
 
 def _not_attached() -> NDArray[np.float64]:
