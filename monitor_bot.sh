@@ -219,39 +219,33 @@ guard() { # a guardian that is dead, or that has not looked for minutes, is star
     has_keys || return 0
     pid="$(holder "$state/guardian.lock" guardian)"
     if [ -n "$pid" ]; then
+        [ "$(age_s "$state/guardian_pulse")" -gt "$max_heartbeat_age_s" ] || rm -f "$state/monitor_starting_guardian"
         why="$(why_frozen "$pid" "$state/guardian_pulse" "$max_heartbeat_age_s")"
         [ -n "$why" ] || return 0
         end_process "$pid"
         why="process $pid has not looked: $why"
-    fi
-    say "guardian restart: $why"
-    if [ -n "$supervisor" ]; then
-        [ -n "$pid" ] || alert_each no_guardian 3600 "AI Trading Lab: no guardian watches; run: $(by_hand guardian)"
+    elif [ -n "$supervisor" ]; then
+        absent guardian "no guardian watches" "$max_heartbeat_age_s"
         return 0
     fi
+    say "guardian restart: $why"
+    [ -z "$supervisor" ] || return 0
     # shellcheck disable=SC2086  # the command is words on purpose
     LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 8>&- 9>&- &
 }
 
-by_hand() { # $1 service or guardian: how a human starts what nobody else has started
-    case "$supervisor:$1" in
-        systemd:service) echo "sudo systemctl start ai-trading-lab" ;;
-        systemd:*) echo "sudo systemctl start ai-trading-lab-$1" ;;
-        *) echo "docker compose -f deploy/compose.yaml up -d $1" ;;
-    esac
-}
-
 restart() {
-    local why="$1" pid="$2"
+    local why="$1" pid="$2" may_take_s="$max_start_s"
     if [ -z "$pid" ] && held "$state/lab.lock"; then # by a restore or a drill, which ends by itself
         why="process $(cat "$state/lab.lock"), which is no service, holds state/lab.lock"
         say "not started: $why"
         [ "$(age_s "$state/lab.lock")" -lt 3600 ] ||
-            alert_each no_process 3600 "AI Trading Lab: no process, for an hour: $why. See what it is: ps $(cat "$state/lab.lock")"
+            alert_each no_service 3600 "AI Trading Lab: no process, for an hour: $why. See what it is: ps $(cat "$state/lab.lock")"
         return
     fi
     if [ -n "$supervisor" ] && [ -z "$pid" ]; then
-        absent "$why"
+        [ ! -e "$state/heartbeat.json" ] || may_take_s="$((max_start_s / 2))" # it ran before: there is less to do
+        absent service "$why" "$may_take_s"
         return
     fi
     [ -z "$pid" ] || end_process "$pid" # before anything is told: what is frozen may hold a position
@@ -264,19 +258,21 @@ restart() {
     count_restart "$why"
 }
 
-absent() { # $1 why: a supervisor starts it; told where none does, and where nothing comes of it for too long
-    local since="$state/monitor_starting" limit="$max_start_s"
-    if [ "$supervisor" = systemd ] && [ "$(systemctl show -p ActiveState --value ai-trading-lab 2>/dev/null)" = activating ]; then
+absent() { # $1 service or guardian, $2 what is so, $3 seconds that its start may take: a supervisor starts it; told where it does not
+    local unit=ai-trading-lab since="$state/monitor_starting_$1" by_hand
+    [ "$1" = service ] || unit="$unit-$1"
+    if [ "$supervisor" = systemd ] && [ "$(systemctl show -p ActiveState --value "$unit" 2>/dev/null)" = activating ]; then
         [ -e "$since" ] || touch "$since"
-        [ -e "$state/heartbeat.json" ] && limit="$((max_start_s / 2))" # it ran before: there is less to do
-        say "not there: $1; systemd is starting it"
-        [ "$(age_s "$since")" -lt "$limit" ] ||
-            alert_each no_process 3600 "AI Trading Lab: $1: systemd has been starting it for $((limit / 60)) min and more, and it gives no heartbeat; see: journalctl -u ai-trading-lab -n 50"
+        say "not there: $2; systemd is starting it"
+        [ "$(age_s "$since")" -lt "$3" ] ||
+            alert_each "no_$1" 3600 "AI Trading Lab: $2: systemd has been starting it for $(($3 / 60)) min and more, and it gives no heartbeat; see: journalctl -u $unit -n 50"
         return
     fi
     rm -f "$since"
-    say "not there: $1; $supervisor starts it unless told not to"
-    alert_each no_process 3600 "AI Trading Lab: $1; unless you stopped it, run: $(by_hand service)"
+    say "not there: $2; $supervisor starts it unless told not to"
+    by_hand="sudo systemctl start $unit"
+    [ "$supervisor" = systemd ] || by_hand="docker compose -f deploy/compose.yaml up -d $1"
+    alert_each "no_$1" 3600 "AI Trading Lab: $2; unless you stopped it, run: $by_hand"
 }
 
 count_restart() { # $1 why: three within an hour are an alert, then again after 10 min, 20 min, ... a day
@@ -298,6 +294,10 @@ restarted_meanwhile() { # $1 the process: a supervisor starts anew what died bet
     last="$(cat "$state/monitor_pid" 2>/dev/null)"
     echo "$1" >"$state/monitor_pid"
     [ -n "$supervisor" ] && [ -n "$last" ] && [ "$last" != "$1" ] || return 0
+    if [ "$supervisor" = systemd ] && [ "$(systemctl show -p NRestarts --value ai-trading-lab 2>/dev/null)" = 0 ]; then
+        say "process $last was ended and $1 started by hand" # or by an update
+        return 0
+    fi
     say "restart: process $last ended, $supervisor started $1"
     count_restart "process $last ended by itself"
 }
@@ -372,7 +372,7 @@ pid="$(service_pid)"
 why_stopped="$(stop_in_force)"
 if [ -n "$why_stopped" ]; then
     say "stopped, not restarting: $why_stopped"
-    rm -f "$state/monitor_starting"
+    rm -f "$state/monitor_starting_service"
     why="no process"
     [ -z "$pid" ] || why="$(why_frozen "$pid" "$state/heartbeat.json" "$max_heartbeat_age_s")"
     if flat_demanded && [ -n "$why" ]; then
@@ -397,5 +397,5 @@ if [ "${rss_mb:-0}" -gt "$max_rss_mb" ]; then
     exit 0
 fi
 age="$(age_s "$state/heartbeat.json")"
-[ "$age" -gt "$max_heartbeat_age_s" ] || rm -f "$state/monitor_starting"
+[ "$age" -gt "$max_heartbeat_age_s" ] || rm -f "$state/monitor_starting_service"
 say "ok: pid $pid, heartbeat ${age} s old, ${rss_mb:-?} MB"

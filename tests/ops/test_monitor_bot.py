@@ -491,14 +491,40 @@ def test_where_systemd_starts_it_the_watchman_ends_what_is_frozen_and_tells_of_w
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_what_systemd_is_starting_just_now_is_no_alert(watch: Watch, tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    fake = tmp_path / "bin" / "systemctl"
-    fake.write_text('#!/bin/sh\n[ "$*" = "show -p ActiveState --value ai-trading-lab" ] && echo activating\n')
+def systemctl(folder: Path, script: str) -> dict[str, str]:
+    """The environment of a watchman whose systemd answers so."""
+    fake = folder / "bin" / "systemctl"
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
-    log = watch.run(MONITOR_SUPERVISOR="systemd", PATH=f"{fake.parent}:{os.environ['PATH']}")
-    assert log.count("not there: no process; systemd is starting it") == 1
-    assert "alert" not in log
+    return {"MONITOR_SUPERVISOR": "systemd", "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "what", "other"),
+    [
+        ("ai-trading-lab", "no process", "no guardian watches"),
+        ("ai-trading-lab-guardian", "no guardian watches", "no process"),
+    ],
+)
+def test_what_systemd_is_starting_just_now_is_no_alert(
+    watch: Watch, tmp_path: Path, unit: str, what: str, other: str
+) -> None:
+    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    log = watch.run(**systemctl(tmp_path, f'[ "$*" = "show -p ActiveState --value {unit}" ] && echo activating'))
+    assert log.count(f"not there: {what}; systemd is starting it") == 1
+    assert f"alert: AI Trading Lab: {what}" not in log
+    assert f"alert: AI Trading Lab: {other}; unless you stopped it, run: sudo systemctl start ai-trading-lab" in log
+
+
+def test_a_guardian_that_systemd_starts_again_and_again_is_told_after_five_minutes(
+    watch: Watch, tmp_path: Path
+) -> None:
+    (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
+    told = systemctl(tmp_path, "echo activating")
+    watch.run(**told)
+    watch.renew("monitor_starting_guardian", age_s=360)
+    assert "alert: AI Trading Lab: no guardian watches: systemd has been starting it for 5 min" in watch.run(**told)
 
 
 COMES_TO_NOTHING = "alert: AI Trading Lab: no process: systemd has been starting it"
@@ -508,20 +534,16 @@ COMES_TO_NOTHING = "alert: AI Trading Lab: no process: systemd has been starting
 def test_what_systemd_starts_again_and_again_is_told_once_an_hour(
     watch: Watch, tmp_path: Path, ran_before: bool, patient_min: int
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    fake = tmp_path / "bin" / "systemctl"
-    fake.write_text("#!/bin/sh\necho activating\n")
-    fake.chmod(0o755)
-    told = {"MONITOR_SUPERVISOR": "systemd", "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    told = systemctl(tmp_path, "echo activating")
     if ran_before:
         watch.beat(age_s=3 * 86400)
     assert "alert" not in watch.run(**told)
-    watch.renew("monitor_starting", age_s=patient_min * 60 - 60)
+    watch.renew("monitor_starting_service", age_s=patient_min * 60 - 60)
     assert "alert" not in watch.run(**told)
-    watch.renew("monitor_starting", age_s=patient_min * 60 + 60)
+    watch.renew("monitor_starting_service", age_s=patient_min * 60 + 60)
     assert f"{COMES_TO_NOTHING} for {patient_min} min and more" in watch.run(**told)
     assert watch.run(**told).count(COMES_TO_NOTHING) == 1
-    watch.renew("monitor_no_process", age_s=3660)
+    watch.renew("monitor_no_service", age_s=3660)
     subprocess.run(["setsid", "--fork", watch.service], check=True)
     pid = watch.wait_for_service()
     watch.run(**told)  # it lives just now, and gives no heartbeat
@@ -531,24 +553,30 @@ def test_what_systemd_starts_again_and_again_is_told_once_an_hour(
 
 
 def test_a_service_that_came_up_has_its_time_again_at_the_next_start(watch: Watch) -> None:
-    (watch.state / "monitor_starting").touch()
+    (watch.state / "monitor_starting_service").touch()
     watch.run()
     watch.wait_for_service()
     watch.beat()
-    assert (watch.state / "monitor_starting").exists()
+    assert (watch.state / "monitor_starting_service").exists()
     watch.run()
-    assert not (watch.state / "monitor_starting").exists()
+    assert not (watch.state / "monitor_starting_service").exists()
 
 
-def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_an_hour_an_alert(watch: Watch) -> None:
+@pytest.mark.parametrize("automatic", [True, False], ids=["by systemd", "by hand"])
+def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_an_hour_an_alert(
+    watch: Watch, tmp_path: Path, automatic: bool
+) -> None:
+    told = systemctl(tmp_path, f'[ "$*" = "show -p NRestarts --value ai-trading-lab" ] && echo {int(automatic)}')
     for number in range(4):
         subprocess.run(["setsid", "--fork", watch.service], check=True)
         pid = watch.wait_for_service()
         watch.beat()
         for _ in range(2):  # the same process twice is no restart
-            log = watch.run(MONITOR_SUPERVISOR="systemd")
-        assert log.count("restart: process") == number
-        assert log.count("alert: AI Trading Lab: 3 restarts within an hour, last because: process") == (number == 3)
+            log = watch.run(**told)
+        assert log.count("restart: process") == number * automatic
+        assert log.count("was ended and") == number * (not automatic)
+        many = "alert: AI Trading Lab: 3 restarts within an hour, last because: process"
+        assert log.count(many) == (number == 3 and automatic)
         os.kill(pid, 9)
         (watch.state / "lab.lock").unlink()
 
