@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from trading.domain.clock import Clock, iso
+from trading.domain.errors import StateFileError
 
 MAX_BYTES = 10_000_000
 OLD_FILES = 5
@@ -36,8 +37,14 @@ def set_up_logs(file: Path, *, clock: Clock, secrets: Iterable[str], to_console:
         clock: Stamps every line in lab time.
         secrets: Values that must never appear; each is replaced.
         to_console: Also print every line (a service without a terminal view).
+
+    Raises:
+        StateFileError: the file cannot be written to.
     """
-    handlers: list[logging.Handler] = [_LogFile(file, maxBytes=MAX_BYTES, backupCount=OLD_FILES)]
+    try:
+        handlers: list[logging.Handler] = [_LogFile(file, maxBytes=MAX_BYTES, backupCount=OLD_FILES)]
+    except OSError as error:
+        raise StateFileError(f"{file}: cannot be written: {error.strerror}; check space and permissions") from error
     if to_console:
         handlers.append(logging.StreamHandler(sys.stderr))
     shared: list[structlog.typing.Processor] = [

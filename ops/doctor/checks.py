@@ -199,6 +199,9 @@ def _memory(meminfo: Path) -> Check:
 
 def _folders(home: Home) -> Check:
     """Whether every folder and file that the lab writes is its own: a command run as root leaves others behind."""
+    if os.statvfs(home.root).f_flag & os.ST_RDONLY:
+        found = f"{home.root} is on a file system that is read-only"
+        return Check("folders", Health.BAD, found, "why: dmesg | tail; then: sudo mount -o remount,rw its mount point")
     refused: list[Path] = []
     for top in (home.strategies, home.state, home.logs):
         for folder, _, files in os.walk(top):

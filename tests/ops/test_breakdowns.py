@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,22 @@ def may_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
     return subprocess.run([*OWN_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
+
+
+def on_a_read_only_disk(home: Path, command: str) -> str:
+    """What `./lab ...` prints where the home's file system is read-only, and its exit status where that is asked for."""
+    mounted = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" || exit 77; shift; exec "$@"'
+    words = shlex.split(command.removesuffix("; echo $?"))[1:]
+    done = subprocess.run(
+        [*OWN_MOUNTS, "sh", "-c", mounted, "sh", home, sys.executable, "-m", "ops.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode == 77:
+        pytest.skip(f"no file system of its own may be mounted here: {done.stdout}")
+    return done.stdout + (f"{done.returncode}\n" if command.endswith("; echo $?") else "")
 
 
 needs_mounts = pytest.mark.skipif(not may_mount(), reason="no file system of its own may be mounted here")

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +30,7 @@ from ai_brain.learning_db import LearningDb
 from ops import cli
 from ops.backup.keep import back_up
 from tests.ops.papers import put
+from tests.ops.test_breakdowns import on_a_read_only_disk
 from tests.ops.test_explain import history
 from tests.ops.test_get_status import beat
 from tests.ops.test_stop_trading import Stop, one_cycle
@@ -167,6 +169,7 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "small-disk": small_disk,
     "restarted": restarted,
     "whole": whole,
+    "read-only": whole,
     "corrupt": corrupt,
     "archived": archived,
     "misspelt": misspelt,
@@ -235,6 +238,8 @@ def test_a_command_in_the_documents_prints_what_stands_there(
     else:
         PREPARED[prepared](home)
     commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+    if prepared == "read-only":
+        typing = partial(on_a_read_only_disk, home.root)
     with only_one(home.lock_file, what="the lab") if prepared == "running" else contextlib.nullcontext():
         screens = [f"$ {command}\n{typing(command)}" for command in commands]
     printed = "".join(screens)
