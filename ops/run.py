@@ -36,9 +36,11 @@ def run_service() -> int:
     clock = lab_clock(settings)
     set_up_logs(home.log_file, clock=clock, secrets=environment.secret_values(), to_console=False)
     setting = Setting(home, settings, environment, config_hash(settings), settings.venue.origin)
-    print(f"AI Trading Lab starts; log in {home.log_file}, status with python get_status.py, end with Ctrl-C")
+    print(
+        f"AI Trading Lab starts; log in {home.log_file}, status with python get_status.py, end with Ctrl-C", flush=True
+    )
     if environment.binance_api_key is not None:
-        print(guardian_line(home))
+        print(guardian_line(home), flush=True)
     asyncio.run(serve(setting, clock))
     return 0
 
