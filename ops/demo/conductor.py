@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.sandbox_process import SandboxProcess
-from trading.domain.clock import HOUR_MS, Clock
+from trading.domain.clock import HOUR_MS, Clock, iso
 from trading.domain.errors import DataProviderError
 
 POLL_S = 0.004
@@ -46,7 +46,7 @@ class Conductor:
         *,
         pace: Pace,
         digested: Callable[[int], bool],
-        patience_s: float = 60.0,
+        patience_s: float = 180.0,
     ) -> None:
         self._sandbox = sandbox
         self._clock = clock
@@ -74,6 +74,9 @@ class Conductor:
         started_s = self._clock.real_s()
         while not self._digested(hour_ms):
             if self._clock.real_s() - started_s > self._patience_s:
-                raise DataProviderError(f"demo: the hour {hour_ms} was not digested in {self._patience_s:.0f} s")
+                raise DataProviderError(
+                    f"demo: the hour {iso(hour_ms)} was not digested in {self._patience_s:.0f} s: this machine is too "
+                    "busy with other things, see top; run ./lab demo again when it is not"
+                )
             await self._clock.real_sleep_s(POLL_S)  # the lab's time is what waits
         return hour_ms
