@@ -147,6 +147,8 @@ begin() {
     fi
 }
 
+anew() { ! has_systemd || echo "systemctl restart ${units[*]}; "; }
+
 advice() {
     local memory_mb swap_mb
     memory_mb="$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)"
@@ -163,7 +165,7 @@ advice() {
         say "time: NOT known to be synchronised; the exchange refuses signed calls of a wrong clock: apt install systemd-timesyncd && timedatectl set-ntp true"
     fi
     say "firewall: the lab listens on loopback only and needs no open port; let out 443 and DNS, let in nothing but ssh"
-    say "next: keys into $home/.env, then: ai-lab doctor; ai-lab get_status.py"
+    say "next: keys into $home/.env, then: $(anew)ai-lab doctor; ai-lab get_status.py"
 }
 
 nothing_held() { # the file tells; a file that cannot be read counts as something held

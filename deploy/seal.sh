@@ -61,6 +61,7 @@ seal() {
     say "sealed: $(printf '%s\n' "$after" | names | paste -sd' ')"
     say "into $sealed; left in $home/.env: TELEGRAM_* and what is no secret"
     say "no other machine opens this file: keep the keys elsewhere too"
+    systemd-creds has-tpm2 >/dev/null 2>&1 || say "this machine has no TPM: who has its whole disk can open it; who has a backup cannot"
     note "sealed $(printf '%s\n' "$after" | names | paste -sd' ')"
     offer
     say "next: systemctl restart ${units[*]}"

@@ -94,6 +94,7 @@ healthy() { # all of these units live, within the time
         sleep 1
     done
     say "no sign of life within $health_s s:$missing"
+    ! has_systemd || for one in $missing; do say "see: journalctl -u $one -n 50"; done
     return 1
 }
 

@@ -86,6 +86,8 @@ def test_what_moves_money_is_sealed_and_what_the_watchman_needs_stays(server: Se
     done = server.run()
     assert done.returncode == 0, done.stderr
     assert "sealed: BINANCE_API_KEY BINANCE_API_SECRET" in done.stdout
+    has_tpm = subprocess.run(["systemd-creds", "has-tpm2"], capture_output=True).returncode == 0
+    assert ("this machine has no TPM" in done.stdout) != has_tpm, "a stolen disk is told as what it is"
     left = server.home.env_file.read_text()
     assert left == (
         "# Keys.\nTELEGRAM_TOKEN=123:token\nTELEGRAM_CHAT_ID=1\nLIVE_TRADING=YES\nPAGE_TOKEN=\n"

@@ -52,6 +52,7 @@ def test_what_does_not_work_is_rolled_back_with_its_packages(
     done = server.update()
     assert done.returncode == 1
     assert said in done.stdout + done.stderr
+    assert ("see: journalctl -u" in done.stdout) == ("sign of life" in said), "where the reason stands"
     assert "rolled back to" in done.stderr
     assert "which gives no sign of life either" not in done.stderr
     assert (server.version, server.packages) == ("v1", "packages-1")
