@@ -17,11 +17,10 @@ from ops.market_view import take_snapshot
 from ops.numbers import LastDecision
 from ops.service.due_bars import due_bars
 from ops.service.lab import Lab
-from ops.telling.alert_keys import alert_key_of
+from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
-from trading.domain.events import Event, Severity
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -34,14 +33,12 @@ from trading.strategy.spec import StrategySpec
 
 HEARTBEAT_SCHEMA = 1
 LIVE_START_SCHEMA = 1
-FAILURES_IN_ROW = 5
-"""More than so many cycles without an answer, or on old data, are told to the human."""
 
 
 async def run(lab: Lab) -> None:
     """One cycle. Whatever happens in it, an audit line is written and the heartbeat renewed."""
     watch = StageWatch(lab.clock)
-    await due_bars(lab)
+    late = await due_bars(lab)
     watch.mark("bars")
     await _paper(lab)
     watch.mark("paper")
@@ -52,8 +49,8 @@ async def run(lab: Lab) -> None:
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     tell_halts(lab)
-    _alert_when_it_lasts(lab, "cycle.degraded", report is not None and report.status is CycleStatus.DEGRADED)
-    _alert_when_it_lasts(lab, "data.stale", 0.0 in lab.memory.qualities.values())
+    alert_when_it_lasts(lab, "cycle.degraded", degraded(lab, report))
+    alert_when_it_lasts(lab, "data.stale", stale(lab, late))
 
 
 async def at_once(lab: Lab) -> None:
@@ -78,32 +75,6 @@ class StageWatch:
         now_s = self._clock.real_s()
         self.stage_s[stage] = round(now_s - self._since_s, 4)
         self._since_s = now_s
-
-
-def _alert_when_it_lasts(lab: Lab, name: str, is_bad: bool) -> None:
-    """More than five cycles in a row are an alert of their own; the first good one ends it."""
-    in_row = lab.memory.bad_cycles[name] = lab.memory.bad_cycles[name] + 1 if is_bad else 0
-    if in_row > FAILURES_IN_ROW:
-        last = lab.memory.last
-        stale = ", ".join(symbol for symbol, quality in lab.memory.qualities.items() if quality == 0)
-        facts = {"cycles": in_row, "reason": last.reason if last else "", "note": last.note if last else ""}
-        facts |= {"stale": stale} if stale else {}
-        lab.tell(name, facts, Severity.ALERT)
-    elif not is_bad:
-        lab.messenger.resolve(name)
-
-
-def tell_halts(lab: Lab) -> None:
-    """Halts and their alerts agree, also where the lab died, or the disk was full, between the two."""
-    if lab.desk is None:
-        return
-    now_ms, told = lab.clock.now_ms(), lab.messenger.open_of("risk.halted")
-    halts = [Event(now_ms, "risk.halted", one.facts, Severity.ALERT) for one in lab.desk.counters.memory.halts]
-    standing = {alert_key_of(event): event for event in halts}
-    for key in told - standing.keys():
-        lab.messenger.resolve(key)
-    for key in standing.keys() - told:
-        lab.publish(standing[key])
 
 
 async def _paper(lab: Lab) -> None:

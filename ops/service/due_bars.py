@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from ops.service.lab import Lab
+from ops.telling.alert_keys import alert_key_of
+from trading.domain.events import Event
 from trading.domain.market import INTERVAL_MS
 
 BAR_POLL_S = 0.5
 """Lab seconds between two looks for a candle that is due."""
+FAILING = "data.failing"
+"""The alert of a market whose bars fail the validator, one after the other."""
 
 
-async def due_bars(lab: Lab) -> None:
+async def due_bars(lab: Lab) -> set[str]:
     """Wait for candles that have closed by the clock and are not here yet; go on without them after a while.
+
+    Returns: whose did not come.
 
     A symbol whose candles did not come the last time is not waited for: one that is silent must not slow the others.
     """
@@ -26,8 +32,15 @@ async def due_bars(lab: Lab) -> None:
         symbol: 0.0 if symbol in late else min(verdicts[key].quality for key in lab.instruments if key[1] == symbol)
         for symbol in lab.symbols
     }
-    if not late and all(verdict.ok_for_orders for verdict in verdicts.values()):
-        lab.messenger.resolve("data.failing")
+    now_ms = lab.clock.now_ms()
+    failing = {
+        alert_key_of(Event(now_ms, FAILING, {"market": market, "symbol": symbol}))
+        for (market, symbol), verdict in verdicts.items()
+        if symbol in late or not verdict.ok_for_orders
+    }
+    for key in lab.messenger.open_of(FAILING) - failing:
+        lab.messenger.resolve(key)
+    return late
 
 
 def late_symbols(lab: Lab, due_ms: int) -> set[str]:

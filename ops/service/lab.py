@@ -98,8 +98,8 @@ class Memory:
     """Ideas refused since the start, by reason: unparsable, duplicate, failed the gate."""
     errors: int = 0
     """Cycles that ended with an error of any kind."""
-    bad_cycles: Counter[str] = field(default_factory=Counter)
-    """Cycles in a row that were bad in some way, by alert name."""
+    bad_cycles: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    """Cycles in a row that were bad in some way, by the alert's name, then its key."""
     executed: int = 0
     cycles: deque[CycleMark] = field(default_factory=lambda: deque(maxlen=100))
     """The latest trading cycles, as the tuner looks at them."""

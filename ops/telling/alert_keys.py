@@ -15,7 +15,7 @@ TELLING_APART = ("reason", "kind", "job", "strategy_id", "id", "market")
 """Facts of which the first that is there makes one alert another one than its namesake."""
 SUBJECTS = ("strategy", "position", "symbol", "settlement_ms", "file")
 """Facts that say what an alert is about; each that is there stands in its key, by name."""
-LASTING = ("cycle.degraded", "data.stale", "data.failing")
+LASTING = ("cycle.degraded",)
 """Alerts on a state whose reason may change while it lasts: told apart by nothing."""
 ENDS: Mapping[str, tuple[str, ...]] = {
     "lab.started": (

@@ -184,8 +184,8 @@ WORDS = {
     "risk.infeasible": "risk.infeasible: no trade is permitted: {because}. Do: {do}",
     "keys.unfit": "keys.unfit: the trading key may do too much or too little: {note}. Nothing is opened; mend it on "
     "the exchange's API page",
-    "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} in a row failed the "
-    "validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
+    "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} ({market}) in a row failed "
+    "the validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
     "state.set_aside": "state.set_aside at {when}: {error}. Restore it from a backup: ./lab restore",
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
@@ -206,7 +206,7 @@ WORDS = {
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
     "market.left_out": "{symbol} is left out, everything else runs: {why}",
-    "data.stale": "The candles of {stale} that are due have not come for {cycles} cycles; old ones decide nothing",
+    "data.stale": "The candles of {symbol} that are due have not come for {cycles} cycles; old ones decide nothing",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
     "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",

@@ -7,9 +7,9 @@ from dataclasses import replace
 from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
 from ops.gather import gather
 from ops.jobs import backup, review
-from ops.jobs.trading_loop import tell_halts
 from ops.reports import hourly_report, to_release
 from ops.service.lab import DAY_MS, Lab
+from ops.service.lasting import tell_halts
 from ops.stop_trading import release
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.test_parity import lab_at_night, play_on_paper

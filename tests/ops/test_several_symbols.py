@@ -14,7 +14,9 @@ from ops.jobs import evaluation, research, trading_loop
 from ops.jobs.news import tone_now
 from ops.lab_clock import lab_clock
 from ops.run import read_all
+from ops.service.due_bars import due_bars
 from ops.service.lab import Lab, Setting
+from ops.service.lasting import FAILURES_IN_ROW, alert_when_it_lasts, stale
 from ops.service.wiring import open_lab
 from ops.settings import config_hash
 from tests.ops.world import CARRY, NOW_MS, World, furnish, open_world
@@ -22,6 +24,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.journal.bus import Bus
+from trading.market.validator_rules import FLAWLESS, Verdict
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import StrategySpec, load_spec
@@ -98,7 +101,7 @@ async def test_paper_steps_both_and_one_that_is_silent_is_named_and_holds_up_no_
 
         monkeypatch.setattr(lab.market, "last_closed_ms", without_ether)
         lab.setting = replace(lab.setting, settings=patient(lab, 0.5))
-        for _ in range(trading_loop.FAILURES_IN_ROW + 1):
+        for _ in range(FAILURES_IN_ROW + 1):
             await trading_loop.run(lab)
         assert lab.memory.qualities["ETHUSDT"] == 0
         assert lab.memory.qualities["BTCUSDT"] > 50
@@ -106,9 +109,44 @@ async def test_paper_steps_both_and_one_that_is_silent_is_named_and_holds_up_no_
         lab.setting = replace(lab.setting, settings=patient(lab, 50.0))
         await trading_loop.run(lab)
         assert lab.clock.now_ms() - began_ms < 20_000, "nobody waits for what did not come the last time"
-        alerts = [event.facts["stale"] for event in told if event.name == "data.stale"]
+        alerts = [event.facts["symbol"] for event in told if event.name == "data.stale"]
         assert alerts
         assert set(alerts) == {"ETHUSDT"}
+
+
+async def test_candles_that_do_not_come_are_an_alert_of_each_coin_and_one_where_none_comes(
+    home: Home, world: World
+) -> None:
+    async with opened(home, world) as (lab, _):
+
+        def cycles(*late: str) -> set[str]:
+            for _ in range(FAILURES_IN_ROW + 1):
+                alert_when_it_lasts(lab, "data.stale", stale(lab, late))
+            return set(lab.outbox.open_alerts())
+
+        assert cycles("ETHUSDT") == {"data.stale:symbol=ETHUSDT"}
+        assert cycles(*SYMBOLS) == {"data.stale:symbol=all 2 coins"}
+        assert cycles("BTCUSDT") == {"data.stale:symbol=BTCUSDT"}
+        assert cycles() == set()
+
+
+async def test_bars_that_fail_are_an_alert_of_each_market_and_end_with_its_own_good_ones(
+    home: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(home, world) as (lab, _):
+        facts = {"interval": "1h", "failures_in_row": 6, "top_reason": "a jump"}
+        for side, symbol in (("perp", "BTCUSDT"), ("spot", "BTCUSDT"), ("perp", "ETHUSDT"), ("perp", "XRPUSDT")):
+            lab.tell("data.failing", {"market": side, "symbol": symbol, **facts}, Severity.ALERT)
+        assert len(lab.outbox.open_alerts()) == 4
+        good = lab.market.verdict
+
+        def verdict(market: Market, symbol: str, interval: str) -> Verdict:
+            is_bad = (market, symbol) == (Market.PERP, "BTCUSDT")
+            return replace(FLAWLESS, ok_for_orders=False) if is_bad else good(market, symbol, interval)
+
+        monkeypatch.setattr(lab.market, "verdict", verdict)
+        await due_bars(lab)
+        assert set(lab.outbox.open_alerts()) == {"data.failing:perp:symbol=BTCUSDT"}, "of XRP the lab reads nothing now"
 
 
 def patient(lab: Lab, seconds: float) -> object:
