@@ -29,6 +29,8 @@ class TapesAsTold:
     day: tuple[AsTold, ...]
     uncertain_ms: tuple[int, ...]
     """Open times of the account's bars, and of those that warmed it up, whose word paper saw is not known; sorted."""
+    shelf_ms: int
+    """Where the shelf ends, UTC ms: what was settled later is not known."""
 
     @property
     def told(self) -> int:
@@ -76,7 +78,7 @@ def tapes_as_told(
         of_day = {ms: bar for ms, bar in bars.items() if start_ms <= ms}
         day.append(as_told(tape, of_day, start_ms=start_ms, end_ms=end_ms))
         uncertain |= set(_uncertain(spec, account, found[-1], known, looks))
-    return TapesAsTold(paper_tapes(spec, found), tuple(day), tuple(sorted(uncertain)))
+    return TapesAsTold(paper_tapes(spec, found), tuple(day), tuple(sorted(uncertain)), min(one.end_ms for one in shelf))
 
 
 def day_words(told: TapesAsTold) -> list[str]:

@@ -59,12 +59,15 @@ def run_parity(wanted: str | None, date: str | None) -> int:
         SettingsError: the date is none, or is not over yet.
         SpecError: an unknown id, or one without a paper account.
     """
-    home = find_home()
+    home, wanted_ms = find_home(), None if date is None else _end_of_day(date)
     specs = _specs(home, wanted)
     if not specs:
         print("no strategy has a paper account")
         return 1
-    end_ms = _end_of_day(home, specs, date)
+    end_ms = wanted_ms or _newest_whole_day(home, specs)
+    if not end_ms:
+        print("no paper account has stepped a whole day yet")
+        return 1
     settings = read_settings(home.settings_file)
     told = read_told(
         home, sorted({key for spec in specs for key in _needed(spec)}), reach_bars=settings.research.live_bars
@@ -79,16 +82,19 @@ def run_parity(wanted: str | None, date: str | None) -> int:
     return 0 if all(status is ParityStatus.SAME for status in found) else 1
 
 
-def _end_of_day(home: Home, specs: Sequence[StrategySpec], date: str | None) -> int:
-    """The end of the wanted day, else of the last whole one that paper has stepped, UTC ms."""
-    if date is None:
-        accounts = [account for spec in specs if (account := load_account(home, spec.id)) is not None]
-        return max((_stepped_until_ms(account) for account in accounts), default=0) // DAY_MS * DAY_MS
+def _end_of_day(date: str) -> int:
+    """The end of the day that was typed, UTC ms."""
     end_ms, now_ms = time_of("--date", date) // DAY_MS * DAY_MS + DAY_MS, Clock().now_ms()
     if end_ms > now_ms:
         newest = iso(now_ms // DAY_MS * DAY_MS - DAY_MS)[:10]
         raise SettingsError(f"--date {date}: that day is not over; the newest that is: {newest}")
     return end_ms
+
+
+def _newest_whole_day(home: Home, specs: Sequence[StrategySpec]) -> int:
+    """The end of the last day that paper has stepped to its end, UTC ms; 0: none."""
+    accounts = [account for spec in specs if (account := load_account(home, spec.id)) is not None]
+    return max((_stepped_until_ms(account) for account in accounts), default=0) // DAY_MS * DAY_MS
 
 
 def _stepped_until_ms(account: PaperAccount) -> int:

@@ -38,12 +38,15 @@ def settled(parity: Parity, spec: StrategySpec, account: PaperAccount, told: Tap
 
 def _unless_unsure(parity: Parity, told: TapesAsTold) -> Parity:
     unsure = [ms for ms in told.uncertain_ms if ms < parity.differs_ms]
-    if not unsure:
+    if unsure:
+        but = (
+            f"of {len(unsure)} candles until then, the first {iso(unsure[0])}, it is not known how paper was told them"
+        )
+    elif parity.differs_ms > told.shelf_ms:
+        but = f"the shelf ends {iso(told.shelf_ms)}, and what was settled since is not known; the night fetches it"
+    else:
         return parity
-    why = (
-        f"{parity.why} differs, paper {parity.paper!r}, backtest {parity.backtest!r}; but of {len(unsure)} candles "
-        f"until then, the first {iso(unsure[0])}, it is not known how paper was told them"
-    )
+    why = f"{parity.why} differs, paper {parity.paper!r}, backtest {parity.backtest!r}; but {but}"
     return replace(parity, status=ParityStatus.NOT_COMPARABLE, why=why, differences=None)
 
 

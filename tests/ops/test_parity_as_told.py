@@ -15,11 +15,13 @@ from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.verdict import Band
 from ai_brain.paper.account import LearnedTerms, load_account, save_account
 from ai_brain.paper.books import terms_sha256
-from ai_brain.paper.parity import ParityStatus
+from ai_brain.paper.parity import Parity, ParityStatus
 from ops.gather import gather
 from ops.jobs import parity, review, universe
 from ops.nightly import parity_command
+from ops.nightly.as_told import TapesAsTold
 from ops.nightly.parity_command import run_parity
+from ops.nightly.verdict import settled
 from ops.service.lab import DAY_MS, Lab
 from ops.universe.rules_as_of import RulesAsOf, rules_as_of
 from tests.ai_brain.paper.test_parity import without
@@ -318,6 +320,16 @@ def test_wrong_words_on_the_command_line_are_one_line(lab_home: Home, capsys: py
     assert "no strategy has a paper account" in capsys.readouterr().out
     with pytest.raises(SpecError, match="nobody"):
         run_parity("nobody", None)
+    with pytest.raises(SettingsError, match="--date 'nonsense': not a date"):
+        run_parity(None, "nonsense")
+
+
+@pytest.mark.parametrize(("ends_ms", "status"), [(NOW_MS, "DIFFERENT"), (NOW_MS - DAY_MS, "NOT_COMPARABLE")])
+def test_what_may_be_a_settlement_that_the_shelf_has_not_yet_is_no_difference(ends_ms: int, status: str) -> None:
+    spec = carry_in(Stage.DRY_RUN)
+    found = Parity(spec.id, ParityStatus.DIFFERENT, paper=9996.3, backtest=9995.9, differs_ms=NOW_MS)
+    told = TapesAsTold(None, (), (), ends_ms)  # type: ignore[arg-type]  # no bar is looked at
+    assert settled(found, spec, None, told, NOW_MS).status == status  # type: ignore[arg-type]
 
 
 async def test_a_day_that_is_not_over_is_refused(lab_home: Home) -> None:
