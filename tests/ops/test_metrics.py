@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,9 +201,117 @@ def test_every_measure_has_a_picture() -> None:
     assert {measure.name for measure in MEASURES} - shown == beside
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
+LAG, HEDGE = "lab_event_loop_lag_seconds_bucket", "lab_unhedged_seconds_bucket"
+WATCHED: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "LabGone": ("6m", {'up{job="ai-trading-lab"}': "0"}, {'up{job="ai-trading-lab"}': "1", 'up{job="other"}': "0"}),
+    "LabFrozen": ("10m", {"lab_heartbeat_age_seconds": "0+60"}, {"lab_heartbeat_age_seconds": "290"}),
+    "LabNeverBeat": ("31m", {"lab_heartbeat_age_seconds": "NaN"}, {"lab_heartbeat_age_seconds": "9"}),
+    "LabGuardianGone": (
+        "6m",
+        {"lab_positions_open": "1", "lab_guardian_age_seconds": "NaN"},
+        {"lab_positions_open": "0", "lab_guardian_age_seconds": "900"},
+    ),
+    "LabUnhedgedLong": (
+        "5m",
+        {HEDGE + '{le="15.0"}': "0 0 0 0 0", HEDGE + '{le="+Inf"}': "0 0 0 1 1"},
+        {HEDGE + '{le="15.0"}': "0 0 0 1 1", HEDGE + '{le="+Inf"}': "0 0 0 1 1"},
+    ),
+    "LabBooksDiffer": ("6m", {"lab_identity_error_usdt": "-2"}, {"lab_identity_error_usdt": "NaN"}),
+    "LabDataBad": ("16m", {"lab_data_quality_score": "40"}, {"lab_data_quality_score": "60"}),
+    "LabDataOld": (
+        "11m",
+        {'lab_data_age_seconds{market="spot A"}': "5500", "lab_data_period_seconds": "3600"},
+        {'lab_data_age_seconds{market="spot A"}': "3700", "lab_data_period_seconds": "3600"},
+    ),
+    "LabCyclesDegraded": (
+        "20m",
+        {'lab_cycles_total{status="DEGRADED",reason="DATA_BLOCKED"}': "0+1"},
+        {'lab_cycles_total{status="NO_TRADE",reason="HOLDING"}': "0+1"},
+    ),
+    "LabJobFailing": ("1m", {'lab_jobs_failing{job="news"}': "6"}, {'lab_jobs_failing{job="news"}': "5"}),
+    "LabParityFailed": (
+        "1m",
+        {'lab_parity_strategies{status="DIFFERENT"}': "1"},
+        {'lab_parity_strategies{status="NOT_COMPARABLE"}': "1"},
+    ),
+    "LabSlippageAboveModel": (
+        "1m",
+        {"lab_entry_slippage_bps": "5", "lab_entry_slippage_model_bps": "2", "lab_positions_open": "1"},
+        {"lab_entry_slippage_bps": "5", "lab_entry_slippage_model_bps": "2", "lab_positions_open": "0"},
+    ),
+    "LabExchangeSlow": ("11m", {"lab_exchange_latency_seconds": "3"}, {"lab_exchange_latency_seconds": "1"}),
+    "LabClockOff": (
+        "6m",
+        {"lab_exchange_clock_drift_seconds": "-0.8"},
+        {"lab_exchange_clock_drift_seconds": "0.3"},
+    ),
+    "LabWeightHigh": (
+        "6m",
+        {'lab_request_weight_used{budget="a"}': "5500", 'lab_request_weight_limit{budget="a"}': "6000"},
+        {'lab_request_weight_used{budget="a"}': "2300", 'lab_request_weight_limit{budget="a"}': "6000"},
+    ),
+    "LabMessagesWait": ("31m", {"lab_messages_waiting": "11"}, {"lab_messages_waiting": "9"}),
+    "LabLoopLags": (
+        "20m",
+        {LAG + '{le="0.25"}': "0+0", LAG + '{le="1.0"}': "0+9", LAG + '{le="+Inf"}': "0+9"},
+        {LAG + '{le="0.25"}': "0+9", LAG + '{le="1.0"}': "0+9", LAG + '{le="+Inf"}': "0+9"},
+    ),
+    "LabMemoryHigh": (
+        "16m",
+        {'process_resident_memory_bytes{job="ai-trading-lab"}': "9e8"},
+        {'process_resident_memory_bytes{job="other"}': "9e9"},
+    ),
+    "LabDiskLow": ("1m", {"lab_disk_free_bytes": "1e9"}, {"lab_disk_free_bytes": "9e9"}),
+    "LabBackupOld": ("1m", {"lab_backup_age_seconds": "1400000"}, {"lab_backup_age_seconds": "700000"}),
+    "LabNoBackup": ("193h", {"lab_backup_age_seconds": "NaN"}, {"lab_backup_age_seconds": "60"}),
+}
+"""Each alert: after how long it is looked at, numbers on which it is to fire, and others on which it is silent."""
+
+
+def played(alert: str, for_: str, numbers: Mapping[str, str], *, fires: bool) -> dict[str, object]:
+    """Numbers of a service, told every minute or hour, and whether that alert fires then, in the words of promtool."""
+    instance = 'instance="127.0.0.1:9477"'
+    series = [
+        {
+            "series": f"{name[:-1]},{instance}}}" if "{" in name else f"{name}{{{instance}}}",
+            "values": values if " " in values else f"{values}x200" if "+" in values else f"{values}+0x200",
+        }
+        for name, values in numbers.items()
+    ]
+    firing = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
+    sample = {"labels": "{}", "value": int(fires)}
+    test = {"expr": firing, "eval_time": for_, "exp_samples": [sample]}
+    return {"name": f"{alert} {fires}", "interval": f"1{for_[-1]}", "input_series": series, "promql_expr_test": [test]}
+
+
+def promtool(*words: str | Path) -> None:
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+
+
+@needs_promtool
 def test_promtool_takes_the_rules() -> None:
-    subprocess.run(["promtool", "check", "rules", ROOT / "deploy" / "prometheus" / "alerts.yml"], check=True)
+    promtool("check", "config", RULES.with_name("scrape.yml"))  # and the rules that it names
+
+
+@needs_promtool
+def test_every_alert_fires_when_it_should_and_is_silent_when_not(tmp_path: Path) -> None:
+    named = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    assert named == set(WATCHED)
+    for every in ("1m", "1h"):
+        tests = [
+            played(alert, for_, numbers, fires=fires)
+            for alert, (for_, bad, good) in WATCHED.items()
+            for fires, numbers in ((True, bad), (False, good))
+            if for_[-1] == every[-1]
+        ]
+        sheet = {"rule_files": [str(RULES)], "evaluation_interval": every, "tests": tests}
+        (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(sheet))
+        promtool("test", "rules", tmp_path / "alerts_test.yml")
 
 
 def test_every_alert_of_prometheus_stands_in_the_run_book() -> None:
