@@ -65,6 +65,18 @@ UNITS: Mapping[str, Unit] = {
 """How the two numbers of a reason are told; of the others they are a yes or a no, and not told."""
 
 
+HEDGE_WAS: Mapping[str, str] = {
+    "ADL_RANK": "the place of {where} near the front of the queue of auto-deleveraging",
+    "LIQUIDATION_NEAR": "the near liquidation of {where}",
+    "SYMBOL_STATUS": "the status {where}",
+    "DELIVERY_SET": "the set end of {where}",
+    "TERMS_CHANGED": "the wait after new funding terms of {symbol}",
+    "QUOTE_DEPEG": "the quote coin off its dollar",
+    "SOURCE_SILENT": "no answer for {where}",
+}
+"""What the hedge watch has told, by its kind, once it is over."""
+
+
 def told_facts(event: Event, reader: Reader) -> dict[str, object]:
     """The facts of an event for its words; those that are made of them are added.
 
@@ -84,6 +96,10 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
         words = words_of(str(facts["reason"]))
         told["numbers"], told["do"] = _numbers(facts), words.do
         told["because"] = ": ".join(part for part in (f"{facts['reason']}, {words.says}", _numbers(facts)) if part)
+    if "where" in facts:
+        where = str(facts["where"])
+        was = HEDGE_WAS.get(str(facts.get("kind")), "{where}")
+        told["what_was"] = was.format(where=where, symbol=where.partition(" ")[0])
     settled_ms, errors = facts.get("settlement_ms"), facts.get("errors")
     if isinstance(settled_ms, int):
         told["settled"] = reader.dated(settled_ms)
@@ -103,5 +119,5 @@ def _numbers(facts: Mapping[str, object]) -> str:
     value, limit, told = facts.get("value"), facts.get("limit"), ""
     if isinstance(value, (int, float, Decimal)) and isinstance(limit, (int, float, Decimal)):
         told = both(str(facts["reason"]), float(value), float(limit))
-    note = f"({facts['note']})" if facts.get("note") else ""
-    return " ".join(part for part in (told, note) if part)
+    note = str(facts.get("note") or "")
+    return f"{told} ({note})" if told and note else told or note

@@ -148,7 +148,9 @@ WORDS = {
     "carry.reduced": "{base} of both legs on {symbol} closed, so that what it freed carries the rest. {note}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
     "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
-    "carry.money_moved": "carry.money_moved at {when}: {quote:+,.2f} USDT, {note}",
+    "carry.money_moved": "Capital changed by {quote:+,.2f} USDT, {note}",
+    "carry.funding_late": "Funding of {quote:+,.4f} USDT was {note}",
+    "carry.resumed": "A trade on {symbol} that was cut off has come to its end: {state}. {note}",
     "carry.unwound": "carry.unwound at {when}: the second leg failed, so the first was closed again ({reason}): {note}"
     ". It cost fees, no position is left",
     "carry.close_incomplete": "carry.close_incomplete at {when}: {position} is not closed on both sides ({reason}): "
@@ -166,22 +168,26 @@ WORDS = {
     "booked, {expected_quote:+.4f} USDT expected. Compare with the exchange's income page: ./lab trace funding",
     "carry.funding_unchecked": "Funding of {position} at {at} could not be checked: {why}. Booked: {booked_quote:+.4f} "
     "USDT",
-    "hedge.found": "Hedge watch, {kind}: {note}; {then}",
-    "hedge.over": "Hedge watch: {kind} ({where}) is over",
-    "hedge.forced": "Hedge watch, FORCED_CLOSE: {note}",
+    "hedge.found": "Hedge watch: {note}; {then}",
+    "hedge.over": "Hedge watch, over: {what_was}",
+    "hedge.forced": "Hedge watch, closed by force: {note}",
     "hedge.forgotten": "The hedge watch has forgotten what it told and which funding terms it knew: {note}",
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
     "stop.stands": "Stopped, {held}. Nothing is opened live until {release}",
+    "stop.released": "The stop is gone ({source}): where live trading is armed, it may be opened again",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
     "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
     "risk.not_flat": "NOT FLAT, risk.not_flat: {position} is still there after {flat_s:.1f} s ({reason}): {failed}. "
     "It is tried again; look at the exchange, close by hand what remains",
     "risk.halted": "risk.halted at {when}: {because}. Do: {do}",
-    "risk.released": "risk.released at {when}: {reason} halts no longer: {note}",
+    "risk.released": "A halt is over. It was for {because}",
+    "risk.breaker_opened": "Nothing new is opened while this lasts: {because}",
+    "risk.breaker_closed": "Over: {because}",
+    "risk.book_fits": "No longer too large: {note}",
     "risk.book_too_large": "risk.book_too_large at {when}: what is held is larger than {reason} allows: {numbers}. Add "
     "funds, or close it: python stop_trading.py",
-    "risk.infeasible": "risk.infeasible: no trade is permitted: {because}. Do: {do}",
+    "risk.infeasible": "No live trade is permitted: {because}. Do: {do}",
     "keys.unfit": "keys.unfit: the trading key may do too much or too little: {note}. Nothing is opened; mend it on "
     "the exchange's API page",
     "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} ({market}) in a row failed "
@@ -200,11 +206,16 @@ WORDS = {
     "backtest {backtest}; in all they differ by {differences}. It stays on paper, or goes back there; what it holds "
     "live goes on by its exit rules",
     "parity.live_differs": "{id} is on paper again, its approval void: {why}. What it holds goes on by its exit rules",
-    "parity.not_comparable": "{id}: paper could not be held against its backtest, {nights} nights in a row by now: "
+    "parity.not_comparable": "{id}: paper could not be held against its backtest, nights in a row by now: {nights}; "
     "{why}. No human is asked about it meanwhile",
+    "parity.day": "{id}: yesterday {otherwise} candles were told live otherwise than the exchange has them now; paper "
+    "is held against what was told live",
+    "parity.no_recording": "Not all that the lab was told can be read, and counts as not told: {why}",
+    "paper.parked": "The paper account of {strategy_id} is set aside and does not go on by itself: {reason}",
     "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
     "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
+    "journal.torn_line": "A power cut tore the last line of the journal of intents, of what had not left yet: {note}",
     "market.left_out": "{symbol} is left out, everything else runs: {why}",
     "data.stale": "The candles of {symbol} that are due have not come for {cycles} cycles; old ones decide nothing",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",

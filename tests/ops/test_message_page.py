@@ -75,6 +75,7 @@ def test_every_event_that_the_code_can_tell_a_human_stands_on_the_page() -> None
     told = set().union(*(loud_events(text) for text in texts if LOUD.search(text)))
     assert len(told) > 45
     assert {name for name in told if name not in PAGE} == set()
+    assert told - WORDS.keys() == {"messages.refused"}, "it would be told in the words of the journal"
 
 
 def alarms(text: str) -> set[str]:

@@ -179,10 +179,22 @@ def test_notices_word_for_word() -> None:
     )
     found = {"kind": "ADL_RANK", "note": "the short of BTCUSDT stands at 3 of 4", "then": "nothing is done"}
     assert notice(Event(AT_MS, "hedge.found", found)) == (
-        "🔔 Hedge watch, ADL_RANK: the short of BTCUSDT stands at 3 of 4; nothing is done"
+        "🔔 Hedge watch: the short of BTCUSDT stands at 3 of 4; nothing is done"
     )
     over = Event(AT_MS, "hedge.over", {"kind": "ADL_RANK", "where": "BTCUSDT"})
-    assert notice(over) == "🔔 Hedge watch: ADL_RANK (BTCUSDT) is over"
+    assert notice(over) == (
+        "🔔 Hedge watch, over: the place of BTCUSDT near the front of the queue of auto-deleveraging"
+    )
+    terms = Event(AT_MS, "hedge.over", {"kind": "TERMS_CHANGED", "where": "BTCUSDT 1721193690244"})
+    assert notice(terms) == "🔔 Hedge watch, over: the wait after new funding terms of BTCUSDT"
+    slow = {"reason": "LATENCY", "value": 6.2, "limit": 5.0, "note": ""}
+    assert notice(Event(AT_MS, "risk.breaker_closed", slow)) == (
+        "🔔 Over: LATENCY, the exchange answered too slowly: 6.2 s against a limit of 5 s"
+    )
+    halt = {"reason": "DAILY_LOSS", "note": ""}
+    assert notice(Event(AT_MS, "risk.released", halt)) == (
+        "🔔 A halt is over. It was for DAILY_LOSS, the day lost as much as a day may"
+    )
     flat = Event(AT_MS, "stop.flat", {"seconds": 0.812, "note": "KILL_SWITCH"})
     assert notice(flat) == "🔔 Everything is flat, the exchange says so after 0.8 s (KILL_SWITCH)"
 
