@@ -51,17 +51,19 @@ def status_lines(status: Status) -> list[str]:
     lines = ["AI Trading Lab", f"  service     {service_line(status)}"]
     if beat.get("market") == "synthetic":
         lines.append("  market      SYNTHETIC MARKET")
+    lines.append(f"  mode        {mode_line(status)}")
     lines.append(f"  stop        {status.stop or ('PAUSED: no new positions' if status.paused else 'none')}")
     accounts, holdings = beat.get("accounts"), beat.get("holdings")
     told = accounts if isinstance(accounts, list) else []
     lines += [f"  equity      {account['equity_quote']:,.2f} USDT ({account['kind']})" for account in told]
     held = holdings if isinstance(holdings, list) else []
-    lines += [f"  holds       {holding['text']}" for holding in held] or ["  holds       nothing"]
+    nothing = "not known" if status.is_unread else "nothing"
+    lines += [f"  holds       {holding['text']}" for holding in held] or [f"  holds       {nothing}"]
     stages = ", ".join(f"{count} {stage}" for stage, count in sorted(status.stages.items()))
     lines.append(f"  strategies  {stages or 'none yet'}")
     living = beat.get("living")
     lines += [f"  lives       {line}" for line in (living if isinstance(living, list) else [])]
-    lines.append(f"  last cycle  {last_cycle_line(beat)}")
+    lines.append(f"  last cycle  {last_cycle_line(status)}")
     reasons = beat.get("no_trade_reasons")
     if isinstance(reasons, dict) and reasons:
         top = sorted(reasons.items(), key=lambda pair: -pair[1])[:3]
@@ -84,11 +86,20 @@ def service_line(status: Signs) -> str:
     return f"runs as process {status.pid}, {age}"
 
 
-def last_cycle_line(beat: dict[str, object]) -> str:
+def mode_line(status: Status) -> str:
+    """What it trades with, by the accounts there are, and whether it may send live orders."""
+    accounts = status.heartbeat.get("accounts")
+    kinds = [str(account["kind"]) for account in accounts] if isinstance(accounts, list) else []
+    live = next((kind for kind in kinds if kind.startswith("live")), None)
+    mode = "not known" if status.is_unread else live or ("paper" if kinds else "no account yet, live or on paper")
+    return f"{mode}; {'a strategy' if status.is_armed else 'nothing'} is armed for live trading"
+
+
+def last_cycle_line(status: Status) -> str:
     """What the last cycle decided, with the rule and both numbers."""
-    last = beat.get("last")
+    last = status.heartbeat.get("last")
     if not isinstance(last, dict):
-        return "none yet"
+        return "not known" if status.is_unread else "none yet"
     both = f"value {last['value']:.6g}, limit {last['limit']:.6g}"
     note = last["note"] if last["note"] != last["reason"] else ""
     return f"{last['status']} {last['reason']} ({both}) {note}".rstrip()

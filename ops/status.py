@@ -57,12 +57,19 @@ class Status(Signs):
 
     at_ms: int
     heartbeat: dict[str, object]
-    """The numbers of the last cycle, as the service wrote them; empty before the first."""
+    """The numbers of the last cycle, as the service wrote them; empty before the first, or where it cannot be read."""
+    is_armed: bool
+    """A strategy is armed for live trading."""
     strategies: tuple[StrategyLine, ...]
     drills: str
     """When stop, crash, a failed leg and a lost key were last rehearsed, in words."""
     problems: tuple[str, ...]
     """Files that could not be read, one line each."""
+
+    @property
+    def is_unread(self) -> bool:
+        """There is a heartbeat, and what it says cannot be read."""
+        return self.heartbeat_age_s is not None and not self.heartbeat
 
     @property
     def stages(self) -> dict[str, int]:
@@ -103,6 +110,7 @@ def read_status(home: Home, clock: Clock) -> Status:
         paused=signs.paused,
         at_ms=clock.now_ms(),
         heartbeat=heartbeat,
+        is_armed=home.armed_file.exists(),
         strategies=tuple(_strategies(home, problems)),
         drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
         problems=tuple(problems),

@@ -93,8 +93,10 @@ def data_check(home: Home, clock: Clock) -> Check:
     """Whether the last cycle is young and rested on good data."""
     status = read_status(home, clock)
     age_s, quality = status.heartbeat_age_s, status.heartbeat.get("data_quality")
-    if age_s is None or not isinstance(quality, int | float):
+    if age_s is None:
         return Check("data", Health.WARNING, "no cycle yet", "./lab run")
+    if not isinstance(quality, int | float):
+        return Check("data", Health.WARNING, "not known", "python get_status.py says what cannot be read")
     found = f"quality {quality:.0f} of 100, {_ago(age_s)} ago"
     if age_s > MAX_CYCLE_AGE_S:
         return Check("data", Health.WARNING, found, "python get_status.py says whether the lab runs")

@@ -44,6 +44,7 @@ def test_a_home_in_which_nothing_ever_ran(home: Home) -> None:
     assert page(home).splitlines() == [
         "AI Trading Lab",
         "  service     never ran here; start it with ./lab run",
+        "  mode        no account yet, live or on paper; nothing is armed for live trading",
         "  stop        none",
         "  holds       nothing",
         "  strategies  none yet",
@@ -59,6 +60,7 @@ def test_a_running_lab_word_for_word(home: Home) -> None:
     assert page(home).splitlines() == [
         "AI Trading Lab",
         f"  service     runs as process {os.getpid()}, heartbeat 2 s old",
+        "  mode        live; nothing is armed for live trading",
         "  stop        none",
         "  equity      1,012.50 USDT (live)",
         "  equity      9,990.00 USDT (paper fc-1)",
@@ -136,6 +138,7 @@ def test_files_that_cannot_be_read_are_problems_not_ends(home: Home) -> None:
     for words in ("heartbeat.json", "mr-1.json", "mr-2.json", "TELEGRAM_TOKN"):
         assert any(words in line for line in told), words
     assert page(home).count("  problem     ") == 4
+    assert "  holds       not known" in page(home), "a file that cannot be read says nothing"
     assert everything(home) == before
 
 
