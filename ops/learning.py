@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from ai_brain.learning_db import LearningDb
 from ops.environment import Environment
+from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 
 
@@ -16,9 +17,19 @@ def open_learning_db(home: Home, environment: Environment) -> LearningDb:
 
     Raises:
         SettingsError: the address is none of a PostgreSQL database, or its driver is not installed.
-        StateFileError: it cannot be opened, or is no database.
+        StateFileError: it cannot be opened, is no database, or lost what was tried.
     """
-    return open_at(address_of(home, environment))
+    address = address_of(home, environment)
+    if isinstance(address, Path):
+        _refuse_emptied(address, home)
+    return open_at(address)
+
+
+def _refuse_emptied(file: Path, home: Home) -> None:
+    """SQLite takes an empty file for a new database: every idea ever tried would count as never tried."""
+    is_emptied = file.exists() and file.stat().st_size == 0
+    if is_emptied and any((home.state / "evidence").glob("*.json")):
+        raise StateFileError(f"{file}: is empty, and ideas were judged here; restore it from a backup")
 
 
 def address_of(home: Home, environment: Environment) -> Path | SecretStr:

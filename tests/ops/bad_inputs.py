@@ -26,10 +26,12 @@ from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import account_path, load_account
 from ops import get_status
 from ops.approve_strategy import approve_strategy
+from ops.environment import read_environment
 from ops.history import show as history_show
 from ops.history.fetch import Sources, Wanted, fetch
 from ops.history.recorded import run_import
 from ops.judgement.backtest import run_backtest
+from ops.learning import open_learning_db
 from ops.schedule import Schedule
 from ops.trace.audit_chain import run_verify_audit
 from ops.trace.number import run_decisions, run_fills
@@ -146,6 +148,14 @@ def broken_evidence(place: Place) -> Told:
     evidence_folder(place.home).mkdir()
     (evidence_folder(place.home) / f"{spec.id}.json").write_text('{"schema": 1, "verdict": "SPLENDID"}')
     return command(lambda: run_strategy(spec.id))
+
+
+def emptied_memory(place: Place) -> Told:
+    folder = evidence_folder(place.home)
+    folder.mkdir(parents=True)
+    (folder / "fc-20240601-000000.json").write_text("{}")
+    place.home.learning_db.touch()
+    return command(lambda: len(str(open_learning_db(place.home, read_environment(place.home)))))
 
 
 def broken_heartbeat(place: Place) -> Told:
@@ -370,6 +380,7 @@ BAD_INPUTS = (
     Case("not a database", "`state/ai_learning.db`",
          state_file("ai_learning.db", "a note to myself, written over the ledger" * 20,
                     lambda home: LearningDb(home.learning_db))),
+    Case("emptied, where ideas were judged", "`state/ai_learning.db`", emptied_memory),
     Case("an address that is none of PostgreSQL", "`LEARNING_DB_URL`",
          lambda place: command(lambda: LearningDb("mysql://lab:a-password@host/lab"))),
     Case("a server that is not there", "`LEARNING_DB_URL`",
