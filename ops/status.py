@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.aside import set_aside_files
 from ops.drill.filed import read_drills, standing
 from ops.environment import read_environment
 from trading.domain.clock import Clock
@@ -113,8 +114,13 @@ def read_status(home: Home, clock: Clock) -> Status:
         is_armed=home.armed_file.exists(),
         strategies=tuple(_strategies(home, problems)),
         drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
-        problems=tuple(problems),
+        problems=(*problems, *(f"{home.root / file}: set aside, it could not be read" for file in _aside(home))),
     )
+
+
+def _aside(home: Home) -> list[str]:
+    """Of state: the repository tells of strategies itself."""
+    return [file for file in set_aside_files(home) if file.startswith("state/")]
 
 
 def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:

@@ -17,8 +17,8 @@ OUTCOMES: Mapping[Tone, frozenset[str]] = {
         "carry.funding_missing", "carry.in_doubt", "carry.key_refused", "carry.unwound", "cycle.failed",
         "hedge.forced", "job.bug", "job.ended_service", "job.failed", "job.failing", "job.parked", "keys.unfit",
         "order.in_doubt", "paper.parked", "paper.performance_not_saved", "parity.differs",
-        "parity.live_differs", "report.parts_differ", "risk.halted",
-        "risk.not_flat", "state.set_aside", "stop.not_flat", "stop.seen", "strategy.stopped_for_good",
+        "parity.live_differs", "report.parts_differ", "risk.halted", "risk.not_flat",
+        "state.lies_aside", "state.set_aside", "stop.not_flat", "stop.seen", "strategy.stopped_for_good",
     }),
     Tone.CAUTION: frozenset({
         "carry.funding_late", "carry.funding_unchecked", "carry.margin_low", "carry.mark_not_read",

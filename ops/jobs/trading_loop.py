@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
+from ops.aside import tell_set_aside
 from ops.gather import gather
 from ops.jobs import expiry, keys
 from ops.jobs.review import ask, promote
@@ -20,7 +21,7 @@ from ops.service.lab import Lab
 from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
-from trading.domain.errors import TradingEngineError
+from trading.domain.errors import StateFileError, TradingEngineError
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
@@ -49,6 +50,7 @@ async def run(lab: Lab) -> None:
     write_audit(lab, report, watch.stage_s)
     write_heartbeat(lab)
     tell_halts(lab)
+    tell_set_aside(lab)
     alert_when_it_lasts(lab, "cycle.degraded", degraded(lab, report))
     alert_when_it_lasts(lab, "data.stale", stale(lab, late))
 
@@ -178,7 +180,13 @@ def remember_live(lab: Lab, report: CycleReport) -> None:
     if lab.memory.live_start_quote > 0:
         return
     path = lab.home.state / "live_start.json"
-    kept = read_json(path, schema=LIVE_START_SCHEMA)
+    try:
+        kept = read_json(path, schema=LIVE_START_SCHEMA, needs=("equity_quote",))
+    except StateFileError as error:
+        if path.exists():  # it was not even opened
+            raise
+        lab.failed("start of the account", error)  # made anew from the positions; `tell_set_aside` says so
+        kept = None
     if kept is None:
         views = (one.performance for one in report.symbols.values())
         profit = sum((view.profit_quote for view in views if view is not None), Decimal(0))

@@ -176,7 +176,7 @@ WORDS = {
     "stop.stands": "Stopped, {held}. Nothing is opened live until {release}",
     "stop.released": "The stop is gone ({source}): where live trading is armed, it may be opened again",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
-    "stop.not_flat": "NOT FLAT after {seconds} s: {note}. Look at the exchange now",
+    "stop.not_flat": "NOT FLAT after {seconds:.1f} s: {note}. Look at the exchange now",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
     "risk.not_flat": "NOT FLAT, risk.not_flat: {position} is still there after {flat_s:.1f} s ({reason}): {failed}. "
     "It is tried again; look at the exchange, close by hand what remains",
@@ -193,6 +193,8 @@ WORDS = {
     "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} ({market}) in a row failed "
     "the validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
     "state.set_aside": "state.set_aside at {when}: {error}. Restore it from a backup: ./lab restore",
+    "state.lies_aside": "{file} could not be read, and nothing it held is known to the lab any more. Restore it from a "
+    "backup: ./lab restore; then move {file} away, which ends this",
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",
     "risk.strategy_watch": "{id} has lost {value:.2%} of its capital; at {limit:.2%} you are told, nothing is done",
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",

@@ -7,7 +7,7 @@ open is not sold: each leg closes at most what our own orders left, and at most 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,6 +22,8 @@ from trading.execution.saga_steps import Tools
 
 log = structlog.get_logger(__name__)
 
+TOLD_ERRORS = 5
+"""More than so many are told by the first and the last."""
 LOOK_BACK_MS = 60_000
 """Fills are read from a little before the first order: two clocks never agree."""
 
@@ -254,5 +256,12 @@ class _Flattening:
             Left(Decimal(0), Decimal(0)) if self._is_flat else self._left,
             self._dust,
             orders,
-            tuple(self._errors),
+            _folded(self._errors),
         )
+
+
+def _folded(errors: Sequence[str]) -> tuple[str, ...]:
+    """The first and the last: a market that is closed refuses every second the same."""
+    if len(errors) <= TOLD_ERRORS:
+        return tuple(errors)
+    return (errors[0], f"... and {len(errors) - 2} more ...", errors[-1])

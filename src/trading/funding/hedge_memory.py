@@ -118,7 +118,7 @@ class HedgeMemory:
 
     def _read(self) -> HedgeMemoryFile:
         try:
-            return read_checked(self._path, MEMORY, schema=SCHEMA) or HedgeMemoryFile()
+            return read_checked(self._path, MEMORY, schema=SCHEMA, needs=("told", "terms")) or HedgeMemoryFile()
         except StateFileError as error:
             self.note = str(error)
             return HedgeMemoryFile()

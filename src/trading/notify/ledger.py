@@ -58,7 +58,7 @@ class LedgerFile:
             StateFileError: neither can be read, or the new one cannot be written.
         """
         try:
-            return read_checked(self._path, _LEDGER, schema=SCHEMA) or Ledger()
+            return read_checked(self._path, _LEDGER, schema=SCHEMA, needs=("alerts", "told")) or Ledger()
         except StateFileError as error:
             if self._path.exists():  # it was not even opened
                 raise

@@ -128,7 +128,7 @@ class RiskCounters:
     def __init__(self, path: Path) -> None:
         self._path = path
         mend = "restore it from a backup: without it the day's losses are not known"
-        stored = read_checked(path, _MEMORY, schema=SCHEMA, mend=mend)
+        stored = read_checked(path, _MEMORY, schema=SCHEMA, needs=("halts", "peak_quote"), mend=mend)
         if stored is None and any(path.parent.glob(f"{path.name}.bad-*")):
             raise StateFileError(
                 f"{path}: was set aside as broken, with it the halts and the day's losses; restore it from a backup, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +16,20 @@ Kept = TypeVar("Kept")
 
 
 def read_checked(
-    path: Path, kind: TypeAdapter[Kept], *, schema: int, oldest: int | None = None, mend: str = ""
+    path: Path,
+    kind: TypeAdapter[Kept],
+    *,
+    schema: int,
+    oldest: int | None = None,
+    needs: Collection[str] = (),
+    mend: str = "",
 ) -> Kept | None:
     """What a file holds; None: there is no such file. Arguments as of `read_json` and `checked`.
 
     Raises:
         StateFileError: the file cannot be read, or does not fit; it has been set aside as `NAME.bad-N`.
     """
-    data = read_json(path, schema=schema, oldest=oldest)
+    data = read_json(path, schema=schema, oldest=oldest, needs=needs)
     return None if data is None else checked(path, data, kind, mend=mend)
 
 

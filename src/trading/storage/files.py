@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -82,19 +82,23 @@ def write_json(path: Path, data: Mapping[str, object], *, schema: int) -> None:
     write_atomic(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, *, schema: int, oldest: int | None = None) -> dict[str, object] | None:
+def read_json(
+    path: Path, *, schema: int, oldest: int | None = None, needs: Collection[str] = ()
+) -> dict[str, object] | None:
     """Read a JSON object written by `write_json`.
 
     Args:
         path: The file.
         schema: The version that is written now.
         oldest: The oldest version that can still be read; None: only `schema`.
+        needs: Keys that every file of its kind has: one without is none of ours, and must not count as all defaults.
 
     Returns:
         The object without its `schema` key; None: there is no such file.
 
     Raises:
-        StateFileError: not JSON, not an object, or another schema; the file has been set aside as `NAME.bad-N`.
+        StateFileError: not JSON, no object, of another schema, or without what it needs; it has been set aside as
+            `NAME.bad-N`.
     """
     try:
         raw = path.read_bytes()
@@ -115,6 +119,9 @@ def read_json(path: Path, *, schema: int, oldest: int | None = None) -> dict[str
         kept = set_aside(path)
         raise StateFileError(f"{path}: schema={found!r}, expected {schema}; set aside as {kept.name}")
     data.pop("schema")
+    if missing := [name for name in needs if name not in data]:
+        kept = set_aside(path)
+        raise StateFileError(f"{path}: lacks {missing[0]!r}; set aside as {kept.name}, restore it from a backup")
     return data
 
 
