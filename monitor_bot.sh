@@ -312,32 +312,27 @@ why_absent() { # what became of the process that last held the lock
     fi
 }
 
+answer() { # $1 words, $2 why not: a unit's condition
+    [ -n "$2" ] || exit 0
+    echo "$1: $2"
+    exit 1
+}
+
+wait_while() { # $1: a function that says why to wait, or nothing; each reason is told once
+    local why told=""
+    while why="$($1)" && [ -n "$why" ]; do
+        [ "$why" = "$told" ] || echo "waiting: $why"
+        told="$why"
+        sleep 5 &
+        wait $!
+    done
+}
+
 case "${1:-}" in
-    --may-start)
-        why_stopped="$(stop_in_force)"
-        [ -z "$why_stopped" ] && exit 0
-        echo "not started: $why_stopped"
-        exit 1
-        ;;
-    --when-allowed | --when-keyed)
-        reason=stop_in_force
-        [ "$1" = --when-keyed ] && reason=nothing_to_guard
-        shift
-        told=""
-        while why_waiting="$($reason)" && [ -n "$why_waiting" ]; do
-            [ "$why_waiting" = "$told" ] || echo "waiting: $why_waiting"
-            told="$why_waiting"
-            sleep 5 &
-            wait $!
-        done
-        exec "$@"
-        ;;
-    --may-guard)
-        why_unguarded="$(nothing_to_guard)"
-        [ -z "$why_unguarded" ] && exit 0
-        echo "no guardian: $why_unguarded"
-        exit 1
-        ;;
+    --may-start) answer "not started" "$(stop_in_force)" ;;
+    --may-guard) answer "no guardian" "$(nothing_to_guard)" ;;
+    --when-allowed) shift; wait_while stop_in_force; exec "$@" ;;
+    --when-keyed) shift; wait_while nothing_to_guard; exec "$@" ;;
     --every)
         while :; do
             sleep "$2" &
@@ -359,10 +354,7 @@ if ! echo "$$" 2>/dev/null >&9; then # a full disk opens the file all the same
     exit 0
 fi
 
-rotate_log "$logs/ai_lab.log"
-rotate_log "$logs/service.out"
-rotate_log "$logs/guardian.out"
-rotate_log "$monitor_log"
+for one in ai_lab.log service.out guardian.out monitor.log; do rotate_log "$logs/$one"; done
 disk
 clock_set_by="$(clock_set)"
 [ -z "$clock_set_by" ] || say "clock: set by ${clock_set_by} s, or the machine began anew: no heartbeat is judged in this round"
@@ -387,13 +379,10 @@ fi
 restarted_meanwhile "$pid"
 no_trade
 why="$(why_frozen "$pid" "$state/heartbeat.json" "$max_start_s")"
+rss_mb="$(awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$pid/status")"
+[ -n "$why" ] || [ "${rss_mb:-0}" -le "$max_rss_mb" ] || why="memory ${rss_mb} MB, limit ${max_rss_mb} MB"
 if [ -n "$why" ]; then
     restart "$why" "$pid"
-    exit 0
-fi
-rss_mb="$(awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$pid/status")"
-if [ "${rss_mb:-0}" -gt "$max_rss_mb" ]; then
-    restart "memory ${rss_mb} MB, limit ${max_rss_mb} MB" "$pid"
     exit 0
 fi
 age="$(age_s "$state/heartbeat.json")"
