@@ -57,7 +57,7 @@ class KillWatch:
                         wait_s = FLAT_AGAIN_S
             except StateFileError as error:  # a full disk must not end who closes
                 self._lab.failed("watch", error)
-                wait_s = 0.0 if let_reserve_go(self._lab.home) else FLAT_AGAIN_S
+                wait_s = 0.0 if let_reserve_go(self._lab.home, error) else FLAT_AGAIN_S
             await self._lab.clock.real_wait_s(self._stop, wait_s)
 
     def _release_halts(self) -> None:

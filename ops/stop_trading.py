@@ -139,7 +139,10 @@ def remembered(home: Home, code: int) -> int:
 
 def without_keys(home: Home, say: Say) -> int:
     """What can be said without asking the exchange: the journal knows what the lab opened."""
-    held = Intents(home.intents_file).positions()
+    from trading.funding.forgotten import forgotten  # after the stop is on disk
+
+    intents = Intents(home.intents_file)
+    held = dict.fromkeys([*intents.positions(), *forgotten(home.positions_file, intents)])
     if not held:
         say("no trading keys here, and the journal knows of nothing that is open")
         return 0
@@ -185,7 +188,7 @@ async def make_flat(
             if "already runs" in str(error):
                 if not await holder.waited():
                     raise
-            elif not let_reserve_go(home):  # a full disk takes no order's line
+            elif not let_reserve_go(home, error):  # a full disk takes no order's line
                 raise
     for report in reports:
         state = "flat" if report.is_flat else "NOT FLAT"

@@ -166,6 +166,24 @@ def test_asked_again_it_finds_nothing_to_do_and_the_next_lab_books_what_was_clos
     assert "nothing of this lab's is open" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kept_lines", [0, 9])
+def test_a_journal_that_lost_its_orders_is_never_taken_for_flat(
+    carrying: Home, world: World, capsys: pytest.CaptureFixture[str], kept_lines: int
+) -> None:
+    journal = carrying.intents_file.read_bytes()
+    carrying.intents_file.write_bytes(b"".join(journal.splitlines(keepends=True)[:kept_lines]))
+    orders = world.ask("/sandbox/seen")["orders"]
+    assert script.main([]) == 2
+    assert "current_positions.json: holds c-0000" in capsys.readouterr().err
+    assert not (carrying.state / "seen_flat.json").exists()
+    with pytest.raises(StateFileError, match=r"restore intents\.jsonl from a backup"):
+        asyncio.run(one_cycle(carrying, Stop()))
+    assert world.ask("/sandbox/seen")["orders"] == orders, "no leg is closed alone"
+    carrying.intents_file.write_bytes(journal)
+    assert script.main([]) == 0
+    assert is_flat(world.ask("/sandbox/ledger"))
+
+
 def test_keep_positions_leaves_the_hedge_and_opens_nothing_new(carrying: Home, world: World) -> None:
     before = world.ask("/sandbox/ledger")["positions"]
     orders = len(world.ask("/sandbox/seen")["orders"])  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ open is not sold: each leg closes at most what our own orders left, and at most 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -55,9 +55,9 @@ class FlattenReport:
     errors: tuple[str, ...]
 
 
-async def flatten_all(tools: Tools, *, why: str) -> tuple[FlattenReport, ...]:
-    """Close every position the journal knows and has not closed, all at once."""
-    positions = tools.intents.positions()
+async def flatten_all(tools: Tools, *, why: str, but: Collection[str] = ()) -> tuple[FlattenReport, ...]:
+    """Close every position the journal knows and has not closed, all at once, but for some."""
+    positions = [position_id for position_id in tools.intents.positions() if position_id not in but]
     return tuple(await asyncio.gather(*(flatten(tools, position_id, why=why) for position_id in positions)))
 
 

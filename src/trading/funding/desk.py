@@ -32,6 +32,7 @@ from trading.execution.settings import ExecutionSettings
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle import NOTHING, Cycle
 from trading.funding.cycle_base import Carry
+from trading.funding.forgotten import forgotten, forgotten_error
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.hedge_memory import HedgeMemory
 from trading.funding.hedge_settings import HedgeSettings
@@ -102,11 +103,16 @@ async def flatten_home(tools: Tools, home: Home, *, why: str) -> tuple[FlattenRe
     """The way to flat for a stop script: takes the lock, reads the journal anew, closes everything of ours.
 
     Raises:
-        StateFileError: another process holds the lock, or the journal cannot be read or written.
+        StateFileError: another process holds the lock, the journal cannot be read or written, or it knows nothing of
+            orders that were filled: of a position with such nothing is closed, for one leg of it would be left.
     """
     with trading_lock(home):
         tools.intents.catch_up(alone=True)
-        return await flatten_all(tools, why=why)
+        lost = forgotten(home.positions_file, tools.intents)
+        reports = await flatten_all(tools, why=why, but=lost)
+        if lost:
+            raise forgotten_error(home.positions_file, lost)
+        return reports
 
 
 class CarryDesk:
@@ -140,6 +146,8 @@ class CarryDesk:
         pulse = Pulse(clock)
         venue = watched(venue, pulse, clock)
         tools = trading_tools(home, venue, settings=settings.execution, clock=clock, environment=environment)
+        if lost := forgotten(home.positions_file, tools.intents):
+            raise forgotten_error(home.positions_file, lost)
         store = PositionStore(home.positions_file, tools.intents)
         counters = RiskCounters(home.state / "risk_counters.json")
         self._is_ending = False

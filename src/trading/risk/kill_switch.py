@@ -94,8 +94,8 @@ def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: b
     facts = {"at": iso(at_ms), "by": by, "why": why, "keep_positions": keep_positions}
     try:
         write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
-    except StateFileError:
-        if not let_reserve_go(home):
+    except StateFileError as error:
+        if not let_reserve_go(home, error):
             raise
         write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
 
 from trading.domain.errors import StateFileError
@@ -9,6 +11,7 @@ from trading.storage.files import write_atomic
 from trading.storage.home import Home
 
 RESERVE_BYTES = 1 << 20
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 def keep_reserve(home: Home) -> None:
@@ -18,8 +21,10 @@ def keep_reserve(home: Home) -> None:
             write_atomic(home.reserve_file, bytes(RESERVE_BYTES))
 
 
-def let_reserve_go(home: Home) -> bool:
-    """Give the room to whoever must write now; False: there was none."""
+def let_reserve_go(home: Home, error: StateFileError) -> bool:
+    """Give the room to whoever must write now; False: that was not what was missing, or there is none."""
+    if not any(words in str(error) for words in FULL):
+        return False
     try:
         home.reserve_file.unlink()
     except OSError:

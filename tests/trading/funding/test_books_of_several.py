@@ -20,9 +20,12 @@ from hypothesis import strategies as st
 from tests.trading.funding.rig import carry_parameters
 from trading.domain.errors import PortfolioUpdateError, StateFileError
 from trading.domain.instrument import Market
-from trading.domain.orders import Fill, Income, IncomeKind, Side
+from trading.domain.orders import Fill, Income, IncomeKind, Order, OrderState, OrderStatus, OrderType, Side
+from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.funding.books import Baseline, BookedFill, Identity, Part, VenueAccount, fill_key, identity, income_key
+from trading.funding.forgotten import forgotten
+from trading.funding.ledger import adopt_forced
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus, PositionStore
 
 D = Decimal
@@ -131,10 +134,23 @@ class Account:
                 | set(map(income_key, live.income))
             )
             fills = [
-                BookedFill(f, bool(i % 2), f.fee) for i, f in enumerate(self.fills[base]) if fill_key(f) not in known
+                BookedFill(fill, self._is_ours(live, fill), fill.fee)
+                for fill in self.fills[base]
+                if fill_key(fill) not in known
             ]
             income = [record for record in self.income[base] if income_key(record) not in known]
             self.store.save(replace(live, fills=(*live.fills, *fills), income=(*live.income, *income)))
+
+    def _is_ours(self, live: CarryPosition, fill: Fill) -> bool:
+        """Every other fill is, with its order in the journal."""
+        if int(fill.venue_order_id) % 2:
+            return False
+        draft = Order("", fill.market, fill.symbol, fill.side, OrderType.MARKET, fill.quantity_base)
+        meant = self.intents.begin(live.id, Purpose.OPEN, live.symbol, (D(1), D(1)), leverage=1, at_ms=1)
+        order = self.intents.write_ahead(meant.id, draft, slice_number=0, at_ms=1).order
+        filled = OrderState(order, fill.venue_order_id, OrderStatus.FILLED, fill.quantity_base, fill.price, 1)
+        self.intents.learned(order.client_id, filled, at_ms=1)
+        return True
 
     def held(self) -> Identity:
         lives = self.store.lives
@@ -234,6 +250,27 @@ def test_a_position_that_the_journal_closed_is_dropped_the_other_kept_and_the_bo
     assert account.store.lives == (second,)
     assert account.store.next_id()[1] == 3
     assert abs(account.held().error_quote) < D("1e-8")
+
+
+def test_a_position_whose_orders_the_journal_lost_is_found_and_one_that_the_exchange_bought_back_is_not(
+    tmp_path: Path,
+) -> None:
+    account = Account(tmp_path)
+    account.open("BTC")
+    for _ in range(2):
+        account.trade("BTC", "spot", 5, "USDT")
+        account.trade("BTC", "perp", -5, "USDT")
+    account.trade("BTC", "perp", 10, "USDT")
+    account.book()
+    (live,) = account.store.lives
+    account.store.save(adopt_forced(live))
+    assert not live.fills[-1].is_ours
+    assert account.store.lives[0].fills[-1].is_ours, "liquidated: ours, and no order of ours"
+    assert forgotten(tmp_path / "positions.json", account.intents) == ()
+    journal = tmp_path / "intents.jsonl"
+    for kept in (b"", b"".join(journal.read_bytes().splitlines(keepends=True)[:-1])):
+        (tmp_path / "cut.jsonl").write_bytes(kept)
+        assert forgotten(tmp_path / "positions.json", Intents(tmp_path / "cut.jsonl")) == (live.id,)
 
 
 def test_a_file_that_holds_a_symbol_twice_is_set_aside(tmp_path: Path) -> None:
