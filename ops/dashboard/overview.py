@@ -37,7 +37,7 @@ from ops.telling.measured import both
 from trading.domain.clock import Clock, iso
 from trading.notify.alerts import OpenAlert
 from trading.notify.outbox import waiting_files
-from trading.risk.counters import Halt
+from trading.risk.memory import Halt
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 

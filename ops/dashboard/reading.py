@@ -20,8 +20,8 @@ from trading.domain.errors import SettingsError
 from trading.domain.first_fault import first_fault
 from trading.notify.alerts import OpenAlert
 from trading.notify.ledger import LEDGER
-from trading.risk.counters import Memory
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Memory
 from trading.storage.home import Home
 
 Read = TypeVar("Read")

@@ -25,9 +25,9 @@ from ops.dashboard.view import (
     when,
 )
 from trading.domain.decisions import Reason
-from trading.risk.counters import Halt, Memory
 from trading.risk.guards import HELD
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Halt, Memory
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 

@@ -15,7 +15,7 @@ from trading.domain.decisions import Reason
 from trading.domain.events import Event, Severity
 from trading.notify.message import MAX_TEXT, Message, parts, units
 from trading.notify.outbox import Outbox
-from trading.risk.counters import Halt
+from trading.risk.memory import Halt
 from trading.risk.rules import RULES, Kind
 from trading.storage.home import Home
 

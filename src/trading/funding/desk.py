@@ -41,9 +41,10 @@ from trading.funding.report import CycleReport
 from trading.funding.room import Room
 from trading.journal.audit import CycleStatus
 from trading.market.validator_rules import ValidatorSettings
-from trading.risk.counters import Halt, RiskCounters
+from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import Stop, read_stop
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Halt
 from trading.risk.pulse import Pulse, Vitals, watched
 from trading.storage.home import Home
 from trading.storage.lock import only_one

@@ -8,8 +8,8 @@ go of.
 from __future__ import annotations
 
 from trading.domain.decisions import Decision, Reason
-from trading.risk.counters import Halt
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Halt
 from trading.risk.pulse import Vitals
 
 MIN_CALLS = 20

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from trading.domain.decisions import Decision, Reason
 from trading.risk.breakers import open_breakers
-from trading.risk.counters import Memory
 from trading.risk.kill_switch import Stop
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Memory
 from trading.risk.stress import worst_scenario
 from trading.risk.value_at_risk import STRESSED, TailRisk
 

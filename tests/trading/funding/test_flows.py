@@ -13,8 +13,8 @@ from tests.trading.funding.rig import DeskRig, settled
 from tests.trading.funding.sandbox_rig import world
 from trading.domain.decisions import Decision, Reason
 from trading.domain.orders import Income, IncomeKind
-from trading.risk.counters import Memory
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Memory
 from trading.storage.home import Home
 
 D = Decimal

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from trading.domain.decisions import Decision, Reason
 from trading.domain.instrument import Instrument, Market
-from trading.risk.counters import Halt, Memory
 from trading.risk.feasibility import feasible
 from trading.risk.guards import RiskBook, Wanted, allowed_notional, halting
 from trading.risk.kill_switch import Stop, StopKind
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Halt, Memory
 
 D = Decimal
 NOW = 1_700_000_000_000

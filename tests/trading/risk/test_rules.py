@@ -11,10 +11,10 @@ import pytest
 from tests.trading.risk.test_guards import BOOK, LIMITS, NOW, WANTED
 from trading.domain.decisions import Decision, Reason
 from trading.risk.breakers import readings
-from trading.risk.counters import Halt
 from trading.risk.guards import allowed_notional
 from trading.risk.kill_switch import Stop, StopKind
 from trading.risk.limits import RiskLimits
+from trading.risk.memory import Halt
 from trading.risk.pulse import Vitals
 from trading.risk.rules import RULES, Kind
 from trading.risk.stress import SCENARIOS
