@@ -93,17 +93,16 @@ class PaperEngine:
         return outcomes
 
     def performance(self, spec_id: str) -> PaperPerformance | None:
-        """What an account has shown; None: there is none.
-
-        Raises:
-            StateFileError: its file cannot be read; it has been set aside.
-        """
-        account = self._accounts.get(spec_id) or load_account(self._home, spec_id)
+        """What an account has shown; None: there is none, or its file lies aside because it cannot be read."""
+        account = self._readable(spec_id)
         return None if account is None else account.performance()
 
     def ready_for_review(self, spec: StrategySpec) -> ReviewDecision:
         """Whether a human should be asked about a spec now: enough trades and hours, and a result as predicted."""
-        account = self._accounts.get(spec.id) or load_account(self._home, spec.id)
+        try:
+            account = self._accounts.get(spec.id) or load_account(self._home, spec.id)
+        except StateFileError as error:
+            return ReviewDecision(False, ReviewReason.PAPER_PARKED, 1.0, 0.0, f"Parked: {error}.")
         if account is None:
             return ReviewDecision(False, ReviewReason.NO_PAPER_ACCOUNT, 0.0, 1.0, "Not traded on paper yet.")
         if account.parked:
@@ -116,9 +115,16 @@ class PaperEngine:
         return [position for _, position in sorted(dict(self._marked).items())]
 
     def curve(self, spec_id: str) -> list[tuple[int, float]]:
-        """(close time ms, equity quote) of an account, oldest first; empty when there is none."""
-        account = self._accounts.get(spec_id) or load_account(self._home, spec_id)
+        """(close time ms, equity quote) of an account, oldest first; empty when there is none that can be read."""
+        account = self._readable(spec_id)
         return [] if account is None else list(account.curve)
+
+    def _readable(self, spec_id: str) -> PaperAccount | None:
+        """An account for who only tells of it: one broken file must not silence the report of all others."""
+        try:
+            return self._accounts.get(spec_id) or load_account(self._home, spec_id)
+        except StateFileError:
+            return None
 
     def _open(self, spec: StrategySpec, view: MarketView) -> PaperOutcome | None:
         """Have a spec's account and book in memory; an outcome when its file is broken, for it must not begin anew."""

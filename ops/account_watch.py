@@ -6,6 +6,7 @@ import asyncio
 
 from ops.jobs import trading_loop
 from ops.service.lab import Lab
+from trading.domain.errors import TradingEngineError
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.funding.desk import CarryDesk
@@ -81,7 +82,10 @@ class AccountWatch:
         self._lab.tell("hedge.woken", {"note": wake.note})
         for wait_s in AGAIN_S:
             await clock.sleep_s(wait_s)
-            await trading_loop.at_once(self._lab)
+            try:
+                await trading_loop.at_once(self._lab)
+            except TradingEngineError as error:  # as in the loop: it ends this look, not the service
+                self._lab.failed("account", error)
             if desk.store.live_of(wake.symbol) is None or not wake.is_forced or self._stop.is_set():
                 break
         self._quiet_until_ms = clock.now_ms() + round(HOLE_REST_S * 1000)

@@ -446,6 +446,9 @@ def test_a_broken_account_is_set_aside_and_does_not_begin_anew(home: Home) -> No
         (outcome,) = lab.engine.on_closed_bar(lab.live)
         assert outcome.status is PaperStatus.PARKED
         assert "set aside" in outcome.note
+        assert lab.engine.performance(spec.id) is None, "the report of all others goes on"
+        assert lab.engine.curve(spec.id) == []
+        assert lab.engine.ready_for_review(spec).reason is ReviewReason.PAPER_PARKED
     assert not account_path(home, spec.id).exists()
 
 

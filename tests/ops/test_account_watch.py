@@ -21,6 +21,7 @@ from tests.ops.world import World, approved_carry, furnish
 from tests.trading.funding.test_forced_close import filled
 from trading.domain.account_events import AccountEvent, AccountUnseen
 from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.storage.home import Home
 
@@ -99,7 +100,7 @@ class Rig:
         settings = SimpleNamespace(service=SimpleNamespace(grace_s=0.2))
         self.lab = SimpleNamespace(
             desk=SimpleNamespace(store=store), account=self.account, clock=Clock(), settings=settings,
-            tell=lambda name, _: self.events.append(name),
+            tell=lambda name, _: self.events.append(name), failed=lambda where, _: self.events.append(where),
         )  # fmt: skip
 
     async def hear(self, *events: AccountEvent) -> None:
@@ -125,6 +126,23 @@ async def test_a_forced_close_is_looked_at_until_the_books_have_it(monkeypatch: 
     assert (rig.looks, rig.events) == (3, ["hedge.woken"])
     await rig.hear(FORCED, HOLE)
     assert rig.looks == 3, "nothing is held any more"
+    await rig.end(task)
+
+
+async def test_a_look_whose_files_cannot_be_written_is_tried_again_and_ends_no_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig(monkeypatch)
+
+    async def full(_: object) -> None:
+        rig.looks += 1
+        rig.store.lives = rig.store.lives if rig.looks < 3 else ()
+        raise StateFileError("heartbeat.json: cannot be written: No space left on device")
+
+    monkeypatch.setattr(trading_loop, "at_once", full)
+    task = await rig.run()
+    await rig.hear(FORCED)
+    assert (rig.looks, rig.events) == (3, ["hedge.woken", "account", "account", "account"])
     await rig.end(task)
 
 
