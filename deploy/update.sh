@@ -10,7 +10,7 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 . "$here/common.sh"
 health_s="${HEALTH_S:-600}"
 marker="$prefix/.update" # there while the program is between two versions: where from, and what ran
-before="" ran="" begun=no
+before="" ran="" begun=no why="it was cut off"
 dry=no wanted=""
 for word in "$@"; do
     case "$word" in
@@ -118,9 +118,9 @@ roll_back() {
     fi
     install_packages || true # offline the old packages stand as they are
     around || true
-    told="rolled back to $(short "$before"); nothing else was changed"
+    told="rolled back to $(short "$before") ($why); nothing else was changed"
     [ "$begun" = no ] || start_anew ||
-        told="rolled back to $(short "$before"), which gives no sign of life either: ai-lab doctor; journalctl -u $unit -n 50"
+        told="rolled back to $(short "$before") ($why), which gives no sign of life either: ai-lab doctor; journalctl -u $unit -n 50"
     rm -f "$marker"
     note "$told"
     die 1 "$told"
@@ -130,6 +130,11 @@ leave() { # however this script ends: a program between two versions is rolled b
     [ -e "$marker" ] || return 0
     trap '' HUP INT TERM PIPE
     roll_back
+}
+
+refuse() { # $1: why the update is rolled back
+    why="$1"
+    die 1 "$1"
 }
 
 unheard() { # the terminal is gone: what is still to be said goes into the log
@@ -145,11 +150,11 @@ update() { # from $before to $1; whatever says no ends the script, and so rolls 
     mv "$marker.new" "$marker"
     sync "$prefix"
     git_ checkout -q -f --detach "$1"
-    install_packages || die 1 "the packages could not be installed"
+    install_packages || refuse "the packages could not be installed"
     chown -R "$user:$user" "$prefix/.numba_cache" 2>/dev/null || true
-    around || die 1 "units and cron line could not be written"
-    doctor || die 1 "the doctor says no"
-    start_anew || die 1 "what was started does not live"
+    around || refuse "units and cron line could not be written"
+    doctor || refuse "the doctor says no"
+    start_anew || refuse "what was started does not live"
     rm -f "$marker"
     rm -rf "$prefix/.venv.before"
 }
