@@ -37,11 +37,12 @@ class Hub:
     Args:
         exchange: Whose markets and account.
         faults: May drop or silence sockets.
-        socket_life_s: How long a socket may live, real seconds.
     """
 
-    def __init__(self, exchange: Exchange, faults: Faults, *, socket_life_s: float = SOCKET_LIFE_S) -> None:
-        self._exchange, self._faults, self.socket_life_s = exchange, faults, socket_life_s
+    def __init__(self, exchange: Exchange, faults: Faults) -> None:
+        self._exchange, self._faults = exchange, faults
+        self.socket_life_s = SOCKET_LIFE_S
+        """How long a socket may live, real seconds."""
         self._connections: list[Connection] = []
         self._sent_s: dict[Stream, float] = {}
         self._running_ms: dict[Stream, float] = {}
