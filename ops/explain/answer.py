@@ -10,17 +10,14 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice, takewhile
 
-from pydantic import ValidationError
-
 from ops.environment import find_home
 from ops.explain.words import cycle_lines, message_lines, run_line
 from ops.flags import time_of
 from ops.reader import UTC, Reader
 from ops.settings import config_hash, read_settings
-from ops.trace.live_records import CycleLine
+from ops.trace.live_records import CycleLine, parsed_cycle
 from trading.domain.clock import MINUTE_MS, Clock, as_datetime, iso
 from trading.domain.errors import SettingsError, StateFileError
-from trading.domain.first_fault import first_fault
 from trading.journal.audit_window import AuditWindow, cycle_id
 from trading.journal.audit_window import time_of as written_ms
 from trading.notify.told import Told, ToldLog, number_of
@@ -65,7 +62,7 @@ def _answer(home: Home, wanted: str | None, at: str | None) -> tuple[list[str], 
     number = number_of(text)
     if number is not None:
         return _message(home, window, number)
-    if re.fullmatch(r"\d{1,2}:\d{2}", text) or re.match(r"\d{4}-\d{2}", text):
+    if re.fullmatch(r"\d{1,2}:\d{2}(\s*UTC)?", text, re.IGNORECASE) or re.match(r"\d{4}-\d{2}", text):
         return _moment(home, window, _asked(home, window, text))
     raise SettingsError(f"{text!r}: no id of a message (m-1742), of a cycle (d-260121-1400-7f3a), and no time (14:00)")
 
@@ -169,7 +166,7 @@ def _cycle_of(window: AuditWindow, told: Told) -> CycleLine | None:
 def _told(home: Home, window: AuditWindow, line: CycleLine) -> list[str]:
     """Everything about one cycle."""
     settings = read_settings(home.settings_file)
-    same = "as lab.yaml is now" if line.config_sha256 == config_hash(settings) else "lab.yaml was changed since"
+    same = "as lab.yaml is now" if line.config_sha256 == config_hash(settings) else "others than lab.yaml has now"
     lines = cycle_lines(line, name=_id(line), settings=f"{line.config_sha256 or '?'}, {same}")
     return [*lines, run_line(line, list(_run_before(window, line)))]
 
@@ -203,10 +200,4 @@ def _readable(raws: Iterable[bytes]) -> tuple[list[CycleLine], StateFileError | 
 
 
 def _parsed(raw: bytes) -> CycleLine:
-    try:
-        return CycleLine.model_validate_json(raw)
-    except ValidationError as error:
-        raise StateFileError(
-            f"audit file: the line that begins {raw[:40]!r} makes no sense: {first_fault(error)}; "
-            "./lab verify-audit names it"
-        ) from error
+    return parsed_cycle(raw, f"audit file: the line that begins {raw[:40]!r}")

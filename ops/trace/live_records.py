@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -18,6 +19,7 @@ from trading.domain.instrument import Market
 from trading.domain.orders import Side
 from trading.funding.position import CarryPosition, ClosedPosition, of_several
 from trading.storage.home import Home
+from trading.storage.long_files import backwards
 
 ZERO = Decimal(0)
 
@@ -126,10 +128,30 @@ def read_cycles(path: Path) -> Iterator[CycleLine]:
         StateFileError: a line is not one of the audit file.
     """
     for number, raw in enumerate(_lines(path), start=1):
-        try:
-            yield CycleLine.model_validate_json(raw)
-        except ValidationError as error:
-            raise StateFileError(f"{path}: line {number}: {first_fault(error)}; run ./lab verify-audit") from error
+        yield parsed_cycle(raw, f"{path}: line {number}")
+
+
+def newest_cycles(path: Path, count: int) -> list[CycleLine]:
+    """The last lines of an audit file, oldest first; a year of those before them is not read.
+
+    Raises:
+        StateFileError: one of them is not one of the audit file, or it cannot be read.
+    """
+    next(_lines(path), None)  # what cannot be opened is told: read backwards it has no line
+    newest = [line.raw for line in islice(backwards(path), count)]
+    return [parsed_cycle(raw, f"{path}: the line that begins {raw[:40]!r}") for raw in reversed(newest)]
+
+
+def parsed_cycle(raw: bytes, where: str) -> CycleLine:
+    """One line of the audit file.
+
+    Raises:
+        StateFileError: it is none, with `where`.
+    """
+    try:
+        return CycleLine.model_validate_json(raw)
+    except ValidationError as error:
+        raise StateFileError(f"{where}: {first_fault(error)}; run ./lab verify-audit") from error
 
 
 def client_ids(path: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
@@ -17,6 +16,7 @@ from ops.trace.live_records import (
     FillLine,
     Holdings,
     client_ids,
+    newest_cycles,
     read_cycles,
     read_holdings,
 )
@@ -134,7 +134,7 @@ def run_decisions(last: int) -> int:
         StateFileError: a line of the audit file makes no sense.
     """
     home = find_home()
-    newest = deque(read_cycles(home.audit_file), maxlen=last)
+    newest = newest_cycles(home.audit_file, last)
     if not newest:
         print(f"no cycle yet: {home.audit_file} has no line")
     for cycle in newest:

@@ -101,7 +101,7 @@ def cycle_example(name: str) -> list[str]:
         "Books    equity 1,012.50, of it cash 812.25; exchange less books +0.0001",
         "Market   data quality 97 of 100, regime calm up",
         "Took     bars 0.40 s, live 0.21 s",
-        "Settings abc123, lab.yaml was changed since",
+        "Settings abc123, others than lab.yaml has now",
         "Line     market: live",
         "Do       nothing; it passes by itself",
         "Since    since 2026-01-21T12:30:05Z, 11 cycles; before, at 2026-01-21T12:29:05Z, it was NO_TRADE HOLDING",
@@ -193,7 +193,8 @@ def test_an_unknown_message_names_those_near_it(lab_home: Home, capsys: pytest.C
 
 
 def test_a_lab_that_has_not_run_has_nothing_to_explain(lab_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    assert asked(capsys, at="14:00") == (1, ["No cycle has been written down yet: the lab has not run here."])
+    nothing = (1, ["No cycle has been written down yet: the lab has not run here."])
+    assert asked(capsys, at="14:00") == asked(capsys, "14:00 UTC") == nothing
     assert asked(capsys, "m-1") == (1, ["m-1: no such message on record. None is yet."])
     assert asked(capsys, "d-260121-1400-7f3a") == (1, ["d-260121-1400-7f3a: no cycle is on record yet."])
 

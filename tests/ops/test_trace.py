@@ -387,6 +387,10 @@ def test_decisions_show_the_newest_cycles_with_the_rule_and_both_numbers(
     assert [line[:20] for line in lines[::2]] == [iso(OPENED_MS + hour * HOUR_MS) for hour in (3, 4)]
     assert "NO_TRADE HOLDING: 3.0 against 21.0 (waits); equity 19998.5, data quality 97" in lines[0]
     assert lines[1] == "    COOL_DOWN: 12.5 against 60.0"
+    lab.audit_file.write_bytes(b"rubbish\n" + lab.audit_file.read_bytes())
+    assert run_decisions(2) == 0, "what stands before the newest is not read"
+    with pytest.raises(StateFileError):
+        run_decisions(6)
 
 
 def test_an_edited_line_breaks_the_chain_and_the_command_says_which(
@@ -409,7 +413,7 @@ def test_a_line_of_rubbish_is_named_and_a_line_being_written_is_left_alone(lab: 
     lab.audit_file.write_bytes(whole + b'{"at_ms": 17')
     assert run_decisions(5) == 0
     lab.audit_file.write_bytes(whole + b"rubbish\n")
-    with pytest.raises(StateFileError, match=r"audit\.jsonl: line 2: .*run \./lab verify-audit"):
+    with pytest.raises(StateFileError, match=r"audit\.jsonl: the line that begins b'rubbish.*run \./lab verify-audit"):
         run_decisions(5)
     assert lab.audit_file.read_bytes() == whole + b"rubbish\n"
     with pytest.raises(SettingsError, match="no such file"):
