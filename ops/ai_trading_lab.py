@@ -44,6 +44,7 @@ from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.venue import Venue
+from trading.execution.intents import Intents
 from trading.journal.bus import Bus
 from trading.notify.message import Notifier
 from trading.notify.outbox import MAIN
@@ -176,6 +177,8 @@ class Service:
     async def _resume(self) -> None:
         """After a crash: finish or unwind what was under way, before anything new is thought of."""
         if self.lab.desk is None:
+            if held := Intents(self.lab.home.intents_file, mends=False).positions():
+                self.lab.tell("carry.unattended", {"held": ", ".join(held)}, Severity.ALERT)
             return
         report = await self.lab.desk.resume()
         trading_loop.remember_live(self.lab, report)

@@ -11,6 +11,7 @@ from ops.stop_trading import release_request
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
+from trading.execution.intents import Intents
 from trading.risk.kill_switch import Stop, read_stop
 from trading.storage.reserve import let_reserve_go
 
@@ -71,7 +72,9 @@ class KillWatch:
         """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
         if self._lab.desk is None:
             self._lab.tell("stop.seen", {"source": why.note})
-            self._tell_stands(why, "nothing is held: there are no trading keys here")
+            held = ", ".join(Intents(self._lab.home.intents_file, mends=False).positions())
+            what = f"{held} may be open, which nobody can close" if held else "nothing is held"
+            self._tell_stands(why, f"{what}: there are no trading keys here")
             return True
         self._lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         async with self._lab.trading:

@@ -30,6 +30,7 @@ from ops.telling.channels import set_up_channels
 from ops.telling.messages import Messenger
 from ops.venues import listed, make_market_data, make_second, make_venue
 from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import MarketData, Venue
@@ -40,12 +41,14 @@ from trading.exchange.open_venue import (
 from trading.exchange.recording import Recorder
 from trading.funding.desk import CarryDesk, DeskSettings
 from trading.journal.audit import AuditLog
+from trading.journal.audit_roots import ToldRoot, read_roots
 from trading.journal.bus import Bus
 from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
 from trading.market.store import TapeStore
 from trading.notify.console import Console
 from trading.notify.message import Notifier
 from trading.notify.outbox import Outbox
+from trading.storage.home import Home
 from trading.storage.raw_log import RawLog
 from trading.strategy.repository import StrategyRepository
 
@@ -108,7 +111,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             clock=clock,
             publish=bus.publish,
             memory=remembered(setting.home, clock.now_ms()),
-            audit=AuditLog(setting.home.audit_file),
+            audit=AuditLog(setting.home.audit_file, roots=told_roots(setting.home)),
             outbox=outbox,
             messenger=messenger,
             venue=venue,
@@ -142,6 +145,15 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             desk=make_desk(setting, account, clock, bus, second=second),
             meter=make_meter(settings, clock, bus),
         )
+
+
+def told_roots(home: Home) -> list[ToldRoot]:
+    """Roots that were told of the audit file; those that cannot be read are for `verify-audit` to tell."""
+    try:
+        return read_roots(home.audit_roots_file)
+    except StateFileError as error:
+        log.warning("audit.roots_unread", error=str(error))
+        return []
 
 
 def make_recorder(setting: Setting, clock: Clock, stack: AsyncExitStack) -> Recorder | None:

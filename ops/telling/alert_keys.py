@@ -24,6 +24,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
         "job.ended_service",
         "state.set_aside",
         "carry.key_refused",
+        "carry.unattended",
         "carry.unwound",
         "carry.resurrection_refused",
     ),

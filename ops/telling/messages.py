@@ -200,6 +200,8 @@ WORDS = {
     "carry.books_agree": "The books agree with the exchange again; the halt {reason} is lifted",
     "carry.key_refused": "The exchange does not take the trading key: nothing can be opened or closed with it, look at "
     "the exchange. Held, by the lab's books: {held}. {note}",
+    "carry.unattended": "{held} may be open, and there are no trading keys here: nobody looks after it. Set them in "
+    ".env and restart, or close both legs on the exchange",
     "carry.key_taken": "The exchange takes the trading key again. Held, by the lab's books: {held}",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
     "strategy.expired": "{name} ({id}) is retired, its evidence has expired: {life}, {numbers}. What it holds live is "

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import cast
 
@@ -40,6 +41,7 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
+from trading.execution.intents import Intents, Purpose
 from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
 from trading.market.universe import Universe
@@ -398,6 +400,18 @@ async def test_a_stop_of_a_lab_without_keys_closes_nothing_and_says_so(lab_home:
     async with running(lab_home, environment=keyless, jobs={"loop": JOBS["loop"]}) as (service, task):
         await until(lambda: "stop" in service.lab.outbox.open_alerts(), task)
         assert "Stopped, nothing is held" in service.lab.outbox.open_alerts()["stop"].text
+
+
+async def test_what_is_held_without_keys_is_told_and_not_called_flat(lab_home: Home) -> None:
+    keyless = replace(read_environment(lab_home), binance_api_key=None, binance_api_secret=None)
+    bases = Decimal("0.01"), Decimal("0.01")
+    Intents(lab_home.intents_file).begin("c-000001", Purpose.OPEN, "BTCUSDT", bases, leverage=1, at_ms=NOW_MS)
+    async with running(lab_home, environment=keyless) as (service, task):
+        await until(lambda: "carry.unattended" in service.lab.outbox.open_alerts(), task)
+        lab_home.kill_files[0].write_text("")
+        await until(lambda: "stop" in service.lab.outbox.open_alerts(), task)
+        assert "c-000001 may be open, which nobody can close" in service.lab.outbox.open_alerts()["stop"].text
+    lab_home.intents_file.unlink()
 
 
 async def test_what_was_told_of_a_stop_is_over_when_it_was_released_while_nothing_ran(lab_home: Home) -> None:

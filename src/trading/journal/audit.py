@@ -86,14 +86,21 @@ class AuditCheck:
 class AuditLog:
     """Appends to the chain. One writer: the service, which holds the lab's lock.
 
+    Args:
+        path: The file.
+        roots: What was told of it: a file without a line of it is not begun anew.
+
     Raises:
-        StateFileError: the file cannot be read, or its last whole line is not a line of the chain.
+        StateFileError: the file cannot be read, its last whole line is not a line of the chain, or it was emptied.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, roots: Sequence[ToldRoot] = ()) -> None:
         self._path = path
         self._note = ""
         self._head = self._recover()
+        told = next((root.where for root in roots if not GENESIS.startswith(root.root)), None)
+        if self._head == GENESIS and told is not None:
+            raise StateFileError(f"{path}: has no line, and {told} told of some; restore it from a backup")
 
     @property
     def head_hash(self) -> str:

@@ -45,7 +45,7 @@ def read_roots(path: Path) -> list[ToldRoot]:
     Raises:
         StateFileError: a line makes no sense; names it.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     found = []
     for number, line in enumerate((line for line in lines if line.endswith("}")), start=1):
         try:

@@ -151,3 +151,11 @@ def test_a_line_written_otherwise_than_the_lab_writes_is_judged_by_what_it_says(
     lines[3] = json.dumps(moved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     path.write_text("\n".join(lines) + "\n")
     assert verify_audit(path).first_bad_line == 4
+
+
+def test_an_emptied_file_is_not_begun_anew_where_a_root_was_told(path: Path) -> None:
+    root = ToldRoot(verify_audit(path).head_hash, "the summary of 2024-01-02")
+    path.write_bytes(b"")
+    with pytest.raises(StateFileError, match=r"has no line, and the summary of 2024-01-02 told of some"):
+        AuditLog(path, roots=[root])
+    AuditLog(path, roots=[ToldRoot(GENESIS, "the summary of 2024-01-01")])
