@@ -22,4 +22,6 @@ def on_screen(event: Event) -> str:
         verdict = event.facts["reason"] if refused else f"{event.facts['verdict']}, goes to paper"
         return f"gate: {event.facts['name']}: {verdict}"
     words = WORDS.get(event.name)
-    return words.format(**event.facts) if words is not None else sentence(event)
+    if words is None:
+        return sentence(event)
+    return " ".join(words.format(**event.facts).split())  # an answer that is no idea has no name

@@ -14,9 +14,11 @@ from ops.demo.conductor import HOUR_MS, Conductor, Pace
 from ops.demo.screen import SYNTHETIC, ActState, Screen
 from ops.demo.story import is_flat
 from ops.demo.summary import percent_of_start, told
+from ops.demo.words import on_screen
 from ops.sandbox_process import SandboxPlan, SandboxProcess
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import DataProviderError
+from trading.domain.events import Event
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 
 START_MS = parse_iso("2024-01-01")
@@ -92,6 +94,11 @@ async def test_a_lab_that_never_digests_ends_the_demo_with_words(outside: Sandbo
 async def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataProviderError, match=r"sandbox did not start: \S"):
         await SandboxProcess.start(SandboxPlan(tmp_path / "nowhere", ["BTCUSDT"], NOW_MS, seed=1))
+
+
+def test_an_answer_without_a_name_leaves_no_gap_on_the_screen() -> None:
+    facts = {"name": "", "reason": "NOT_JSON", "detail": "no object"}
+    assert on_screen(Event(1, "idea.refused", facts)) == "no idea: NOT_JSON: no object"
 
 
 def shown(market: str, *, terminal: bool = False) -> tuple[Screen, io.StringIO]:
