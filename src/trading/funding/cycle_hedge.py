@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from trading.domain.errors import DataProviderError, ExecutionError
 from trading.domain.events import Severity
 from trading.execution.reconcile import DifferenceKind
 from trading.funding.cycle_risk import CycleRisk
-from trading.funding.hedge_watch import Consequence, Finding, forced_words, judge
+from trading.funding.hedge_memory import Told
+from trading.funding.hedge_watch import Consequence, Finding, HedgeId, forced_words, judge
 from trading.funding.ledger import Pair
 from trading.funding.position import CarryPosition
 
@@ -18,6 +21,18 @@ WORDS = {
     Consequence.LEAVE: "what is held is closed by the ordinary exit",
     Consequence.FLAT: "both legs are closed at once and trading halts",
 }
+
+
+_News = TypeVar("_News", Finding, Told)
+
+
+def _together(news: Iterable[_News], kind_of: Callable[[_News], str]) -> Iterable[Sequence[_News]]:
+    """News by what tells them: sources that fall silent, or answer again, in one look are one message."""
+    groups = dict[str, list[_News]]()
+    for one in news:
+        is_silence = kind_of(one) == HedgeId.SOURCE_SILENT
+        groups.setdefault(f"{one.consequence}" if is_silence else f"{kind_of(one)}:{one.where}", []).append(one)
+    return groups.values()
 
 
 class CycleHedge(CycleRisk):
@@ -41,19 +56,20 @@ class CycleHedge(CycleRisk):
         self._keep(replace(self._hand, liquidation_distance=sight.liquidation_distance))
         findings = judge(sight, watch.settings)
         news = watch.memory.news((finding for finding in findings if finding.is_news), sight.now_ms)
-        for finding in news.found:
-            decision = finding.decision
+        for alike in _together(news.found, lambda one: one.id):
+            decision = alike[0].decision
             facts = {
-                "kind": finding.id.value,
-                "where": finding.where,
+                "kind": alike[0].id.value,
+                "where": ", ".join(one.where for one in alike),
                 "value": decision.value,
                 "limit": decision.limit,
-                "note": decision.note,
-                "then": WORDS[finding.consequence],
+                "note": "; ".join(one.decision.note for one in alike),
+                "then": WORDS[alike[0].consequence],
             }
             self._room.tell("hedge.found", facts, Severity.NOTICE)
-        for told in news.over:
-            self._room.tell("hedge.over", {"kind": told.kind, "where": told.where}, Severity.NOTICE)
+        for over in _together(news.over, lambda one: one.kind):
+            facts = {"kind": over[0].kind, "where": ", ".join(one.where for one in over)}
+            self._room.tell("hedge.over", facts, Severity.NOTICE)
         self.report = replace(self.report, checks=(*self.report.checks, *(f.decision for f in findings)))
         return findings
 

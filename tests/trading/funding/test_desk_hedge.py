@@ -176,6 +176,25 @@ async def test_a_source_that_does_not_answer_opens_nothing_and_closes_nothing(ri
     assert rig.told() == ["SOURCE_SILENT", "SOURCE_SILENT"], "told, and told again when entries are refused"
 
 
+async def test_sources_that_fall_silent_at_once_are_one_message_and_one_when_they_answer_again(rig: Rig) -> None:
+    await rig.cycle()
+    sources = ("contract_terms", "listed_perp")
+    for source in sources:
+        rig.venue.fault_on[source] = ["down"] * 1000
+    for _ in range(2):
+        await rig.pass_s(700)
+        await rig.cycle()
+    (told,) = [event.facts for event in rig.events if event.name == "hedge.found"]
+    assert str(told["note"]).count("could not be read for") == 2
+    rig.venue.fault_on.clear()
+    for _ in range(2):
+        await rig.pass_s(1801)
+        await rig.cycle()
+        await rig.cycle()
+    (over,) = [event.facts for event in rig.events if event.name == "hedge.over"]
+    assert over["where"] == told["where"]
+
+
 async def test_a_source_that_never_answered_is_told_when_that_lasts(rig: Rig) -> None:
     rig.venue.fault_on["contract_terms"] = ["down"] * 1000
     for _ in range(3):
