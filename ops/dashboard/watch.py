@@ -201,9 +201,12 @@ class Watch:
         return Segments([*head, *part, *self._console.render_lines(foot, pad=False)[0]])
 
     def _menu(self, width: int) -> Text:
-        """Every view with its digit; closer together where there is little room."""
-        for form in (" {} {} ", "{}{} "):
-            names = [(form.format(n, kind.title), kind is self.place.kind) for n, kind in enumerate(KINDS, 1)]
+        """Every view with its digit; closer together where there is little room, and the name of this one alone."""
+        for here, other in ((" {} {} ", " {} {} "), ("{}{} ", "{}{} "), ("{}{} ", "{} ")):
+            names = [
+                ((here if kind is self.place.kind else other).format(n, kind.title), kind is self.place.kind)
+                for n, kind in enumerate(KINDS, 1)
+            ]
             menu = Text.assemble(*((name, "reverse" if is_here else "dim") for name, is_here in names))
             if menu.cell_len <= width:
                 break
@@ -223,7 +226,8 @@ class Watch:
             return Text(f"/{self._written}▏  Enter narrows, Esc leaves  {names}".rstrip())
         keys = f"↑↓ move  1-{len(KINDS)} view  Tab ↵ open"
         search = "  / filter" if self._choices() else ""
-        return Text(f"{iso(self._asked.clock.system_ms())[11:]}  lines {below}  {keys}{search}  q end", style="dim")
+        at = iso(self._asked.clock.system_ms())[11:]
+        return Text(f"q end  lines {below}  {keys}{search}  {at}", style="dim")
 
 
 def narrowed(written: str, choices: Sequence[str]) -> Mapping[str, str]:

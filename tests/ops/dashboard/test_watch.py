@@ -71,6 +71,10 @@ def test_keys_change_the_view_and_move_within_it(home: Home) -> None:
     assert "8Events 9Health" in shown(watch, console)  # every view is in the menu of 80 columns
     watch.typed(DOWN * 3 + UP + PAGE_DOWN)
     assert "lines 23-32 of" in shown(watch, console)
+    narrow = Console(width=40, height=12, file=io.StringIO(), force_terminal=True)
+    first, *_, foot = shown(Watch(Asked(home, Clock()), narrow, BY_KEY["risk"]), narrow).splitlines()
+    assert first.split() == ["1", "2", "3", "4", "5", "6Risk", "7", "8", "9"]
+    assert foot.startswith("q end  lines ")
     watch.typed(PAGE_DOWN * 99)
     last = shown(watch, console)
     assert "Strategies by stage" in last
