@@ -16,10 +16,13 @@ FOLDERS = ("state", "state/paper", "state/evidence", "state/told", "strategies",
            "strategies/active", "strategies/retired")  # fmt: skip
 
 
+TELL_THEMSELVES = "schedule.json"
+
+
 def set_aside_files(home: Home) -> list[str]:
-    """Their names, from the home's folder on; the outbox tells of its own."""
+    """Their names, from the home's folder on; the outbox and the schedule tell of their own."""
     found = (path for folder in FOLDERS for path in (home.root / folder).glob("*.bad-*"))
-    return sorted(str(path.relative_to(home.root)) for path in found)
+    return sorted(str(path.relative_to(home.root)) for path in found if not path.name.startswith(TELL_THEMSELVES))
 
 
 def tell_set_aside(lab: Lab) -> None:

@@ -13,6 +13,7 @@ import getpass
 import hmac
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="go_live.py", description="The second gate to real money.")
     parser.add_argument("id", nargs="?", default="", help="the strategy; without it, the one that was approved last")
     options = parser.parse_args(words)
+    before = signal.signal(signal.SIGINT, _interrupted)
     try:
         return 0 if asyncio.run(_from_command_line(options.id)) else 1
     except TradingEngineError as error:
@@ -75,6 +77,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except (EOFError, KeyboardInterrupt):
         print("\nnot confirmed; nothing was changed", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(*_: object) -> None:
+    """At once: asyncio's own way only cancels, which an open question does not notice."""
+    raise KeyboardInterrupt
 
 
 async def _from_command_line(wanted: str) -> bool:
@@ -93,7 +102,8 @@ async def _from_command_line(wanted: str) -> bool:
 
 async def code_from_keyboard() -> str:
     """Ask at the terminal."""
-    return await asyncio.to_thread(input, "Type the six digits just sent to the Telegram chat: ")
+    # Nothing else runs meanwhile, and a thread would keep an interrupted command alive until Enter.
+    return input("Type the six digits just sent to the Telegram chat: ")  # noqa: ASYNC250
 
 
 async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> bool:
@@ -119,6 +129,7 @@ async def go_live(desk: Desk, *, ask: Ask, say: Say, read_code: ReadCode) -> boo
         return False
     if spec_sha256(approved_strategy(desk)) != spec_sha256(spec):
         raise SpecError(f"{spec.id}: another strategy was approved while you answered; nothing was changed, begin anew")
+    check_no_stop(desk)
     keeps_others = desk.settings.risk.max_positions > 1
     write_armed(desk.home, spec, operator=desk.operator, at_ms=desk.clock.now_ms(), keeps_others=keeps_others)
     if spec.stage is Stage.REVIEW:
@@ -184,10 +195,7 @@ async def check_everything(desk: Desk, say: Say) -> None:
         TradingEngineError: something is not as it must be; the screen was shown.
     """
     environment = desk.environment
-    stop = read_stop(desk.home, os.environ)
-    if environment.kill or stop.blocks_entries:
-        source = stop.source or "KILL=1 in .env"
-        raise TradingEngineError(f"{source}: a stop is in force; take it back first: python stop_trading.py --release")
+    check_no_stop(desk)
     if not environment.live_trading:
         raise TradingEngineError("LIVE_TRADING is not YES: the first gate is shut; set LIVE_TRADING=YES in .env")
     if environment.binance_api_key is None:
@@ -202,6 +210,18 @@ async def check_everything(desk: Desk, say: Say) -> None:
     say(screen(checks))
     if not is_green(checks):
         raise TradingEngineError("the doctor is not green; mend what is BAD above, then try again")
+
+
+def check_no_stop(desk: Desk) -> None:
+    """Nobody goes live into a stop, nor into one that was thrown while the human typed.
+
+    Raises:
+        TradingEngineError: one is in force.
+    """
+    stop = read_stop(desk.home, os.environ)
+    if desk.environment.kill or stop.blocks_entries:
+        source = stop.source or "KILL=1 in .env"
+        raise TradingEngineError(f"{source}: a stop is in force; take it back first: python stop_trading.py --release")
 
 
 def limits_in_words(settings: LabSettings, spec: StrategySpec) -> list[str]:

@@ -192,7 +192,7 @@ WORDS = {
     "the exchange's API page",
     "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} ({market}) in a row failed "
     "the validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
-    "state.set_aside": "state.set_aside at {when}: {error}. Restore it from a backup: ./lab restore",
+    "state.set_aside": "state.set_aside at {when}: {error}",
     "state.lies_aside": "{file} could not be read, and nothing it held is known to the lab any more. Restore it from a "
     "backup: ./lab restore; then move {file} away, which ends this",
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -473,6 +475,37 @@ async def test_nobody_goes_live_while_a_stop_is_in_force(home: Home, world: Worl
         with pytest.raises(TradingEngineError, match=r"stop_trading\.py --release"):
             await ask_to_go_live(desk, world, Human(RIGHT))
     assert nothing_armed(home)
+
+
+async def test_a_stop_that_is_thrown_while_the_human_types_is_not_gone_live_into(home: Home, world: World) -> None:
+    spec = put_in_review(home)
+    approved(home, spec)
+
+    async def meanwhile() -> str:
+        stop_trading(home, by="ada", why="test", at_ms=NOW_MS, keep_positions=False)
+        return code_in_chat(world)
+
+    human = Human(RIGHT)
+    async with desk_in(home, world) as desk:
+        with pytest.raises(TradingEngineError, match="a stop is in force"):
+            await go_live(desk, ask=human.ask, say=human.say, read_code=meanwhile)
+    assert nothing_armed(home)
+
+
+def test_one_ctrl_c_at_the_code_is_enough(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def ctrl_c(_: str) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5.0)
+        raise AssertionError("the question stayed open")
+
+    async def asked(_: str) -> bool:
+        return bool(await gate.code_from_keyboard())
+
+    monkeypatch.setattr("builtins.input", ctrl_c)
+    monkeypatch.setattr(gate, "_from_command_line", asked)
+    assert gate.main([]) == 1
+    assert "nothing was changed" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("answers", [["confirm"], ["CONFIRM", "I understand the risks"], [""]])
