@@ -13,6 +13,7 @@ from ops.backup.look import Found, Say, look_through, tell, unpacked
 from ops.status import read_status
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
+from trading.execution.intents import Intents
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 
@@ -52,7 +53,23 @@ def restore(archive: Path, home: Home, *, at_ms: int, say: Say) -> Found:
         say("armed:    no longer; python go_live.py arms live trading again")
     if found.holds:
         say(f"look:     held at the backup: {', '.join(found.holds)}; look at the exchange before you start the lab")
+    if since := traded_since(Home(aside), home):
+        say(f"OPEN:     {', '.join(since)}: traded after the backup, and no stop knows of it now")
+        say("          close both legs on the exchange before you start the lab")
     return found
+
+
+def traded_since(before: Home, now: Home) -> tuple[str, ...]:
+    """Positions open in what was replaced, with orders that the archive does not know."""
+    try:
+        newer, older = (Intents(home.intents_file, mends=False) for home in (before, now))
+    except StateFileError:
+        return ()
+    return tuple(
+        position_id
+        for position_id in newer.positions()
+        if any(older.record(one.order.client_id) is None for one in newer.orders(position_id=position_id))
+    )
 
 
 def keep_stops(old: Home, fresh: Home) -> tuple[str, ...]:

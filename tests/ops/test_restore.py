@@ -19,7 +19,9 @@ from tests.ops.world import CARRY
 from trading.domain.clock import parse_iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
-from trading.execution.intents import Intents
+from trading.domain.instrument import Market
+from trading.domain.orders import Order, OrderType, Side
+from trading.execution.intents import Intents, Purpose
 from trading.funding.books import Baseline
 from trading.funding.position import CarryPosition, PositionStatus, PositionStore
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus, verify_audit
@@ -208,3 +210,14 @@ def test_a_copy_onto_a_disk_that_is_not_there_is_refused_before_anything_is_writ
     with pytest.raises(StateFileError, match="no such folder; mount the disk"):
         run_backup(tmp_path / "not-mounted")
     assert not (home.root / "backups").exists()
+
+
+def test_what_was_traded_after_the_backup_is_named(home: Home, archive: Path) -> None:
+    assert "OPEN:" not in put_back(archive, home)[1]
+    journal = Intents(home.intents_file)
+    intent = journal.begin("c-000001", Purpose.OPEN, "BTCUSDT", (Decimal(1), Decimal(1)), leverage=1, at_ms=AT_MS)
+    order = Order("", Market.PERP, "BTCUSDT", Side.SELL, OrderType.MARKET, Decimal(1))
+    journal.write_ahead(intent.id, order, slice_number=0, at_ms=AT_MS)
+    told: list[str] = []
+    restore(archive, home, at_ms=LATER_MS + 1_000, say=told.append)
+    assert any("OPEN:     c-000001: traded after the backup" in line for line in told), told
