@@ -22,7 +22,7 @@ from trading.execution.saga_steps import Tools
 
 log = structlog.get_logger(__name__)
 
-TOLD_ERRORS = 5
+TOLD_ERRORS = 6
 """More than so many are told by the first and the last."""
 LOOK_BACK_MS = 60_000
 """Fills are read from a little before the first order: two clocks never agree."""

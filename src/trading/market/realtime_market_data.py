@@ -137,19 +137,19 @@ class RealtimeMarketData:
         """Follow the stream until `stop`, or until the venue is closed. A bar in hand is finished first."""
         stopped = asyncio.ensure_future(stop.wait())
         stream = self._data.stream_bars(self._keys)
+        upcoming: asyncio.Future[Bar | None] | None = None
         try:
             while not stop.is_set():
                 upcoming = asyncio.ensure_future(anext(stream, None))
                 await asyncio.wait({upcoming, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not upcoming.done():
-                    upcoming.cancel()
-                    await asyncio.gather(upcoming, return_exceptions=True)
-                    return
-                if (bar := upcoming.result()) is None:
+                if not upcoming.done() or (bar := upcoming.result()) is None:
                     return
                 await self.accept(bar)
         finally:
             stopped.cancel()
+            if upcoming is not None and not upcoming.done():  # a stream that is asked cannot be closed
+                upcoming.cancel()
+                await asyncio.gather(upcoming, return_exceptions=True)
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
 

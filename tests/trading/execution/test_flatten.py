@@ -60,6 +60,8 @@ async def test_an_order_that_cannot_be_looked_up_keeps_neither_leg_open(rig: Rig
     report = await to_flat(rig)
     assert (rig.venue.quantity, rig.venue.spot_base < DUST) == (0, True)
     assert not report.is_flat, "flat is only said when every order is known"
+    assert len(report.errors) == 3, "a human is told the first and the last, not hundreds alike"
+    assert report.errors[1].startswith("... and ")
     assert report.elapsed_s < rig.settings.flat_budget_s + 5
     rig.venue.fault_on.clear()
     assert (await to_flat(rig)).is_flat

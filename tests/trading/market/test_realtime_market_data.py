@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import numpy as np
@@ -202,3 +203,16 @@ async def test_running_ends_with_the_stream_and_stops_when_asked(rig: Rig):
     rig.venue.live = bars_of(rig.whole)[55:60]
     await rig.data.run(stop)
     assert rig.hours()[-1] == 55
+
+
+async def test_a_cancelled_stream_ends_by_that_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    async def silent(_: object) -> AsyncIterator[Bar]:
+        await asyncio.Event().wait()
+        yield rig.bar(50)
+
+    monkeypatch.setattr(rig.venue, "stream_bars", silent)
+    following = asyncio.create_task(rig.data.run(asyncio.Event()))
+    await asyncio.sleep(0.01)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
