@@ -149,7 +149,7 @@ class PositionStore:
     def __init__(self, path: Path, intents: Intents) -> None:
         self._path = path
         self._intents = intents
-        stored = read_json(path, schema=SCHEMA, oldest=OLDEST_SCHEMA, needs=("sequence", "closed"))
+        stored = read_json(path, schema=SCHEMA, oldest=OLDEST_SCHEMA, needs=("sequence",))
         self._book = _Book() if stored is None else checked(path, of_several(stored), _BOOK, mend=_MEND)
         symbols = [live.symbol for live in self.lives]
         if len(set(symbols)) < len(symbols) or (self.lives and self._book.cash is None):
