@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from contextlib import suppress
 
 from trading.domain.errors import StateFileError
@@ -11,7 +10,7 @@ from trading.storage.files import write_atomic
 from trading.storage.home import Home
 
 RESERVE_BYTES = 1 << 20
-FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def keep_reserve(home: Home) -> None:
@@ -23,10 +22,17 @@ def keep_reserve(home: Home) -> None:
 
 def let_reserve_go(home: Home, error: StateFileError) -> bool:
     """Give the room to whoever must write now; False: that was not what was missing, or there is none."""
-    if not any(words in str(error) for words in FULL):
+    if not _is_of_full_disk(error):
         return False
     try:
         home.reserve_file.unlink()
     except OSError:
         return False
     return True
+
+
+def _is_of_full_disk(error: BaseException) -> bool:
+    why: BaseException | None = error
+    while why is not None and not isinstance(why, OSError):
+        why = why.__cause__
+    return why is not None and why.errno in FULL
