@@ -11,11 +11,12 @@ import structlog
 from ops.environment import Environment
 from ops.settings import LabSettings
 from ops.stop_trading import Patience, make_flat, remembered
+from ops.telling.alert_keys import ended_by
 from ops.telling.channels import open_channels
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import TradingEngineError
-from trading.domain.events import Severity
+from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
 from trading.notify.message import Message
@@ -152,6 +153,14 @@ class Hands:
             self._outbox.resolve(f"{ALERT}:{key}")
         except Exception:
             log.exception("guardian.not_told", over=key)
+
+    def seen_flat(self) -> None:
+        """What the lab told of not being flat is over too: it may be dead, and its alerts would go on."""
+        try:
+            for key in ended_by(Event(self._clock.now_ms(), "stop.flat"), self._outbox.open_alerts()):
+                self._outbox.resolve(key)
+        except Exception:
+            log.exception("guardian.not_told", over="stop.not_flat")
 
     async def deliver(self, environment: Environment) -> None:
         """Send what waits for the human: a frozen lab does not. Contained like `tell`. Telegram is loaded only here."""

@@ -132,6 +132,7 @@ class Guardian:
             return
         self._flat_at_s = closed.flat_s
         self._end_not_flat()
+        self._hands.seen_flat()
         if symbols:
             text = f"🚨 Guardian: {_story(closed)}. Stopped until python stop_trading.py --release"
             self._hands.tell(text, key=f"flat {iso(closed.at_ms)}", severity=Severity.NOTICE)

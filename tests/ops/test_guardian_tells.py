@@ -16,6 +16,7 @@ from ops.settings import read_settings
 from tests.mail_server import MailServer
 from tests.ops.test_channels import furnish
 from trading.domain.clock import Clock
+from trading.domain.events import Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
 from trading.storage.home import Home
@@ -64,6 +65,16 @@ async def test_a_file_that_cannot_be_written_ends_no_watch(home: Home, harm: obj
     hands.tell("🚨 Guardian: NOT FLAT", key="not_flat")
     hands.resolve("not_flat")
     await watches_for(guardian, 0.3, home)
+
+
+def test_flat_ends_what_a_lab_that_is_dead_by_now_told_of_not_being_flat(home: Home) -> None:
+    furnish(home)
+    _, hands = guardian_of(home)
+    outbox = Outbox(home.outbox)
+    for key in ("stop.not_flat", "risk.not_flat:KILL_SWITCH:position=c-000001", "stop"):
+        outbox.put(Message("alert", f"🚨 {key}", dedup_key=key, severity=Severity.ALERT), Clock())
+    hands.seen_flat()
+    assert list(outbox.open_alerts()) == ["stop"]
 
 
 async def test_a_bug_in_what_delivers_ends_no_watch(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
