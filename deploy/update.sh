@@ -91,7 +91,7 @@ healthy() { # all of these units live, within the time
             return 0
         fi
         [ $((SECONDS - since)) -lt "$health_s" ] || break
-        sleep 1
+        sleep 0.2
     done
     say "no sign of life within $health_s s:$missing"
     ! has_systemd || for one in $missing; do say "see: journalctl -u $one -n 50"; done
