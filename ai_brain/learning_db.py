@@ -9,9 +9,11 @@ SQL and its library stay in this file and in the files that define their own tab
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from sqlalchemy import (
@@ -38,6 +40,8 @@ METADATA = MetaData()
 
 BUSY_TIMEOUT_S = 20
 """How long a writer waits for another one, and a connection for its server, real seconds."""
+WAL_TRIES = 2_000
+"""In that time, to change a file's journal."""
 WRITERS_LOCK = 0x6C6162  # "lab"
 """The advisory lock of PostgreSQL that a writer holds until its transaction ends."""
 
@@ -210,6 +214,13 @@ def _number_rows(table: Table, connection: Connection, **_: object) -> None:
 def _prepare(connection: object, _record: object) -> None:
     # Readers do not wait for the writer; a committed trial survives the loss of power.
     cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection, which has no common type
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    for left in reversed(range(WAL_TRIES)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:  # two that change it at once: SQLite does not wait there
+            if left == 0:
+                raise
+            Event().wait(BUSY_TIMEOUT_S / WAL_TRIES)
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

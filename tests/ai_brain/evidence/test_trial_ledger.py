@@ -194,6 +194,16 @@ def test_a_file_from_before_the_sketches_keeps_its_ideas_and_takes_sketches_now(
         db.close()
 
 
+def test_a_file_of_old_that_many_open_for_the_first_time_is_opened_by_all(home: Home) -> None:
+    for number in range(20):
+        file = home.state / f"{number}.db"
+        with closing(sqlite3.connect(file)) as old:
+            old.executescript(OLD_SCHEMA)
+        with ThreadPoolExecutor(8) as pool:
+            for db in pool.map(lambda _, place=file: LearningDb(place), range(8)):
+                db.close()
+
+
 def test_many_writers_lose_nothing_and_count_each_idea_once(home: Home, ledger: TrialLedger, clock: Clock) -> None:
     def write(writer: int) -> None:
         db = LearningDb(home.learning_db)
