@@ -214,13 +214,15 @@ def _number_rows(table: Table, connection: Connection, **_: object) -> None:
 def _prepare(connection: object, _record: object) -> None:
     # Readers do not wait for the writer; a committed trial survives the loss of power.
     cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection, which has no common type
+    cursor.execute("PRAGMA busy_timeout=0")
     for left in reversed(range(WAL_TRIES)):
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
-        except sqlite3.OperationalError:  # two that change it at once: SQLite does not wait there
-            if left == 0:
+        except sqlite3.OperationalError as error:  # two change it at once: SQLite does not wait there
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or left == 0:
                 raise
             Event().wait(BUSY_TIMEOUT_S / WAL_TRIES)
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
 from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.return_sketch import DAY_MS, return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
-from ai_brain.learning_db import LearningDb
+from ai_brain.learning_db import BUSY_TIMEOUT_S, LearningDb
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
@@ -202,6 +203,28 @@ def test_a_file_of_old_that_many_open_for_the_first_time_is_opened_by_all(home: 
         with ThreadPoolExecutor(8) as pool:
             for db in pool.map(lambda _, place=file: LearningDb(place), range(8)):
                 db.close()
+
+
+def test_what_is_wrong_for_another_reason_is_told_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = list[float]()
+    monkeypatch.setattr("ai_brain.learning_db.Event", lambda: SimpleNamespace(wait=waited.append))
+    home.learning_db.mkdir()
+    with pytest.raises(StateFileError, match="unable to open database file"):
+        LearningDb(home.learning_db)
+    assert waited == []
+
+
+def test_a_file_that_is_held_for_too_long_is_told_after_the_time_of_a_writer(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = list[float]()
+    monkeypatch.setattr("ai_brain.learning_db.Event", lambda: SimpleNamespace(wait=waited.append))
+    with closing(sqlite3.connect(home.learning_db)) as holder:
+        holder.executescript(OLD_SCHEMA)
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StateFileError, match="database is locked"):
+            LearningDb(home.learning_db)
+    assert sum(waited) == pytest.approx(BUSY_TIMEOUT_S, rel=0.01)
 
 
 def test_many_writers_lose_nothing_and_count_each_idea_once(home: Home, ledger: TrialLedger, clock: Clock) -> None:
