@@ -31,6 +31,7 @@ from trading.storage.files import read_json, set_aside, write_json
 from trading.storage.lock import reading_lock, waiting_lock
 
 SCHEMA = 1
+EDGES_MS = DAY_MS
 """Of a stretch a longer interval may have so much less and still be taken: its edges are cut to whole candles."""
 _FETCH = "run `./lab history fetch`"
 
@@ -256,7 +257,7 @@ class TapeStore:
         if not span_ms or not held:
             raise DataProviderError(f"store {series} {symbol} {interval}: not held in {self.root}; {_FETCH}")
         most_ms = max(held.values())
-        return next(name for name, found_ms in held.items() if found_ms + DAY_MS >= most_ms)
+        return next(name for name, found_ms in held.items() if found_ms + EDGES_MS >= most_ms)
 
     def _manifest(self, folder: Path) -> dict[str, Month]:
         data = read_json(folder / "manifest.json", schema=SCHEMA)
