@@ -14,15 +14,13 @@ if TYPE_CHECKING:
 NAME = "state.lies_aside"
 FOLDERS = ("state", "state/paper", "state/evidence", "state/told", "strategies", "strategies/testing",
            "strategies/active", "strategies/retired")  # fmt: skip
-
-
-TELL_THEMSELVES = "schedule.json"
+TELLS_ITSELF = "schedule.json"
 
 
 def set_aside_files(home: Home) -> list[str]:
     """Their names, from the home's folder on; the outbox and the schedule tell of their own."""
     found = (path for folder in FOLDERS for path in (home.root / folder).glob("*.bad-*"))
-    return sorted(str(path.relative_to(home.root)) for path in found if not path.name.startswith(TELL_THEMSELVES))
+    return sorted(str(path.relative_to(home.root)) for path in found if not path.name.startswith(TELLS_ITSELF))
 
 
 def tell_set_aside(lab: Lab) -> None:

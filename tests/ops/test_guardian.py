@@ -28,7 +28,7 @@ from tests.ops.guarding import (
     watch_until,
 )
 from tests.ops.papers import no_faults, put
-from tests.ops.world import World, furnish, open_world
+from tests.ops.world import World, furnish
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError
 from trading.domain.events import Severity
@@ -38,6 +38,7 @@ from trading.notify.outbox import Outbox
 from trading.risk.kill_switch import StopKind, read_stop
 from trading.storage.home import Home
 
+SCALE = 20.0
 LAB = """
 import os, sys
 from pathlib import Path
@@ -65,13 +66,6 @@ def busy_lab(home: Home) -> Iterator[subprocess.Popen[str]]:
             yield lab
         finally:
             lab.kill()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=20.0)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from ops.settings import config_hash, read_settings
 from ops.telling import delivery
 from tests.ops.papers import Human, no_faults, put, put_in_review
 from tests.ops.test_stop_trading import hold
-from tests.ops.world import NOW_MS, World, approved_carry, open_world
+from tests.ops.world import NOW_MS, World, approved_carry
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Event, Severity
@@ -58,13 +58,6 @@ from trading.strategy.repository import StrategyRepository
 SCALE = 60.0
 Work = Callable[[Lab], Awaitable[None]]
 LOOP: Mapping[str, Work] = {"loop": JOBS["loop"]}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=SCALE)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

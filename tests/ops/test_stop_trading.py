@@ -22,7 +22,7 @@ from ops.lab_clock import lab_clock
 from ops.settings import read_settings
 from ops.venues import make_venue
 from tests.ops.papers import no_faults, put
-from tests.ops.world import NOW_MS, World, approved_carry, furnish, open_world, start_service, wait_for_beat
+from tests.ops.world import NOW_MS, World, approved_carry, furnish, start_service, wait_for_beat
 from tests.ops.world import end as end_service
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
@@ -38,6 +38,7 @@ from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import Stop, StopKind, read_stop
 from trading.storage.home import Home
 
+SCALE = 60.0
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -48,13 +49,6 @@ with only_one(state / sys.argv[2], what="the lab"), only_one(state / "trading.lo
     time.sleep(float(sys.argv[3]))
 """
 """A process that holds the account, and the lab's own lock or another."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=60.0)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

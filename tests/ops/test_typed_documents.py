@@ -34,7 +34,7 @@ from tests.ops.test_breakdowns import on_a_read_only_disk
 from tests.ops.test_explain import history
 from tests.ops.test_get_status import beat
 from tests.ops.test_stop_trading import Stop, one_cycle
-from tests.ops.world import World, furnish, open_world
+from tests.ops.world import World, furnish
 from trading.domain.decisions import Reason
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
 from trading.storage.home import Home
@@ -42,6 +42,7 @@ from trading.storage.lock import only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+SCALE = 20.0
 START_MS = 1_795_780_000_000
 BLOCK = re.compile(r"(<!-- run ([\w-]+) -->\n```text\n)(.*?)(\n```\n)", re.DOTALL)
 BLOCKS = [
@@ -179,13 +180,6 @@ PREPARED: dict[str, Callable[[Home], None]] = {
     "begun-after-torn": begun_after_torn,
     "running": lambda _home: None,
 }
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    opened = open_world(tmp_path_factory.mktemp("tape"), scale=20.0)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
