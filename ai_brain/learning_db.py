@@ -220,7 +220,7 @@ def _prepare(connection: object, _record: object) -> None:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError as error:  # two change it at once: SQLite does not wait there
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or left == 0:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or left == 0:  # of all its kinds
                 raise
             Event().wait(BUSY_TIMEOUT_S / WAL_TRIES)
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")

@@ -195,14 +195,13 @@ def test_a_file_from_before_the_sketches_keeps_its_ideas_and_takes_sketches_now(
         db.close()
 
 
-def test_a_file_of_old_that_many_open_for_the_first_time_is_opened_by_all(home: Home) -> None:
+def test_a_file_of_old_that_many_open_and_close_at_once_is_opened_by_all(home: Home) -> None:
     for number in range(20):
         file = home.state / f"{number}.db"
         with closing(sqlite3.connect(file)) as old:
             old.executescript(OLD_SCHEMA)
         with ThreadPoolExecutor(8) as pool:
-            for db in pool.map(lambda _, place=file: LearningDb(place), range(8)):
-                db.close()
+            list(pool.map(lambda _, place=file: LearningDb(place).close(), range(16)))
 
 
 def test_what_is_wrong_for_another_reason_is_told_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
