@@ -30,6 +30,7 @@ import httpx
 from benchmarks.page_browser import Tab, browser, find_browser
 from benchmarks.page_homes import large_home, small_home
 from ops.dashboard.views import KINDS
+from ops.resident import resident_bytes
 from trading.storage.home import Home
 
 SCREENS = {"desk": (1280, 800, False), "phone": (390, 844, True)}
@@ -189,8 +190,10 @@ async def _answers() -> None:
 
 
 def _rss_mb(pid: int) -> float:
-    words = Path(f"/proc/{pid}/statm").read_text().split()
-    return round(int(words[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+    resident = resident_bytes(pid)
+    if resident is None:
+        raise RuntimeError("the page has ended")
+    return round(resident / 1e6, 1)
 
 
 async def _idle_share(pid: int) -> float:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+from ops.resident import resident_bytes
+
 TICKS_S = os.sysconf("SC_CLK_TCK")
 _BUCKET = re.compile(r'lab_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)')
 _TASKS = re.compile(r"^lab_tasks (\S+)", re.MULTILINE)
@@ -74,10 +75,7 @@ class Process:
 
 
 def _rss_mb(pid: int) -> float:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
-    except (FileNotFoundError, ProcessLookupError):  # it ended between two looks
-        return 0.0
+    return (resident_bytes(pid) or 0) / 1e6  # nothing: it ended between two looks
 
 
 def _children(task: Path) -> list[str]:

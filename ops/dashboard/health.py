@@ -16,6 +16,7 @@ from ops.dashboard.cycles import parse_cycle
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
 from ops.numbers import Numbers
+from ops.resident import resident_bytes
 from ops.schedule import SCHEDULE
 from ops.status import Status, read_status, running_pid
 from trading.domain.clock import LAST_MS, Clock
@@ -112,13 +113,9 @@ def read_health(home: Home, clock: Clock) -> Health:
 
 def _process(name: str, pid: int | None) -> Process | None:
     """A process with its memory, as the kernel tells it; None: it does not live."""
-    if pid is None:
+    if pid is None or (resident := resident_bytes(pid)) is None:
         return None
-    try:
-        words = Path(f"/proc/{pid}/statm").read_text().split()
-        return Process(name, pid, int(words[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
-    except (OSError, ValueError, IndexError):
-        return None
+    return Process(name, pid, resident / 1e6)
 
 
 def _stages(home: Home) -> Iterator[Stage]:

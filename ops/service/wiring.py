@@ -19,6 +19,7 @@ from ai_brain.senses.fear_greed import FearGreedIndex
 from ai_brain.senses.news_fetcher import NewsFetcher
 from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.sense_record import SenseRecord
+from ops.apart import at_hand
 from ops.environment import Environment
 from ops.history.shelf import History
 from ops.judgement.costs_in_force import carry_in_force, paper_terms
@@ -74,6 +75,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
     settings, environment = setting.settings, setting.environment
     bus.subscribe(log_event, name="log")
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(at_hand())
         set_up_channels(setting.home, environment, settings)
         outbox = Outbox(setting.home.outbox, local=settings.messages.reader.local)
         is_synthetic, reader = setting.market == "synthetic", settings.messages.reader

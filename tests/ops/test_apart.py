@@ -14,17 +14,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.apart import apart
+from ops.apart import apart, at_hand
 from tests.ai_brain.tapes import wandering_tape
 from trading.domain.errors import DataProviderError, FarmError, RateLimitError
 from trading.market.tape import Tape
 
 WAIT_S = 20.0
+HELD: list[bytes] = []
 
 
 def who_i_am(words: str, *, times: int) -> tuple[int, int, str]:
     print("this must not get into the answer")
     return os.getpid(), os.nice(0), words * times
+
+
+def grow_heavy() -> int:
+    HELD.append(bytes(b"x" * 300_000_000))
+    return os.getpid()
+
+
+def my_pid(*, after_s: float = 0.0) -> int:
+    time.sleep(after_s)
+    return os.getpid()
 
 
 def closes_of(tape: Tape) -> tuple[str, bool, float]:
@@ -206,4 +217,73 @@ async def test_it_does_not_outlive_who_asked_however_that_ended(tmp_path: Path) 
     finally:
         asker.kill()
         asker.wait()
+    await gone(pid)
+
+
+async def test_at_hand_one_process_does_one_work_after_the_other_and_is_gone_behind_the_block() -> None:
+    async with at_hand():
+        pids = {await apart(my_pid) for _ in range(3)}
+        assert len(pids) == 1
+        pid, _, words = await apart(who_i_am, "ab", times=2)
+        assert (pid in pids, words) == (True, "abab")
+    assert not Path(f"/proc/{pid}").exists()
+    assert await apart(my_pid) != pid, "and outside of it nothing is kept"
+
+
+async def test_works_at_the_same_time_have_a_process_each_and_one_of_them_waits_for_the_next() -> None:
+    async with at_hand():
+        pids = await asyncio.gather(apart(my_pid, after_s=0.5), apart(my_pid, after_s=0.5))
+        assert len(set(pids)) == 2
+        assert sum(Path(f"/proc/{pid}").exists() for pid in pids) == 1
+        assert await apart(my_pid) in pids
+
+
+async def test_nobody_waits_for_ever_nor_with_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with at_hand():
+        heavy = await apart(grow_heavy)
+        assert not Path(f"/proc/{heavy}").exists()
+        monkeypatch.setattr("ops.apart.WAITS_S", 0.2)
+        await gone(await apart(my_pid))
+        assert await apart(my_pid), "another one begins"
+
+
+async def test_who_failed_or_was_ended_does_nothing_more() -> None:
+    async with at_hand():
+        before = await apart(my_pid)
+        with pytest.raises(DataProviderError):
+            await apart(refuse)
+        assert not Path(f"/proc/{before}").exists()
+        waits = await apart(my_pid)
+        os.kill(waits, signal.SIGKILL)  # memory was short, and it goes first
+        await gone(waits)
+        assert await apart(my_pid) != waits
+        with pytest.raises(FarmError, match="ended by SIGKILL"):
+            await apart(die, signal.SIGKILL)
+
+
+async def test_who_is_waited_for_no_longer_does_not_wait_for_the_next_work(tmp_path: Path) -> None:
+    async with at_hand():
+        before = await apart(my_pid)
+        waiting = asyncio.create_task(apart(sleep_and_tell, tmp_path / "pid"))
+        assert await pid_in(tmp_path / "pid") == before
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not Path(f"/proc/{before}").exists()
+
+
+async def test_who_waits_does_not_outlive_who_may_ask_either(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, time; from ops.apart import apart, at_hand; from tests.ops.test_apart import my_pid\n"
+        "async def main():\n"
+        "    async with at_hand():\n"
+        "        print(await apart(my_pid), flush=True)\n"
+        "        time.sleep(60)\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as asker:  # noqa: ASYNC220
+        assert asker.stdout is not None
+        pid = int(asker.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        asker.kill()
     await gone(pid)
