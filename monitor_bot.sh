@@ -201,8 +201,8 @@ holder() { # $1 lock file, $2 run or guardian: the process of that command that 
 end_process() { # ten seconds to go by itself
     local pid="$1" waited=0
     kill -TERM "$pid" 2>/dev/null
-    while [ -d "/proc/$pid" ] && [ "$waited" -lt 10 ]; do
-        sleep 1
+    while [ -d "/proc/$pid" ] && [ "$waited" -lt 50 ]; do
+        sleep 0.2
         waited=$((waited + 1))
     done
     [ -d "/proc/$pid" ] && kill -KILL "$pid" 2>/dev/null

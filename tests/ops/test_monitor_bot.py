@@ -38,8 +38,9 @@ def sleeper(lock: Path, command: str) -> str:
 class Watch:
     """A home watched by the script, whose 'service' is a process named like ours that only sleeps."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
+        self.monkeypatch = monkeypatch
         self.state = home / "state"
         self.state.mkdir()
         self.service = home / "ops-service.sh"
@@ -76,16 +77,24 @@ class Watch:
         then_s = time.time() - age_s
         os.utime(self.state / name, (then_s, then_s))
 
+    def grow_old(self, by_s: int) -> None:
+        """As if its processes had begun so much earlier: a `ps` before the real one that adds to their age."""
+        folder = self.home / "bin"
+        folder.mkdir()
+        older = folder / "ps"
+        older.write_text(f'#!/bin/bash\nage="$({shutil.which("ps")} "$@")" && echo $((age + {by_s}))\n')
+        older.chmod(0o755)
+        self.monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
     def fall_silent(self) -> None:
-        """A heartbeat after its start, and then none for two seconds: ps counts whole ones."""
-        subprocess.run(["sleep", "1.5"], check=True)
-        self.beat()
-        subprocess.run(["sleep", "2.1"], check=True)
+        """A heartbeat after its start, and then none for two seconds."""
+        self.grow_old(10)
+        self.beat(age_s=2)
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
-    watched = Watch(tmp_path)
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    watched = Watch(tmp_path, monkeypatch)
     yield watched
     for pid in watched.started:
         if Path(f"/proc/{pid}").exists():
@@ -179,7 +188,7 @@ def test_a_heartbeat_from_the_future_is_no_young_one(watch: Watch) -> None:
     watch.run()
     watch.wait_for_service()
     watch.beat(age_s=-86400)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.grow_old(2)
     log = watch.run(MONITOR_MAX_START_S="1")
     assert "restart: no heartbeat since its start" in log
     assert "heartbeat -" not in log
@@ -363,7 +372,7 @@ def test_a_stopped_lab_that_lives_closes_by_itself_and_a_frozen_one_is_an_alert(
     pid = watch.wait_for_service()
     watch.beat()
     (watch.state / "KILL_SWITCH").write_text("")
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.grow_old(2)
     assert "alert:" not in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="60")
     watch.beat(age_s=900)
     assert NOBODY_CLOSES in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
@@ -621,7 +630,7 @@ def test_another_process_that_got_the_number_of_a_dead_service_is_not_ended(
     stranger = named_like_ours(command)
     (watch.state / "lab.lock").write_text(str(stranger))
     watch.beat(age_s=3600)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.grow_old(2)
     log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert "restart: no process" in log
     assert Path(f"/proc/{stranger}/cmdline").read_bytes() != b"", "it lives"
@@ -639,7 +648,7 @@ def test_a_restore_that_holds_the_lock_is_neither_ended_nor_taken_for_a_dead_ser
     pid = int(lock.read_text())
     watch.started.append(pid)
     watch.beat(age_s=3600)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.grow_old(2)
     log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert f"not started: process {pid}, which is no service, holds state/lab.lock" in log
     assert "restart:" not in log
@@ -722,7 +731,7 @@ def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watc
     (watch.state / "guardian_pulse").write_text("")
     assert watch.run(MONITOR_GUARDIAN_COMMAND=command).count("guardian restart") == 1
     subprocess.run(["touch", "-d", "10 minutes ago", watch.state / "guardian_pulse"], check=True)
-    subprocess.run(["sleep", "2.1"], check=True)  # ps counts whole seconds of age
+    watch.grow_old(2)
     log = watch.run(MONITOR_GUARDIAN_COMMAND=command, MONITOR_MAX_HEARTBEAT_AGE_S="1")
     assert f"guardian restart: process {pid} has not looked" in log
     assert not Path(f"/proc/{pid}").exists()
