@@ -14,7 +14,8 @@ from ops.dashboard.view import Tone
 OUTCOMES: Mapping[Tone, frozenset[str]] = {
     Tone.BAD: frozenset({
         "carry.books_disagree", "carry.close_incomplete", "carry.difference", "carry.funding_differs",
-        "carry.funding_missing", "carry.in_doubt", "carry.key_refused", "carry.unattended", "carry.unwound",
+        "carry.funding_missing", "carry.in_doubt", "carry.key_refused", "carry.unattended", "carry.unguarded",
+        "carry.unwound",
         "cycle.failed",
         "hedge.forced", "job.bug", "job.ended_service", "job.failed", "job.failing", "job.parked", "keys.unfit",
         "order.in_doubt", "paper.parked", "paper.performance_not_saved", "parity.differs",

@@ -18,7 +18,7 @@ from ops.market_view import take_snapshot
 from ops.numbers import LastDecision
 from ops.service.due_bars import due_bars
 from ops.service.lab import Lab
-from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts
+from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts, unguarded
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError, TradingEngineError
@@ -53,6 +53,7 @@ async def run(lab: Lab) -> None:
     tell_set_aside(lab)
     alert_when_it_lasts(lab, "cycle.degraded", degraded(lab, report))
     alert_when_it_lasts(lab, "data.stale", stale(lab, late))
+    alert_when_it_lasts(lab, "carry.unguarded", unguarded(lab), cycles=0)
 
 
 async def at_once(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong cycle after cycle, and the halts: told once it lasts, and over as soon as it is."""
+"""What is wrong cycle after cycle, the halts, and a guardian that is missed: told once it lasts, and over with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from ops.telling.alert_keys import alert_key_of
 from trading.domain.events import Event, Severity
 from trading.funding.report import CycleReport
 from trading.journal.audit import CycleStatus
+from trading.storage.file_age import file_age_s
 
 FAILURES_IN_ROW = 5
 """More than so many cycles without an answer, or on old data, are told to the human."""
+GUARDIAN_MISSED_S = 300.0
+"""Real seconds without a look of the guardian, of this service's life, after which it is missed."""
 
 
 def degraded(lab: Lab, report: CycleReport | None) -> list[dict[str, object]]:
@@ -29,13 +32,26 @@ def stale(lab: Lab, late: Collection[str]) -> list[dict[str, object]]:
     return [{"symbol": symbol} for symbol in sorted(late)]
 
 
-def alert_when_it_lasts(lab: Lab, name: str, bad: Iterable[Mapping[str, object]]) -> None:
-    """What is bad for more than five cycles in a row is an alert of its own; the first good one ends it."""
+def unguarded(lab: Lab) -> list[dict[str, object]]:
+    """What is held live while no guardian looks, which closes it when the lab cannot; nothing while one does."""
+    if lab.desk is None or not (lives := lab.desk.store.lives):
+        return []
+    looks = (lab.home.guardian_pulse_file, lab.home.lock_file)  # the lock is taken when the service starts
+    missed_s = min((age for file in looks if (age := file_age_s(file, lab.clock)) is not None), default=0.0)
+    if missed_s < GUARDIAN_MISSED_S:
+        return []
+    return [{"held": ", ".join(live.symbol for live in lives), "minutes": int(missed_s // 60)}]
+
+
+def alert_when_it_lasts(
+    lab: Lab, name: str, bad: Iterable[Mapping[str, object]], *, cycles: int = FAILURES_IN_ROW
+) -> None:
+    """What is bad for more than so many cycles in a row is an alert of its own; the first good one ends it."""
     now_ms, rows = lab.clock.now_ms(), lab.memory.bad_cycles
     keys = {alert_key_of(Event(now_ms, name, facts)): facts for facts in bad}
     rows[name] = {key: rows.get(name, {}).get(key, 0) + 1 for key in keys}
     for key, in_row in rows[name].items():
-        if in_row > FAILURES_IN_ROW:
+        if in_row > cycles:
             lab.tell(name, {"cycles": in_row, **keys[key]}, Severity.ALERT)
     for key in lab.messenger.open_of(name) - keys.keys():
         lab.messenger.resolve(key)

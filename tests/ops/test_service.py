@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -405,6 +406,33 @@ async def test_what_is_held_without_keys_is_told_and_not_called_flat(lab_home: H
         await until(lambda: "stop" in service.lab.outbox.open_alerts(), task)
         assert "c-000001 may be open, which nobody can close" in service.lab.outbox.open_alerts()["stop"].text
     lab_home.intents_file.unlink()
+
+
+async def test_a_guardian_that_is_missed_while_a_carry_is_held_is_an_alert_until_it_looks(lab_home: Home) -> None:
+    approved_carry(lab_home)
+
+    def opened(key: str) -> bool:
+        return key in service.lab.outbox.open_alerts()
+
+    def age(file: Path, seconds: float) -> None:
+        file.touch()
+        os.utime(file, (time.time() - seconds,) * 2)
+
+    async with running(lab_home, jobs={"loop": JOBS["loop"]}) as (service, task):
+        await until(lambda: holds_carry(service), task)
+        cycles = len(service.lab.memory.cycles)
+        await until(lambda: len(service.lab.memory.cycles) > cycles + 1, task)
+        assert not opened("carry.unguarded"), "it has five minutes to come up beside the service"
+        age(lab_home.lock_file, 400)
+        await until(lambda: opened("carry.unguarded"), task)
+        text = service.lab.outbox.open_alerts()["carry.unguarded"].text
+        assert "BTCUSDT is held, and no guardian has looked for 6 minutes" in text
+        lab_home.guardian_pulse_file.touch()
+        await until(lambda: not opened("carry.unguarded"), task)
+        age(lab_home.guardian_pulse_file, 400)
+        await until(lambda: opened("carry.unguarded"), task)
+        lab_home.kill_files[0].write_text("")
+        await until(lambda: not opened("carry.unguarded") and not holds_carry(service), task)
 
 
 async def test_what_was_told_of_a_stop_is_over_when_it_was_released_while_nothing_ran(lab_home: Home) -> None:
