@@ -159,7 +159,7 @@ def told_parts(a: Account) -> tuple[float, float, float, float]:
     if not a.adds_up:
         return parts
     down = [floor(part / CENT + 1e-9) for part in parts]
-    missing = round(a.equity_quote / CENT) - sum(down)
+    missing = round(round(a.equity_quote, 2) / CENT) - sum(down)  # as it is printed
     lost = sorted(range(len(parts)), key=lambda n: down[n] - parts[n] / CENT)
     for n in lost[: max(0, missing)]:
         down[n] += 1

@@ -87,7 +87,8 @@ class ArchiveServer:
         wanted = (market, found["symbol"] or found["paid"])
         tape = next((tape for tape in self.tapes if (tape.market, tape.symbol) == wanted), None)
         start = np.datetime64(found["date"])
-        start_ms, end_ms = (int(day.astype("datetime64[ms]").astype(np.int64)) for day in (start, start + 1))
+        unit = np.timedelta64(1, np.datetime_data(start)[0])
+        start_ms, end_ms = (int(day.astype("datetime64[ms]").astype(np.int64)) for day in (start, start + unit))
         is_monthly = len(found["date"]) == 7
         if tape is None or is_monthly is not (found["period"] == "monthly") or end_ms > self.now_ms:
             return None

@@ -80,9 +80,11 @@ def _look(connection: sqlite3.Connection, reason: str, text: str, limit: int) ->
         return tuple((str(name), int(n)) for name, n in connection.execute(query))
 
     wanted = (
-        "SELECT at_ms, spec_id, name, reason, detail FROM graveyard WHERE (?1 = '' OR reason = ?1) AND "
-        "(?2 = '' OR instr(lower(spec_id || ' ' || name || ' ' || detail), lower(?2))) ORDER BY id DESC LIMIT ?3"
+        "SELECT at_ms, spec_id, name, reason, detail FROM graveyard WHERE (:reason = '' OR reason = :reason) AND "
+        "(:text = '' OR instr(lower(spec_id || ' ' || name || ' ' || detail), lower(:text))) "
+        "ORDER BY id DESC LIMIT :limit"
     )
+    asked = {"reason": reason, "text": text, "limit": limit}
     return Glance(
         looks=count("SELECT count(*) FROM trials"),
         ideas=count("SELECT count(*) FROM ideas"),
@@ -91,5 +93,5 @@ def _look(connection: sqlite3.Connection, reason: str, text: str, limit: int) ->
         vaults_opened=count("SELECT count(*) FROM vault_openings"),
         candidates=count("SELECT count(*) FROM candidates"),
         confirmed=count("SELECT count(*) FROM candidates WHERE rejected"),
-        refusals=tuple(Refusal(*row) for row in connection.execute(wanted, (reason, text, limit))),
+        refusals=tuple(Refusal(*row) for row in connection.execute(wanted, asked)),
     )

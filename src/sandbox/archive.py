@@ -166,6 +166,7 @@ def _start_ms(date: str) -> int:
 
 def _end_ms(date: str) -> int:
     try:
-        return int((np.datetime64(date) + 1).astype("datetime64[ms]").astype(np.int64))
+        one = np.timedelta64(1, "M") if date.count("-") == 1 else np.timedelta64(1, "D")
+        return int((np.datetime64(date) + one).astype("datetime64[ms]").astype(np.int64))
     except ValueError:  # such as month 13: the archive has no such file, ever
         return 2**62

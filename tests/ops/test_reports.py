@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ops import reports
@@ -227,6 +227,7 @@ def test_money_put_in_or_taken_out_is_told_beside_the_change_and_not_in_it(
 
 @settings(max_examples=300, deadline=None)
 @given(cents=st.lists(st.floats(-1e7, 1e7, allow_nan=False), min_size=4, max_size=4))
+@example(cents=[0.0, 0.0, 0.0, 0.065])
 def test_the_printed_parts_make_the_printed_equity_and_none_is_a_cent_off(cents: list[float]) -> None:
     cash, held, dust, unrealised = cents[0], cents[1], abs(cents[2]) / 1e6, cents[3]
     account = replace(

@@ -158,7 +158,7 @@ def months_of(trades: Sequence[TradeLine]) -> tuple[Month, ...]:
     months = np.array([t.entry_ms for t in trades], dtype="datetime64[ms]").astype("datetime64[M]")
     pairs = zip(months.astype(str).tolist(), trades, strict=True)
     counted = Counter((name, trade.pnl_quote > 0.0) for name, trade in pairs)
-    every = np.arange(months.min(), months.max() + 1).astype(str).tolist()
+    every = np.arange(months.min(), months.max() + np.timedelta64(1, "M")).astype(str).tolist()
     return tuple(Month(name, counted[name, True], counted[name, False]) for name in every)
 
 

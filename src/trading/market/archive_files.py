@@ -15,7 +15,7 @@ from trading.domain.instrument import Market
 from trading.market.series import Series
 
 BASE_URL = "https://data.binance.vision"
-_DAY = np.timedelta64(1, "D")
+_DAY, _MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 _CANDLES = {
     Series.SPOT: ("spot", "klines"),
     Series.PERP: ("futures/um", "klines"),
@@ -60,14 +60,14 @@ def candle_files(
 
     def file(period: str, date: np.datetime64) -> ArchiveFile:
         folder = f"data/{market}/{period}/{kind}/{symbol}/{interval}"
-        return _file(f"{folder}/{symbol}-{interval}-{date}.zip", date)
+        return _file(f"{folder}/{symbol}-{interval}-{date}.zip", date, _DAY if period == "daily" else _MONTH)
 
     first, last = (_day_of(ms) for ms in (start_ms, end_ms - 1))
     today = _day_of(now_ms)
     found, day = [], first
     while day <= min(last, today - _DAY):
         month = day.astype("datetime64[M]")
-        following = (month + 1).astype("datetime64[D]")
+        following = (month + _MONTH).astype("datetime64[D]")
         if following <= today:
             days = tuple(file("daily", one) for one in np.arange(day, min(following, last + _DAY)))
             found.append(replace(file("monthly", month), days=days))
@@ -83,8 +83,8 @@ def settlement_files(symbol: str, start_ms: int, end_ms: int, *, now_ms: int) ->
     first, last = (np.datetime64(ms, "ms").astype("datetime64[M]") for ms in (start_ms, end_ms - 1))
     running = np.datetime64(now_ms, "ms").astype("datetime64[M]")
     folder = f"data/futures/um/monthly/fundingRate/{symbol}"
-    months = np.arange(first, min(last, running - 1) + 1)
-    return [_file(f"{folder}/{symbol}-fundingRate-{month}.zip", month) for month in months]
+    months = np.arange(first, min(last + _MONTH, running))
+    return [_file(f"{folder}/{symbol}-fundingRate-{month}.zip", month, _MONTH) for month in months]
 
 
 def tick_files(
@@ -94,11 +94,11 @@ def tick_files(
     last = min(_day_of(end_ms - 1), _day_of(now_ms) - _DAY)
     folder = f"data/{_MARKETS[market]}/daily/{kind}/{symbol}"
     days = np.arange(_day_of(start_ms), last + _DAY)
-    return [_file(f"{folder}/{symbol}-{kind}-{day}.zip", day) for day in days]
+    return [_file(f"{folder}/{symbol}-{kind}-{day}.zip", day, _DAY) for day in days]
 
 
-def _file(path: str, date: np.datetime64) -> ArchiveFile:
-    first, end = (int(edge.astype("datetime64[ms]").astype(np.int64)) for edge in (date, date + 1))
+def _file(path: str, date: np.datetime64, span: np.timedelta64) -> ArchiveFile:
+    first, end = (int(edge.astype("datetime64[ms]").astype(np.int64)) for edge in (date, date + span))
     return ArchiveFile(path, first, end)
 
 

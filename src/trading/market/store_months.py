@@ -63,7 +63,10 @@ def by_month(columns: Columns) -> Iterator[tuple[str, Columns]]:
     """Candles split at the months' edges: (`2024-01`, its columns), oldest first."""
     times = np.asarray(columns["open_time"], dtype=np.int64)
     first, last = (np.datetime64(int(ms), "ms").astype("datetime64[M]") for ms in (times[0], times[-1]))
-    starts = [int(month.astype("datetime64[ms]").astype(np.int64)) for month in np.arange(first, last + 1)]
+    starts = [
+        int(month.astype("datetime64[ms]").astype(np.int64))
+        for month in np.arange(first, last + np.timedelta64(1, "M"))
+    ]
     edges = [*np.searchsorted(times, starts), len(times)]
     for i, start_ms in enumerate(starts):
         part = slice(int(edges[i]), int(edges[i + 1]))

@@ -93,7 +93,8 @@ class World:
 
     def file(self, period: str, date: str, found: Tape) -> None:
         start = np.datetime64(date)
-        edges = [int(day.astype("datetime64[ms]").astype(np.int64)) for day in (start, start + 1)]
+        unit = np.timedelta64(1, np.datetime_data(start)[0])
+        edges = [int(day.astype("datetime64[ms]").astype(np.int64)) for day in (start, start + unit)]
         self.server.add(KLINES.format(period, date), rows_of(found, *edges))
 
     def fill(self, found: Tape = WHOLE) -> None:
