@@ -55,6 +55,19 @@ def swallowed(node: ast.AST) -> list[str]:
     return []
 
 
+PUBLISHED = ("src/trading/simulator/", "ai_brain/evidence/", "ai_brain/paper/")
+"""What gives numbers that are derived again to the last bit, under whatever Python."""
+
+
+def adds_amounts(node: ast.AST) -> bool:
+    """`sum` over amounts: from Python 3.12 on it rounds otherwise; `math.fsum` rounds once, under each."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sum"):
+        return False
+    each = node.args[0].elt if isinstance(node.args[0], (ast.GeneratorExp, ast.ListComp)) else node.args[0]
+    counts = isinstance(each, (ast.Compare, ast.BoolOp))
+    return not counts and any(isinstance(one, ast.Attribute) and one.attr.endswith("_quote") for one in ast.walk(each))
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What one reading of a module shows."""
@@ -62,13 +75,15 @@ class Seen:
     asks_the_system: set[tuple[str, str]]
     says_what_is_in_it: bool
     swallows: list[str]
+    adds_amounts: bool
 
 
 def seen_in(text: str) -> Seen:
     tree = ast.parse(text)
     nodes = tuple(ast.walk(tree))
     wrong = [line for node in nodes for line in swallowed(node)]
-    return Seen(calls(nodes) & TIME_CALLS, bool(ast.get_docstring(tree)), wrong)
+    adds = any(adds_amounts(node) for node in nodes)
+    return Seen(calls(nodes) & TIME_CALLS, bool(ast.get_docstring(tree)), wrong, adds)
 
 
 @cache
@@ -95,6 +110,10 @@ def test_no_exception_is_swallowed_and_nothing_rests_on_assert() -> None:
     assert {where: seen.swallows for where, seen in modules().items() if seen.swallows} == {}
 
 
+def test_no_published_amount_hangs_on_the_version_of_python() -> None:
+    assert [where for where, seen in modules().items() if seen.adds_amounts and where.startswith(PUBLISHED)] == []
+
+
 def test_the_look_at_a_module_finds_what_it_looks_for() -> None:
     for text in (
         "import time as t\nt.time()",
@@ -111,6 +130,8 @@ def test_the_look_at_a_module_finds_what_it_looks_for() -> None:
         assert seen_in(text).swallows
     assert seen_in("try:\n    f()\nexcept OSError:\n    pass").swallows == []
     assert not seen_in("import time").says_what_is_in_it
+    assert seen_in("sum(run.fees_quote for run in runs)").adds_amounts
+    assert not seen_in("sum(trade.pnl_quote > 0.0 for trade in trades)").adds_amounts
 
 
 def test_no_lock_file_carries_an_address_and_nothing_a_path_of_somebodys_machine() -> None:

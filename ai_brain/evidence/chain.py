@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import fsum
 
 import numpy as np
 
@@ -32,11 +33,11 @@ def chained(runs: Sequence[Run]) -> Run:
         entries=sum(run.entries for run in runs),
         left_open=tuple(line for run in runs for line in run.left_open),
         settled=tuple(line for run in runs for line in run.settled),
-        fees_quote=sum(run.fees_quote for run in runs),
-        slippage_quote=sum(run.slippage_quote for run in runs),
-        funding_quote=sum(run.funding_quote for run in runs),
-        expected_funding_quote=sum(run.expected_funding_quote for run in runs),
-        traded_quote=sum(run.traded_quote for run in runs),
+        fees_quote=fsum(run.fees_quote for run in runs),
+        slippage_quote=fsum(run.slippage_quote for run in runs),
+        funding_quote=fsum(run.funding_quote for run in runs),
+        expected_funding_quote=fsum(run.expected_funding_quote for run in runs),
+        traded_quote=fsum(run.traded_quote for run in runs),
         liquidations=sum(run.liquidations for run in runs),
         identity_error_quote=max(run.identity_error_quote for run in runs),
     )

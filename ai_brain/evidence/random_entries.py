@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,8 @@ def random_entries(
     if len(held) == 0 or len(judged) == 0 or len(held) != len(trades) or held.max() >= len(opens):
         return None
     weight = np.array([t.side * t.quantity_base * t.entry_price for t in trades]) / starting_quote
-    kept = sum(t.funding_quote - t.fees_quote - t.slippage_quote for t in trades) / starting_quote
-    actual = sum(t.pnl_quote for t in trades) / starting_quote
+    kept = fsum(t.funding_quote - t.fees_quote - t.slippage_quote for t in trades) / starting_quote
+    actual = fsum(t.pnl_quote for t in trades) / starting_quote
     generator, totals = np.random.default_rng(seed), list[NDArray[np.float64]]()
     a_piece = max(1, ENTRIES_AT_ONCE // len(held))
     for first in range(0, draws, a_piece):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+
 import numpy as np
 
 from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
@@ -56,7 +58,7 @@ def rehearse_carry(
         fees_quote=result.fees_quote,
         slippage_quote=result.slippage_quote,
         funding_quote=result.funding_quote,
-        expected_funding_quote=sum((line.funding_quote for line in settled), 0.0),
+        expected_funding_quote=fsum(line.funding_quote for line in settled),
         traded_quote=float((t["quantity"] * prices).sum()) + held,
         liquidations=result.liquidations,
         identity_error_quote=result.identity_error_quote(),

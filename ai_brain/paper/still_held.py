@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+
 from ai_brain.paper.account import PaperAccount, PaperTrade
 from ai_brain.paper.attribution import Differences, attribute
 from trading.domain.market import INTERVAL_MS
@@ -63,7 +65,9 @@ def held_on_paper(account: PaperAccount, bar_ms: int) -> list[PaperTrade]:
     mark = dict(account.curve).get(close_ms)
     if mark is None:
         return []
-    result = mark - account.starting_quote - sum(trade.pnl_quote for trade in account.trades if trade.exit_ms <= bar_ms)
+    result = (
+        mark - account.starting_quote - fsum(trade.pnl_quote for trade in account.trades if trade.exit_ms <= bar_ms)
+    )
     went_on = [trade for trade in account.trades if trade.exit_ms > bar_ms] + _open_now(account)
     changed = {"exit_ms": close_ms, "pnl_quote": result, "reason": HELD}
     return [trade.model_copy(update=changed) for trade in went_on if trade.entry_ms <= bar_ms]

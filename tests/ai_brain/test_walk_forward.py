@@ -133,6 +133,11 @@ def test_the_chain_compounds_its_stretches_and_counts_what_they_count(bench: Ben
             assert (worse.start_ms, worse.end_ms, worse.bars) == (searched.start_ms, end_ms, before_the_vault)
 
 
+def test_amounts_of_a_chain_are_rounded_once_under_whatever_python() -> None:
+    run = rehearse_rules(rule_spec(), noise(50, 1), CONDITIONS)
+    assert chained([replace(run, fees_quote=0.1) for _ in range(10)]).fees_quote == 1.0
+
+
 @given(st.lists(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=20), min_size=1, max_size=6))
 def test_a_chain_has_the_returns_of_its_runs_one_after_the_other(parts: list[list[float]]) -> None:
     run = rehearse_rules(rule_spec(), noise(50, 1), CONDITIONS)

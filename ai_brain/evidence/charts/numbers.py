@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, erfc, exp, inf, log, log1p, pi, sqrt
+from math import ceil, erfc, exp, fsum, inf, log, log1p, pi, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -135,8 +135,8 @@ class CostSplit:
 
 def cost_split(trades: Sequence[TradeLine]) -> CostSplit:
     """Sums over trades, those left open as marked."""
-    fees, slippage = sum(t.fees_quote for t in trades), sum(t.slippage_quote for t in trades)
-    funding, net = sum(t.funding_quote for t in trades), sum(t.pnl_quote for t in trades)
+    fees, slippage = fsum(t.fees_quote for t in trades), fsum(t.slippage_quote for t in trades)
+    funding, net = fsum(t.funding_quote for t in trades), fsum(t.pnl_quote for t in trades)
     return CostSplit(net + fees + slippage - funding, fees, slippage, funding, net)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +156,7 @@ def _edges(open_ms: NDArray[np.int64], dropped_ms: Collection[int]) -> list[int]
 def _open_pnl(equity: NDArray[np.float64], trades: NDArray[np.void], starting_quote: float) -> float:
     """What the last mark has beyond all closed trades."""
     closed: list[float] = trades["pnl"].tolist()
-    return float(equity[-1]) - starting_quote - sum(closed)
+    return float(equity[-1]) - starting_quote - fsum(closed)
 
 
 def _held(s: np.void, pnl_quote: float) -> StillHeld | None:
