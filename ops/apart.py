@@ -238,7 +238,8 @@ def _next_answer() -> bytes:
     question = sys.stdin.buffer.read(length)
     if not code:
         return b""
-    return _answer(question) if code == CODE else pickle.dumps((False, FarmError(OTHER_CODE)))
+    # looked at anew: what is imported for this work may have changed since the last one
+    return _answer(question) if code == _code_sha256() else pickle.dumps((False, FarmError(OTHER_CODE)))
 
 
 def _answer(question: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from ops.apart import apart, at_hand
+from ops.door import ROOT
 from tests.ai_brain.tapes import wandering_tape
 from trading.domain.errors import DataProviderError, FarmError, RateLimitError
 from trading.market.tape import Tape
@@ -158,6 +160,22 @@ async def test_it_does_nothing_with_other_code_than_that_of_who_asks(monkeypatch
     monkeypatch.setattr("ops.apart.CODE", "0" * 64)
     with pytest.raises(FarmError, match="sources have changed since it started; restart it"):
         await apart(refuse)
+
+
+async def test_one_at_hand_sees_sources_that_change_between_two_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = tmp_path / "checkout"
+    for folder in ("ops", "ai_brain", "src"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", f"{copy}:{copy / 'src'}")
+    monkeypatch.chdir(copy)  # `python -m` looks there first
+    async with at_hand():
+        pid = await apart(os.getpid)
+        assert await apart(os.getpid) == pid
+        (copy / "ops" / "run.py").write_text("an update wrote this\n")
+        with pytest.raises(FarmError, match="sources have changed since it started; restart it"):
+            await apart(os.getpid)
 
 
 async def test_a_question_larger_than_a_pipe_to_one_that_dies_at_once_ends_with_that(
