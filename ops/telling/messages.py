@@ -203,7 +203,8 @@ WORDS = {
     "carry.unattended": "{held} may be open, and there are no trading keys here: nobody looks after it. Set them in "
     ".env and restart, or close both legs on the exchange",
     "carry.unguarded": "{held} is held, and no guardian has looked for {minutes} minutes: should the lab fail, nobody "
-    "closes it. Start it: ./lab guardian, sudo systemctl start ai-trading-lab-guardian, or docker compose up -d",
+    "closes it. Start it: ./lab guardian; sudo systemctl start ai-trading-lab-guardian; or docker compose -f "
+    "deploy/compose.yaml up -d guardian",
     "carry.key_taken": "The exchange takes the trading key again. Held, by the lab's books: {held}",
     "strategy.refuted": "{name} ({id}) is retired: paper contradicts its backtest. {reason}",
     "strategy.expired": "{name} ({id}) is retired, its evidence has expired: {life}, {numbers}. What it holds live is "
