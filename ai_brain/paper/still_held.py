@@ -65,9 +65,8 @@ def held_on_paper(account: PaperAccount, bar_ms: int) -> list[PaperTrade]:
     mark = dict(account.curve).get(close_ms)
     if mark is None:
         return []
-    result = (
-        mark - account.starting_quote - fsum(trade.pnl_quote for trade in account.trades if trade.exit_ms <= bar_ms)
-    )
+    closed = fsum(trade.pnl_quote for trade in account.trades if trade.exit_ms <= bar_ms)
+    result = mark - account.starting_quote - closed
     went_on = [trade for trade in account.trades if trade.exit_ms > bar_ms] + _open_now(account)
     changed = {"exit_ms": close_ms, "pnl_quote": result, "reason": HELD}
     return [trade.model_copy(update=changed) for trade in went_on if trade.entry_ms <= bar_ms]
