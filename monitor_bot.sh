@@ -24,6 +24,7 @@ min_disk_mb="${MONITOR_MIN_DISK_MB:-1000}"
 supervisor="${MONITOR_SUPERVISOR:-}"
 alert_from_restarts=3
 clock_slack_s=60 # so much a clock may be put right by without a word
+max_rest_s=900 # after a longer rest between two rounds the machine slept, and the service with it
 start_command="${MONITOR_START_COMMAND:-$root/lab run}"
 guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
 mkdir -p "$state" "$logs"
@@ -101,18 +102,23 @@ age_s() { # of a file; one that is not there, or from the future because the clo
     echo "$((renewed < now ? now - renewed : 0))"
 }
 
-clock_set() { # by how many seconds since the last round, where it was; a machine that began anew counts as one
-    local booted before by
+unjudged() { # why no heartbeat may be judged in this round: its age says nothing of the service; nothing where it does
+    local noted="$state/monitor_clock" booted before by rested_s
     booted="$(($(date +%s) - $(cut -d. -f1 /proc/uptime)))"
-    before="$(cat "$state/monitor_clock" 2>/dev/null)"
-    echo "$booted" >"$state/monitor_clock"
+    before="$(cat "$noted" 2>/dev/null)"
+    rested_s="$(age_s "$noted")"
+    echo "$booted" >"$noted" || rested_s=0
     by="$((booted - ${before:-$booted}))"
-    [ "${by#-}" -gt "$clock_slack_s" ] && echo "$by"
+    if [ "${by#-}" -gt "$clock_slack_s" ]; then
+        echo "set by ${by} s, or the machine began anew"
+    elif [ -n "$before" ] && [ "$rested_s" -gt "$max_rest_s" ]; then
+        echo "no round for ${rested_s} s: the machine slept, or cron rested"
+    fi
 }
 
 why_frozen() { # $1 process, $2 file that it renews, $3 seconds until it must for the first time; nothing while it lives
     local began age
-    [ -z "$clock_set_by" ] || return
+    [ -z "$unjudged" ] || return
     began="$(ps -o etimes= -p "$1" | tr -d ' ')" # by the machine's own count, whatever the clock says
     began="${began:-0}"
     age="$(age_s "$2")"
@@ -356,8 +362,8 @@ fi
 
 for one in ai_lab.log service.out guardian.out monitor.log; do rotate_log "$logs/$one"; done
 disk
-clock_set_by="$(clock_set)"
-[ -z "$clock_set_by" ] || say "clock: set by ${clock_set_by} s, or the machine began anew: no heartbeat is judged in this round"
+unjudged="$(unjudged)"
+[ -z "$unjudged" ] || say "clock: $unjudged: no heartbeat is judged in this round"
 guard
 
 pid="$(service_pid)"

@@ -25,7 +25,7 @@ SECRET_SHAPES = (
     re.compile(r"AIza[0-9A-Za-z_-]{30,}"),
 )
 """Telegram tokens in addresses, exchange signatures, Google keys: taken out even when nobody told us of them."""
-QUIET = ("httpx", "httpcore", "apscheduler", "ccxt", "google_genai", "matplotlib", "asyncio", "aiohttp.access")
+QUIET = ("httpx", "httpcore", "ccxt", "google_genai", "matplotlib", "asyncio", "aiohttp.access")
 """Libraries that talk too much; httpx at INFO prints the bot's token."""
 
 
@@ -71,8 +71,6 @@ def set_up_logs(file: Path, *, clock: Clock, secrets: Iterable[str], to_console:
     root.setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of every job that is due while it runs; the schedule runs such a job again by itself.
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

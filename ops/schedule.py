@@ -1,8 +1,8 @@
-"""Which job runs when: one table, and APScheduler made to follow the lab's own clock.
+"""Which job runs when: one table, and one loop that runs what is due by the lab's own clock.
 
-APScheduler reads the system's clock, swallows what a job raises, and cancels what runs when it is shut down. So here
-the trigger maps lab time to real time, a job's failure is dealt with before APScheduler sees it, and running jobs are
-drained before the scheduler goes.
+The loop asks the clock at least once a second: one that is set, a server that slept or a speed that changes moves no
+due time further away than it must. No scheduler of a library: APScheduler plans once, by the system's clock, and where
+that is set back two hours it runs nothing for two hours.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
 
-from trading.domain.clock import Clock, real_now
+from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Event, Publish, Severity
 from trading.storage.files import read_json, write_json
@@ -35,8 +32,8 @@ AGAIN_S = 3600
 TUNER_S = 300
 FILLS_S = 600
 """After midnight until fills are learned from: by then the day's last candle has settled, and parity has it."""
-INSTANCES = 100
-"""Firings of a job that APScheduler may count as under way at once; all but one of them return at once."""
+LOOK_S = 1.0
+"""Real seconds after which the clock is asked again at the latest."""
 SUNDAY_S = 3 * DAY_S
 """1970 began on a Thursday: the first Sunday came three days later."""
 
@@ -62,6 +59,15 @@ class Row:
         """The first due time after `now_ms`."""
         return self.last_due_ms(now_ms) + self.every_s * 1000
 
+    def started_ms(self, started_ms: int, now_ms: int) -> int:
+        """The due time that counts as started at `now_ms`, where it was `started_ms` before; later: it is due now.
+
+        Several missed due times are one. None comes twice where the clock was set back a little; one set back by more
+        than a whole period was wrong before, and the job goes on by what it says now.
+        """
+        last_ms = self.last_due_ms(now_ms)
+        return started_ms if last_ms < started_ms <= self.next_due_ms(now_ms) else last_ms
+
 
 SCHEDULE = (
     Row("loop", 60, touches_money=True, at_start=True),
@@ -85,27 +91,6 @@ SCHEDULE = (
 """Wall clock, UTC. What reports on a cycle waits for it (`ops/jobs/reports.py`), not for a few seconds to pass."""
 
 
-class LabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
-    """Fires a row's due times of lab time, each once however the clock bends; APScheduler is told the real moment."""
-
-    def __init__(self, row: Row, clock: Clock) -> None:
-        self.row = row
-        self.clock = clock
-        self._fired_ms = clock.now_ms()
-
-    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        """The real moment of the first due time that has not fired.
-
-        `previous` is None where only the mapping to real time is asked for anew; otherwise all that is due has fired
-        together, and the next one lies ahead.
-        """
-        if previous is not None:
-            self._fired_ms = max(self._fired_ms, self.row.last_due_ms(self.clock.now_ms()))
-        due_ms = self.row.next_due_ms(self._fired_ms)
-        # A millisecond late rather than early: early would find the due time still ahead.
-        return now + timedelta(seconds=self.clock.real_delay_s(due_ms) + 0.001)
-
-
 class Schedule:
     """Runs jobs by the table until told to stop.
 
@@ -126,6 +111,8 @@ class Schedule:
         self._publish = publish
         self._file = last_runs_file
         self._done_ms: dict[str, int] = {}
+        self._started_ms: dict[str, int] = {}
+        """The last due time at which each job was started, or would have been."""
         self._finished: set[str] = set()
         self._parked: dict[str, str] = {}
         self._failed: Counter[str] = Counter()
@@ -135,11 +122,6 @@ class Schedule:
         """Rare jobs that failed and wait to be tried again; after a restart they are tried at once."""
         self._bug: BaseException | None = None
         self._stop = asyncio.Event()
-        # `_fire` itself lets no job run twice. APScheduler counts a run until a callback after its end: with one
-        # instance allowed it drops what falls due between the two, and where time races that is an hour lost.
-        self._scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "max_instances": INSTANCES, "misfire_grace_time": None}
-        )
 
     @property
     def parked(self) -> Mapping[str, str]:
@@ -170,27 +152,43 @@ class Schedule:
         """
         self._stop = stop
         self._load()
-        self._scheduler.start()
         now_ms = self._clock.now_ms()
         for name, row in self._rows.items():
-            last_due_ms = row.last_due_ms(now_ms)
-            missed = self._done_ms.setdefault(name, 0 if row.at_start else last_due_ms) < last_due_ms
-            self._scheduler.add_job(self._fire, LabTrigger(row, self._clock), args=[name], id=name, name=name)
-            if missed:
+            last_due_ms = self._started_ms[name] = row.last_due_ms(now_ms)
+            if self._done_ms.setdefault(name, 0 if row.at_start else last_due_ms) < last_due_ms:
                 self._fire_now(name)
-        self._clock.on_change(self._retime)
-        await stop.wait()
-        self._scheduler.pause()
+        woken = asyncio.Event()
+        self._clock.on_change(woken.set)
+        stopped = asyncio.create_task(stop.wait())
+        stopped.add_done_callback(lambda _: woken.set())
+        try:
+            while not stop.is_set():
+                for name in self._due():
+                    self._fire(name)
+                await self._clock.real_wait_s(woken, min(LOOK_S, self._until_due_s()))
+                woken.clear()
+        finally:
+            stopped.cancel()
         for task in self._again.values():
             task.cancel()
         await self._drain(grace_s)
-        self._scheduler.shutdown(wait=False)
         if self._bug is not None:
             raise self._bug
 
-    async def _fire(self, name: str) -> None:
+    def _due(self) -> list[str]:
+        """Jobs whose due time has come since the last look."""
+        now_ms, before_ms = self._clock.now_ms(), self._started_ms
+        self._started_ms = {name: row.started_ms(before_ms[name], now_ms) for name, row in self._rows.items()}
+        return [name for name, at_ms in self._started_ms.items() if at_ms > before_ms[name]]
+
+    def _until_due_s(self) -> float:
+        """Real seconds until the next due time of any job."""
+        next_ms = [row.next_due_ms(self._started_ms[name]) for name, row in self._rows.items()]
+        return self._clock.real_delay_s(min(next_ms)) if next_ms else LOOK_S
+
+    def _fire(self, name: str) -> None:
         if name not in self._running and name not in self._parked and not self._stop.is_set():
-            await asyncio.wait({self._fire_now(name)})  # one that is cut off at the end is told by `_drain`, once
+            self._fire_now(name)
 
     def _fire_now(self, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._run_one(name), name=f"job:{name}")
@@ -209,7 +207,7 @@ class Schedule:
             self._note_failure(name, outcome)
             if self._rows[name].every_s >= DAY_S:
                 self._again[name] = asyncio.create_task(self._try_again(name), name=f"again:{name}")
-        except Exception as error:  # noqa: BLE001  # a bug: judged here, because APScheduler would only log it
+        except Exception as error:  # noqa: BLE001  # a bug: judged here, in one place
             outcome = f"bug: {type(error).__name__}: {error}"
             self._judge_bug(name, error)
         else:
@@ -230,7 +228,7 @@ class Schedule:
     async def _try_again(self, name: str) -> None:
         await self._clock.sleep_s(AGAIN_S)
         del self._again[name]  # else its own run would cancel it
-        await self._fire(name)
+        self._fire(name)
 
     def _note_failure(self, name: str, outcome: str) -> None:
         """One quiet event a failure, and one alert when it lasts; who delivers alerts repeats it."""
@@ -255,14 +253,6 @@ class Schedule:
         else:
             self._parked[name] = str(facts["error"])
             self._publish(Event(self._clock.now_ms(), "job.parked", facts, Severity.ALERT))
-
-    def _retime(self) -> None:
-        """The clock bends: every due time lies at another real moment now."""
-        if self._stop.is_set():
-            return
-        for name in self._rows:
-            if (job := self._scheduler.get_job(name)) is not None:
-                self._scheduler.modify_job(name, next_run_time=job.trigger.get_next_fire_time(None, real_now()))
 
     async def _drain(self, grace_s: float) -> None:
         if not self._running:

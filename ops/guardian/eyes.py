@@ -14,6 +14,9 @@ from trading.risk.guardian import AccountSight, GuardianSettings, Sight, is_apar
 from trading.risk.kill_switch import Stop, StopKind, read_stop
 from trading.storage.home import Home
 
+BLINK_S = 1.0
+"""Real seconds between two looks that count as looked at; more were a sleep."""
+
 
 class Eyes:
     """Looks without touching: nothing is written, the journal is read beside its writer.
@@ -35,7 +38,8 @@ class Eyes:
         self._home, self._venue, self._settings, self._clock = home, venue, settings, clock
         self._environment = environment
         self._intents = Intents(home.intents_file, mends=False)
-        self._began_ms = clock.system_ms()
+        self._signs: list[int] = []
+        self._looked_s, self._silent_s = clock.real_s(), 0.0
         self._account: AccountSight | None = None
         self._apart_since_s: float | None = None
         self._env_file: tuple[int, bool] = (0, False)
@@ -121,13 +125,20 @@ class Eyes:
         return self._env_file[1]
 
     def _lab_age_s(self) -> float:
-        """Since the last sign of the lab: its pulse, or its heartbeat; before any, since we began."""
-        last_ms = max([self._began_ms, *map(_touched_ms, (self._home.pulse_file, self._home.heartbeat_file))])
-        return max(0.0, (self._clock.system_ms() - last_ms) / 1000.0)
+        """How long we have looked without a new sign of the lab, its pulse or its heartbeat; from our start on.
+
+        Signs are compared with the ones before and never with the system's clock, which may be set; and of a server
+        that slept, or a guardian that could not look, no more than `BLINK_S` counts, for the lab may have slept too.
+        """
+        signs = [_touched_ns(path) for path in (self._home.pulse_file, self._home.heartbeat_file)]
+        now_s = self._clock.real_s()
+        self._silent_s = self._silent_s + min(now_s - self._looked_s, BLINK_S) if signs == self._signs else 0.0
+        self._signs, self._looked_s = signs, now_s
+        return self._silent_s
 
 
-def _touched_ms(path: Path) -> int:
+def _touched_ns(path: Path) -> int:
     try:
-        return path.stat().st_mtime_ns // 1_000_000
+        return path.stat().st_mtime_ns
     except OSError:
         return 0

@@ -15,10 +15,12 @@ from ops.guardian.process import Guardian
 from ops.settings import read_settings
 from tests.mail_server import MailServer
 from tests.ops.test_channels import furnish
+from tests.set_clock import SetClock
 from trading.domain.clock import Clock
 from trading.domain.events import Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
+from trading.risk.guardian import GuardianSettings
 from trading.storage.home import Home
 
 
@@ -90,3 +92,22 @@ async def test_a_bug_in_what_delivers_ends_no_watch(home: Home, monkeypatch: pyt
 
         monkeypatch.setattr(Outbox, "drain", drain)
         await watches_for(guardian, 0.3, home)
+
+
+def test_the_lab_is_silent_for_as_long_as_we_looked_whatever_clocks_say_and_servers_sleep(tmp_path: Path) -> None:
+    home, clock = Home(tmp_path).make(), SetClock()
+    home.pulse_file.touch()
+    eyes = Eyes(home, None, GuardianSettings(), clock, {})  # type: ignore[arg-type]  # nothing is held: nobody is asked
+    assert eyes.look().lab_age_s == 0.0
+    clock.ahead_s = 7200.0
+    assert eyes.look().lab_age_s < 1.0, "the clock was set, or the server slept; the lab had no turn yet"
+    clock.ahead_s = -7200.0
+    clock.slept_s = 7200.0
+    assert eyes.look().lab_age_s < 2.1, "a machine that was halted as a whole: every clock of it goes on at once"
+    home.pulse_file.touch()
+    assert eyes.look().lab_age_s == 0.0
+    ages = []
+    for _ in range(3):
+        clock.slept_s += 0.9
+        ages.append(eyes.look().lab_age_s)
+    assert ages == pytest.approx([0.9, 1.8, 2.7], abs=0.2), "a lab that is dead while we look is seen to be"

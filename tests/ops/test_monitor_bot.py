@@ -184,6 +184,18 @@ def test_no_heartbeat_is_judged_in_the_round_after_the_clock_was_set(watch: Watc
     assert "restart: heartbeat" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"), "frozen it is ended one round later"
 
 
+def test_no_heartbeat_is_judged_in_the_round_after_the_machine_slept(watch: Watch) -> None:
+    watch.run()
+    pid = watch.wait_for_service()
+    watch.fall_silent()
+    hours_ago_s = time.time() - 7200
+    os.utime(watch.state / "monitor_clock", (hours_ago_s, hours_ago_s))
+    log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    assert re.search(r"clock: no round for 72\d\d s: the machine slept, or cron rested: no heartbeat is judged", log)
+    assert f"ok: pid {pid}" in log
+    assert "restart: heartbeat" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"), "frozen it is ended one round later"
+
+
 def test_a_heartbeat_from_the_future_is_no_young_one(watch: Watch) -> None:
     watch.run()
     watch.wait_for_service()

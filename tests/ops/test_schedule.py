@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ops.schedule
 from ops.schedule import DAY_S, SCHEDULE, SUNDAY_S, Row, Schedule
+from tests.set_clock import SetClock
 from trading.domain.clock import Clock, Timeline, parse_iso
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.events import Event, Severity
@@ -64,6 +66,28 @@ async def test_a_bend_in_the_clock_moves_every_due_time(tmp_path: Path) -> None:
     bench.clock.follow(Timeline(bench.clock.real_s(), START_MS, 36_000.0))
     await asyncio.wait_for(ran.wait(), 5)
     assert bench.clock.now_ms() >= START_MS // 3_600_000 * 3_600_000 + 3_600_000
+    bench.stop.set()
+    await task
+
+
+@pytest.mark.parametrize("set_by_s", [-7200.0, 7200.0])
+async def test_a_system_clock_that_is_set_or_a_server_that_slept_stops_no_job(
+    tmp_path: Path, set_by_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops.schedule, "LOOK_S", 0.02)
+    bench, ran = Bench(tmp_path), asyncio.Event()
+    bench.clock = clock = SetClock()
+
+    async def job() -> None:
+        ran.set()
+
+    schedule = bench.schedule((Row("loop", 1), Row("hourly", 3600)), {"loop": job})
+    task = asyncio.create_task(schedule.run(bench.stop, grace_s=1))
+    await asyncio.wait_for(ran.wait(), 3)
+    clock.ahead_s = set_by_s
+    for _ in range(2):
+        ran.clear()
+        await asyncio.wait_for(ran.wait(), 3)
     bench.stop.set()
     await task
 
@@ -284,6 +308,25 @@ def test_due_times_lie_around_now_on_the_grid(every_s: int, offset_s: int, now_m
     last, following = row.last_due_ms(now_ms), row.next_due_ms(now_ms)
     assert last <= now_ms < following == last + every_s * 1000
     assert (last - offset_s * 1000) % (every_s * 1000) == 0
+
+
+@given(
+    every_s=st.integers(1, 700_000),
+    offset_s=st.integers(0, 700_000),
+    began_ms=st.integers(10**12, 2 * 10**12),
+    steps_ms=st.lists(st.integers(-(10**10), 10**10) | st.integers(-5000, 5000), max_size=30),
+)
+def test_however_the_clock_is_set_a_job_goes_on_within_two_periods_and_no_due_time_comes_twice_by_a_small_step(
+    every_s: int, offset_s: int, began_ms: int, steps_ms: list[int]
+) -> None:
+    row, now_ms = Row("any", every_s, offset_s), began_ms
+    started_ms = row.last_due_ms(now_ms)
+    for step_ms in steps_ms:
+        now_ms, before_ms = now_ms + step_ms, started_ms
+        started_ms = row.started_ms(before_ms, now_ms)
+        assert started_ms >= row.last_due_ms(now_ms), "what was due is done, or counts as done"
+        assert row.next_due_ms(started_ms) - now_ms <= 2 * every_s * 1000, "it goes on by what the clock says now"
+        assert started_ms >= before_ms or before_ms > row.next_due_ms(now_ms), "only one far off begins anew"
 
 
 def test_the_weekly_backup_is_due_on_sundays_just_after_midnight() -> None:

@@ -139,8 +139,11 @@ class Clock:
         return True
 
     async def sleep_s(self, lab_s: float) -> None:
-        """Sleep for lab seconds, following every change of speed."""
-        await self.sleep_until_ms(self._now_ms() + lab_s * 1000.0)
+        """Sleep for lab seconds, following every change of speed; a system's clock that is set changes nothing."""
+        if self._timeline is None:
+            await asyncio.sleep(lab_s)
+        else:
+            await self.sleep_until_ms(self._now_ms() + lab_s * 1000.0)
 
     async def sleep_until_ms(self, lab_ms: float) -> None:
         """Sleep until lab time reaches `lab_ms`, following every change of speed."""
@@ -238,8 +241,3 @@ def parse_iso(text: str) -> int:
     parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
     aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1000)
-
-
-def real_now() -> datetime:
-    """The system's time, for a library that plans by it (APScheduler). Never for a decision."""
-    return datetime.now(tz=UTC)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.set_clock import SetClock
 from trading.domain.clock import Clock, Timeline, iso, parse_iso
 
 START_MS = 1_704_067_200_000
@@ -53,6 +54,14 @@ async def test_sleepers_follow_a_change_of_speed_at_once():
     await asyncio.wait_for(sleeper, timeout=2)
     assert clock.now_ms() >= START_MS + 3_600_000
     assert told == [1]
+
+
+async def test_a_wait_of_seconds_is_as_long_when_the_system_s_clock_is_set_back_meanwhile():
+    clock = SetClock()
+    sleeper = asyncio.ensure_future(clock.sleep_s(0.1))
+    await asyncio.sleep(0)
+    clock.ahead_s = -7200.0
+    await asyncio.wait_for(sleeper, timeout=2)
 
 
 async def test_waiting_for_an_event_ends_with_the_event_or_with_the_time():

@@ -26,7 +26,7 @@ class VirtualClock(Clock):
     """Lab time that passes only when somebody sleeps or the venue is asked: a busy machine changes nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(origin_ms=START_MS)
         self._ms = float(START_MS)
 
     def spend(self, lab_s: float) -> None:
