@@ -74,7 +74,11 @@ def main() -> None:
     ahead = int(options.days + options.hours / 24) + 4
     world = open_world(folder / "tape", scale=CALM, symbols=symbols, more_days=ahead)
     try:
-        _Played(world, Home(folder / "home").make(), soak, options.seed, symbols).play(options.days, options.hours)
+        played = _Played(world, Home(folder / "home").make(), soak, options.seed, symbols)
+        try:
+            played.play(options.days, options.hours)
+        finally:
+            played.end_processes()
     finally:
         world.close()
     if options.chart:
@@ -153,6 +157,10 @@ class _Played:
         behaves_ms = self._now_ms()
         self._watch(END_S, lambda: None, is_real=is_real)
         self._soak.due += range(int(first_ms) // HOUR_MS * HOUR_MS + HOUR_MS, int(behaves_ms), HOUR_MS)
+        self.end_processes()
+
+    def end_processes(self) -> None:
+        """Service and guardian are gone after it, also where the soak itself failed."""
         for process in self._processes.values():
             if process.popen.poll() is None:
                 end(process.popen, signal.SIGTERM)
