@@ -25,8 +25,10 @@ supervisor="${MONITOR_SUPERVISOR:-}"
 alert_from_restarts=3
 clock_slack_s=60 # so much a clock may be put right by without a word
 max_rest_s=900 # after a longer rest between two rounds the machine slept, and the service with it
-start_command="${MONITOR_START_COMMAND:-$root/lab run}"
-guardian_command="${MONITOR_GUARDIAN_COMMAND:-$root/lab guardian}"
+start_command=("$root/lab" run)
+guardian_command=("$root/lab" guardian)
+[ -z "${MONITOR_START_COMMAND:-}" ] || read -ra start_command <<<"$MONITOR_START_COMMAND"
+[ -z "${MONITOR_GUARDIAN_COMMAND:-}" ] || read -ra guardian_command <<<"$MONITOR_GUARDIAN_COMMAND"
 mkdir -p "$state" "$logs"
 
 say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >&8; }
@@ -61,9 +63,15 @@ rotate_log() { # keeps three old ones; the running file is copied and emptied, s
     local file="$1"
     [ -f "$file" ] || return
     [ "$(du -m "$file" | cut -f1)" -lt "$max_log_mb" ] && return
+    if ! cp "$file" "$file.0" 2>/dev/null; then # no room: the old ones are not given up for half a copy
+        rm -f "$file.0"
+        say "not rotated: $(basename "$file"): no room for a copy"
+        return
+    fi
     [ -f "$file.2" ] && mv -f "$file.2" "$file.3"
     [ -f "$file.1" ] && mv -f "$file.1" "$file.2"
-    cp "$file" "$file.1" && : >"$file"
+    mv -f "$file.0" "$file.1"
+    : >"$file"
     say "rotated $(basename "$file") at ${max_log_mb} MB"
 }
 
@@ -129,10 +137,15 @@ why_frozen() { # $1 process, $2 file that it renews, $3 seconds until it must fo
     fi
 }
 
+number_in() { # of a file of the watchman's; nothing where a power cut left zeros or half a line of it
+    tr -d '\0' 2>/dev/null <"$1" | grep -m 1 -xE '[1-9][0-9]{0,10}'
+}
+
 alert_each() { # $1 name, $2 seconds between two, $3 words, $4 doubling: an alert, again only after so long, until delivered
-    local stamp="$notes/monitor_$1" gap="$2" next="$2"
-    if [ "${4:-}" = doubling ] && [ -s "$stamp" ]; then
-        gap="$(cat "$stamp")"
+    local stamp="$notes/monitor_$1" gap="$2" next="$2" told
+    told="$(number_in "$stamp")"
+    if [ "${4:-}" = doubling ] && [ -n "$told" ]; then
+        gap="$told"
         next="$((gap < 43200 ? gap * 2 : 86400))"
     fi
     [ "$(age_s "$stamp")" -lt "$gap" ] || { alert "$3" && echo "$next" >"$stamp"; }
@@ -236,8 +249,7 @@ guard() { # a guardian that is dead, or that has not looked for minutes, is star
     fi
     say "guardian restart: $why"
     [ -z "$supervisor" ] || return 0
-    # shellcheck disable=SC2086  # the command is words on purpose
-    LAB_HOME="$home" setsid nohup $guardian_command >>"$logs/guardian.out" 2>&1 </dev/null 8>&- 9>&- &
+    LAB_HOME="$home" setsid nohup "${guardian_command[@]}" >>"$logs/guardian.out" 2>&1 </dev/null 8>&- 9>&- &
 }
 
 restart() {
@@ -257,8 +269,7 @@ restart() {
     [ -z "$pid" ] || end_process "$pid" # before anything is told: what is frozen may hold a position
     say "restart: $why"
     if [ -z "$supervisor" ]; then
-        # shellcheck disable=SC2086  # the command is words on purpose
-        LAB_HOME="$home" setsid nohup $start_command >>"$logs/service.out" 2>&1 </dev/null 8>&- 9>&- &
+        LAB_HOME="$home" setsid nohup "${start_command[@]}" >>"$logs/service.out" 2>&1 </dev/null 8>&- 9>&- &
     fi
     rm -f "$state/monitor_pid" # this one is counted
     count_restart "$why"

@@ -150,6 +150,16 @@ def test_a_dead_service_is_started(watch: Watch) -> None:
     assert f"ok: pid {pid}" in watch.run()
 
 
+def test_a_checkout_whose_path_has_a_space_is_started_too(watch: Watch) -> None:
+    checkout = watch.home / "my lab"
+    checkout.mkdir()
+    shutil.copy(MONITOR, checkout)
+    watch.service.rename(checkout / "lab")
+    environment = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home)}
+    subprocess.run(["bash", checkout / "monitor_bot.sh"], env=environment, check=True, timeout=30)
+    watch.wait_for_service()
+
+
 def test_a_service_with_an_old_heartbeat_is_restarted(watch: Watch) -> None:
     watch.run()
     old_pid = watch.wait_for_service()
@@ -290,6 +300,16 @@ def test_a_service_that_never_comes_up_is_told_after_longer_and_longer(watch: Wa
     assert not (watch.state / "monitor_many_restarts").exists(), "once it ran for an hour, three are told at once"
 
 
+@pytest.mark.parametrize("note", ["\0\0\0\0", "08", "words"])
+def test_a_note_that_a_power_cut_tore_neither_silences_the_alert_nor_repeats_it(watch: Watch, note: str) -> None:
+    (watch.state / "monitor_restarts").write_text(f"{int(time.time())}\n" * 3)
+    (watch.state / "monitor_many_restarts").write_text(note)
+    watch.renew("monitor_many_restarts", age_s=7200)
+    for _ in range(2):
+        log = watch.run(MONITOR_START_COMMAND="false")
+    assert log.count("alert: ") == 1
+
+
 def test_what_was_told_in_a_future_that_never_was_is_told_again(watch: Watch) -> None:
     (watch.state / "KILL_SWITCH").write_text(KEEPING)
     (watch.state / "monitor_disk").touch()
@@ -307,6 +327,20 @@ def test_a_log_too_large_is_rotated_and_nothing_is_lost(watch: Watch) -> None:
     watch.run(MONITOR_MAX_LOG_MB="1")
     assert (logs / "ai_lab.log").read_bytes() == b""
     assert (logs / "ai_lab.log.1").stat().st_size == 2_000_000
+
+
+def test_a_log_that_has_no_room_for_its_copy_costs_no_older_one(watch: Watch) -> None:
+    logs = watch.home / "logs"
+    logs.mkdir()
+    for name, content in (("service.out", b"x" * 2_000_000), ("service.out.1", b"older"), ("service.out.2", b"oldest")):
+        (logs / name).write_bytes(content)
+    (watch.state / "KILL_SWITCH").write_text("")
+    environment = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home), "MONITOR_MAX_LOG_MB": "2"}
+    for _ in range(3):  # no file may grow beyond half a megabyte
+        subprocess.run(["bash", "-c", f"ulimit -f 500; exec {MONITOR}"], env=environment, check=True, timeout=30)
+    assert "not rotated: service.out: no room" in watch.log()
+    found = {path.name: path.stat().st_size for path in logs.glob("service.out*")}
+    assert found == {"service.out": 2_000_000, "service.out.1": 5, "service.out.2": 6}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
