@@ -10,9 +10,9 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 to="" recipient="" after=""
 while [ "$#" -gt 0 ]; do
     case "$1" in
-        --to) to="$2" && shift ;;
-        --age) recipient="$2" && shift ;;
-        --then) after="$2" && shift ;;
+        --to) value_of "$@" && to="$2" && shift ;;
+        --age) value_of "$@" && recipient="$2" && shift ;;
+        --then) value_of "$@" && after="$2" && shift ;;
         *) die 2 "$1: unknown; see the head of $0" ;;
     esac
     shift

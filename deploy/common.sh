@@ -27,6 +27,7 @@ die() { # $1: exit status
     exit "$code"
 }
 
+value_of() { [ "$#" -gt 1 ] || die 2 "$1 needs a value; see the head of $0"; }
 need_root() { [ "$(id -u)" = 0 ] || die 2 "run it as root: sudo $0"; }
 need_installed() { [ -x "$prefix/lab" ] && [ -d "$home" ] || die 2 "no lab in $prefix and $home; run deploy/install.sh first"; }
 has_systemd() { [ -d "$systemd_there" ]; }

@@ -11,12 +11,13 @@ source_tree="$(dirname "$here")"
 # shellcheck source=deploy/common.sh
 . "$here/common.sh"
 action=install use_apt=yes start=yes sure=no replaced=no
+was_prefix="$prefix" was_home="$home"
 
 while [ "$#" -gt 0 ]; do
     case "$1" in
-        --prefix) prefix="$2" && shift ;;
-        --home) home="$2" && shift ;;
-        --user) user="$2" && shift ;;
+        --prefix) value_of "$@" && prefix="$2" && shift ;;
+        --home) value_of "$@" && home="$2" && shift ;;
+        --user) value_of "$@" && user="$2" && shift ;;
         --no-apt) use_apt=no ;;
         --no-start) start=no ;;
         --uninstall) action=uninstall ;;
@@ -51,6 +52,7 @@ account() {
         useradd --system --home-dir "$home" --no-create-home --shell /usr/sbin/nologin "$user"
     fi
     [ "$(id -u "$user")" != 0 ] || die 2 "--user $user is root; the lab runs without it"
+    getent group "$user" >/dev/null || die 2 "--user $user has no group of that name: groupadd $user, or give another"
 }
 
 program() {
@@ -61,6 +63,8 @@ program() {
     elif [ ! -e "$prefix/.git" ] && [ ! "$source_tree" -ef "$prefix" ]; then # where it is from git, update.sh brings a newer one
         say "program in $prefix, which is not from git, anew"
         replace
+    elif [ ! "$source_tree" -ef "$prefix" ]; then
+        say "program in $prefix stays at $(git -C "$prefix" rev-parse --short HEAD); a newer one comes with $prefix/deploy/update.sh"
     fi
     chown -R root:root "$prefix"
     say "virtual environment in $prefix/.venv"
@@ -211,8 +215,24 @@ take_away() { # $1: also the state
     say "gone: everything, with $home and the user $user"
 }
 
+where() { # whole paths, of what systemd, cron and a shell all read alike; nothing is made beside a lab that is there
+    local place
+    prefix="$(realpath -m -- "$prefix")" home="$(realpath -m -- "$home")"
+    for place in "$prefix" "$home"; do
+        case "$place" in *[!A-Za-z0-9/._-]*) die 2 "$place: give a path of letters, digits and . _ - alone: units and cron line name it" ;; esac
+    done
+    case "$home/" in "$prefix"/*) die 2 "--home $home lies in --prefix $prefix, which is replaced and removed as a whole" ;; esac
+    [ "$action" = install ] && [ -r "$conf" ] || return 0
+    if [ -e "$was_prefix/lab" ] && [ ! "$was_prefix" -ef "$prefix" ]; then
+        die 2 "a lab is in $was_prefix: first $was_prefix/deploy/install.sh --uninstall, which keeps its state"
+    fi
+    if [ -d "$was_home/state" ] && [ ! "$was_home" -ef "$home" ]; then
+        die 2 "a lab's state is in $was_home: leave --home out; or --uninstall, mv $was_home $home, and run this again"
+    fi
+}
+
 need_root
-case "$home/" in "$prefix"/*) die 2 "--home $home lies in --prefix $prefix, which is replaced and removed as a whole" ;; esac
+where
 case "$action" in
     install)
         packages

@@ -11,7 +11,7 @@ archive="" identity="" drill=()
 while [ "$#" -gt 0 ]; do
     case "$1" in
         --drill) drill=(--drill) ;;
-        --identity) identity="$2" && shift ;;
+        --identity) value_of "$@" && identity="$2" && shift ;;
         -*) die 2 "$1: unknown; see the head of $0" ;;
         *) archive="$1" ;;
     esac

@@ -136,7 +136,7 @@ def test_installing_again_replaces_a_program_that_is_not_from_git_and_keeps_its_
     (machine.prefix / "ops" / "gone_since.py").write_text("")
     machine.unpack("2")
     (machine.source / ".env").write_text("BINANCE_API_KEY=a")
-    done = machine.install()
+    done = machine.install("--prefix", f"{machine.prefix}/")  # as a shell completes it
     assert done.returncode == 0, done.stderr
     assert "anew" in done.stdout
     assert "# version 2" in (machine.prefix / "lab").read_text()
@@ -146,6 +146,19 @@ def test_installing_again_replaces_a_program_that_is_not_from_git_and_keeps_its_
     assert not machine.prefix.with_name("opt.new").exists()
 
 
+def test_a_program_from_git_stays_and_that_is_said(machine: Machine) -> None:
+    machine.install()
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "1"],
+    ):
+        subprocess.run(["git", "-C", machine.prefix, *words], check=True)
+    machine.unpack("2")
+    done = machine.install()
+    assert "stays at" in done.stdout
+    assert "# version 1" in (machine.prefix / "lab").read_text()
+
+
 def test_a_program_that_the_labs_user_cannot_run_is_no_success(machine: Machine) -> None:
     machine.stands_for("runuser", "exit 126")
     done = machine.install()
@@ -153,10 +166,42 @@ def test_a_program_that_the_labs_user_cannot_run_is_no_success(machine: Machine)
     assert f"{USER} cannot run {machine.prefix}/lab" in done.stderr
 
 
-def test_a_home_within_the_program_is_refused(machine: Machine) -> None:
-    done = machine.install("--home", str(machine.prefix / "home"))
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--home", "HERE/opt/home"), "lies in --prefix"),
+        (("--home", "HERE/my lab"), "give a path of letters"),
+        (("--prefix", "HERE/100%"), "give a path of letters"),
+        (("--user", "nobody"), "no group of that name"),
+        (("--home",), "--home needs a value"),
+    ],
+)
+def test_what_units_and_cron_could_not_name_is_refused_before_anything_is_done(
+    machine: Machine, words: tuple[str, ...], said: str
+) -> None:
+    done = machine.install(*(word.replace("HERE", str(machine.folder)) for word in words))
     assert done.returncode == 2
-    assert "lies in --prefix" in done.stderr
+    assert said in done.stderr
+    assert not machine.prefix.exists()
+
+
+def test_a_second_lab_beside_one_that_is_there_is_refused(machine: Machine) -> None:
+    machine.install()
+    for place in ("--home", "--prefix"):
+        done = machine.install(place, str(machine.folder / "second"))
+        assert done.returncode == 2
+        assert "--uninstall" in done.stderr
+        assert not (machine.folder / "second").exists()
+
+
+def test_a_home_behind_a_link_is_purged_where_it_lies(machine: Machine) -> None:
+    disk = machine.folder / "disk"
+    disk.mkdir()
+    machine.home.symlink_to(disk)
+    machine.install()
+    assert (disk / ".env").exists()
+    assert machine.install("--purge", "--yes").returncode == 0
+    assert not disk.exists(), "keys and all"
 
 
 @pytest.mark.parametrize("words", [("--uninstall",), ("--purge", "--yes")], ids=["uninstall", "purge"])
