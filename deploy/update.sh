@@ -41,12 +41,11 @@ stop_in_force() { # why the service must not be started; nothing when it may. Wh
 keep_packages() { # hard links, so that a roll-back needs no network; the stamps are written in place, so they are copied
     rm -rf "$prefix/.venv.before"
     [ -d "$prefix/.venv" ] || return 0
-    cp -al "$prefix/.venv" "$prefix/.venv.before"
+    cp -al "$prefix/.venv" "$prefix/.venv.before" || return 1
     local stamp
     for stamp in "$prefix"/.venv/.stamp-*; do
-        [ -e "$stamp" ] && cp -p --remove-destination "$stamp" "$prefix/.venv.before/"
+        [ ! -e "$stamp" ] || cp -p --remove-destination "$stamp" "$prefix/.venv.before/" || return 1
     done
-    return 0
 }
 
 install_packages() { (cd / && env -u LAB_HOME "$prefix/lab" --help >/dev/null); }
@@ -110,11 +109,10 @@ is_up() { if has_systemd; then is_active "$1"; else runs "$1"; fi; }
 roll_back() {
     local told
     say "rolling back to $(short "$before")"
-    rm -f "$prefix/.git/index.lock" # of a checkout that was cut off
-    git_ checkout -q -f --detach "$before"
+    rm -f "$prefix/.git/index.lock" || stuck # of a checkout that was cut off
+    git_ checkout -q -f --detach "$before" || stuck
     if [ -d "$prefix/.venv.before" ]; then
-        rm -rf "$prefix/.venv"
-        mv "$prefix/.venv.before" "$prefix/.venv"
+        { rm -rf "$prefix/.venv" && mv "$prefix/.venv.before" "$prefix/.venv"; } || stuck
     fi
     install_packages || true # offline the old packages stand as they are
     around || true
@@ -123,6 +121,13 @@ roll_back() {
         told="rolled back to $(short "$before") ($why), which gives no sign of life either: ai-lab doctor; journalctl -u $unit -n 50"
     rm -f "$marker"
     note "$told"
+    die 1 "$told"
+}
+
+stuck() { # a full disk, mostly; the marker stays, so the next call begins here again
+    local told
+    told="NOT rolled back to $(short "$before") ($why), see above: make room on the disk, then run $0 again"
+    note "$told" || true
     die 1 "$told"
 }
 
@@ -144,12 +149,12 @@ unheard() { # the terminal is gone: what is still to be said goes into the log
 
 update() { # from $before to $1; whatever says no ends the script, and so rolls back
     as_lab "$prefix/lab" backup || die 1 "no sound backup, so no update: mend what it names, or restore an archive first"
-    keep_packages
+    keep_packages || die 1 "the packages could not be kept for a roll-back, see above: make room on the disk; nothing was changed"
     printf 'before=%q\nran=%q\n' "$before" "$ran" >"$marker.new"
     sync "$marker.new"
     mv "$marker.new" "$marker"
     sync "$prefix"
-    git_ checkout -q -f --detach "$1"
+    git_ checkout -q -f --detach "$1" || refuse "git could not bring it"
     install_packages || refuse "the packages could not be installed"
     chown -R "$user:$user" "$prefix/.numba_cache" 2>/dev/null || true
     around || refuse "units and cron line could not be written"
@@ -172,7 +177,8 @@ if [ -e "$marker" ]; then
     leave
 fi
 [ -z "$(git_ status --porcelain --untracked-files=no)" ] || die 2 "$prefix has changes of its own: git -C $prefix status"
-git_ fetch -q --tags origin || die 3 "upstream cannot be reached: $(git_ config remote.origin.url)"
+# with force: a tag that was moved upstream would else be taken for a network that is down, for ever
+git_ fetch -q --tags --force origin || die 3 "upstream cannot be reached: $(git_ config remote.origin.url)"
 before="$(git_ rev-parse HEAD)"
 after="$(target)"
 [ "$before" != "$after" ] || { say "already at $(short "$after")"; exit 0; }

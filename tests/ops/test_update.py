@@ -39,11 +39,18 @@ def test_an_update_backs_up_asks_the_doctor_and_waits_until_both_live(server: Se
     ("broken", "said"),
     [
         (lambda server: server.release("2", doctor="exit 1"), "the doctor says no"),
+        (lambda server: server.release("2") or (server.prefix / ".git/index.lock").touch(), "git could not bring it"),
         (lambda server: server.release("2", quality="SILENT"), f"no sign of life within 2 s: {SERVICE}\n"),
         (lambda server: server.release("2", quality=f"DIES {SERVICE}"), f"no sign of life within 2 s: {SERVICE}\n"),
         (lambda server: server.release("2", quality=f"DIES {GUARDIAN}"), f"no sign of life within 2 s: {GUARDIAN}\n"),
     ],
-    ids=["the doctor says no", "the last heartbeat is the old one's", "the service dies", "the guardian dies"],
+    ids=[
+        "the doctor says no",
+        "git is locked",
+        "the last heartbeat is the old one's",
+        "the service dies",
+        "the guardian dies",
+    ],
 )
 def test_what_does_not_work_is_rolled_back_with_its_packages(
     server: Server, broken: Callable[[Server], None], said: str
@@ -70,6 +77,17 @@ def test_an_old_version_that_does_not_live_either_is_told(server: Server) -> Non
     assert done.returncode == 1
     assert "which gives no sign of life either" in done.stderr
     assert server.version == "v2"
+
+
+def test_a_roll_back_that_cannot_be_done_is_told_and_the_next_call_does_it(server: Server) -> None:
+    server.release("2", doctor='mkdir "$here/.git/index.lock"; exit 1')
+    done = server.update()
+    assert done.returncode == 1
+    assert "NOT rolled back to" in done.stderr
+    assert "(the doctor says no), see above: make room" in server.log
+    (server.prefix / ".git" / "index.lock").rmdir()
+    assert "rolled back to" in server.update().stderr
+    assert (server.version, server.packages) == ("v1", "packages-1")
 
 
 @pytest.mark.parametrize("stop", ["state/TRADING_STOPPED.json", "state/KILL_SWITCH", ".kill"])
@@ -218,6 +236,8 @@ def test_an_older_tag_can_be_asked_for_and_an_unknown_one_is_refused(server: Ser
     assert server.update().returncode == 0
     assert server.update("v1").returncode == 0
     assert server.version == "v1"
+    server.git("tag", "--force", "v2", "v1")
+    assert "already at" in server.update("v2").stdout, "a tag that moved upstream has moved"
     refused = server.update("v9")
     assert refused.returncode == 2
     assert "v9: no such tag, branch or commit upstream" in refused.stderr
