@@ -23,8 +23,9 @@ need_installed
 [ -z "$recipient" ] || command -v age >/dev/null || die 2 "age is not here: apt install age"
 [ -z "$to" ] || [ -d "$to" ] || die 2 "$to: no such folder; mount the disk, or make the folder"
 umask 077
-as_lab "$prefix/lab" backup
-archive="$(find "$home/backups" -maxdepth 1 -name 'lab-*.tar.gz' | sort | tail -n 1)"
+told="$(as_lab "$prefix/lab" backup)"
+echo "$told"
+archive="$(sed -nE 's/^written: (.+\.tar\.gz) .*/\1/p' <<<"$told")" # by name the newest may be one of a clock that was ahead
 if [ -n "$to" ]; then
     copy="$to/$(basename "$archive")"
     if [ -n "$recipient" ]; then

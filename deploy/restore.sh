@@ -24,23 +24,27 @@ if [ "${#drill[@]}" = 0 ]; then
         ! is_active "$one" || die 2 "$one runs; first: systemctl stop ${units[*]}"
     done
 fi
-[ -n "$archive" ] || archive="$(find "$home/backups" -maxdepth 1 -name 'lab-*.tar.gz' | sort | tail -n 1)"
-[ -r "$archive" ] || die 2 "${archive:-no archive in $home/backups}: cannot be read"
 umask 077
 mine="$(mktemp -d "$home/.restore-XXXXXX")" # where the lab's user may read it, wherever it came from
 trap 'rm -rf "$mine"' EXIT
 case "$archive" in
+    "") ;; # the newest, which the lab finds itself
     *.age)
+        command -v age >/dev/null || die 2 "age is not here: apt install age"
         [ -n "$identity" ] || die 2 "$archive is encrypted: give --identity FILE"
         age -d -i "$identity" -o "$mine/$(basename "$archive" .age)" "$archive" || die 2 "$archive cannot be decrypted"
         ;;
-    *) cp "$archive" "$mine/" ;;
+    *)
+        [ -f "$archive" ] || die 2 "$archive: no such file; name an archive"
+        cp -- "$archive" "$mine/"
+        ;;
 esac
 chown -R "$user:$user" "$mine"
-as_lab "$prefix/lab" restore "${drill[@]}" "$(find "$mine" -type f)"
+mapfile -t given < <(find "$mine" -type f)
+as_lab "$prefix/lab" restore "${drill[@]}" "${given[@]}"
 if [ "${#drill[@]}" = 0 ]; then
-    note "restored $(basename "$archive")"
+    note "restored ${archive:-the newest}"
     say "look: ai-lab get_status.py; then start: systemctl start ${units[*]}"
 else
-    note "drill of $(basename "$archive") passed"
+    note "drill of ${archive:-the newest} passed"
 fi
