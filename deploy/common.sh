@@ -72,6 +72,22 @@ as_lab() { # a command as the lab's user, in the lab's home, with nothing of roo
     runuser -u "$user" -- env -i -C "$home" PATH=/usr/local/bin:/usr/bin:/bin HOME="$home" LANG=C.UTF-8 LAB_HOME="$home" "$@"
 }
 
+drop_ins() { # $1: put or remove; what hands the sealed keys to the units
+    local one folder
+    for one in "${units[@]}" "$unit-page"; do
+        folder="$units_folder/$one.service.d"
+        if [ "$1" = put ]; then
+            install -d -m 755 "$folder"
+            printf '# Written by deploy/seal.sh.\n[Service]\nLoadCredentialEncrypted=lab.env:%s\n' "$sealed" >"$folder/sealed.conf"
+            chmod 644 "$folder/sealed.conf"
+        else
+            rm -f "$folder/sealed.conf"
+            rmdir "$folder" 2>/dev/null || true
+        fi
+    done
+    ! has_systemd || systemctl daemon-reload
+}
+
 note() { # a line of the log that logrotate keeps short
     mkdir -p "$deploy_log_folder"
     printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$me" "$*" >>"$deploy_log_folder/deploy.log"

@@ -195,8 +195,7 @@ take_away() { # $1: also the state
     fi
     rm -f "$cron_folder/$unit" # before the processes end, or the watchman would start them again
     end_lab
-    rm -f "$units_folder/$unit"*.service.d/sealed.conf
-    rmdir "$units_folder/$unit"*.service.d 2>/dev/null || true
+    drop_ins remove
     rm -f "$units_folder/$unit"*.service "$logrotate_folder/$unit" "$commands_folder/ai-lab"
     ! has_systemd || systemctl daemon-reload
     if is_program; then rm -rf "$prefix"; fi

@@ -25,22 +25,6 @@ put_env() { # standard input becomes .env at once, or not at all
     sync "$home"
 }
 
-drop_ins() { # $1: put or remove
-    local one folder
-    for one in "${units[@]}" "$unit-page"; do
-        folder="$units_folder/$one.service.d"
-        if [ "$1" = put ]; then
-            install -d -m 755 "$folder"
-            printf '# Written by deploy/seal.sh.\n[Service]\nLoadCredentialEncrypted=lab.env:%s\n' "$sealed" >"$folder/sealed.conf"
-            chmod 644 "$folder/sealed.conf"
-        else
-            rm -f "$folder/sealed.conf"
-            rmdir "$folder" 2>/dev/null || true
-        fi
-    done
-    ! has_systemd || systemctl daemon-reload
-}
-
 seal() {
     local new before after
     new="$(keys "$home/.env")"

@@ -204,6 +204,18 @@ def test_a_home_behind_a_link_is_purged_where_it_lies(machine: Machine) -> None:
     assert not disk.exists(), "keys and all"
 
 
+def test_keys_that_were_sealed_reach_the_units_again_after_an_uninstall(machine: Machine) -> None:
+    sealed = machine.folder / "outside" / "etc" / "credstore.encrypted" / "ai-trading-lab.env"
+    sealed.parent.mkdir(parents=True)
+    sealed.write_text("as seal.sh left it")
+    drop_in = machine.folder / "outside/etc/systemd/system/ai-trading-lab-guardian.service.d/sealed.conf"
+    machine.install()
+    assert f"LoadCredentialEncrypted=lab.env:{sealed}" in drop_in.read_text()
+    machine.install("--uninstall")
+    assert not drop_in.parent.exists()
+    assert sealed.exists()
+
+
 @pytest.mark.parametrize("words", [("--uninstall",), ("--purge", "--yes")], ids=["uninstall", "purge"])
 def test_taking_the_lab_away_ends_its_processes_first(machine: Machine, words: tuple[str, ...]) -> None:
     machine.install()
