@@ -52,6 +52,16 @@ class Check:
     remedy: str = ""
 
 
+def in_container() -> bool:
+    """Whether this process runs in one, as `deploy/Containerfile` says; see systemd's container interface."""
+    return bool(os.environ.get("container"))  # noqa: SIM112  # its name is in small letters
+
+
+def on_host(remedy: str) -> str:
+    """A remedy that is taken on the machine itself: a container has its clock and its memory from there."""
+    return f"on the host: {remedy}" if in_container() else remedy
+
+
 def machine_checks(home: Home, *, meminfo: Path = Path("/proc/meminfo")) -> list[Check]:
     """Python, disk, memory, folders: no network."""
     return [_python(), _disk(home), _memory(meminfo), _folders(home)]
@@ -135,7 +145,7 @@ async def answer_checks(data: MarketData, clock: Clock, *, name: str = "exchange
             "clock",
             Health.BAD if off else Health.GOOD,
             f"{offset_s:+.2f} s from the exchange's",
-            "turn on time sync: timedatectl set-ntp true" if off else "",
+            on_host("turn on time sync: timedatectl set-ntp true") if off else "",
         ),
     ]
 
@@ -203,7 +213,7 @@ def _folders(home: Home) -> Check:
         found = f"{home.root} is on a file system that is read-only"
         return Check("folders", Health.BAD, found, "why: dmesg | tail; then: sudo mount -o remount,rw its mount point")
     refused: list[Path] = []
-    for top in (home.strategies, home.state, home.logs):
+    for top in (home.strategies, home.state, home.logs, home.tapes, home.recordings, home.root / "backups"):
         for folder, _, files in os.walk(top):
             refused += [] if os.access(folder, os.W_OK | os.X_OK) else [Path(folder)]
             refused += [path for name in files if not _is_writable(path := Path(folder, name))]
@@ -211,7 +221,7 @@ def _folders(home: Home) -> Check:
         return Check("folders", Health.GOOD, "writable")
     more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
     found = f"{refused[0]} cannot be written to{more}"
-    return Check("folders", Health.BAD, found, f"sudo chown -R ai-lab: {home.root}, or whoever the lab's user is")
+    return Check("folders", Health.BAD, found, f"sudo chown -R {os.geteuid()}:{os.getegid()} {home.root}")
 
 
 def _is_writable(path: Path) -> bool:

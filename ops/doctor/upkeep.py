@@ -12,7 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.doctor.checks import Check, Health
+from ai_brain.evidence.code_version import code_sha256
+from ops.doctor.checks import Check, Health, in_container, on_host
 from ops.door import ROOT
 from ops.reader import MessageSettings
 from ops.status import read_status
@@ -57,12 +58,14 @@ def upkeep_checks(home: Home, messages: MessageSettings, recording: RecordingSet
 
 
 def version_check(root: Path) -> Check:
-    """Which commit runs, and whether it is one."""
+    """Which commit runs; where it is none, the code by the hash that evidence names it by."""
     git = shutil.which("git")
     words = [git or "git", "-c", f"safe.directory={root}", "-C", str(root), "describe", "--always", "--tags", "--dirty"]
     done = subprocess.run(words, capture_output=True, text=True, check=False) if git else None  # noqa: S603  # no shell
     if done is None or done.returncode != 0:
-        return Check("version", Health.WARNING, "not known", "a git checkout says what it is, and can be updated")
+        health = Health.GOOD if in_container() else Health.WARNING  # an image is built anew, not updated
+        found = f"not from git; code sha256 {code_sha256()[:12]}, as evidence names it"
+        return Check("version", health, found, "a git checkout says what it is, and can be updated")
     found = done.stdout.strip()
     if found.endswith("-dirty"):
         return Check("version", Health.WARNING, found, "it has changes of its own: git status; an update refuses them")
@@ -77,7 +80,7 @@ def swap_check(meminfo: Path) -> Check:
     health = Health.GOOD if memory_gb + swap_gb >= MIN_ROOM_GB else Health.WARNING
     found = f"{swap_gb:.1f} GB beside {memory_gb:.1f} GB of memory"
     remedy = "fallocate -l 2G /swapfile; chmod 600 /swapfile; mkswap /swapfile; swapon /swapfile"
-    return Check("swap", health, found, remedy)
+    return Check("swap", health, found, on_host(remedy))
 
 
 def time_sync_check() -> Check:
@@ -86,7 +89,8 @@ def time_sync_check() -> Check:
     if 0 <= state < TIME_ERROR:
         return Check("time sync", Health.GOOD, "the clock is kept right")
     found = "the clock is kept right by nobody" if state == TIME_ERROR else "not known"
-    return Check("time sync", Health.WARNING, found, "timedatectl set-ntp true; or apt install systemd-timesyncd")
+    remedy = on_host("timedatectl set-ntp true; or apt install systemd-timesyncd")
+    return Check("time sync", Health.WARNING, found, remedy)
 
 
 def data_check(home: Home, clock: Clock) -> Check:

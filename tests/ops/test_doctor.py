@@ -71,10 +71,12 @@ def test_a_full_disk_and_a_folder_of_somebody_else_are_bad(home: Home, monkeypat
 def test_a_file_that_a_command_run_as_root_left_behind_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (home.audit_file, home.outbox / "000000000001.json", home.log_file):
         path.write_text("{}")
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path).is_dir())
+    (home.root / "backups").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).is_dir() and Path(path).name != "backups")
     found = named(doctor.machine_checks(home), "folders")
     assert found.health is Health.BAD
-    assert found.found == f"{home.audit_file} cannot be written to, and 2 more"
+    assert found.found == f"{home.audit_file} cannot be written to, and 3 more"
+    assert found.remedy == f"sudo chown -R {os.geteuid()}:{os.getegid()} {home.root}"
 
 
 @pytest.mark.parametrize(("available_gb", "swap_gb", "health"), [(1.2, 0, "good"), (0.9, 0, "bad"), (0.9, 4, "good")])

@@ -34,7 +34,9 @@ def age(path: Path, seconds: float) -> None:
 
 
 def test_the_version_is_the_commit_and_changes_of_its_own_are_told(tmp_path: Path) -> None:
-    assert doctor_upkeep.version_check(tmp_path).found == "not known"
+    unknown = doctor_upkeep.version_check(tmp_path)
+    assert re.fullmatch(r"not from git; code sha256 [0-9a-f]{12}, as evidence names it", unknown.found)
+    assert unknown.health is Health.WARNING
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"], ["tag", "v1"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
@@ -46,6 +48,19 @@ def test_the_version_is_the_commit_and_changes_of_its_own_are_told(tmp_path: Pat
     subprocess.run([*git, "add", "mine"], cwd=tmp_path, check=True)
     dirty = doctor_upkeep.version_check(tmp_path)
     assert (dirty.health, dirty.found) == (Health.WARNING, "v1-dirty")
+
+
+def test_in_a_container_clock_and_swap_are_the_hosts_and_an_image_needs_no_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containerfile = (Path(__file__).resolve().parents[2] / "deploy" / "Containerfile").read_text()
+    assert " container=oci\n" in containerfile
+    monkeypatch.setenv("container", "oci")
+    (tmp_path / "meminfo").write_text("MemTotal: 1 kB\n")
+    assert doctor_upkeep.version_check(tmp_path).health is Health.GOOD
+    assert doctor_upkeep.swap_check(tmp_path / "meminfo").remedy.startswith("on the host: fallocate")
+    monkeypatch.setattr(doctor_upkeep, "TIME_ERROR", -9)
+    assert doctor_upkeep.time_sync_check().remedy.startswith("on the host: timedatectl")
 
 
 @pytest.mark.parametrize(("swap_kb", "health"), [(0, Health.WARNING), (2_000_000, Health.GOOD)])
