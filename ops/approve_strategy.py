@@ -15,6 +15,7 @@ from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.environment import find_home
+from ops.listener import outlive_reader
 from trading.domain.clock import Clock
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.storage.home import Home
@@ -138,4 +139,5 @@ def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

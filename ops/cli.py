@@ -14,6 +14,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from ops.history.commands import history_app
+from ops.listener import outlive_reader
 from ops.outcome import told
 from ops.trace.commands import trace_app
 from ops.universe.commands import universe_app
@@ -285,4 +286,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     main()

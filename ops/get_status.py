@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from ops.environment import find_home
+from ops.listener import outlive_reader
 from ops.status import ALIVE_S, Signs, Status, StrategyLine, read_status
 from trading.domain.clock import Clock
 from trading.domain.errors import TradingEngineError
@@ -28,21 +28,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        show(json.dumps(asdict(status) | {"stages": status.stages}, indent=2, ensure_ascii=False))
+        print(json.dumps(asdict(status) | {"stages": status.stages}, indent=2, ensure_ascii=False))
     elif options.pending or options.approved:
         lines = (status.pending if options.pending else ()) + (status.approved if options.approved else ())
-        show("\n".join(map(strategy_line, lines)) or "none")
+        print("\n".join(map(strategy_line, lines)) or "none")
     else:
-        show("\n".join(status_lines(status)))
+        print("\n".join(status_lines(status)))
     return 0
-
-
-def show(text: str) -> None:
-    """Print; a reader that has seen enough (`| head`, `| grep -q`) is no error."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def status_lines(status: Status) -> list[str]:
@@ -111,4 +103,5 @@ def strategy_line(line: StrategyLine) -> str:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

@@ -24,6 +24,7 @@ from ops.doctor.feasibility import feasibility_check
 from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment, find_home, read_environment
 from ops.lab_clock import lab_clock
+from ops.listener import outlive_reader
 from ops.logs import set_up_logs
 from ops.service.wiring import open_notifier
 from ops.settings import LabSettings, read_settings
@@ -259,4 +260,5 @@ async def _code_matches(desk: Desk, spec: StrategySpec, read_code: ReadCode) -> 
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

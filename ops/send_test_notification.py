@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from ops.environment import Environment, find_home, read_environment
+from ops.listener import outlive_reader
 from ops.logs import set_up_logs
 from ops.service.wiring import open_notifier
 from ops.settings import LabSettings, read_settings
@@ -55,4 +56,5 @@ async def _send(environment: Environment, settings: LabSettings) -> int:
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main())

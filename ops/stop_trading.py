@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.environment import Environment, find_home, read_environment
+from ops.listener import outlive_reader
 from ops.status import ALIVE_S
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
@@ -251,4 +252,5 @@ def _pid_in(lock: Path) -> int:
 
 
 if __name__ == "__main__":
+    outlive_reader(OSError)
     sys.exit(main())
