@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.status import read_status
+from ops.status import Status, read_status
 from ops.trace.live_records import read_holdings
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
@@ -85,9 +85,13 @@ def look_through(home: Home) -> Found:
     if problems := (*repository.problems, *status.problems):
         raise StateFileError(f"of the archive: {problems[0]}; or take an older archive")
     held = tuple(f"{life.symbol} {life.id}" for life in read_holdings(home).lives)
+    return Found(check.lines, check.head_hash, strategies, len(databases), last_cycle_ms(status), held)
+
+
+def last_cycle_ms(status: Status) -> int | None:
+    """When a home's last trading cycle was; None: before the first, or nobody can read it."""
     at_ms = status.heartbeat.get("at_ms")
-    as_of_ms = at_ms if isinstance(at_ms, int) else None
-    return Found(check.lines, check.head_hash, strategies, len(databases), as_of_ms, held)
+    return at_ms if isinstance(at_ms, int) else None
 
 
 def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:

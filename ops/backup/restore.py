@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ops.backup.archive import PARTS
-from ops.backup.look import Found, Say, look_through, tell, unpacked
+from ops.backup.look import Found, Say, last_cycle_ms, look_through, tell, unpacked
 from ops.status import read_status
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
@@ -47,6 +47,9 @@ def restore(archive: Path, home: Home, *, at_ms: int, say: Say) -> Found:
     say(f"restored: {archive} into {home.root}")
     tell(found, say)
     say(f"aside:    what was there before is in {aside}, keys and all: remove it once you have looked")
+    last_ms = last_cycle_ms(read_status(Home(aside), Clock()))
+    if last_ms is not None and last_ms > (found.as_of_ms or 0):
+        say(f"gone:     what the lab did after the archive, until {iso(last_ms)}, is in there alone")
     if kept:
         say(f"stops:    kept in force: {', '.join(kept)}; python stop_trading.py --release, when you mean it")
     if was_armed:

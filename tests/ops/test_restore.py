@@ -26,6 +26,7 @@ from trading.funding.books import Baseline
 from trading.funding.position import CarryPosition, PositionStatus, PositionStore
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus, verify_audit
 from trading.risk.kill_switch import StopKind, read_stop, stop_trading
+from trading.storage.files import write_json
 from trading.storage.home import Home
 from trading.strategy.parameters import CarryParameters
 from trading.strategy.repository import StrategyRepository
@@ -85,6 +86,19 @@ def test_what_was_lost_is_back_and_what_was_there_is_set_aside(home: Home, archi
     assert home.env_file.stat().st_mode & 0o777 == 0o600
     assert archive.exists(), "backups stay where they are"
     assert not list(home.root.glob(".restore-*"))
+
+
+def test_a_restore_says_what_it_takes_back_and_can_be_taken_back_itself(
+    home: Home, archive: Path, tmp_path: Path
+) -> None:
+    cycle(home, LATER_MS)
+    write_json(home.heartbeat_file, {"at_ms": LATER_MS}, schema=1)
+    _, told = put_back(archive, home)
+    assert "gone:     what the lab did after the archive, until 2024-06-05T00:00:00Z, is in there alone" in told
+    with tarfile.open(tmp_path / "undo.tar.gz", "w:gz") as tar:  # as the page of the server says it
+        tar.add(home.root / "before-restore-2024-06-05T000000Z", ".")
+    found = restore(tmp_path / "undo.tar.gz", home, at_ms=LATER_MS + 60_000, say=lambda _: None)
+    assert (found.audit_lines, found.as_of_ms) == (3, LATER_MS)
 
 
 def test_an_empty_folder_becomes_the_lab(archive: Path, tmp_path: Path) -> None:
