@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.conditions import OF_CONDITIONS, Condition, conditions, how_many_hold
 from ai_brain.evidence.curve import Curve
+from ai_brain.evidence.seven_conditions import OF_CONDITIONS, Condition, conditions, how_many_hold
 from ai_brain.evidence.verdict import Evidence, Finding, Verdict
 from ai_brain.paper.performance import PaperPerformance
 from ops.pictures.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SIZE, date_axis, dress, figure, png

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import sqrt
 
-from ai_brain.evidence.conditions import conditions, how_many_hold
 from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.seven_conditions import conditions, how_many_hold
 from ai_brain.evidence.verdict import SEARCH, WALK_FORWARD, Evidence, Expectancy, Stretch
 from ai_brain.paper.performance import INTERVAL, PaperPerformance
 from ops.figures import figure

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ai_brain.evidence import findings
-from ai_brain.evidence.conditions import conditions, how_many_hold
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.seven_conditions import conditions, how_many_hold
 from ai_brain.evidence.verdict import Band, Confirmation, Expectancy, Overfitting, Statistics, Stretch
 from ai_brain.paper.performance import PaperPerformance
 from ops.telling.messages import approval_request
