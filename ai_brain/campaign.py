@@ -18,7 +18,7 @@ from ai_brain.evidence.case import Bench, Case, Look, Tapes
 from ai_brain.evidence.cheap_rejection import of_twin
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_reasons import CHEAP
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.verdict import SEARCH, Overfitting
 from ai_brain.strategy_evaluator import (
     concluded,

@@ -21,7 +21,7 @@ from ai_brain.evidence.gate_reasons import NOT_THE_IDEAS_FAULT, OF_ITS_WORDING_O
 from ai_brain.evidence.graveyard import Burial
 from ai_brain.evidence.power import power_of
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.stress import under_stress
 from ai_brain.evidence.verdict import (
     SEARCH,

@@ -19,7 +19,7 @@ from ai_brain.calibration.null_market import null_market
 from ai_brain.calibration.planted_edge import drift_on, plant, planted_spec
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Evidence
 from ai_brain.learning_db import LearningDb
 from ai_brain.strategy_evaluator import evaluate

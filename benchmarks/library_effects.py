@@ -19,7 +19,7 @@ from ai_brain.campaign import campaign
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import headline
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import RECORD, VAULT, WALK_FORWARD, Evidence
 from ai_brain.learning_db import LearningDb
 from ai_brain.research_library import library_specs

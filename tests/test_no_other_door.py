@@ -43,8 +43,8 @@ TELLS_NOTHING = frozenset(
 """Of the simulator, modules and names by which nobody learns how a strategy did. Everything else counts."""
 
 REACHES: dict[str, frozenset[str]] = {
-    "ai_brain.evidence.rehearse": frozenset({"Conditions", "left_open"}),
-    "ai_brain.evidence.rehearse_carry": frozenset(),
+    "ai_brain.evidence.rule_run": frozenset({"left_open"}),
+    "ai_brain.evidence.carry_run": frozenset(),
     "ai_brain.evidence.case": frozenset({"Bench", "Look", "Tapes"}),
     "ai_brain.evidence.fingerprint": frozenset(),
     "ai_brain.evidence.cheap_rejection": frozenset(),
@@ -83,19 +83,19 @@ def door(why: str, *names: str) -> Door:
 
 
 DOORS: dict[str, Door] = {
-    "ai_brain.evidence.rehearse": door(
+    "ai_brain.evidence.rule_run": door(
         "turns a run into the gate's words; only Case calls it",
         f"{SIMULATOR}.simulate.simulate",
         f"{SIMULATOR}.simulate.Result",
         f"{SIMULATOR}.open_trade.OpenTrade",
     ),
-    "ai_brain.evidence.rehearse_carry": door(
+    "ai_brain.evidence.carry_run": door(
         "the same of a carry; only Case calls it", f"{SIMULATOR}.carry.simulate_carry", f"{SIMULATOR}.carry.CarryResult"
     ),
     "ai_brain.evidence.case": door(
         "records a run in the ledger before it tells it; the fingerprint is positions, no result",
-        "ai_brain.evidence.rehearse.rehearse_rules",
-        "ai_brain.evidence.rehearse_carry.rehearse_carry",
+        "ai_brain.evidence.rule_run.run_rules",
+        "ai_brain.evidence.carry_run.run_carry",
         "ai_brain.evidence.fingerprint.fingerprint",
     ),
     "ai_brain.evidence.fingerprint": door(
@@ -351,10 +351,10 @@ def test_nothing_stands_for_the_ledger_but_the_one_that_verifies() -> None:
         "from trading import simulator",
         "def late():\n    from trading.simulator.replay import replay",
         "import importlib\nimportlib.import_module('trading.simulator.carry')",
-        "from ai_brain.evidence.rehearse import rehearse_rules as r",
-        "from ai_brain.evidence import rehearse",
+        "from ai_brain.evidence.rule_run import run_rules as r",
+        "from ai_brain.evidence import rule_run",
         "from ai_brain.evidence.case import Bench, Case",
-        "from .rehearse import anything",
+        "from .rule_run import anything",
     ],
 )
 def test_the_look_for_doors_finds_every_way_to_write_one(text: str) -> None:
@@ -367,7 +367,7 @@ def test_the_look_for_doors_finds_every_way_to_write_one(text: str) -> None:
         "from trading.simulator.costs import Costs",
         "from trading.simulator.records import Acted",
         "from ai_brain.evidence.case import Bench, Tapes",
-        "from ai_brain.evidence.rehearse import Conditions",
+        "from ai_brain.evidence.rule_run import left_open",
         "from trading.market.tape import Tape",
         "'''trading.simulator in words'''",
     ],

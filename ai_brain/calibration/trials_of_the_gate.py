@@ -19,7 +19,7 @@ from ai_brain.campaign import Campaign, campaign
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.evolution.mutation import mutants
 from ai_brain.learning_db import LearningDb

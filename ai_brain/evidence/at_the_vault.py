@@ -12,8 +12,8 @@ from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.living import promise_of_run
 from ai_brain.evidence.prediction import predicted_bands
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
-from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_sketch import return_sketch
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.significance import expectancy_of, significance
 from ai_brain.evidence.vault import Sealed
 from ai_brain.evidence.verdict import RECORD, SEARCH, VAULT, WALK_FORWARD, Confirmation, Statistics

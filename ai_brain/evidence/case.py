@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ai_brain.evidence.candidate_stream import CandidateStream
+from ai_brain.evidence.carry_run import run_carry
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.curve import curve_csv
 from ai_brain.evidence.filing import Judgement
@@ -19,11 +20,12 @@ from ai_brain.evidence.gate_reasons import QUARANTINE
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Graveyard
 from ai_brain.evidence.living import LifePromise
-from ai_brain.evidence.rehearsal import Run, settlements_csv, suspicious_trades, trades_csv
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
-from ai_brain.evidence.rehearse_carry import rehearse_carry
+from ai_brain.evidence.records import costs_told, data_used, rules_told, stretch_told
 from ai_brain.evidence.return_sketch import return_sketch
-from ai_brain.evidence.telling import costs_told, data_used, rules_told, stretch_told
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run import Run, suspicious_trades
+from ai_brain.evidence.run_conditions import Conditions
+from ai_brain.evidence.run_tables import settlements_csv, trades_csv
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.vault import Opening, Vault
 from ai_brain.evidence.verdict import (
@@ -213,9 +215,9 @@ class Case:
         spec = self.spec if spec is None else spec
         main, begin_ms = self.tapes.beginnings.until(self.main, window), int(self.main.open_time_ms[window.first])
         if self.tapes.spot is None or not self.is_carry:
-            return rehearse_rules(spec, main, conditions, begin_ms=begin_ms)
+            return run_rules(spec, main, conditions, begin_ms=begin_ms)
         spot = self.tapes.spot.window(main.start_ms, main.end_ms)
-        return rehearse_carry(spec, spot, main, conditions, begin_ms=begin_ms)
+        return run_carry(spec, spot, main, conditions, begin_ms=begin_ms)
 
     def trial(self, name: str, run: Run) -> Trial:
         moments = run.moments

@@ -8,7 +8,7 @@ from math import fsum
 
 import numpy as np
 
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 
 
 def chained(runs: Sequence[Run]) -> Run:

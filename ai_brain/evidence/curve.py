@@ -6,8 +6,6 @@ book; here it goes on with what the one before it ended with. Bars that were pur
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_brain.evidence.chain import chained
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.csv_table import csv_bytes, csv_rows
+from ai_brain.evidence.run import Run
 from trading.domain.clock import iso, parse_iso
 from trading.domain.errors import StateFileError
 
@@ -81,12 +80,8 @@ def curve_csv(runs: Mapping[str, Run]) -> bytes:
             raise ValueError(f"curve: stretch={name!r}: give `search`, `walk-forward 1/4` ... or `vault`")
     whole = chained(list(runs.values()))
     names = [name for name, run in runs.items() for _ in range(run.bars)]
-    out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(CURVE_COLUMNS)
     bars = np.datetime_as_string(whole.open_time_ms.astype("datetime64[ms]"), unit="s", timezone="UTC").tolist()
-    table.writerows(zip(bars, map(repr, whole.equity.tolist()), names, strict=True))
-    return out.getvalue().encode()
+    return csv_bytes(CURVE_COLUMNS, zip(bars, map(repr, whole.equity.tolist()), names, strict=True))
 
 
 def read_curve(content: bytes) -> Curve:
@@ -95,9 +90,8 @@ def read_curve(content: bytes) -> Curve:
     Raises:
         StateFileError: it is none; names the line and what is wrong there.
     """
-    rows = _rows(content)
     times, equity, names = list[int](), list[float](), list[str]()
-    for number, row in enumerate(rows, start=2):
+    for number, row in csv_rows(content, CURVE_COLUMNS, table="curve"):
         ms, value, name = _row(number, row)
         if times and ms <= times[-1]:
             raise _unfit(number, "bar", row[0], f"not after {iso(times[-1])}, the bar before it")
@@ -111,20 +105,7 @@ def read_curve(content: bytes) -> Curve:
     return Curve(np.array(times, dtype=np.int64), np.array(equity), tuple(names))
 
 
-def _rows(content: bytes) -> Sequence[Sequence[str]]:
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise StateFileError(f"curve: byte {error.start} is no UTF-8; let the strategy be judged anew") from error
-    head, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
-    if tuple(head) != CURVE_COLUMNS:
-        raise StateFileError(f"curve: line 1: {','.join(head)[:80]!r}: expected {','.join(CURVE_COLUMNS)}")
-    return rows
-
-
 def _row(number: int, row: Sequence[str]) -> tuple[int, float, str]:
-    if len(row) != len(CURVE_COLUMNS):
-        raise StateFileError(f"curve: line {number}: {len(row)} fields, expected {len(CURVE_COLUMNS)}")
     bar, amount, name = row
     try:
         ms = parse_iso(bar)

@@ -7,8 +7,8 @@ from math import inf
 from ai_brain.evidence.gate_reasons import ONLY_CAUTION, GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.months import without_months
-from ai_brain.evidence.rehearsal import Run
 from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.verdict import Confirmation, Finding, Neighbours, Overfitting, Statistics
 from trading.domain.market import YEAR_MS
 from trading.strategy.spec import CarryParameters, RuleParameters

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.sequential_test import Promise, e_values, promise_of
 
 SETTLEMENTS_A_RESULT = 90

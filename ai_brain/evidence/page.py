@@ -21,7 +21,7 @@ from ai_brain.evidence.page_parts import (
     words_markdown,
 )
 from ai_brain.evidence.page_significance import not_asked_part, power_part, search_part, significance_part, vault_part
-from ai_brain.evidence.telling import WEIGHED
+from ai_brain.evidence.records import WEIGHED
 from ai_brain.evidence.verdict import (
     SLIPPAGE,
     Evidence,

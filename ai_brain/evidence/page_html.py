@@ -15,7 +15,7 @@ from ai_brain.evidence.curve import Curve
 from ai_brain.evidence.page import page_parts
 from ai_brain.evidence.page_parts import Bullets, Heading, Paragraph, Part, Said, Table, Title, Tone
 from ai_brain.evidence.page_style import STYLE
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from ai_brain.evidence.verdict import Evidence
 
 TALL_COLUMNS = 5

@@ -8,7 +8,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from ai_brain.evidence.verdict import RandomEntries
 
 DRAWS = 1_000

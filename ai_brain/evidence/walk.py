@@ -12,7 +12,7 @@ from ai_brain.evidence.chain import chained
 from ai_brain.evidence.fitted_paths import fitted_paths
 from ai_brain.evidence.neighbours import neighbours
 from ai_brain.evidence.random_entries import random_entries
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 from ai_brain.evidence.verdict import SLIPPAGE, VAULT, WALK_FORWARD, Neighbours
 from ai_brain.evidence.windows import Window, purged, shares
 from trading.strategy.spec import RuleParameters

@@ -42,7 +42,7 @@ def document(home: Home, strategy_id: str) -> str:
 
     from ai_brain.evidence.curve import read_curve  # seconds of imports, and only for who was judged
     from ai_brain.evidence.page_html import evidence_html
-    from ai_brain.evidence.trade_reader import read_trades
+    from ai_brain.evidence.run_tables import read_trades
     from ops.judgement.evidence_page import tables_of, unlike
 
     evidence = _evidence(home, spec.id)

@@ -18,7 +18,7 @@ from ai_brain.calibration.null_market import after_the_wildest, null_market
 from ai_brain.calibration.planted_edge import drift_for, planted_spec
 from ai_brain.calibration.report import as_json, calibration_of, draw
 from ai_brain.calibration.trials_of_the_gate import Outcome, Plan, noise_campaign, planted_campaign
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ops.environment import find_home
 from ops.settings import read_settings
 from trading.domain.clock import Clock

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ai_brain.desk.fill_statistics import Measured, believed
 from ai_brain.desk.learned_file import read_learned
 from ai_brain.desk.learned_fills import LearnedFills, LearnedRatio
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import SlippageEnd, SlippageEnds
 from ai_brain.paper.account import LearnedTerms
 from ops.market_view import costs_of

@@ -11,7 +11,7 @@ from ai_brain.evidence.curve import read_curve
 from ai_brain.evidence.filing import evidence_folder, load_evidence, table_hashes
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.page_html import evidence_html
-from ai_brain.evidence.trade_reader import read_trades
+from ai_brain.evidence.run_tables import read_trades
 from ai_brain.evidence.verdict import Evidence
 from ops.environment import find_home
 from trading.domain.errors import SpecError, StateFileError

@@ -14,8 +14,8 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
-from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.telling import rules_of, weights_of
+from ai_brain.evidence.records import rules_of, weights_of
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import DataUsed, Evidence
 from ai_brain.strategy_evaluator import evaluate

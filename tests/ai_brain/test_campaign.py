@@ -12,7 +12,8 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.fingerprint import fingerprint
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.learning_db import LearningDb
@@ -101,7 +102,7 @@ def test_the_overfitting_of_the_whole_search_is_in_the_evidence_of_what_it_found
     found = campaign([*DIPS, *RISES], EDGE, bench)
     assert found.overfitting is not None
     searched = EDGE.main.window(EDGE.main.start_ms, int(EDGE.main.open_time_ms[int(BARS * 0.4)]))
-    returns = [rehearse_rules(spec, searched, CONDITIONS).returns for spec in (*DIPS, *RISES)]
+    returns = [run_rules(spec, searched, CONDITIONS).returns for spec in (*DIPS, *RISES)]
     assert found.overfitting.strategies == 24
     assert found.overfitting.probability == backtest_overfitting(np.column_stack(returns), blocks=16).pbo < 0.2
     approved = next(e for e in by_name(found).values() if e.verdict is Verdict.APPROVED)

@@ -10,7 +10,7 @@ import pytest
 
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import SLIPPAGE, Evidence, SlippageEnd, SlippageEnds
 from tests.ai_brain.gate import gate_at, judged
 from tests.ai_brain.markets import carry_spec, funded_pair, planted, rule_spec

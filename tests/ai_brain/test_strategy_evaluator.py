@@ -8,17 +8,17 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from ai_brain.evidence import carry_run, rule_run
 from ai_brain.evidence import findings as gate
-from ai_brain.evidence import rehearse
-from ai_brain.evidence import rehearse_carry as rehearse_carry_module
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
 from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.return_moments import ReturnMoments
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.significance import significance
 from ai_brain.evidence.trial_ledger import Trial
 from ai_brain.evidence.verdict import Statistics, Verdict
@@ -88,9 +88,7 @@ def test_rules_of_the_basis_are_judged_over_both_markets_and_each_is_in_the_evid
     (searched, *_) = bench.ledger.trials_of(spec_sha256(spec))
     assert searched["data_sha256"] == "+".join(hashes)
     assert searched["entries"] > 50
-    over_both = rehearse_rules(
-        spec, beside_spot(tapes.main, tapes.spot).window(0, evidence.stretches[0].end_ms), CONDITIONS
-    )
+    over_both = run_rules(spec, beside_spot(tapes.main, tapes.spot).window(0, evidence.stretches[0].end_ms), CONDITIONS)
     assert (searched["entries"], searched["net_return"]) == (over_both.entries, over_both.net_return)
 
 
@@ -288,8 +286,8 @@ def test_books_that_are_off_by_two_cents_are_quarantined(bench: Bench, monkeypat
         result = original(*args, **kwargs)  # type: ignore[arg-type]
         return replace(result, equity=result.equity + 0.02)
 
-    original = rehearse.simulate
-    monkeypatch.setattr(rehearse, "simulate", off)
+    original = rule_run.simulate
+    monkeypatch.setattr(rule_run, "simulate", off)
     evidence = evaluate(rule_spec(), on(), bench).evidence
     assert (evidence.deciding, evidence.quarantined) == (GateReason.EQUITY_IDENTITY, True)
 
@@ -387,8 +385,8 @@ def test_funding_booked_that_the_tape_does_not_hold_is_quarantined(
         extra = 0.05 * result.funding_quote
         return replace(result, funding_quote=result.funding_quote + extra, equity=result.equity + extra)
 
-    original = rehearse_carry_module.simulate_carry
-    monkeypatch.setattr(rehearse_carry_module, "simulate_carry", generous)
+    original = carry_run.simulate_carry
+    monkeypatch.setattr(carry_run, "simulate_carry", generous)
     evidence = evaluate(carry_spec(), funded(), bench).evidence
     assert evidence.verdict is Verdict.REJECTED
     assert evidence.quarantined

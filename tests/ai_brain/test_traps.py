@@ -9,14 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ai_brain.evidence import rehearse
+from ai_brain.evidence import rule_run
+from ai_brain.evidence.carry_run import run_carry
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_reasons import QUARANTINE, GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
-from ai_brain.evidence.rehearse_carry import rehearse_carry
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run import Run
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Evidence, Stretch, Verdict
 from ai_brain.research_library import library_specs
 from tests.ai_brain.gate import judged
@@ -96,8 +97,8 @@ def test_doubling_all_costs_makes_every_result_of_the_library_worse(spec: Strate
 
     def run(conditions: Conditions) -> Run:
         if isinstance(spec.parameters, CarryParameters):
-            return rehearse_carry(spec, made.spot, made.perp, conditions)
-        return rehearse_rules(spec, made.perp, conditions)
+            return run_carry(spec, made.spot, made.perp, conditions)
+        return run_rules(spec, made.perp, conditions)
 
     once, twice = run(CONDITIONS), run(CONDITIONS.dear())
     assert once.entries > 0
@@ -121,7 +122,7 @@ def test_from_one_hundred_to_fifty_is_half_lost_by_who_bought_and_half_won_by_wh
     if market is Market.SPOT:
         spec = spec.model_copy(update={"market": spec.market.model_copy(update={"symbol": "BTC/USDT"})})
     spec = spec.model_copy(update={"parameters": RuleParameters(**rules, risk=risk)})
-    run = rehearse_rules(spec, tape, FREE)
+    run = run_rules(spec, tape, FREE)
     (trade,) = run.trades
     assert (trade.side, trade.entry_price, trade.exit_price, trade.reason) == (side, 100.0, 50.0, "EXIT_RULE")
     assert abs(run.net_return - net_return) < 1e-12
@@ -159,8 +160,8 @@ def test_an_error_inside_the_test_is_a_refusal_and_buries_nothing(
         equity[100] = np.nan
         return replace(result, equity=equity)
 
-    original = rehearse.simulate
-    monkeypatch.setattr(rehearse, "simulate", broken)
+    original = rule_run.simulate
+    monkeypatch.setattr(rule_run, "simulate", broken)
     evidence = judged(rule_spec(), tapes, bench).evidence
     assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.ERROR)
     assert "returns[100]=nan" in evidence.findings[-1].note
@@ -266,6 +267,6 @@ def test_on_recorded_hours_too_doubled_costs_make_what_trades_worse() -> None:
     for spec in LIBRARY:
         if isinstance(spec.parameters, CarryParameters):
             continue
-        once, twice = (rehearse_rules(spec, tape, conditions) for conditions in (CONDITIONS, CONDITIONS.dear()))
+        once, twice = (run_rules(spec, tape, conditions) for conditions in (CONDITIONS, CONDITIONS.dear()))
         if once.entries:
             assert twice.net_return < once.net_return, spec.name

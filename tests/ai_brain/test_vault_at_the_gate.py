@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from ai_brain.evidence import rehearse
+from ai_brain.evidence import rule_run
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
 from ai_brain.evidence.return_moments import return_moments
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.vault import OPENINGS, Opening
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ai_brain.learning_db import LearningDb
@@ -98,7 +99,7 @@ def test_a_confirmed_one_has_its_opening_its_place_and_a_p_value_of_the_vault_al
     assert vault is not None
     assert (found.opening, found.place, found.confirmed, found.family) == (1, 1, True, spec_sha256(WASHOUT))
     assert vault.start_ms == tape.open_time_ms[VAULT_FIRST + vault.purge_bars]
-    alone = rehearse_rules(WASHOUT, tape, CONDITIONS, begin_ms=vault.start_ms)
+    alone = run_rules(WASHOUT, tape, CONDITIONS, begin_ms=vault.start_ms)
     assert found.p_value == found.p_value_now == 1.0 - probabilistic_sharpe(return_moments(alone.returns))
     (book,) = bench.vault.openings(found.family)
     assert (book.number, book.at_ms) == (found.opening, found.opened_ms)
@@ -118,9 +119,9 @@ def test_the_opening_is_in_the_book_before_a_bar_is_read_and_stays_when_the_read
             raise ValueError("the machine is out of memory")
         return original(tape, *args, **kwargs)  # type: ignore[arg-type]
 
-    whole, original = market(), rehearse.simulate
+    whole, original = market(), rule_run.simulate
     with monkeypatch.context() as broken:
-        broken.setattr(rehearse, "simulate", failing)
+        broken.setattr(rule_run, "simulate", failing)
         evidence = judged(bench, whole)
     assert (evidence.verdict, evidence.deciding) == (Verdict.REJECTED, GateReason.ERROR)
     ((bars, book),) = seen

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ai_brain.evidence.carry_run import run_carry
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
-from ai_brain.evidence.rehearse_carry import rehearse_carry
 from ai_brain.evidence.return_moments import return_moments
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Evidence, Stretch
 from ai_brain.evidence.windows import MAX_PURGE_FRACTION, Window, between, search_window, shares, vault_window
 from ai_brain.learning_db import LearningDb
@@ -134,13 +135,13 @@ def test_the_chain_compounds_its_stretches_and_counts_what_they_count(bench: Ben
 
 
 def test_amounts_of_a_chain_are_rounded_once_under_whatever_python() -> None:
-    run = rehearse_rules(rule_spec(), noise(50, 1), CONDITIONS)
+    run = run_rules(rule_spec(), noise(50, 1), CONDITIONS)
     assert chained([replace(run, fees_quote=0.1) for _ in range(10)]).fees_quote == 1.0
 
 
 @given(st.lists(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=20), min_size=1, max_size=6))
 def test_a_chain_has_the_returns_of_its_runs_one_after_the_other(parts: list[list[float]]) -> None:
-    run = rehearse_rules(rule_spec(), noise(50, 1), CONDITIONS)
+    run = run_rules(rule_spec(), noise(50, 1), CONDITIONS)
     runs = [replace(run, equity=run.starting_quote * np.cumprod(1 + np.array(part))) for part in parts]
     np.testing.assert_allclose(chained(runs).returns, np.concatenate(parts), atol=1e-12)
     np.testing.assert_allclose(1 + chained(runs).net_return, np.prod([1 + run.net_return for run in runs]), rtol=1e-9)
@@ -207,8 +208,8 @@ def test_the_bars_before_a_stretch_make_its_first_signal_known_and_earn_nothing(
         rule_spec("close > sma(200)", exits=("close < 1",), max_hold_bars=None),
         int(tape.open_time_ms[300]),
     )
-    warm = rehearse_rules(spec, tape, CONDITIONS, begin_ms=begin_ms)
-    cold = rehearse_rules(spec, tape.window(begin_ms, tape.end_ms), CONDITIONS)
+    warm = run_rules(spec, tape, CONDITIONS, begin_ms=begin_ms)
+    cold = run_rules(spec, tape.window(begin_ms, tape.end_ms), CONDITIONS)
     assert (warm.start_ms, warm.bars, warm.entries) == (begin_ms, 300, 1)
     assert warm.equity[0] == warm.starting_quote, "what the warm-up decided is not acted on"
     assert [(run.left_open[0].entry_ms - begin_ms) // HOUR_MS for run in (warm, cold)] == [1, 200]
@@ -217,12 +218,12 @@ def test_the_bars_before_a_stretch_make_its_first_signal_known_and_earn_nothing(
 def test_a_carry_knows_the_funding_before_its_stretch_and_is_paid_none_of_it() -> None:
     spot, perp = funded_pair(600, 1, rate=0.0002)
     begin_ms = int(perp.open_time_ms[300])
-    warm = rehearse_carry(carry_spec(), spot, perp, CONDITIONS, begin_ms=begin_ms)
+    warm = run_carry(carry_spec(), spot, perp, CONDITIONS, begin_ms=begin_ms)
     assert (warm.start_ms, warm.left_open[0].entry_ms) == (begin_ms, begin_ms + HOUR_MS)
     assert min(line.due_ms for line in warm.settled) > begin_ms
     assert warm.funding_quote == pytest.approx(sum(line.funding_quote for line in warm.settled))
     cut = (leg.window(begin_ms, leg.end_ms) for leg in (spot, perp))
-    assert rehearse_carry(carry_spec(), *cut, CONDITIONS).left_open[0].entry_ms > begin_ms + 60 * HOUR_MS
+    assert run_carry(carry_spec(), *cut, CONDITIONS).left_open[0].entry_ms > begin_ms + 60 * HOUR_MS
 
 
 def test_no_stretch_of_a_carry_is_paid_a_settlement_outside_it(bench: Bench) -> None:
@@ -240,7 +241,7 @@ def test_a_hole_where_a_stretch_begins_is_no_reason_to_begin_elsewhere() -> None
     kept = np.arange(400) != 200
     names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
     holed = make_tape(replace(tape, **{name: getattr(tape, name)[kept] for name in names}))
-    run = rehearse_rules(rule_spec(), holed, CONDITIONS, begin_ms=int(tape.open_time_ms[200]))
+    run = run_rules(rule_spec(), holed, CONDITIONS, begin_ms=int(tape.open_time_ms[200]))
     assert run.start_ms == tape.open_time_ms[201]
     assert return_moments(run.returns).n == 199
 
@@ -249,10 +250,10 @@ def test_a_hole_where_a_stretch_begins_is_no_reason_to_begin_elsewhere() -> None
 @given(st.integers(1, 10_000), st.booleans())
 def test_what_a_run_earned_is_the_sum_of_its_table_the_position_left_open_included(seed: int, is_carry: bool) -> None:
     if is_carry:
-        run = rehearse_carry(carry_spec(), *funded_pair(400, seed, rate=0.0002), CONDITIONS)
+        run = run_carry(carry_spec(), *funded_pair(400, seed, rate=0.0002), CONDITIONS)
     else:
         spec = rule_spec("close > sma(10)", exits=("close < sma(10)",), max_hold_bars=None)
-        run = rehearse_rules(spec, noise(400, seed), CONDITIONS)
+        run = run_rules(spec, noise(400, seed), CONDITIONS)
     assert len(run.table) == run.entries
     earned = run.equity[-1] - run.starting_quote
     assert sum(line.pnl_quote for line in run.table) == pytest.approx(earned, abs=1e-6)

@@ -21,7 +21,7 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import evidence_folder, load_evidence, save_evidence
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.graveyard import Burial, Graveyard
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.trial_ledger import TRIALS, TrialLedger
 from ai_brain.evidence.verdict import SLIPPAGE
 from ai_brain.learning_db import LearningDb

@@ -11,7 +11,7 @@ import pytest
 from ai_brain.calibration.report import calibration_of
 from ai_brain.calibration.trials_of_the_gate import Outcome, Plan, noise_campaign, planted_campaign
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ops.judgement import calibrate
 from tests.ai_brain.tapes import wandering_tape
 from tests.conftest import DATA, needs_data

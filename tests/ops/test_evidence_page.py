@@ -12,7 +12,8 @@ import typer
 from ai_brain.evidence.curve import CURVE_COLUMNS
 from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearsal import TradeLine, trades_csv
+from ai_brain.evidence.run import TradeLine
+from ai_brain.evidence.run_tables import trades_csv
 from ai_brain.evidence.verdict import DataUsed, Evidence, Verdict
 from ops.cli import evidence as evidence_command
 from ops.dashboard.evidence import document

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ai_brain.evidence.case import Tapes
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Evidence
 from ai_brain.learning_db import LearningDb
 from ops.cli import app

@@ -9,7 +9,7 @@ from ai_brain.evidence.charts.of_chance import null_chart, power_chart
 from ai_brain.evidence.charts.of_record import Record, drawdown_chart, equity_chart, rolling_chart
 from ai_brain.evidence.charts.of_trades import cost_chart, months_chart
 from ai_brain.evidence.curve import Curve
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from ai_brain.evidence.verdict import Evidence
 from trading.domain.market import bars_per_year
 from trading.strategy.spec import StrategyType

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from ai_brain.evidence.stationary_bootstrap import MIN_VALUES, PIECE, automatic_block_length, stationary_bootstrap
 from trading.domain.clock import DAY_MS
 

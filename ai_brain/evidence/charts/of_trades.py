@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ai_brain.evidence.charts.chart import Chart
 from ai_brain.evidence.charts.inline_svg import Paint, inline_svg
 from ai_brain.evidence.charts.numbers import cost_split, months_of
-from ai_brain.evidence.rehearsal import LEFT_OPEN, TradeLine
+from ai_brain.evidence.run import LEFT_OPEN, TradeLine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

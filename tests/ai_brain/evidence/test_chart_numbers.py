@@ -25,7 +25,7 @@ from ai_brain.evidence.charts.numbers import (
 )
 from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
 from ai_brain.evidence.power import provable_sharpe
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from trading.domain.clock import parse_iso
 
 DAY_MS = 86_400_000

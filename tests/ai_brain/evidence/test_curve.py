@@ -7,7 +7,7 @@ import pytest
 
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.curve import CURVE_COLUMNS, Span, curve_csv, read_curve
-from ai_brain.evidence.rehearsal import Run
+from ai_brain.evidence.run import Run
 from tests.ai_brain.markets import HOUR_MS, START_MS
 from trading.domain.errors import StateFileError
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ai_brain.evidence.carry_run import run_carry
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_settings import GateSettings
 from ai_brain.evidence.living import (
@@ -24,8 +25,7 @@ from ai_brain.evidence.living import (
     sums,
 )
 from ai_brain.evidence.page import evidence_markdown
-from ai_brain.evidence.rehearse import Conditions
-from ai_brain.evidence.rehearse_carry import rehearse_carry
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import Evidence
 from ai_brain.learning_db import LearningDb
 from ai_brain.paper.account import load_account
@@ -181,7 +181,7 @@ def test_a_carrys_record_is_cut_into_the_results_that_its_paper_account_notes(ho
     assert spot is not None
     costs, rules = terms(lab.settings, MarketRules())
     conditions = Conditions(rules, carry_costs=CarryCosts(costs, costs), starting_quote=lab.settings.starting_usdt)
-    run = rehearse_carry(spec, spot, perp, conditions, begin_ms=START_MS + HISTORY * HOUR_MS)
+    run = run_carry(spec, spot, perp, conditions, begin_ms=START_MS + HISTORY * HOUR_MS)
     assert len(account.results) > 15
     paper = of_equity_before(account.results)
     assert settlement_results(run).tolist() == pytest.approx(paper.tolist(), rel=1e-9, abs=1e-15)

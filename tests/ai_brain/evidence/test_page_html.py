@@ -24,8 +24,8 @@ from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.page_html import evidence_html
 from ai_brain.evidence.page_style import STYLE
-from ai_brain.evidence.rehearsal import LEFT_OPEN, TradeLine, trades_csv
-from ai_brain.evidence.trade_reader import read_trades
+from ai_brain.evidence.run import LEFT_OPEN, TradeLine
+from ai_brain.evidence.run_tables import read_trades, trades_csv
 from ai_brain.evidence.verdict import (
     Confirmation,
     Evidence,

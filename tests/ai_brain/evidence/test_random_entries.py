@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ai_brain.evidence.random_entries import random_entries
-from ai_brain.evidence.rehearsal import TradeLine
+from ai_brain.evidence.run import TradeLine
 from ai_brain.evidence.verdict import RandomEntries
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,8 @@ import pytest
 from ai_brain.evidence.case import Bench, Case, Tapes
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
-from ai_brain.evidence.rehearse import Conditions, rehearse_rules
+from ai_brain.evidence.rule_run import run_rules
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.stress import STRETCHES, under_stress
 from ai_brain.learning_db import LearningDb
 from tests.ai_brain.markets import noise, rule_spec
@@ -52,7 +53,7 @@ def test_crash_failure_and_quiet_summer_are_told_and_every_look_is_in_the_ledger
     rows = bench.ledger.trials_of(spec_sha256(HOLD))
     assert [row["stretch"] for row in rows] == NAMES == [stretch.name for stretch in case.stretches]
     assert [row["net_return"] for row in rows] == [s.net_return for s in told]
-    crash = rehearse_rules(
+    crash = run_rules(
         HOLD, tape.window(tape.start_ms, parse_iso("2020-04-01")), CONDITIONS, begin_ms=parse_iso("2020-03-01")
     )
     assert (told[0].net_return, told[0].max_drawdown) == (crash.net_return, crash.max_drawdown)

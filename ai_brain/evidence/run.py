@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,29 +14,8 @@ from ai_brain.evidence.return_moments import ReturnMoments, return_moments
 from trading.domain.clock import iso
 from trading.domain.market import YEAR_MS
 
-TRADE_COLUMNS = (
-    "number",
-    "entry_bar",
-    "exit_bar",
-    "side",
-    "quantity_base",
-    "entry_price",
-    "exit_price",
-    "fees_quote",
-    "slippage_quote",
-    "funding_quote",
-    "pnl_quote",
-    "reason",
-    "perp_entry_price",
-    "perp_exit_price",
-)
-"""Of `ID.trades.csv`; bars are named by their open time, as in the tape; the last two are of a carry's other leg."""
-
 LEFT_OPEN = "LEFT_OPEN"
 """Reason of a line that was not closed: its exit is the last bar of its stretch, at that bar's close, without costs."""
-
-SETTLEMENT_COLUMNS = ("number", "due", "bar", "rate", "price", "price_is_mark", "short_base", "funding_quote")
-"""Of `ID.settlements.csv`: `funding_quote = short_base x price x rate`."""
 
 
 class TradeLine(NamedTuple):
@@ -183,37 +160,6 @@ class Run:
     def table(self) -> tuple[TradeLine, ...]:
         """Closed trades and those left open, by their entry: of a single run, its profit is the sum of theirs."""
         return tuple(sorted((*self.trades, *self.left_open), key=lambda line: line.entry_ms))
-
-
-def trades_csv(trades: Sequence[TradeLine]) -> bytes:
-    """Trades as a table: one line a trade, bars by their open time, numbers to the last bit. Empty: no bytes."""
-    if not trades:
-        return b""
-    out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(TRADE_COLUMNS)
-    for number, t in enumerate(trades, start=1):
-        side = {1: "long", -1: "short", 0: "carry"}[t.side]
-        exit_bar = "" if t.exit_ms is None else iso(t.exit_ms)
-        exit_price = "" if t.exit_price is None else repr(t.exit_price)
-        amounts = (t.fees_quote, t.slippage_quote, t.funding_quote, t.pnl_quote)
-        prices = (repr(t.quantity_base), repr(t.entry_price), exit_price)
-        other_leg = ("" if p is None else repr(p) for p in (t.perp_entry_price, t.perp_exit_price))
-        table.writerow((number, iso(t.entry_ms), exit_bar, side, *prices, *map(repr, amounts), t.reason, *other_leg))
-    return out.getvalue().encode()
-
-
-def settlements_csv(lines: Sequence[SettlementLine]) -> bytes:
-    """Settlements as a table, numbers to the last bit. Empty: no bytes."""
-    if not lines:
-        return b""
-    out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(SETTLEMENT_COLUMNS)
-    for number, line in enumerate(lines, start=1):
-        amounts = (repr(line.rate), repr(line.price), line.is_mark, repr(line.short_base), repr(line.funding_quote))
-        table.writerow((number, iso(line.due_ms), iso(line.bar_ms), *amounts))
-    return out.getvalue().encode()
 
 
 def suspicious_trades(trades: Sequence[TradeLine], *, count: int = 3) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from math import fsum
 
 import numpy as np
 
-from ai_brain.evidence.rehearsal import Run, SettlementLine, TradeLine
-from ai_brain.evidence.rehearse import Conditions, left_open
+from ai_brain.evidence.rule_run import left_open
+from ai_brain.evidence.run import Run, SettlementLine, TradeLine
+from ai_brain.evidence.run_conditions import Conditions
 from trading.domain.clock import MINUTE_MS
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
@@ -15,7 +16,7 @@ from trading.simulator.carry_records import CarryActed
 from trading.strategy.spec import StrategySpec
 
 
-def rehearse_carry(
+def run_carry(
     spec: StrategySpec, spot: Tape, perp: Tape, conditions: Conditions, *, begin_ms: int | None = None
 ) -> Run:
     """A funding carry over a stretch, on the bars both legs have.

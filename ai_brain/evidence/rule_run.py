@@ -6,52 +6,20 @@ What the simulator says of itself is checked here against its own trades and aga
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_brain.evidence.rehearsal import LEFT_OPEN, Run, TradeLine
-from ai_brain.evidence.verdict import SlippageEnds
+from ai_brain.evidence.run import LEFT_OPEN, Run, TradeLine
+from ai_brain.evidence.run_conditions import Conditions
 from trading.market.tape import Tape
-from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.open_trade import OpenTrade
 from trading.simulator.records import Acted
 from trading.simulator.simulate import Result, simulate
 from trading.strategy.spec import StrategySpec
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Under which a stretch is run."""
-
-    rules: MarketRules
-    costs: Costs = field(default_factory=Costs)
-    """Of a rule strategy."""
-    carry_costs: CarryCosts = field(default_factory=CarryCosts)
-    starting_quote: float = 10_000.0
-    entry_delay_bars: int = 0
-    slippage: SlippageEnds | None = None
-    """How well the slippage in the costs is known; None: they are given, not estimated."""
-
-    def slipping(self, *ratios: float) -> Conditions:
-        """The same with so many times the slippage: of a rule strategy's market, or of a carry's spot and perpetual."""
-        if len(ratios) == 1:
-            return replace(self, costs=self.costs.slipping(ratios[0]))
-        legs = self.carry_costs
-        spot, perp = legs.spot.slipping(ratios[0]), legs.perp.slipping(ratios[1])
-        return replace(self, carry_costs=replace(legs, spot=spot, perp=perp))
-
-    def dear(self) -> Conditions:
-        """The same with every cost doubled."""
-        return replace(self, costs=self.costs.doubled(), carry_costs=self.carry_costs.doubled())
-
-    def late(self) -> Conditions:
-        """The same with entries one bar late."""
-        return replace(self, entry_delay_bars=self.entry_delay_bars + 1)
-
-
-def rehearse_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, begin_ms: int | None = None) -> Run:
+def run_rules(spec: StrategySpec, tape: Tape, conditions: Conditions, *, begin_ms: int | None = None) -> Run:
     """A rule strategy over a stretch.
 
     Args:

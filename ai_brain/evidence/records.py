@@ -7,8 +7,8 @@ from dataclasses import asdict, astuple
 
 from pydantic import JsonValue
 
-from ai_brain.evidence.rehearsal import Run
-from ai_brain.evidence.rehearse import Conditions
+from ai_brain.evidence.run import Run
+from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import DataUsed, Stretch
 from trading.domain.instrument import Bracket
 from trading.market.tape import Tape
