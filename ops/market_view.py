@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ai_brain.paper.market_view import markets_of
-from ops.settings import LabSettings
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Instrument, Market
 from trading.domain.venue import ExchangeName
-from trading.exchange.open_venue import TAKER_PCT, TRADES_AT
 from trading.market.realtime_market_data import RealtimeMarketData
 from trading.market.tape import Tape
-from trading.simulator.costs import Costs, MarketRules, carry_rules, market_rules
-from trading.storage.home import Home
+from trading.simulator.costs import MarketRules, carry_rules, market_rules
 from trading.strategy.spec import CarryParameters, StrategySpec
 
 
@@ -80,22 +76,6 @@ def check_market(
     raise DataProviderError(
         f"{spec.id}: it is of {symbol}, which the lab does not read; add it to venue.more_symbols, or retire it"
     )
-
-
-def costs_of(settings: LabSettings, exchange: ExchangeName, market: Market) -> Costs:
-    """What a fill is charged in a backtest: by the tier of the settings where the lab trades.
-
-    The tiers are of that exchange; another charges what paper is charged there, and an account without volume at least.
-    """
-    if exchange == TRADES_AT:
-        return settings.fees.costs(market)
-    rate = max(settings.paper.fee_rate, TAKER_PCT[exchange] / 100.0)
-    return Costs(taker_rate=rate, maker_rate=rate)
-
-
-def shelf(home: Home, exchange: ExchangeName) -> Path:
-    """The folder of an exchange's recorded market: two exchanges' candles of one symbol are not one history."""
-    return home.tapes if exchange == TRADES_AT else home.tapes / exchange
 
 
 def paper_rules(instruments: Mapping[tuple[Market, str], Instrument], spec: StrategySpec) -> MarketRules:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 import structlog
@@ -16,11 +17,13 @@ from trading.domain.clock import DAY_MS, Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS
-from trading.domain.venue import MarketData
+from trading.domain.venue import ExchangeName, MarketData
+from trading.exchange.open_venue import TRADES_AT
 from trading.market.data_integrity_validator import ValidatorSettings, validate_provenance
 from trading.market.historical_data_fetcher import Want, fetch_history
 from trading.market.store import TapeStore
 from trading.market.tape import Origin, Tape
+from trading.storage.home import Home
 
 log = structlog.get_logger()
 
@@ -28,6 +31,11 @@ Key: TypeAlias = tuple[Market, str, str]
 """Market, symbol, interval."""
 SETTLED_AFTER_MS = 5_000
 """After a midnight until the venue has settled the candle before it; a day asked for sooner would lack it."""
+
+
+def shelf(home: Home, exchange: ExchangeName) -> Path:
+    """The folder of an exchange's recorded market: two exchanges' candles of one symbol are not one history."""
+    return home.tapes if exchange == TRADES_AT else home.tapes / exchange
 
 
 class History:

@@ -19,10 +19,10 @@ from ai_brain.evidence.verdict import Verdict
 from ai_brain.strategy_evaluator import evaluate
 from ops.environment import find_home, read_environment
 from ops.flags import span_of_days
+from ops.history.shelf import shelf
 from ops.judgement.costs_in_force import conditions_for
 from ops.judgement.verify import verify
 from ops.learning import open_learning_db
-from ops.market_view import shelf
 from ops.settings import read_settings
 from ops.universe.rules_as_of import rules_as_of
 from trading.domain.clock import Clock, iso

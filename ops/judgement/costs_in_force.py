@@ -15,12 +15,12 @@ from ai_brain.desk.learned_fills import LearnedFills, LearnedRatio
 from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import SlippageEnd, SlippageEnds
 from ai_brain.paper.account import LearnedTerms
-from ops.market_view import costs_of
 from ops.settings import LabSettings
 from trading.domain.instrument import Market
-from trading.exchange.open_venue import TRADES_AT
+from trading.domain.venue import ExchangeName
+from trading.exchange.open_venue import TAKER_PCT, TRADES_AT
 from trading.funding.carry_settings import CarrySettings
-from trading.simulator.costs import FITTED_K_SOURCE, MarketRules
+from trading.simulator.costs import FITTED_K_SOURCE, Costs, MarketRules
 from trading.storage.home import Home
 from trading.strategy.spec import CarryParameters, StrategySpec
 
@@ -42,7 +42,7 @@ def conditions_for(home: Home, settings: LabSettings, spec: StrategySpec, rules:
         weights = carry_in_force(settings, learned, spec.market.native_symbol).weights()
         costs = replace(plain, spot=plain.spot.slipping(spot), perp=plain.perp.slipping(perp), weights=weights)
         return Conditions(rules=rules, carry_costs=costs, slippage=ends)
-    charged = costs_of(settings, spec.market.exchange, spec.market.market).slipping(legs[0].charged)
+    charged = _rule_costs(settings, spec.market.exchange, spec.market.market).slipping(legs[0].charged)
     return Conditions(rules=rules, costs=charged, slippage=ends)
 
 
@@ -95,6 +95,17 @@ def carry_in_force(settings: LabSettings, learned: LearnedFills | None, *symbols
     legs = [learned.impact_of(market.value, symbol) for symbol in symbols for market in Market]
     dear = max((_dear_end(leg, settings.execution.slice_usdt) for leg in legs), default=1.0)
     return carry.model_copy(update={"impact_bps": min(carry.impact_bps * dear, MOST_IMPACT_BPS)})
+
+
+def _rule_costs(settings: LabSettings, exchange: ExchangeName, market: Market) -> Costs:
+    """Of a rule strategy before its slippage: by the tier of the settings where the lab trades.
+
+    The tiers are of that exchange; another charges what paper is charged there, and an account without volume at least.
+    """
+    if exchange == TRADES_AT:
+        return settings.fees.costs(market)
+    rate = max(settings.paper.fee_rate, TAKER_PCT[exchange] / 100.0)
+    return Costs(taker_rate=rate, maker_rate=rate)
 
 
 def _dear_end(leg: LearnedRatio | None, notional_quote: float) -> float:

@@ -20,9 +20,9 @@ from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.evidence.verdict import DataUsed, Evidence
 from ai_brain.strategy_evaluator import evaluate
 from ops.environment import read_environment
+from ops.history.shelf import shelf
 from ops.judgement.books_of_the_day import LedgerOfTheDay, NoMemory, StreamOfTheDay, VaultOfTheDay
 from ops.learning import open_learning_db
-from ops.market_view import shelf
 from ops.settings import read_settings
 from ops.universe.known_rules import rules_for
 from trading.domain.clock import Clock, iso

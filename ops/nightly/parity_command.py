@@ -15,7 +15,7 @@ from ai_brain.paper.market_view import markets_of
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ops.environment import find_home
 from ops.flags import time_of
-from ops.market_view import shelf
+from ops.history.shelf import shelf
 from ops.nightly.as_told import day_words, tapes_as_told
 from ops.nightly.live_parity import live_against_model
 from ops.nightly.live_verdict import beyond

@@ -21,10 +21,9 @@ from ai_brain.senses.onchain_monitor import OnChainMonitor
 from ai_brain.senses.sense_record import SenseRecord
 from ops.apart import at_hand
 from ops.environment import Environment
-from ops.history.shelf import History
+from ops.history.shelf import History, shelf
 from ops.judgement.costs_in_force import carry_in_force, paper_terms
 from ops.learning import open_learning_db
-from ops.market_view import shelf
 from ops.service.lab import Lab, Setting, remembered
 from ops.settings import LabSettings
 from ops.telling.channels import set_up_channels
