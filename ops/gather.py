@@ -9,7 +9,7 @@ from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
 from ops.figures import age
 from ops.numbers import Account, Best, Holding, MarketData, Numbers
-from ops.sandbox_process import peak_rss_mb
+from ops.resident import peak_rss_mb
 from ops.service.lab import Lab
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop

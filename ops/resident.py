@@ -1,4 +1,4 @@
-"""What a process takes of the memory, as the kernel tells it; see proc_pid_statm(5)."""
+"""What a process takes of the memory, as the kernel tells it; see proc_pid_statm(5), proc_pid_status(5)."""
 
 from __future__ import annotations
 
@@ -13,3 +13,13 @@ def resident_bytes(pid: int) -> int | None:
         return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
+
+
+def peak_rss_mb(pid: int | str = "self") -> float:
+    """Highest resident memory of a process so far, MB; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
+    return int(line.split()[1]) / 1024.0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from ops.resident import peak_rss_mb
 from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import DataProviderError
 
@@ -136,13 +137,3 @@ def timeline_of(answer: dict[str, object]) -> Timeline:
         until_ms=None if until is None else float(str(until)),
         scale_after=1.0 if after is None else float(str(after)),
     )
-
-
-def peak_rss_mb(pid: int | str = "self") -> float:
-    """Highest resident memory of a process so far, MB; 0 when it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
-    return int(line.split()[1]) / 1024.0

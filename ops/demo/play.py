@@ -23,7 +23,8 @@ from ops.demo.story import ACTS, MARKET, Story
 from ops.demo.summary import Summary, summarise, tell
 from ops.environment import Environment
 from ops.logs import set_up_logs
-from ops.sandbox_process import API_KEY, API_SECRET, SandboxPlan, SandboxProcess, peak_rss_mb
+from ops.resident import peak_rss_mb
+from ops.sandbox_process import API_KEY, API_SECRET, SandboxPlan, SandboxProcess
 from ops.service.lab import Setting
 from ops.service.wiring import open_lab, open_notifier
 from ops.settings import (
