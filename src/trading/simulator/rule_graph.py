@@ -160,7 +160,7 @@ class RuleGraph:
     def _test(self, comparison: Comparison, left: Value, right: Value) -> int:
         if isinstance(left, Number) or (comparison in _ABOVE and not isinstance(right, Number)):
             # A level stands on the right, and of two columns the smaller one on the left: one form for one comparison.
-            comparison, left, right = _MIRRORED[comparison], right, left
+            comparison, left, right = comparison.turned, right, left
         if isinstance(right, Number):
             test = Test(_CODES[comparison], self.value(left), -1, float(right.value))
         else:
@@ -223,13 +223,6 @@ _OPERATORS: dict[Operator, Callable[[Column, Column], Column]] = {
 _ABOVE = (Comparison.ABOVE, Comparison.AT_LEAST)
 
 _CODES = {Comparison.BELOW: 0, Comparison.AT_MOST: 1, Comparison.ABOVE: 2, Comparison.AT_LEAST: 3}
-
-_MIRRORED = {
-    Comparison.BELOW: Comparison.ABOVE,
-    Comparison.AT_MOST: Comparison.AT_LEAST,
-    Comparison.ABOVE: Comparison.BELOW,
-    Comparison.AT_LEAST: Comparison.AT_MOST,
-}
 
 _CROSSINGS = {
     Comparison.CROSSES_ABOVE: (Comparison.AT_MOST, Comparison.ABOVE),

@@ -18,14 +18,6 @@ from trading.strategy.rule_tree import (
 
 _NEVER_OVER_THE_TOP = (Comparison.ABOVE, Comparison.CROSSES_ABOVE, Comparison.AT_MOST)
 _NEVER_UNDER_THE_BOTTOM = (Comparison.BELOW, Comparison.CROSSES_BELOW, Comparison.AT_LEAST)
-_TURNED = {
-    Comparison.BELOW: Comparison.ABOVE,
-    Comparison.AT_MOST: Comparison.AT_LEAST,
-    Comparison.ABOVE: Comparison.BELOW,
-    Comparison.AT_LEAST: Comparison.AT_MOST,
-    Comparison.CROSSES_ABOVE: Comparison.CROSSES_BELOW,
-    Comparison.CROSSES_BELOW: Comparison.CROSSES_ABOVE,
-}
 _BELOW_THE_TOP = {"donchian_high": ("open", "high", "low", "close"), "highest": ("close", "low")}
 _ABOVE_THE_BOTTOM = {"donchian_low": ("open", "high", "low", "close"), "lowest": ("close", "high")}
 
@@ -40,7 +32,7 @@ def never_sensible(condition: Condition) -> str | None:
         return "both sides are constants, so it never changes: compare a price or an indicator"
     if condition.left == condition.right:
         return "both sides are the same value, so it never changes: compare two different ones"
-    turned = Condition(_TURNED[condition.comparison], condition.right, condition.left)
+    turned = Condition(condition.comparison.turned, condition.right, condition.left)
     for way in (condition, turned):
         if (why := _out_of_range(way) or _contains_itself(way)) is not None:
             return why

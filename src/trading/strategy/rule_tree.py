@@ -26,6 +26,21 @@ class Comparison(StrEnum):
     CROSSES_BELOW = "crosses_below"
     """left[1] >= right[1] and left < right."""
 
+    @property
+    def turned(self) -> Comparison:
+        """What it is called with its sides changed over: `a < b` says what `b > a` does."""
+        return _TURNED[self]
+
+
+_TURNED = {
+    Comparison.BELOW: Comparison.ABOVE,
+    Comparison.AT_MOST: Comparison.AT_LEAST,
+    Comparison.ABOVE: Comparison.BELOW,
+    Comparison.AT_LEAST: Comparison.AT_MOST,
+    Comparison.CROSSES_ABOVE: Comparison.CROSSES_BELOW,
+    Comparison.CROSSES_BELOW: Comparison.CROSSES_ABOVE,
+}
+
 
 class Operator(StrEnum):
     """Arithmetic on two values; a division by zero has no value."""
