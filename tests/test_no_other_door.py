@@ -62,7 +62,7 @@ REACHES: dict[str, frozenset[str]] = {
     "ai_brain.paper.still_held": frozenset({"HELD"}),
     "ai_brain.paper.closed_trades": frozenset({"carried"}),
     "ops.judgement.farm": frozenset(),
-    "ops.judgement.judging": frozenset(),
+    "ops.judgement.search": frozenset(),
     "ops.nightly.live_parity": frozenset(),
     "ops.nightly.parity": frozenset({"Asked", "Compared"}),
     "ops.judgement.verify": frozenset(),
@@ -208,12 +208,12 @@ DOORS: dict[str, Door] = {
         "ai_brain.paper.closed_trades.trades_of",
         "ai_brain.paper.still_held.held_in_replay",
     ),
-    "ops.judgement.judging": door(
+    "ops.judgement.search": door(
         "judges through the gate, in a process of its own",
         "ai_brain.campaign.Campaign",
         "ai_brain.campaign.campaign",
     ),
-    "ops.jobs.evaluation": door("judges through the gate", "ops.judgement.judging.searched"),
+    "ops.jobs.evaluation": door("judges through the gate", "ops.judgement.search.searched"),
     "ops.judgement.backtest": door(
         "judges through the gate; verifies what is published",
         "ai_brain.strategy_evaluator.evaluate",

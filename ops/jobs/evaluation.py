@@ -14,7 +14,7 @@ from ai_brain.evidence.gate_reasons import FOR_GOOD, NOT_THE_IDEAS_FAULT, WANT_O
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.apart import apart
 from ops.judgement.costs_in_force import conditions_for
-from ops.judgement.judging import searched
+from ops.judgement.search import searched
 from ops.learning import address_of
 from ops.market_view import check_market, paper_rules
 from ops.service.lab import Lab
