@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ai_brain.paper.account import load_account
 from ai_brain.paper.parity import Parity, ParityStatus, compare
-from ops.nightly.as_told import TapesAsTold, tapes_as_told
+from ops.nightly.candle_memory import Told, take_in
 from ops.nightly.live_parity import live_against_model
 from ops.nightly.live_verdict import beyond
-from ops.nightly.told import Told, take_in
+from ops.nightly.tapes_as_told import TapesAsTold, tapes_as_told
 from ops.nightly.verdict import settled
 from ops.settings import LabSettings
 from ops.trace.live_records import read_holdings

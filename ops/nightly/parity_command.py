@@ -16,10 +16,10 @@ from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ops.environment import find_home
 from ops.flags import time_of
 from ops.history.shelf import shelf
-from ops.nightly.as_told import day_words, tapes_as_told
+from ops.nightly.candle_memory import Told, read_told
 from ops.nightly.live_parity import live_against_model
 from ops.nightly.live_verdict import beyond
-from ops.nightly.told import Told, read_told
+from ops.nightly.tapes_as_told import day_words, tapes_as_told
 from ops.nightly.verdict import settled
 from ops.settings import LabSettings, read_settings
 from ops.trace.live_records import read_holdings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ai_brain.paper.account import PaperAccount
 from ai_brain.paper.market_view import PaperTapes, paper_tapes
-from ops.nightly.told import Told
+from ops.nightly.candle_memory import Told
 from trading.domain.clock import iso, parse_iso
 from trading.domain.market import INTERVAL_MS, Bar
 from trading.market.as_told import COLUMNS, AsTold, as_told

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ai_brain.paper.account import PaperAccount
 from ai_brain.paper.parity import Parity, ParityStatus
-from ops.nightly.as_told import TapesAsTold
+from ops.nightly.tapes_as_told import TapesAsTold
 from trading.domain.clock import iso
 from trading.domain.market import INTERVAL_MS
 from trading.strategy.lifecycle import Stage

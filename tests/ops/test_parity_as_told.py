@@ -19,8 +19,8 @@ from ai_brain.paper.parity import Parity, ParityStatus
 from ops.gather import gather
 from ops.jobs import parity, review, universe
 from ops.nightly import parity_command
-from ops.nightly.as_told import TapesAsTold
 from ops.nightly.parity_command import run_parity
+from ops.nightly.tapes_as_told import TapesAsTold
 from ops.nightly.verdict import settled
 from ops.service.lab import DAY_MS, Lab
 from ops.universe.rules_as_of import RulesAsOf, rules_as_of
