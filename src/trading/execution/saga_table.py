@@ -96,21 +96,3 @@ TABLE: Mapping[SagaState, StateRow] = MappingProxyType(
 
 ENDS = frozenset({SagaState.BALANCED, SagaState.REFUSED, SagaState.IN_DOUBT})
 """States in which a run returns; IN_DOUBT is resumed by the next cycle."""
-
-
-def saga_markdown() -> str:
-    """The table as Markdown, one row a state."""
-    lines = ["| state | does | next | timed way out |", "|---|---|---|---|"]
-    for state, row in TABLE.items():
-        following = ", ".join(sorted(row.to)) or "-"
-        lines.append(f"| `{state}` | {row.does} | {following} | {row.way_out} |")
-    return "\n".join(lines) + "\n"
-
-
-def saga_diagram() -> str:
-    """The moves as a Mermaid state diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {SagaState.PREFLIGHT}"]
-    for state, row in TABLE.items():
-        lines += [f"    {state} --> {following}" for following in sorted(row.to)]
-        lines += [] if row.to else [f"    {state} --> [*]"]
-    return "\n".join([*lines, "```"]) + "\n"

@@ -1,7 +1,7 @@
 """What breaks a hedge, judged: from what was read to findings with a consequence; pure.
 
 Worse numbers never have a milder consequence, and what could not be read never opens an entry: both are tested over
-sights drawn at random. Reading is in `hedge_look.py`; the table of `docs/live-carry.md` is in `hedge_table.py`.
+sights drawn at random. Reading is in `hedge_look.py`; the table of `docs/live-carry.md` is held to it.
 """
 
 from __future__ import annotations
