@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from ai_brain.desk.tuner import CycleMark
 from ai_brain.senses.regime.label import regime_of
-from ops.aside import tell_set_aside
 from ops.gather import gather
 from ops.jobs import expiry, keys
 from ops.jobs.review import ask, promote
@@ -18,7 +17,7 @@ from ops.market_view import take_snapshot
 from ops.numbers import LastDecision
 from ops.service.due_bars import due_bars
 from ops.service.lab import Lab
-from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts, unguarded
+from ops.service.lasting import alert_when_it_lasts, degraded, stale, tell_halts, tell_set_aside, unguarded
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError, TradingEngineError

@@ -1,9 +1,10 @@
-"""What is wrong cycle after cycle, the halts, and a guardian that is missed: told once it lasts, and over with it."""
+"""What is wrong cycle after cycle, halts, files set aside, a missed guardian: told once it lasts, over with it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from ops.aside import set_aside_files
 from ops.service.lab import Lab
 from ops.telling.alert_keys import alert_key_of
 from trading.domain.events import Event, Severity
@@ -61,10 +62,22 @@ def tell_halts(lab: Lab) -> None:
     """Halts and their alerts agree, also where the lab died, or the disk was full, between the two."""
     if lab.desk is None:
         return
-    now_ms, told = lab.clock.now_ms(), lab.messenger.open_of("risk.halted")
-    halts = [Event(now_ms, "risk.halted", one.facts, Severity.ALERT) for one in lab.desk.counters.memory.halts]
-    standing = {alert_key_of(event): event for event in halts}
-    for key in told - standing.keys():
+    now_ms, halts = lab.clock.now_ms(), lab.desk.counters.memory.halts
+    _agree(lab, "risk.halted", [Event(now_ms, "risk.halted", halt.facts, Severity.ALERT) for halt in halts])
+
+
+def tell_set_aside(lab: Lab) -> None:
+    """A human hears of each file that lies aside until it is moved away, also where the lab died of it first."""
+    now_ms, files = lab.clock.now_ms(), set_aside_files(lab.home)
+    _agree(
+        lab, "state.lies_aside", [Event(now_ms, "state.lies_aside", {"file": file}, Severity.ALERT) for file in files]
+    )
+
+
+def _agree(lab: Lab, name: str, standing: Iterable[Event]) -> None:
+    """What stands and is not told is told; what is told and does not stand any more is over."""
+    told, stands = lab.messenger.open_of(name), {alert_key_of(event): event for event in standing}
+    for key in told - stands.keys():
         lab.messenger.resolve(key)
-    for key in standing.keys() - told:
-        lab.publish(standing[key])
+    for key in stands.keys() - told:
+        lab.publish(stands[key])

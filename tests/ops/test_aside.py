@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from ops.aside import tell_set_aside
 from ops.jobs.trading_loop import LIVE_START_SCHEMA, remember_live
 from ops.service.lab import Lab, Memory
+from ops.service.lasting import tell_set_aside
 from ops.status import read_status
 from ops.telling.messages import Messenger
 from trading.domain.clock import Clock

@@ -89,7 +89,7 @@ def alarms(text: str) -> set[str]:
 def test_every_alert_has_an_end() -> None:
     ended = names_that_end() | {"stop.seen", "stop.stands"}  # by the key `stop`
     resolved = {"data.failing": "ops/service/due_bars.py", "messages.stuck": "ops/telling/delivery.py"}
-    resolved["state.lies_aside"] = "ops/aside.py"
+    resolved["state.lies_aside"] = "ops/service/lasting.py"
     resolved["messages.refused"] = "src/trading/notify/outbox.py"
     assert all(".resolve(" in (ROOT / path).read_text() for path in resolved.values())
     paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
