@@ -29,6 +29,7 @@ from sandbox.server import Built, Town, build, serving
 from trading.domain.clock import Clock, Timeline
 from trading.domain.events import Event
 from trading.exchange import ccxt_line
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry_settings import CarrySettings
@@ -81,7 +82,7 @@ class Lab:
         segment = ready["segment"]
         self.clock.follow(Timeline(segment["anchor_s"], segment["origin_ms"], segment["scale"]))
         secrets = SecretStr(_KEY.name), SecretStr(_KEY.secret)
-        self.venue = Binance(self.clock, base_url=self.url, api_key=secrets[0], api_secret=secrets[1])
+        self.venue = Binance(Access(self.clock, base_url=self.url, api_key=secrets[0], api_secret=secrets[1]))
         self.events: list[Event] = []
         self.patience, self.carry = PATIENCE, world.carry
 

@@ -28,6 +28,7 @@ from benchmarks.streams_server import MINUTE_MS, START_MS, Load
 from trading.domain.clock import Clock, Timeline
 from trading.domain.instrument import Market
 from trading.domain.market import Bar, Quote, StreamBroken
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.exchange.recording import Recorder
 from trading.exchange.sockets import StreamKind, Want
@@ -63,7 +64,7 @@ async def read(load: Load, ready: dict[str, Any], folder: Path) -> dict[str, obj
     clock.follow(Timeline(ready["anchor_s"], START_MS, 60.0 / load.minute_s))
     url = f"http://127.0.0.1:{ready['port']}"
     out = RawLog(folder, clock, max_bytes=10**10, keep_days=1)
-    venue = Binance(clock, base_url=url, record=Recorder(out, clock))
+    venue = Binance(Access(clock, base_url=url, record=Recorder(out, clock)))
     keys = [(Market.PERP, name, "1m") for name in load.names]
     settings = LiveSettings(keep_bars=150)
     market, stop, counted = RealtimeMarketData(venue, clock, keys, settings=settings), asyncio.Event(), Counted(load)

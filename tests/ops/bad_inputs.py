@@ -66,6 +66,7 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.execution.intents import Intents
 from trading.funding.position import PositionStore
@@ -212,7 +213,7 @@ def archive_says(content: bytes) -> Give:
 def no_network(place: Place) -> Told:
     wanted = Wanted(Stretch("BTCUSDT", "1h", START_MS, START_MS + 24 * HOUR_MS), ("spot",))
     clock = Clock(origin_ms=START_MS + 90 * 24 * HOUR_MS)
-    sources = Sources("http://127.0.0.1:1", Binance(clock), clock, Console(file=io.StringIO()))
+    sources = Sources("http://127.0.0.1:1", Binance(Access(clock)), clock, Console(file=io.StringIO()))
 
     def work() -> int:
         asyncio.run(fetch(place.home, wanted, sources, lambda _: None))

@@ -20,6 +20,7 @@ from tests.trading.market.test_universe import FIRST_MS, day, listed, perp, spot
 from trading.domain.clock import Clock, iso, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Instrument, Market
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.market.delisting import ended, flat_tail
 from trading.market.funding_schedule import Told
@@ -261,7 +262,7 @@ async def test_a_sandbox_is_not_recorded_beside_what_the_real_venue_lists_nor_th
     document = {"serverTime": day(0), "symbols": [btc()]}
     ours.save(of_document(document, "Binance"))
     theirs.save(of_document(document, "http://127.0.0.1:9"))
-    venue = Binance(Clock(), base_url="http://127.0.0.1:9")  # nobody listens: it must not be asked at all
+    venue = Binance(Access(Clock(), base_url="http://127.0.0.1:9"))  # nobody listens: it must not be asked at all
     for store, source in ((ours, "http://127.0.0.1:9"), (ours, source_of(None, is_demo=True)), (theirs, "Binance")):
         with pytest.raises(DataProviderError, match="another market; keep each in a home of its own"):
             await record(venue, store, source)

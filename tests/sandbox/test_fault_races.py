@@ -17,6 +17,7 @@ from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import OrderRejectedError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.market.synthetic import Plan, synthetic_market, write_layout
 
@@ -36,7 +37,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town_]:
         clock = Clock(scale=1.0, origin_ms=START_MS)
         clock.follow(Timeline(segment.anchor_s, segment.origin_ms, segment.scale))
         url = f"http://127.0.0.1:{opened.port}"
-        venue = Binance(clock, base_url=url, api_key=SecretStr("k"), api_secret=SecretStr("s"))
+        venue = Binance(Access(clock, base_url=url, api_key=SecretStr("k"), api_secret=SecretStr("s")))
         yield built, venue, clock
         await venue.close()
 

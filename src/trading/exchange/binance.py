@@ -1,7 +1,6 @@
 """Binance spot and USD-M futures as the lab's venue. Orders are sent once, under our own client id, and never retried.
 
-`Binance(clock)` speaks to Binance; `base_url` points it at another venue with the same protocol, `testnet` at
-Binance's demo trading. ccxt is loaded at the first call.
+ccxt is loaded at the first call.
 """
 
 from __future__ import annotations
@@ -9,10 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from trading.domain.account_events import AccountEvent
-from trading.domain.clock import Clock
 from trading.domain.errors import (
     DataProviderError,
     OrderRejectedError,
@@ -37,8 +33,6 @@ from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.binance_collateral import BinanceCollateral
 from trading.exchange.binance_hedge import BinanceHedge
-from trading.exchange.rate_plan import RatePlan
-from trading.exchange.sockets import Record
 from trading.exchange.user_stream import UserStream
 
 NOT_THERE = frozenset({-2011, -2013})
@@ -53,32 +47,16 @@ class Binance(BinanceCollateral, BinanceHedge):
     """An account at Binance; implements `trading.domain.venue.Venue`.
 
     Args:
-        clock: Lab time; requests are stamped with it.
-        base_url: `http://host:port` of another venue with Binance's protocol; None: Binance.
-        testnet: Binance's demo trading, with keys of its own.
-        api_key: None: public data only.
-        api_secret: None: public data only.
-        rate: Where the budgets of requests lie that all processes of the lab share.
-        record: Where everything public is written down as it came; None: nowhere.
+        access: Where it is, and as whom; without a key public data only.
 
     Raises:
         SettingsError: one half of a key without the other.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        base_url: str | None = None,
-        testnet: bool = False,
-        api_key: SecretStr | None = None,
-        api_secret: SecretStr | None = None,
-        rate: RatePlan | None = None,
-        record: Record | None = None,
-    ) -> None:
-        if (api_key is None) != (api_secret is None):
+    def __init__(self, access: Access) -> None:
+        if (access.api_key is None) != (access.api_secret is None):
             raise SettingsError("BINANCE_API_KEY and BINANCE_API_SECRET: one is set without the other; set both")
-        super().__init__(Access(clock, base_url, testnet, api_key, api_secret, rate, record))
+        super().__init__(access)
 
     async def permissions(self) -> KeyPermissions:
         """What the key may do. The demo venue cannot say; its money cannot be withdrawn."""

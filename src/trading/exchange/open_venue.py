@@ -53,7 +53,7 @@ def open_records(access: Access) -> Records:
     Raises:
         SettingsError: one half of a key is missing.
     """
-    return _binance(access)
+    return Binance(access)
 
 
 def open_market_data(exchange: ExchangeName, access: Access) -> MarketData:
@@ -73,16 +73,4 @@ def open_account(access: Access) -> Venue:
     Raises:
         SettingsError: one half of a key is missing.
     """
-    return _binance(access)
-
-
-def _binance(access: Access) -> Binance:
-    return Binance(
-        access.clock,
-        base_url=access.base_url,
-        testnet=access.testnet,
-        api_key=access.api_key,
-        api_secret=access.api_secret,
-        rate=access.rate,
-        record=access.record,
-    )
+    return Binance(access)

@@ -31,6 +31,7 @@ from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Purse, Side
 from trading.exchange import binance_market
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.market.archive import archive_at
 from trading.market.historical_data_fetcher import Want, fetch_history
@@ -107,7 +108,7 @@ async def clock(sandbox: Sandbox) -> Clock:
 @pytest_asyncio.fixture
 async def venue(sandbox: Sandbox, clock: Clock) -> AsyncIterator[Binance]:
     keys = {"api_key": SecretStr("sandbox-key"), "api_secret": SecretStr("sandbox-secret")}
-    venue = Binance(clock, base_url=sandbox.url, **keys)
+    venue = Binance(Access(clock, base_url=sandbox.url, **keys))
     yield venue
     for market in Market:
         await venue.cancel_all(market, SYMBOL)
@@ -428,13 +429,15 @@ async def test_margin_that_is_added_moves_the_liquidation_away_and_is_told(venue
 
 async def test_keys_that_are_missing_or_wrong_are_named(sandbox: Sandbox, clock: Clock):
     with pytest.raises(SettingsError, match="one is set without the other"):
-        Binance(clock, api_key=SecretStr("k"))
-    public = Binance(clock, base_url=sandbox.url)
+        Binance(Access(clock, api_key=SecretStr("k")))
+    public = Binance(Access(clock, base_url=sandbox.url))
     with pytest.raises(SettingsError, match="BINANCE_API_KEY"):
         await public.balances(Market.SPOT)
     assert (await public.instrument(Market.PERP, SYMBOL)).brackets == ()
     await public.close()
-    wrong = Binance(clock, base_url=sandbox.url, api_key=SecretStr("sandbox-key"), api_secret=SecretStr("not-it"))
+    wrong = Binance(
+        Access(clock, base_url=sandbox.url, api_key=SecretStr("sandbox-key"), api_secret=SecretStr("not-it"))
+    )
     with pytest.raises(DataProviderError, match="spot balances: AuthenticationError") as told:
         await wrong.balances(Market.SPOT)
     assert "not-it" not in str(told.value)
@@ -442,7 +445,7 @@ async def test_keys_that_are_missing_or_wrong_are_named(sandbox: Sandbox, clock:
 
 
 async def test_offline_is_told_at_once(clock: Clock):
-    nowhere = Binance(clock, base_url="http://127.0.0.1:9")
+    nowhere = Binance(Access(clock, base_url="http://127.0.0.1:9"))
     with pytest.raises(NetworkDownError, match="check the network"):
         await nowhere.quote(Market.SPOT, SYMBOL)
     await nowhere.close()

@@ -43,7 +43,7 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Here]:
         clock.follow(Timeline(segment.anchor_s, segment.origin_ms, segment.scale))
         access = Access(clock, f"http://127.0.0.1:{port.port}")
         keys = {"api_key": SecretStr("sandbox-key"), "api_secret": SecretStr("sandbox-secret")}
-        venue = Binance(clock, base_url=access.base_url, **keys)
+        venue = Binance(Access(clock, base_url=access.base_url, **keys))
         yield built, venue, access
         await venue.close()
 
@@ -112,9 +112,9 @@ async def test_the_mark_of_a_settlement_is_the_opening_of_its_hour(here: Here) -
 
 async def test_without_a_key_there_is_no_rank_and_no_forced_order() -> None:
     with pytest.raises(SettingsError, match="no API key"):
-        await Binance(Clock()).adl_quantile("BTCUSDT")
+        await Binance(Access(Clock())).adl_quantile("BTCUSDT")
     with pytest.raises(SettingsError, match="no API key"):
-        await Binance(Clock()).forced_orders("BTCUSDT", start_ms=0)
+        await Binance(Access(Clock())).forced_orders("BTCUSDT", start_ms=0)
 
 
 async def test_the_ranks_of_every_mode_are_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from trading.domain.clock import Clock
 from trading.domain.errors import RateLimitError
 from trading.domain.instrument import Market
 from trading.exchange import rate_budget
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
+from trading.exchange.open_venue import open_account
 from trading.exchange.rate_plan import RatePlan
 from trading.exchange.rate_window import Priority
 
@@ -29,10 +32,8 @@ async def venues(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     clock = Clock()
     box.follow(clock, 1.0)
     keys = {"api_key": SecretStr("sandbox-key"), "api_secret": SecretStr("sandbox-secret")}
-    made = [
-        Binance(clock, base_url=str(box.http.base_url), rate=RatePlan(tmp_path / "rate", on_loopback=True), **keys)
-        for _ in range(2)
-    ]
+    access = Access(clock, str(box.http.base_url), rate=RatePlan(tmp_path / "rate", on_loopback=True), **keys)
+    made = [Binance(access) for _ in range(2)]
     yield made[0], made[1]
     for venue in made:
         await venue.close()
@@ -90,3 +91,18 @@ async def test_a_ban_that_one_process_was_told_keeps_all_from_sending(
             await call
     assert box.seen() == asked
     await second.quote(Market.PERP, SYMBOL)
+
+
+async def cancel_for_ever(venue: Binance) -> None:
+    while True:
+        await venue.cancel_all(Market.SPOT, SYMBOL)
+
+
+async def test_what_a_lab_that_runs_wild_leaves_is_the_guardians(venues: tuple[Binance, Binance], box: Box):
+    await venues[0].instrument(Market.SPOT, SYMBOL)
+    with pytest.raises(RateLimitError, match="used up for urgent calls"):
+        await cancel_for_ever(venues[0])
+    guardian = open_account(replace(venues[1]._access, is_guardian=True))
+    assert (await guardian.quote(Market.SPOT, SYMBOL)).bid > 0
+    await guardian.close()
+    assert "429" not in box.weighed(Market.SPOT)

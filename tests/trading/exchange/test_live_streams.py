@@ -19,6 +19,7 @@ from trading.domain.clock import Clock, Timeline
 from trading.domain.instrument import Market
 from trading.domain.market import Bar, BookDiff, Liquidation, MarketEvent, MarkNow, Quote, StreamBroken
 from trading.exchange import book_keeper, ccxt_sockets, kept_socket
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.exchange.book_keeper import BookKeeper
 from trading.exchange.recording import Recorder
@@ -78,7 +79,7 @@ def lab_clock(sandbox: Sandbox) -> Clock:
 @pytest_asyncio.fixture(loop_scope="module")
 async def there(sandbox: Sandbox) -> AsyncIterator[Open]:
     sandbox.built.faults.clear()
-    venue = Binance(lab_clock(sandbox), base_url=sandbox.url)
+    venue = Binance(Access(lab_clock(sandbox), base_url=sandbox.url))
     yield Open(sandbox.built, venue)
     await venue.close()
 
@@ -226,7 +227,7 @@ async def test_what_was_recorded_gives_the_same_tapes_bit_for_bit_through_breaks
     out = RawLog(tmp_path, clock, max_bytes=10**9, keep_days=1)
     recorder = Recorder(out, clock)
     recorder.begin(keys, 50)
-    venue = Binance(clock, base_url=sandbox.url, record=recorder)
+    venue = Binance(Access(clock, base_url=sandbox.url, record=recorder))
     market = RealtimeMarketData(venue, clock, keys, settings=LiveSettings(keep_bars=50))
     stop, closes = asyncio.Event(), 0
     keeper = BookKeeper(venue.book_snapshot, [(Market.SPOT, SYMBOL)], real_sleep=clock.real_sleep_s)

@@ -15,6 +15,7 @@ from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
 from trading.domain.market import Quote, StreamBroken
 from trading.exchange import ccxt_sockets, event_stream, kept_socket
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.exchange.event_stream import EventStream
 from trading.exchange.sockets import Dial, OnMessage, StreamKind, Want, plan_sockets
@@ -131,7 +132,7 @@ async def test_subscriptions_go_out_by_the_hundred_and_one_that_is_not_confirmed
     wants = [Want(Market.SPOT, f"S{i}USDT", StreamKind.QUOTE) for i in range(230)]
     desk = Venue(confirms=2)
     async with serving(desk) as url, asyncio.timeout(10):
-        venue = Binance(Clock(), base_url=url)
+        venue = Binance(Access(Clock(), base_url=url))
         events = venue.stream_events(wants)
         broken = await anext(events)
         await events.aclose()  # type: ignore[attr-defined]
@@ -154,7 +155,7 @@ async def test_a_ping_into_a_pipe_that_is_just_closing_is_a_broken_connection(
     monkeypatch.setattr(ccxt_sockets, "PING_MS", 50)
     monkeypatch.setattr(ClientWebSocketResponse, "ping", ping)
     async with serving(Venue(confirms=9)) as url, asyncio.timeout(10):
-        venue = Binance(Clock(), base_url=url)
+        venue = Binance(Access(Clock(), base_url=url))
         events = venue.stream_events([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)])
         broken = await anext(events)
         await events.aclose()  # type: ignore[attr-defined]
@@ -175,7 +176,7 @@ async def test_a_handshake_that_is_refused_is_tried_again_after_the_time_the_ven
             return web.Response(status=429, headers={"Retry-After": "0.7"})
 
     async with serving(Closed()) as url, asyncio.timeout(10):
-        venue = Binance(Clock(), base_url=url)
+        venue = Binance(Access(Clock(), base_url=url))
         events = venue.stream_events([Want(Market.SPOT, SYMBOL, StreamKind.QUOTE)])
         told = [await anext(events), await anext(events)]
         await events.aclose()  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from trading.domain.errors import DataProviderError, SettingsError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderStatus, OrderType, Side
 from trading.exchange import kept_socket, user_stream
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.exchange.parse_user import account_event
 from trading.market.synthetic import Plan, synthetic_market, write_layout
@@ -47,7 +48,7 @@ async def venue(sandbox: tuple[Built, str], monkeypatch: pytest.MonkeyPatch) -> 
     segment, clock = built.exchange.clock.segment, Clock()
     clock.follow(Timeline(segment.anchor_s, segment.origin_ms, segment.scale))
     keys = {"api_key": SecretStr("sandbox-key"), "api_secret": SecretStr("sandbox-secret")}
-    venue = Binance(clock, base_url=url, **keys)
+    venue = Binance(Access(clock, base_url=url, **keys))
     yield venue
     await venue.close()
 
@@ -145,7 +146,7 @@ async def test_a_listen_key_is_renewed_before_it_dies(
 
 async def test_without_a_key_there_is_no_account_to_listen_to() -> None:
     with pytest.raises(SettingsError, match="account stream"):
-        await anext(Binance(Clock()).account_events())
+        await anext(Binance(Access(Clock())).account_events())
 
 
 async def test_a_cancel_on_spot_is_told_by_the_orders_own_client_id() -> None:

@@ -20,6 +20,7 @@ from tests.conftest import DATA
 from tests.trading.funding.rig import carry_spec
 from trading.domain.clock import Clock, Timeline, parse_iso
 from trading.domain.events import Event
+from trading.exchange.access import Access
 from trading.exchange.binance import Binance
 from trading.execution.settings import ExecutionSettings
 from trading.funding.carry_settings import CarrySettings
@@ -137,7 +138,7 @@ async def world(home: Home, *extra: str) -> AsyncIterator[World]:
         ready = json.loads(await process.stdout.readline())
         clock = Clock(scale=SLOW, origin_ms=START_MS)
         secret = (SecretStr("sandbox-key"), SecretStr("sandbox-secret"))
-        venue = Binance(clock, base_url=ready["url"], api_key=secret[0], api_secret=secret[1])
+        venue = Binance(Access(clock, base_url=ready["url"], api_key=secret[0], api_secret=secret[1]))
         async with aiohttp.ClientSession() as http:
             here = World(home, ready["url"], http, clock, venue)
             here.follow(await here.ask("/sandbox/clock"))
