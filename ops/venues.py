@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from ops.environment import Environment, find_home
@@ -38,6 +40,7 @@ def make_venue(
     home: Home | None = None,
     *,
     record: Recorder | None = None,
+    is_guardian: bool = False,
 ) -> Venue:
     """The account that trades, with keys where there are any, whatever exchange is read.
 
@@ -47,11 +50,12 @@ def make_venue(
         clock: Lab time.
         home: Whose shared budget of requests it takes from; None: the home of this process.
         record: Where everything public is written down as it came; None: nowhere.
+        is_guardian: It may take from the share of the budget that is kept for the guardian.
 
     Raises:
         SettingsError: one half of a key is missing.
     """
-    return open_account(_access(settings, environment, clock, home, record))
+    return open_account(replace(_access(settings, environment, clock, home, record), is_guardian=is_guardian))
 
 
 def make_market_data(

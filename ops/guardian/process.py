@@ -24,12 +24,10 @@ from ops.logs import set_up_logs
 from ops.service.supervisor import Supervisor
 from ops.settings import LabSettings
 from ops.stop_trading import settings_or_defaults
+from ops.venues import make_venue
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
 from trading.domain.events import Severity
-from trading.exchange.access import Access
-from trading.exchange.open_venue import open_account
-from trading.exchange.rate_plan import RatePlan
 from trading.risk.guardian import Act, GuardianSettings, Sight, Verdict, decide, may_renew
 from trading.storage.home import Home
 from trading.storage.lock import only_one
@@ -179,16 +177,7 @@ async def open_guardian(
     Raises:
         StateFileError: the journal of intents cannot be read.
     """
-    access = Access(
-        clock,
-        settings.venue.base_url,
-        environment.binance_testnet,
-        environment.binance_api_key,
-        environment.binance_api_secret,
-        RatePlan(home.rate),
-        is_guardian=True,
-    )
-    venue = open_account(access)
+    venue = make_venue(settings, environment, clock, home, is_guardian=True)
     try:
         eyes = Eyes(home, venue, settings.guardian, clock, os.environ)
         hands = Hands(home, venue, settings, clock)

@@ -11,6 +11,7 @@ from ops.environment import read_environment
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_market_data, make_venue
 from trading.domain.clock import Clock
+from trading.exchange.access import Access
 from trading.exchange.open_venue import TRADES_AT
 from trading.exchange.rate_plan import RatePlan
 from trading.storage.home import Home
@@ -29,7 +30,11 @@ def test_the_budget_lies_in_the_home_that_is_given_else_in_that_of_the_process(
     for make in (make_venue, make_market_data):
         for given, expected in ((home, home.state / "rate"), (None, other / "state" / "rate")):
             opened = make(settings, environment, Clock(), given)
-            assert opened._access.rate == RatePlan(expected)  # type: ignore[attr-defined]  # nothing is sent here
+            access: Access = opened._access  # type: ignore[attr-defined]  # nothing is sent here
+            assert (access.rate, access.is_guardian) == (RatePlan(expected), False)
+    guarding = make_venue(settings, environment, Clock(), home, is_guardian=True)
+    access = guarding._access  # type: ignore[attr-defined]  # nor here
+    assert (access.rate, access.is_guardian) == (RatePlan(home.state / "rate"), True), "the same budget, and a reserve"
     assert list(other.iterdir()) == [], "opened, not yet used"
 
 
@@ -41,8 +46,5 @@ def test_nothing_above_opens_an_exchange_by_another_way():
         for path in (ROOT / folder).rglob("*.py")
         if opening.search(path.read_text())
     }
-    assert found == {"ops/venues.py", "ops/guardian/process.py"}, (
-        "the guardian has a line of its own, with its own reserve"
-    )
-    assert "RatePlan(home.rate)" in (ROOT / "ops/guardian/process.py").read_text(), "of the same budget"
+    assert found == {"ops/venues.py"}
     assert TRADES_AT == "binance"
