@@ -1,8 +1,9 @@
 """One line to one market of Binance, through ccxt.
 
 Importing ccxt takes most of a second, so this module is imported when the first call is made, in a thread. ccxt signs,
-spaces, sends and classifies; what the answers mean is read in `parsing`, from the venue's own documents, because ccxt
-turns decimal texts into floats. What was received on the public side is recorded as it came, where somebody records.
+spaces, sends and classifies; what the answers mean is read in `parse_*.py`, from the venue's own documents, because
+ccxt turns decimal texts into floats. What was received on the public side is recorded as it came, where somebody
+records.
 """
 
 from __future__ import annotations

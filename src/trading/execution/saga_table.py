@@ -1,7 +1,6 @@
 """The states of the two-leg saga, the moves between them, and each state's timed way out.
 
-`saga_markdown()` writes the table for `docs/live-carry.md`, `saga_diagram()` the drawing beside it; a test keeps both
-and the code the same.
+A test keeps the table and the drawing in `docs/live-carry.md` and the code the same.
 """
 
 from __future__ import annotations
