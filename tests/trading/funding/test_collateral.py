@@ -29,16 +29,6 @@ SETTINGS = CarrySettings()
 AIM = SETTINGS.top_up_to_pct / 100
 
 
-@pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue)
-
-
 async def in_need(rig: DeskRig, *, share: str = "0.28", spot: str = "1000", futures: str = "1000") -> DeskRig:
     """A carry whose margin is so large a share of the short: its liquidation price is about as far away.
 

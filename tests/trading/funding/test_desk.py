@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.trading.execution.fake_venue import HOUR_MS, FakeVenue
-from tests.trading.execution.rig import START_MS, VirtualClock
+from tests.trading.execution.rig import START_MS
 from tests.trading.funding.rig import DeskRig, carry_spec, settled
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
@@ -28,16 +28,6 @@ from trading.storage.home import Home
 
 D = Decimal
 LOT = D("0.001")
-
-
-@pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue)
 
 
 async def test_a_carry_that_pays_is_opened_within_the_limits(rig: DeskRig, venue: FakeVenue) -> None:

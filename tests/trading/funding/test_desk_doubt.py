@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.trading.execution.fake_venue import HOUR_MS, FakeVenue
-from tests.trading.execution.rig import START_MS, VirtualClock
+from tests.trading.execution.rig import START_MS
 from tests.trading.funding.rig import LAST_SETTLEMENT_MS, DeskRig, settled
 from trading.domain.decisions import Decision, Reason
 from trading.funding.position import PositionStore
@@ -16,16 +16,6 @@ from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 
 D = Decimal
-
-
-@pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue)
 
 
 def halts(rig: DeskRig) -> list[Reason]:

@@ -47,11 +47,6 @@ def candles(market: Market, closes: list[float]) -> list[Bar]:
     ]
 
 
-@pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
 async def test_an_outage_lets_nothing_be_opened_until_it_has_rested_and_is_told_once(
     home: Home, venue: FakeVenue
 ) -> None:

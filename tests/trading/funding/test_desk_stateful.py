@@ -4,46 +4,31 @@ legs end together, the books agree, and nothing is sent twice.
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from decimal import Decimal
-from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.trading.execution.fake_venue import Crash, FakeVenue
 from tests.trading.execution.rig import VirtualClock
 from tests.trading.funding.rig import DeskRig, settled
-from trading.domain.decisions import Reason
+from tests.trading.funding.settling import DUST, FAULTS, LOT, Settling
 from trading.execution.settings import ExecutionSettings
 from trading.funding.report import CycleReport
-from trading.storage.home import Home
 
 D = Decimal
-LOT = D("0.001")
-DUST = D("0.0004")
-"""What fees in coin and the venue's minimum leave of a leg or two."""
-FAULTS = ("crash_before", "crash_after", "lost_before", "lost_after", "late", "reject", "half", "down", "rate_limit")
-ENDLESS = 40
 
 
-class DeskMachine(RuleBasedStateMachine):
-    """One desk, one account; every step may fail half way, and every check is made after the desk has settled."""
+class DeskMachine(Settling):
+    """One carry."""
 
     @initialize(fills=st.lists(st.sampled_from(["0", "0.3", "0.7", "1"]), min_size=1, max_size=4), slices=st.booleans())
     def begin(self, fills: list[str], slices: bool) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self.runner = asyncio.Runner()
+        home = self.open()
         self.venue = FakeVenue(VirtualClock(), history=settled(), maker_fills=tuple(fills))
         execution = ExecutionSettings(slice_usdt=250 if slices else 25_000, slice_pause_s=2, maker_budget_s=10)
-        self.rig = DeskRig(Home(Path(self._folder.name)).make(), self.venue, execution=execution)
-
-    def teardown(self) -> None:
-        if hasattr(self, "runner"):
-            self.runner.close()
-            self._folder.cleanup()
+        self.rig = DeskRig(home, self.venue, execution=execution)
 
     @rule(armed=st.booleans())
     def cycle(self, armed: bool) -> None:
@@ -80,19 +65,12 @@ class DeskMachine(RuleBasedStateMachine):
 
     @rule()
     def stopped_and_released(self) -> None:
-        self.rig.home.kill_files[0].write_text("")
-        self.runner.run(self._cycle(armed=True))
-        self.rig.home.kill_files[0].unlink()
-        self.settle()
+        self.stop_and_release()
         assert self.venue.quantity == 0
 
     @rule()
     def a_human_releases(self) -> None:
         self.rig.desk.release_halts()
-
-    @rule()
-    def restart(self) -> None:
-        self.rig = self.rig.reborn()
 
     @invariant()
     def nothing_is_sent_twice(self) -> None:
@@ -113,21 +91,6 @@ class DeskMachine(RuleBasedStateMachine):
         else:
             assert intents.held(live.id)[1] == self.venue.quantity
         assert len(intents.positions()) <= 1
-
-    def settle(self) -> None:
-        """Cycle unarmed and undisturbed until nothing is under way."""
-        for _ in range(ENDLESS):
-            report = self.runner.run(self._cycle(armed=False))
-            intents = self.rig.desk._room.tools.intents
-            unsure = report.reason in (Reason.OUTCOME_UNKNOWN, Reason.DATA_UNAVAILABLE)
-            if not intents.unfinished() and not unsure:
-                break
-        else:
-            raise AssertionError(f"no end in sight: {report.reason} {report.decision.note}")
-        books = report.identity
-        halted = any(halt.reason is Reason.EQUITY_IDENTITY for halt in self.rig.desk.counters.memory.halts)
-        assert books is None or abs(books.error_quote) <= D("0.01"), report.decision
-        assert not halted
 
     async def _cycle(self, *, armed: bool) -> CycleReport:
         await self.venue.clock.sleep_s(60)

@@ -9,15 +9,13 @@ import pytest
 
 from tests.conftest import needs_data
 from tests.trading.execution.fake_venue import FakeVenue, spot_btc
-from tests.trading.execution.rig import VirtualClock
-from tests.trading.funding.rig import DeskRig, settled
+from tests.trading.funding.rig import DeskRig
 from tests.trading.funding.sandbox_rig import world
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.execution.intents import Intents
 from trading.funding.dust import dust_in
 from trading.funding.position import PositionStore
-from trading.risk.limits import RiskLimits
 from trading.storage.home import Home
 
 D = Decimal
@@ -25,13 +23,8 @@ STOP = Decision(False, Reason.STOPPED_BY_HUMAN, 1.0, 0.0)
 
 
 @pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue, RiskLimits(live_scale_pct=100, cooldown_after_fill_s=0, cooldown_after_loss_s=0))
+def rig(quick_rig: DeskRig) -> DeskRig:
+    return quick_rig
 
 
 async def a_carry(rig: DeskRig, venue: FakeVenue) -> None:

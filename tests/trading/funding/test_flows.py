@@ -8,12 +8,10 @@ import pytest
 
 from tests.conftest import needs_data
 from tests.trading.execution.fake_venue import FakeVenue
-from tests.trading.execution.rig import VirtualClock
-from tests.trading.funding.rig import DeskRig, settled
+from tests.trading.funding.rig import DeskRig
 from tests.trading.funding.sandbox_rig import world
 from trading.domain.decisions import Decision, Reason
 from trading.domain.orders import Income, IncomeKind
-from trading.risk.limits import RiskLimits
 from trading.risk.memory import Memory
 from trading.storage.home import Home
 
@@ -22,13 +20,8 @@ STOP = Decision(False, Reason.STOPPED_BY_HUMAN, 1.0, 0.0)
 
 
 @pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue, RiskLimits(live_scale_pct=100, cooldown_after_fill_s=0, cooldown_after_loss_s=0))
+def rig(quick_rig: DeskRig) -> DeskRig:
+    return quick_rig
 
 
 def earned(equity: float, start: float, memory: Memory) -> float:

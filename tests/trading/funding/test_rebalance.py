@@ -28,16 +28,6 @@ LOT = coarser_lot(PAIR.spot, PAIR.perp)
 PRICE = D(50_000)
 
 
-@pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue(VirtualClock(), history=settled())
-
-
-@pytest.fixture
-def rig(home: Home, venue: FakeVenue) -> DeskRig:
-    return DeskRig(home, venue)
-
-
 def arrives_late(rig: DeskRig, venue: FakeVenue, market: Market, side: Side, quantity: str) -> None:
     """An order of the live position that was given up as absent is at the venue after all, and fills."""
     position, now_ms = rig.desk.store.live_of("BTCUSDT"), venue.clock.now_ms()

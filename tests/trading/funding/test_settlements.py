@@ -6,21 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from tests.trading.execution.fake_venue import HOUR_MS, FakeVenue
-from tests.trading.execution.rig import START_MS, VirtualClock
-from tests.trading.funding.rig import DeskRig, settled
+from tests.trading.execution.fake_venue import HOUR_MS
+from tests.trading.execution.rig import START_MS
+from tests.trading.funding.rig import DeskRig
 from trading.domain.decisions import Reason
 from trading.domain.market import FundingRate
-from trading.storage.home import Home
 
 D = Decimal
 AT_MS = START_MS + HOUR_MS
 RATE = 0.0004
-
-
-@pytest.fixture
-def rig(home: Home) -> DeskRig:
-    return DeskRig(home, FakeVenue(VirtualClock(), history=settled()))
 
 
 async def paid_without_a_mark(rig: DeskRig) -> None:

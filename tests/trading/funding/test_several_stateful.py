@@ -4,23 +4,19 @@ each symbol's legs end together, the account's books agree, and nothing is sent 
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from decimal import Decimal
-from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.trading.execution.fake_venue import Crash
 from tests.trading.funding.many import ROOMY, ManyVenue, carry_in, rig_of
 from tests.trading.funding.rig import settled
-from tests.trading.funding.test_desk_stateful import DUST, ENDLESS, FAULTS, LOT
+from tests.trading.funding.settling import DUST, FAULTS, LOT, Settling
 from trading.domain.decisions import Decision, Reason
 from trading.funding.cycle_base import Carry
 from trading.funding.report import CycleReport
-from trading.storage.home import Home
 
 D = Decimal
 BASES = ("BTC", "ETH", "SOL")
@@ -28,22 +24,16 @@ WHICH = st.sampled_from([f"{base}USDT" for base in BASES])
 WHY = Decision(True, Reason.EVIDENCE_EXPIRED, 1.0, 0.0, "a test")
 
 
-class PortfolioMachine(RuleBasedStateMachine):
-    """One desk, one account; every step may fail half way, and every check is made after the desk has settled."""
+class PortfolioMachine(Settling):
+    """Up to three carries at once."""
 
     @initialize(most=st.integers(1, 3))
     def begin(self, most: int) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self.runner = asyncio.Runner()
+        home = self.open()
         self.venue = ManyVenue(*BASES)
         limits = ROOMY.model_copy(update={"max_positions": most})
-        self.rig = rig_of(Home(Path(self._folder.name)).make(), self.venue, limits)
+        self.rig = rig_of(home, self.venue, limits)
         self.cycle(armed=True)
-
-    def teardown(self) -> None:
-        if hasattr(self, "runner"):
-            self.runner.close()
-            self._folder.cleanup()
 
     @rule(armed=st.just(True))
     def cycle(self, armed: bool) -> None:
@@ -87,20 +77,13 @@ class PortfolioMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.rig.desk.store.closed) > 1)
     @rule()
     def stopped_and_released(self) -> None:
-        self.rig.home.kill_files[0].write_text("")
-        self.runner.run(self._cycle(armed=True))
-        self.rig.home.kill_files[0].unlink()
-        self.settle()
+        self.stop_and_release()
         assert all(venue.quantity == 0 for venue in self.venue.of.values())
 
     @rule()
     def a_human_releases_and_what_pays_is_opened(self) -> None:
         self.rig.desk.release_halts()
         self.cycle(armed=True)
-
-    @rule()
-    def restart(self) -> None:
-        self.rig = self.rig.reborn()
 
     @invariant()
     def settled_all_is_even_and_the_books_agree(self) -> None:
@@ -116,21 +99,6 @@ class PortfolioMachine(RuleBasedStateMachine):
             assert (intents.held(live.id)[1] if live is not None else 0) == venue.quantity
         assert {live.id for live in store.lives} == set(intents.positions())
         assert len(store.lives) <= self.rig.limits.max_positions
-
-    def settle(self) -> None:
-        """Cycle unarmed and undisturbed until nothing is under way."""
-        for _ in range(ENDLESS):
-            report = self.runner.run(self._cycle(armed=False))
-            intents = self.rig.desk._room.tools.intents
-            unsure = report.reason in (Reason.OUTCOME_UNKNOWN, Reason.DATA_UNAVAILABLE)
-            if not intents.unfinished() and not unsure:
-                break
-        else:
-            raise AssertionError(f"no end in sight: {report.reason} {report.decision.note}")
-        books = report.identity
-        halts = [halt.reason for halt in self.rig.desk.counters.memory.halts]
-        assert books is None or abs(books.error_quote) <= D("0.01"), report.decision
-        assert Reason.EQUITY_IDENTITY not in halts
 
     async def _cycle(self, *, armed: bool, leave: str = "") -> CycleReport:
         await self.venue.clock.sleep_s(60)
