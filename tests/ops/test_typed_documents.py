@@ -298,6 +298,15 @@ def test_every_word_to_look_for_in_the_log_is_one_that_the_code_writes() -> None
     assert {word for word in wanted if f'"{word}"' not in code and f'"{word.partition(".")[2]}"' not in code} == set()
 
 
+def test_every_file_of_the_state_stands_in_the_table_of_files() -> None:
+    page = (DOCS / "operating.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    paths = [path for floor in ("ops", "ai_brain", "src/trading") for path in (ROOT / floor).rglob("*.py")]
+    named = {name for path in paths for name in re.findall(r"\bstate / \"([^\"]+)\"", path.read_text(encoding="utf-8"))}
+    assert len(named) > 30
+    assert {name for name in named if not name.endswith(".lock") and f"`state/{name}" not in table} == set()
+
+
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     """Links between the pages in docs/ are the site's to check; the README is no page of it."""
     gone = []
