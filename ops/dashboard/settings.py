@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading.domain.errors import SettingsError
+from trading.domain.loopback import is_loopback
 
 TOKEN_LENGTH = 16
 """Fewest letters of a `PAGE_TOKEN`."""
@@ -24,16 +24,6 @@ class PageSettings(BaseModel):
     """Port it listens on."""
     names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")], ...] = ()
     """Names a reverse proxy asks for it by, such as lab.example.org; each needs PAGE_TOKEN in .env."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_exposure(settings: PageSettings, token: str | None) -> None:

@@ -10,12 +10,11 @@ from ops.environment import Environment
 from ops.settings import LabSettings
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
+from trading.domain.loopback import is_loopback
 from trading.notify.mail import Mail, MailAddress
 from trading.notify.message import Notifier
 from trading.notify.outbox import set_channels
 from trading.storage.home import Home
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def set_up_channels(home: Home, environment: Environment, settings: LabSettings) -> None:
@@ -37,7 +36,7 @@ def check_channels(environment: Environment, settings: LabSettings) -> None:
     """
     if environment.webhook_url is not None:
         url = urlsplit(environment.webhook_url.get_secret_value())
-        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
             raise SettingsError("WEBHOOK_URL: messages would go in the clear; give an https:// address")
     if settings.messages.email_user is not None and environment.email_password is None:
         raise SettingsError("messages.email_user: needs EMAIL_PASSWORD in .env; set both, or neither")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import structlog
 
 from trading.domain.clock import Clock
 from trading.domain.instrument import Market
+from trading.domain.loopback import is_loopback
 from trading.exchange.rate_budget import RateBudget
 from trading.exchange.rate_file import Limits, RateFile
 
@@ -45,7 +45,7 @@ def budget_of(
         base_url: Of another host; None: the venue's own.
         clock: For the system's time.
     """
-    if plan is None or (is_loopback(base_url) and not plan.on_loopback):
+    if plan is None or (is_here(base_url) and not plan.on_loopback):
         return None
     host = name if base_url is None else re.sub(r"[^a-z0-9.]+", "_", urlsplit(base_url).netloc.lower())
     return RateBudget(RateFile(plan.folder / f"{host}-{market}", limits), clock)
@@ -73,12 +73,7 @@ def weights_used(folder: Path, now_ms: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def is_loopback(base_url: str | None) -> bool:
+def is_here(base_url: str | None) -> bool:
     """A venue on this machine."""
     host = urlsplit(base_url).hostname if base_url else None
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host is not None and is_loopback(host)

@@ -20,7 +20,7 @@ from trading.domain.instrument import Market
 from trading.exchange import rate_budget
 from trading.exchange.rate_budget import RateBudget
 from trading.exchange.rate_file import Limits, RateFile
-from trading.exchange.rate_plan import RatePlan, budget_of, is_loopback
+from trading.exchange.rate_plan import RatePlan, budget_of, is_here
 from trading.exchange.rate_window import Priority
 from trading.exchange.request_weights import FUTURES, SPOT, UNKNOWN_WEIGHT, Request, request_of
 
@@ -335,7 +335,7 @@ def test_each_host_and_market_has_a_budget_and_a_rehearsal_has_none(tmp_path: Pa
     plan, clock = RatePlan(tmp_path), Clock()
     assert budget_of(None, "binance", Market.SPOT, LIMITS, base_url=None, clock=clock) is None
     for url in ("http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:1"):
-        assert is_loopback(url)
+        assert is_here(url)
         assert budget_of(plan, "binance", Market.SPOT, LIMITS, base_url=url, clock=clock) is None
         assert (
             budget_of(RatePlan(tmp_path, on_loopback=True), "x", Market.SPOT, LIMITS, base_url=url, clock=clock)
@@ -344,5 +344,5 @@ def test_each_host_and_market_has_a_budget_and_a_rehearsal_has_none(tmp_path: Pa
     assert (
         budget_of(plan, "binance", Market.PERP, LIMITS, base_url="https://mirror.example:8443", clock=clock) is not None
     )
-    assert not is_loopback("https://mirror.example")
-    assert not is_loopback(None)
+    assert not is_here("https://mirror.example")
+    assert not is_here(None)

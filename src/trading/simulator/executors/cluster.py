@@ -15,7 +15,6 @@ from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +88,6 @@ class Cluster:
         certificates = {f"tls_{side}_cert": str(self.cert_file) for side in sides}
         keys = {f"tls_{side}_key": str(self.key_file) for side in sides}
         return dask().Security(require_encryption=True, tls_ca_file=str(self.ca_file), **certificates, **keys)
-
-
-def is_loopback(host: str) -> bool:
-    """Only this machine reaches it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @cache

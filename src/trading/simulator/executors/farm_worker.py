@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from trading.domain.errors import FarmError, SettingsError
-from trading.simulator.executors.cluster import Cluster, check_memory, dask, identity, is_loopback
+from trading.domain.loopback import is_loopback
+from trading.simulator.executors.cluster import Cluster, check_memory, dask, identity
 
 ONE_CORE = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A part is one thread's work; no library may start more under it."""
