@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -82,17 +82,7 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
         bus.subscribe(messenger.hear, name="messenger")
         repository = StrategyRepository(setting.home.strategies)
         recorder = make_recorder(setting, clock, stack)
-        account = None
-        if environment.binance_api_key is not None:
-            account = make_venue(settings, environment, clock, setting.home, record=recorder)
-            stack.push_async_callback(account.close)
-        second = make_second(settings, environment, clock, setting.home) if account is not None else None
-        if second is not None:
-            stack.push_async_callback(second.close)
-        venue: MarketData | None = account if settings.venue.exchange == TRADES_AT else None
-        if venue is None:
-            venue = make_market_data(settings, environment, clock, setting.home, record=recorder)
-            stack.push_async_callback(venue.close)
+        venue, account, second = open_lines(setting, clock, recorder, stack)
         database = open_learning_db(setting.home, environment)
         stack.callback(database.close)
         if recorder is not None:
@@ -146,6 +136,34 @@ async def open_lab(setting: Setting, clock: Clock, bus: Bus, *, wake: asyncio.Ev
             desk=make_desk(setting, account, clock, bus, second=second),
             meter=make_meter(settings, clock, bus),
         )
+
+
+class Lines(NamedTuple):
+    """Connections to exchanges."""
+
+    venue: MarketData
+    """What is read."""
+    account: Venue | None
+    """What trades; None: there is no key."""
+    second: MarketData | None
+    """Who else says what the quote coin is worth; None: nothing is held, or nobody is asked."""
+
+
+def open_lines(setting: Setting, clock: Clock, recorder: Recorder | None, stack: AsyncExitStack) -> Lines:
+    """Connections that close with the lab; the one that trades is the one that is read, where it can be."""
+    settings, environment, home = setting.settings, setting.environment, setting.home
+    account, second = None, None
+    if environment.binance_api_key is not None:
+        account = make_venue(settings, environment, clock, home, record=recorder)
+        stack.push_async_callback(account.close)
+        second = make_second(settings, environment, clock, home)
+    if second is not None:
+        stack.push_async_callback(second.close)
+    if account is not None and settings.venue.exchange == TRADES_AT:
+        return Lines(account, account, second)
+    venue = make_market_data(settings, environment, clock, home, record=recorder)
+    stack.push_async_callback(venue.close)
+    return Lines(venue, account, second)
 
 
 def told_roots(home: Home) -> list[ToldRoot]:

@@ -140,11 +140,7 @@ def _watched(lines: Iterable[Recorded], session: Session) -> Iterator[Recorded]:
         elif line.kind == "open":
             streams[line.connection] = json.loads(line.head)["streams"]
         elif line.kind == "broken":
-            market = Market(line.connection.partition("/")[0])
-            for name in streams.get(line.connection, ()):
-                symbol, _, kind = name.partition("@")
-                if kind.startswith("depth") and (known := session.books.get((market, symbol.upper()))) is not None:
-                    known.book.lose()
+            _lose(line, streams.get(line.connection, ()), session)
         yield line
 
 
@@ -157,6 +153,14 @@ def _apply(line: Recorded, session: Session) -> None:
         known.book.apply(event)
         known.changes += 1
         known.whole += known.book.is_whole
+
+
+def _lose(line: Recorded, streams: Iterable[str], session: Session) -> None:
+    market = Market(line.connection.partition("/")[0])
+    for name in streams:
+        symbol, _, kind = name.partition("@")
+        if kind.startswith("depth") and (known := session.books.get((market, symbol.upper()))) is not None:
+            known.book.lose()
 
 
 def _restart(line: Recorded, session: Session) -> None:
