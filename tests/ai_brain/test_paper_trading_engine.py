@@ -6,126 +6,26 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from ai_brain.paper.account import LearnedTerms, account_path, load_account, save_account
+from ai_brain.paper.account import account_path, load_account, save_account
 from ai_brain.paper.book import BookStep
 from ai_brain.paper.books import terms
 from ai_brain.paper.outcome import PaperPosition, PaperStatus
 from ai_brain.paper.review import ReviewReason
 from ai_brain.paper.rule_book import RuleBook
-from ai_brain.paper.settings import PaperSettings
-from ai_brain.paper_trading_engine import PaperEngine
-from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, funded_pair, planted, rule_spec
-from trading.domain.clock import Clock
+from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
+from tests.ai_brain.paper_lab import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without_spot_bar
 from trading.domain.errors import StateFileError
-from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
-from trading.market.tape import Funding, Tape, make_tape
-from trading.simulator.carry_weights import CarryWeights
+from trading.market.tape import Funding, make_tape
 from trading.simulator.costs import MarketRules
 from trading.simulator.simulate import simulate
 from trading.storage.home import Home
-from trading.strategy.lifecycle import Stage, move
-from trading.strategy.repository import StrategyRepository
-from trading.strategy.spec import StrategySpec
-
-HISTORY = 120
-"""Bars before the paper accounts open."""
-
-
-@dataclass
-class Live:
-    """A live market that has come so far; what it has not shown yet cannot be read."""
-
-    tapes: dict[Market, Tape]
-    shown: int = HISTORY
-    why_blocked: str | None = None
-    only: Market | None = None
-    """Blocked is this market; None: all."""
-    hidden: set[int] = field(default_factory=set)
-
-    def tape(self, market: Market, symbol: str, interval: str, *, start_ms: int) -> Tape | None:
-        whole = self.tapes[market]
-        end_ms = START_MS + self.shown * HOUR_MS
-        return whole.window(max(start_ms, whole.start_ms), end_ms) if end_ms > start_ms else None
-
-    def blocked(self, market: Market, symbol: str, interval: str) -> str | None:
-        return self.why_blocked if self.only in (None, market) else None
-
-    def rules(self, spec: StrategySpec) -> MarketRules:
-        return MarketRules()
-
-
-@dataclass
-class Lab:
-    """An engine with its market, its clock and what it told."""
-
-    home: Home
-    live: Live
-    settings: PaperSettings = field(default_factory=PaperSettings)
-    told: list[Event] = field(default_factory=list)
-    learned: LearnedTerms | None = None
-    """What own fills have taught by now."""
-    engine: PaperEngine = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.repository = StrategyRepository(self.home.strategies)
-        self.restart()
-
-    def restart(self) -> None:
-        now_ms = START_MS + self.live.shown * HOUR_MS + 5_000
-        self.clock = Clock(scale=1e-6, origin_ms=now_ms)
-        self.engine = PaperEngine(
-            self.home,
-            self.repository,
-            self.settings,
-            clock=self.clock,
-            publish=self.told.append,
-            weights=CarryWeights(),
-            learned=lambda _: self.learned,
-        )
-
-    def add(self, spec: StrategySpec) -> StrategySpec:
-        for stage in (Stage.BACKTESTING, Stage.DRY_RUN):
-            spec = move(spec, stage, by="test", why="", at_ms=START_MS)
-        self.repository.save(spec)
-        return spec
-
-    def play(self, bars: int, *, each: Callable[[], None] | None = None) -> None:
-        for _ in range(bars):
-            self.live.shown += 1
-            self.engine.on_closed_bar(self.live)
-            if each is not None:
-                each()
-
-    def events(self, name: str) -> list[Event]:
-        return [event for event in self.told if event.name == name]
-
-
-def rule_lab(home: Home, **settings: float) -> Lab:
-    lab = Lab(home, Live({Market.PERP: planted(1200, 3, edge=0.006)}), PaperSettings(**settings))  # type: ignore[arg-type]
-    lab.engine.on_closed_bar(lab.live)
-    return lab
-
-
-def carry_lab(home: Home) -> Lab:
-    spot, perp = funded_pair(1200, 3, rate=0.0003)
-    return Lab(home, Live({Market.SPOT: spot, Market.PERP: perp}))
-
-
-BASIS = "basis_zscore(24) < -1"
-
-
-def basis_spec() -> StrategySpec:
-    """Buys the perpetual when it is cheap beside spot."""
-    return rule_spec(BASIS, exits=("basis > basis_mean(12)",), max_hold_bars=6)
 
 
 def test_history_warms_the_indicators_up_but_is_never_traded(home: Home) -> None:
@@ -208,11 +108,11 @@ def test_a_process_killed_in_the_middle_of_its_bars_resumes_to_the_bit(home: Hom
     lab.engine.on_closed_bar(lab.live)
     program = tmp_path / "killed.py"
     program.write_text(
-        "import os, sys\n"
-        "from tests.ai_brain import test_paper_trading_engine as t\n"
+        "import os, pathlib, sys\n"
+        "from tests.ai_brain import paper_lab as t\n"
         "from trading.storage.home import Home\n"
         "import ai_brain.paper_trading_engine as engine\n"
-        "lab = t.Lab(Home(t.Path(sys.argv[1])), t.Live({t.Market.PERP: t.planted(1200, 3, edge=0.006)}))\n"
+        "lab = t.Lab(Home(pathlib.Path(sys.argv[1])), t.Live({t.Market.PERP: t.planted(1200, 3, edge=0.006)}))\n"
         "saved, save = [], engine.save_account\n"
         "def counted(home, account):\n"
         "    if len(saved) == 73: os.kill(os.getpid(), 9)\n"
@@ -331,14 +231,6 @@ def test_a_hole_is_waited_for_and_later_taken_as_a_gap(home: Home) -> None:
     lab.restart()
     (outcome,) = lab.engine.on_closed_bar(lab.live)
     assert (outcome.status, outcome.bars) == (PaperStatus.STEPPED, 9)
-
-
-def without_spot_bar(lab: Lab, index: int) -> None:
-    """The spot market has no such bar."""
-    whole = lab.live.tapes[Market.SPOT]
-    kept = np.delete(np.arange(len(whole)), index)
-    names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
-    lab.live.tapes[Market.SPOT] = make_tape(replace(whole, **{name: getattr(whole, name)[kept] for name in names}))
 
 
 def test_rules_of_the_basis_trade_on_paper_what_the_backtest_over_both_markets_trades(home: Home) -> None:

@@ -59,8 +59,7 @@ from tests.ops.giving import (
     with_risk,
     with_rule,
 )  # fmt: skip
-from tests.ops.test_backtest import BASIS
-from tests.ops.world import CARRY
+from tests.ops.world import BASIS, CARRY
 from tests.trading.market.test_universe import day, listed, perp
 from trading.domain.clock import Clock
 from trading.domain.decisions import Reason

@@ -29,7 +29,7 @@ from ai_brain.strategy_evaluator import evaluate
 from ops.judgement.backtest import run_backtest, run_verify
 from ops.universe.known_rules import known_rules, rules_for
 from tests.ai_brain.markets import planted, rule_spec
-from tests.ops.world import CARRY
+from tests.ops.world import BASIS, CARRY, RULES
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
@@ -44,22 +44,6 @@ from trading.strategy.spec import StrategySpec, load_spec
 
 START_MS = parse_iso("2024-01-01")
 HOURS = 24 * 200
-RULES = """{
-  "id": "mr-20240601-000000", "name": "Dips", "type": "mean_reversion",
-  "market": {"exchange": "binance", "symbol": "BTC/USDT:USDT", "timeframe": "1h"},
-  "parameters": {"entry_long": ["rsi(14) < 35"], "entry_short": [], "exit_long": ["rsi(14) > 50"], "exit_short": [],
-    "filters": [], "risk": {"position_pct": 20, "leverage": 1, "stop_loss_atr": 2, "take_profit_atr": 3,
-    "trailing_atr": null, "max_hold_bars": 24}},
-  "performance": {"backtest": {}, "dry_run": {}, "live": {}}, "status": "testing", "stage": "generated",
-  "created_at": "2024-06-01T00:00:00Z", "approved_at": null,
-  "origin": {"author": "test", "thesis": "panic passes"}, "history": []
-}"""
-
-BASIS = (
-    RULES.replace("mr-20240601-000000", "mr-20240601-00ba51")
-    .replace("rsi(14) < 35", "basis_zscore(48) < -1")
-    .replace("rsi(14) > 50", "basis > basis_mean(24)")
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from ai_brain.evidence.filing import load_evidence
 from ai_brain.research_library import library_specs
 from ops.jobs import evaluation
 from ops.service.lab import Lab
+from tests.ops.at_night import lab_at_night, named
 from tests.ops.papers import file_of
-from tests.ops.test_parity import lab_at_night, named
 from trading.domain.errors import FarmError
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage

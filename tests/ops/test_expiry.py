@@ -24,8 +24,8 @@ from ops.trace.live_records import read_holdings
 from ops.trace.living import live_results, lives_of
 from ops.trace.strategy import run_strategy
 from tests.ai_brain.markets import rule_spec
+from tests.ops.at_night import lab_at_night, named
 from tests.ops.papers import TABLE, carry_in, evidence_of
-from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.decisions import Reason
 from trading.domain.events import Severity

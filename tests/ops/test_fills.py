@@ -23,8 +23,7 @@ from ops.service.lab import Lab
 from ops.settings import LabSettings
 from tests.ai_brain.tapes import END_MS, HOUR_MS, wandering_tape
 from tests.conftest import DATA, needs_data
-from tests.ops.test_backtest import RULES
-from tests.ops.world import CARRY
+from tests.ops.world import CARRY, RULES
 from tests.trading.funding.sandbox_rig import START_MS, world
 from trading.domain.clock import StandingClock
 from trading.domain.errors import DataProviderError

@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 
 import ops.history.shelf
 from ai_brain.evidence.filing import Judgement, save_evidence
 from ai_brain.evidence.verdict import Band
-from ai_brain.paper.account import load_account, save_account
+from ai_brain.paper.account import load_account
 from ai_brain.paper.parity import ParityStatus
-from ai_brain.paper_trading_engine import PaperEngine
 from ops.apart import apart
-from ops.environment import read_environment
 from ops.gather import gather
 from ops.jobs import evaluation, parity, reports, review
-from ops.market_view import Snapshot
-from ops.service.lab import DAY_MS, Lab, Setting
-from ops.service.wiring import open_lab
-from ops.settings import config_hash, read_settings
-from tests.ai_brain.paper.test_parity import without
+from ops.service.lab import Lab
+from tests.ai_brain.paper_lab import without
+from tests.ops.at_night import (
+    basis_in_dry_run,
+    bend,
+    lab_at_night,
+    mend,
+    named,
+    play_on_paper,
+    record_all,
+    without_recording,
+)
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
-from tests.ops.test_backtest import BASIS
 from tests.ops.world import NOW_MS, approved_carry
-from trading.domain.clock import Clock, StandingClock
 from trading.domain.errors import FarmError
-from trading.domain.events import Event, Severity
+from trading.domain.events import Severity
 from trading.domain.instrument import Market
-from trading.exchange.recording import Recorder
-from trading.journal.bus import Bus
-from trading.market.as_told import COLUMNS
 from trading.market.tape import Tape
 from trading.notify.message import Message
 from trading.storage import raw_log
 from trading.storage.home import Home
-from trading.storage.raw_log import RawLog
 from trading.strategy.lifecycle import Stage, move
-from trading.strategy.spec import StrategySpec, load_spec
-
-HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -55,91 +47,6 @@ def lab_home(lab_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr(parity, "STEP_PATIENCE_S", 0.0)
     without_recording(lab_home)
     return lab_home
-
-
-def without_recording(home: Home) -> None:
-    """The lab writes down nothing of what it is told, its history at the start among it."""
-    with home.settings_file.open("a") as file:
-        file.write("recording: {enabled: false}\n")
-
-
-@asynccontextmanager
-async def lab_at_night(home: Home, clock: Clock | None = None) -> AsyncIterator[tuple[Lab, list[Event]]]:
-    """A wired lab that runs no job by itself, and what it tells; by its own clock a minute after midnight."""
-    settings = read_settings(home.settings_file)
-    setting = Setting(home, settings, read_environment(home), config_hash(settings), "synthetic")
-    bus, heard = Bus(), list[Event]()
-    bus.subscribe(heard.append)
-    async with open_lab(setting, clock or Clock(origin_ms=NOW_MS + 60_000), bus, wake=asyncio.Event()) as lab:
-        yield lab, heard
-
-
-async def play_on_paper(
-    lab: Lab, *specs: StrategySpec, told: Mapping[Market, Tape] | None = None, at_ms: int = NOW_MS - 2 * DAY_MS
-) -> None:
-    """Two days on paper until midnight, stepped by the engine of the service; on the shelf's candles, or as told."""
-    for spec in specs:
-        lab.repository.save(spec)
-    symbol, interval = specs[0].market.native_symbol, specs[0].market.timeframe
-    shelf = {market: await lab.history.tape(market, symbol, interval) for market in Market}
-    tapes = {(market, symbol, interval): tape for market, tape in (shelf | dict(told or {})).items()}
-    clock = Clock(scale=1e-6, origin_ms=at_ms)
-    engine = PaperEngine(
-        lab.home,
-        lab.repository,
-        lab.settings.paper,
-        clock=clock,
-        publish=lambda _: None,
-        weights=lab.settings.carry.weights(),
-    )
-    engine.on_closed_bar(Snapshot(tapes, {}, lab.instruments, interval))
-
-
-def bend(home: Home, spec: StrategySpec) -> tuple[float, float]:
-    """One bit of the account's last mark is another; what it is now, and what it was."""
-    account = load_account(home, spec.id)
-    assert account is not None
-    at_ms, true = account.curve[-1]
-    account.curve[-1] = (at_ms, float(np.nextafter(true, 1e9)))
-    save_account(home, account)
-    return account.curve[-1][1], true
-
-
-def mend(home: Home, spec: StrategySpec, true: float) -> None:
-    account = load_account(home, spec.id)
-    assert account is not None
-    account.curve[-1] = (account.curve[-1][0], true)
-    save_account(home, account)
-
-
-def basis_in_dry_run() -> StrategySpec:
-    spec = load_spec(BASIS.replace("zscore(48) < -1", "zscore(24) < 0").encode(), where="test")
-    for to in (Stage.BACKTESTING, Stage.DRY_RUN):
-        spec = move(spec, to, by="test", why="test", at_ms=NOW_MS - 5 * 3_600_000)
-    return spec
-
-
-def record(home: Home, tape: Tape, start_ms: int = 0, end_ms: int = NOW_MS) -> None:
-    """The candles of a market as the venue streams them."""
-    start_ms = max(start_ms, tape.start_ms)
-    clock = StandingClock(start_ms, real_s=0.0)
-    out = RawLog(home.recordings, clock, max_bytes=10**9, keep_days=9999)
-    recorder, connection = Recorder(out, clock), f"{tape.market}/market/0"
-    for at, opened in enumerate(tape.open_time_ms):
-        if not start_ms <= opened < end_ms:
-            continue
-        cells = {name: repr(float(getattr(tape, column)[at])) for name, column in zip("ohlcv", COLUMNS, strict=True)}
-        candle = {"t": int(opened), "s": tape.symbol, "i": tape.interval, **cells, "x": True}
-        clock.put(int(opened) + HOUR_MS + 200, 0.0)
-        text = json.dumps({"stream": "btcusdt@kline_1h", "data": {"e": "kline", "k": candle}}, separators=(",", ":"))
-        recorder.message(connection, clock.now_ms(), text)
-    out.close()
-
-
-async def record_all(lab: Lab) -> None:
-    """Every candle of both markets was told as the shelf has it."""
-    for market in Market:
-        record(lab.home, await lab.history.tape(market, "BTCUSDT", "1h"))
 
 
 class Chat:
@@ -157,10 +64,6 @@ async def told(lab: Lab) -> str:
     chat = Chat()
     await lab.outbox.drain(chat, lab.clock)
     return "\n".join(chat.texts)
-
-
-def named(heard: list[Event], name: str) -> list[Event]:
-    return [event for event in heard if event.name == name]
 
 
 async def test_paper_is_the_backtest_of_the_shelfs_bars_and_the_days_summary_says_so(

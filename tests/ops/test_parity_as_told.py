@@ -24,9 +24,8 @@ from ops.nightly.tapes_as_told import TapesAsTold
 from ops.nightly.verdict import settled
 from ops.service.lab import DAY_MS, Lab
 from ops.universe.rules_as_of import RulesAsOf, rules_as_of
-from tests.ai_brain.paper.test_parity import without
-from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
-from tests.ops.test_parity import (
+from tests.ai_brain.paper_lab import without
+from tests.ops.at_night import (
     HOUR_MS,
     basis_in_dry_run,
     bend,
@@ -37,6 +36,7 @@ from tests.ops.test_parity import (
     record_all,
     without_recording,
 )
+from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.clock import StandingClock, iso
 from trading.domain.errors import FarmError, SettingsError, SpecError

@@ -11,8 +11,8 @@ from ops.reports import hourly_report, to_release
 from ops.service.lab import DAY_MS, Lab
 from ops.service.lasting import tell_halts
 from ops.stop_trading import release
+from tests.ops.at_night import lab_at_night, play_on_paper
 from tests.ops.papers import TABLE, carry_in, evidence_of
-from tests.ops.test_parity import lab_at_night, play_on_paper
 from tests.ops.world import approved_carry
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason

@@ -10,8 +10,8 @@ from ops.ai_trading_lab import rows_for
 from ops.gather import gather
 from ops.jobs import evaluation, research, tuner
 from ops.service.lab import Lab
+from tests.ops.at_night import lab_at_night, named
 from tests.ops.papers import carry_in
-from tests.ops.test_parity import lab_at_night, named
 from tests.ops.world import World
 from trading.domain.events import Severity
 from trading.domain.instrument import Market

@@ -44,6 +44,23 @@ CARRY = """{
   "origin": {"author": "test", "thesis": "longs pay shorts"}, "history": []
 }"""
 
+RULES = """{
+  "id": "mr-20240601-000000", "name": "Dips", "type": "mean_reversion",
+  "market": {"exchange": "binance", "symbol": "BTC/USDT:USDT", "timeframe": "1h"},
+  "parameters": {"entry_long": ["rsi(14) < 35"], "entry_short": [], "exit_long": ["rsi(14) > 50"], "exit_short": [],
+    "filters": [], "risk": {"position_pct": 20, "leverage": 1, "stop_loss_atr": 2, "take_profit_atr": 3,
+    "trailing_atr": null, "max_hold_bars": 24}},
+  "performance": {"backtest": {}, "dry_run": {}, "live": {}}, "status": "testing", "stage": "generated",
+  "created_at": "2024-06-01T00:00:00Z", "approved_at": null,
+  "origin": {"author": "test", "thesis": "panic passes"}, "history": []
+}"""
+
+BASIS = (
+    RULES.replace("mr-20240601-000000", "mr-20240601-00ba51")
+    .replace("rsi(14) < 35", "basis_zscore(48) < -1")
+    .replace("rsi(14) > 50", "basis > basis_mean(24)")
+)
+
 
 @dataclass(slots=True)
 class World:

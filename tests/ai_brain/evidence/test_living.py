@@ -32,7 +32,7 @@ from ai_brain.paper.account import load_account
 from ai_brain.paper.books import terms
 from ai_brain.strategy_evaluator import evaluate
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, planted, rule_spec
-from tests.ai_brain.test_paper_trading_engine import HISTORY, carry_lab
+from tests.ai_brain.paper_lab import HISTORY, carry_lab
 from trading.domain.clock import Clock
 from trading.domain.instrument import Market
 from trading.simulator.costs import CarryCosts, MarketRules

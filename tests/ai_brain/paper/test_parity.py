@@ -13,9 +13,9 @@ from ai_brain.paper.market_view import PaperTapes, markets_of, paper_tapes
 from ai_brain.paper.parity import Parity, ParityStatus, compare
 from ai_brain.paper.settings import PaperSettings
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
-from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without_spot_bar
+from tests.ai_brain.paper_lab import HISTORY, Lab, basis_spec, carry_lab, rule_lab, without, without_spot_bar
 from trading.domain.instrument import Market
-from trading.market.tape import Tape, make_tape
+from trading.market.tape import make_tape
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import MarketRules
 from trading.storage.home import Home
@@ -211,12 +211,6 @@ def test_only_what_the_shelf_has_is_compared(home: Home) -> None:
     lab, spec = carry_played(home)
     found = held_against(lab, spec, shelf(lab, bars=HISTORY + 90))
     assert (found.status, found.bars) == (ParityStatus.SAME, 90)
-
-
-def without(tape: Tape, index: int | Sequence[int]) -> Tape:
-    kept = np.delete(np.arange(len(tape)), index)
-    names = ("open_time_ms", "open", "high", "low", "close", "volume_base")
-    return make_tape(replace(tape, **{name: getattr(tape, name)[kept] for name in names}))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ai_brain.paper.parity import ParityStatus, compare
 from ai_brain.paper.settings import PaperSettings
 from ai_brain.paper.still_held import held_on_paper
 from tests.ai_brain.markets import HOUR_MS, START_MS, carry_spec, rule_spec
-from tests.ai_brain.test_paper_trading_engine import HISTORY, Lab, basis_spec, carry_lab, rule_lab
+from tests.ai_brain.paper_lab import HISTORY, Lab, basis_spec, carry_lab, rule_lab
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
 from trading.simulator.carry_weights import CarryWeights
