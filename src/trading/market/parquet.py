@@ -30,19 +30,10 @@ def write_parquet(path: Path, columns: Mapping[str, NDArray[np.float64] | NDArra
     """
     import duckdb
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _connect() as connection:
-            connection.register("columns", dict(columns))
-            target = f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
-            connection.execute(f"COPY (SELECT * FROM columns) {target}")  # noqa: S608 - our own path
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        _copy("SELECT * FROM columns", path, columns)
     except (OSError, duckdb.Error) as error:
-        temporary.unlink(missing_ok=True)
         raise StateFileError(f"{path}: cannot be written: {_line(error)}; check space and permissions") from error
 
 
@@ -136,24 +127,32 @@ def csv_to_parquet(
     """
     import duckdb
 
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     columns = ", ".join(f"{values.get(name, name)} AS {name}" for name in keep)
     shape = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
     read = f"read_csv({_quoted(csv)}, columns={shape}, header={str(has_header).lower()}, delim=',', auto_detect=false)"
-    query = f"COPY (SELECT {columns} FROM {read}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"  # noqa: S608 - our own names
     try:
-        with _connect() as connection:
-            connection.execute(query)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        sync_folder(target.parent)
+        _copy(f"SELECT {columns} FROM {read}", target)  # noqa: S608  # our own names
     except (OSError, duckdb.IOException) as error:
-        temporary.unlink(missing_ok=True)
         raise StateFileError(f"{target}: cannot be written: {_line(error)}; check space and permissions") from error
     except duckdb.Error as error:
-        temporary.unlink(missing_ok=True)
         raise DataProviderError(f"{csv.name}: not rows of {', '.join(keep)}: {_line(error)}") from error
+
+
+def _copy(query: str, path: Path, columns: Mapping[str, NDArray[np.float64] | NDArray[np.int64]] | None = None) -> None:
+    """What a query gives as a file, whole or not at all; `columns` is a table that it may name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _connect() as connection:
+            if columns is not None:
+                connection.register("columns", dict(columns))
+            connection.execute(f"COPY ({query}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
