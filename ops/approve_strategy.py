@@ -15,8 +15,10 @@ from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.environment import find_home
+from ops.figures import each_on_average
 from ops.listener import outlive_reader
 from trading.domain.clock import Clock
+from trading.domain.counted import counted
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.storage.home import Home
 from trading.strategy.approval import load_key, sign
@@ -116,9 +118,10 @@ def paper_in_words(shown: Mapping[str, object]) -> str:
     if not shown:
         return "nothing"
     net, low, high = (float(str(shown[key])) for key in ("net_return", "mean_low", "mean_high"))
+    trades, settlements = (counted(int(str(shown[f"{noun}s"])), noun) for noun in ("trade", "settlement"))
     return (
         f"{net:+.3%} net in {float(str(shown['hours'])) / 24:.1f} days, n = {shown['results']} "
-        f"({shown['trades']} trades, {shown['settlements']} settlements), 95 % of each {low:+.4%} to {high:+.4%}"
+        f"({trades}, {settlements}), {each_on_average(low, high)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, one way in every message: no minus before a zero, and no `nan`."""
+"""Numbers as a person reads them, one way in every message: no sign before a zero, and no `nan`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 
 
 def figure(value: float, spec: str) -> str:
-    """A number in a format of Python; what rounds to zero has no minus, what is no number is not known."""
+    """A number in a format of Python; what rounds to zero has no sign, what is no number is not known."""
     if not isfinite(value):
         return NOT_KNOWN
     text = format(float(value), spec)
-    if any(digit in text for digit in "123456789"):
-        return text
-    return text.replace("-", "+" if "+" in spec else "", 1)
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
 
 
 def paid(fees_quote: float) -> str:
     """Fees as what they did to the account: `-0.4321`; a rebate is `+0.2500`, none is `0.0000`."""
-    text = figure(-fees_quote, "+,.4f")
-    return text if any(digit in text for digit in "123456789") else text.removeprefix("+")
+    return figure(-fees_quote, "+,.4f")
+
+
+def each_on_average(low: float, high: float) -> str:
+    """What a trade or settlement brings, as the interval of its mean: never told without its n."""
+    return f"each on average {figure(low, '+.4%')} to {figure(high, '+.4%')} (95 %)"
 
 
 def age(seconds: float) -> str:

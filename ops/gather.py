@@ -11,6 +11,7 @@ from ops.figures import age
 from ops.numbers import Account, Best, Holding, MarketData, Numbers
 from ops.resident import peak_rss_mb
 from ops.service.lab import Lab
+from trading.domain.counted import counted
 from trading.funding.report import CycleReport
 from trading.risk.kill_switch import read_stop
 from trading.strategy.lifecycle import ALIVE, Stage
@@ -165,8 +166,8 @@ def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
         if one.position is not None and view is not None:
             text = (
                 f"carry {one.symbol}: spot {view.spot_base.normalize():f}, perpetual "
-                f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} over {view.settlements} "
-                f"settlements, profit {view.profit_quote:+.4f}"
+                f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} USDT over "
+                f"{counted(view.settlements, 'settlement')}, profit {view.profit_quote:+.4f} USDT"
             )
             yield Holding(one.position.spec_id, text)
         if one.dust is not None:
@@ -188,7 +189,7 @@ def best(lab: Lab, specs: Sequence[StrategySpec]) -> Best | None:
         name=leader.name,
         net_return_fraction=performance.net_return,
         n=performance.results,
-        n_of="settlements" if leader.type is StrategyType.FUNDING_CARRY else "trades",
+        n_of="settlement" if leader.type is StrategyType.FUNDING_CARRY else "trade",
         low_fraction=performance.mean_low,
         high_fraction=performance.mean_high,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 CENT = 0.01
@@ -70,7 +71,7 @@ class Holding:
 
     strategy_id: str
     text: str
-    """`carry BTCUSDT: long 0.006 spot, short 0.006 perp, funding +0.31`."""
+    """`carry BTCUSDT: spot 0.006, perpetual -0.006, funding +0.3100 USDT ...`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Best:
     n: int
     """Trades, or settlements of a carry."""
     n_of: str
+    """`settlement` or `trade`."""
     low_fraction: float
     """Interval of the net return per trade or settlement, 95 %."""
     high_fraction: float
@@ -164,3 +166,9 @@ class Numbers:
     def to_json(self) -> dict[str, object]:
         """As plain JSON values."""
         return asdict(self)
+
+
+def to_release(in_force: Sequence[str]) -> str:
+    """What a human types to take back what is in force; a switch of the environment is not the script's to turn."""
+    unset = [f"unset {name}, then " for name in in_force if name.startswith("KILL=")]
+    return f"{''.join(unset)}python stop_trading.py --release ({', '.join(in_force)})"

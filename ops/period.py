@@ -20,6 +20,7 @@ from ops.performance_log import paper_totals
 from ops.trace.live_records import CycleLine, EquityLine, Holdings, read_holdings
 from ops.trace.money import QUOTE
 from trading.domain.clock import DAY_MS, iso
+from trading.domain.counted import counted
 from trading.domain.errors import StateFileError
 from trading.funding.settlements import settled_of
 from trading.journal.audit_window import AuditWindow, time_of
@@ -111,12 +112,12 @@ def read_period(home: Home, span: Span, paper_ids: Iterable[str]) -> Period:
     Raises:
         StateFileError: the audit file or the positions file cannot be read.
     """
-    counted = _Counted()
+    tally = _Counted()
     for raw in _lines(home, span):
-        counted.see(raw)
-    live = _live_gain(home, span, counted)
+        tally.see(raw)
+    live = _live_gain(home, span, tally)
     gains = [*([live] if live else []), *_paper_gains(home, span, paper_ids)]
-    return Period(span, counted.cycles, counted.traded, dict(counted.reasons), tuple(gains))
+    return Period(span, tally.cycles, tally.traded, dict(tally.reasons), tuple(gains))
 
 
 def reasons_since(home: Home, since_ms: int) -> list[tuple[int, str]]:
@@ -164,11 +165,11 @@ class _Counted:
                 self.fees_quote = None if fee is None or self.fees_quote is None else self.fees_quote + fee
 
 
-def _live_gain(home: Home, span: Span, counted: _Counted) -> Gain | None:
+def _live_gain(home: Home, span: Span, tally: _Counted) -> Gain | None:
     """Of the live account; None: it was not read twice in that time."""
     before = islice(AuditWindow(home.audit_file).before_ms(span.start_ms), NEAR_LINES)
-    first = next((raw for raw in before if _EQUITY.search(raw)), counted.first)
-    begun, ended = (None if raw is None else _parsed(raw) for raw in (first, counted.last))
+    first = next((raw for raw in before if _EQUITY.search(raw)), tally.first)
+    begun, ended = (None if raw is None else _parsed(raw) for raw in (first, tally.last))
     if begun is None or ended is None or not begun.equity.equity_quote:
         return None
     change = _earned(ended.equity) - _earned(begun.equity)
@@ -177,9 +178,9 @@ def _live_gain(home: Home, span: Span, counted: _Counted) -> Gain | None:
         kind="live",
         change_quote=float(change),
         change_fraction=float(change / begun.equity.equity_quote),
-        done=_count(counted.fills, "fill"),
+        done=counted(tally.fills, "fill"),
         funding_quote=float(sum(_settled(held, span), Decimal(0))),
-        fees_quote=None if counted.fees_quote is None else float(counted.fees_quote),
+        fees_quote=None if tally.fees_quote is None else float(tally.fees_quote),
     )
 
 
@@ -219,14 +220,10 @@ def _paper_gain(account: PaperAccount, span: Span, totals: Mapping[str, float] |
         kind=f"paper {account.spec_id}",
         change_quote=until[-1] - start,
         change_fraction=until[-1] / start - 1.0,
-        done=f"{_count(closed, 'trade')} closed",
+        done=f"{counted(closed, 'trade')} closed",
         funding_quote=account.funding_quote - known["funding_quote"] if "funding_quote" in known else None,
         fees_quote=account.fees_quote - known["fees_quote"] if "fees_quote" in known else None,
     )
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _parsed(raw: bytes) -> CycleLine | None:

@@ -11,10 +11,11 @@ from math import floor
 from ai_brain.desk.fill_statistics import wilson
 from ai_brain.evidence.gate_reasons import CHEAP
 from ai_brain.ideas import IdeaReason
-from ops.figures import DAY_S, age, figure, paid
-from ops.numbers import CENT, Account, Best, Numbers
+from ops.figures import DAY_S, age, each_on_average, figure, paid
+from ops.numbers import CENT, Account, Best, Numbers, to_release
 from ops.period import Gain, Period
 from ops.reader import Reader
+from trading.domain.counted import counted
 
 ENOUGH = 30
 """Below this many trades or settlements a rate is not told."""
@@ -28,7 +29,7 @@ def hourly_report(n: Numbers) -> str:
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))
-    lines.append(f"Data quality {quality_words(n)}, ideas ever tried {n.ideas_tried}")
+    lines.append(f"Data quality {quality_words(n)}, ideas ever tried {n.ideas_tried:,}")
     lines += [f"Tuner: {words}" for words in n.tuner]
     lines.append(f"Regime: {n.regime or 'nobody has looked'}")
     lines += [decision_line(n), *standstill_line(n)]
@@ -56,7 +57,8 @@ def heartbeat(n: Numbers) -> str:
         [
             "💚 AI Trading Lab Heartbeat",
             *_market_line(n),
-            f"Up {days} d {rest // 3600} h {rest % 3600 // 60} min, {n.ideas_tried} ideas tried, {n.rss_mb:.0f} MB",
+            f"Up {days} d {rest // 3600} h {rest % 3600 // 60} min, {counted(n.ideas_tried, 'idea')} tried, "
+            f"{n.rss_mb:.0f} MB",
             "Last cycle: none yet" if n.last is None else f"Last cycle {_when(n)}",
             *standstill_line(n),
             *(account_line(account) for account in n.accounts),
@@ -97,8 +99,7 @@ def cycles_line(of: Period) -> str:
         return "Cycles: not counted"
     if of.cycles == 0:
         return "Cycles: none, the lab did not run or decided nothing"
-    reasons = sorted(of.reasons.items(), key=lambda pair: -pair[1])[:SHOWN]
-    why = ", ".join(f"{reason} {count:,}×" for reason, count in reasons)
+    why = _most(sorted(of.reasons.items(), key=lambda pair: -pair[1]))
     return f"Cycles: {of.cycles:,}, {of.traded:,} traded" + (f"; why nothing in the others: {why}" if why else "")
 
 
@@ -106,10 +107,15 @@ SHOWN = 5
 """Reasons that a message names."""
 
 
+def _most(reasons: Sequence[tuple[str, int]]) -> str:
+    """The commonest by name and the rest by count, so that they add up."""
+    told = [*reasons[:SHOWN], *([("others", sum(count for _, count in reasons[SHOWN:]))] if reasons[SHOWN:] else [])]
+    return ", ".join(f"{reason} {count:,}×" for reason, count in told)
+
+
 def insights(n: Numbers, refused: Sequence[tuple[str, int]]) -> str:
     """What was learned lately: why ideas were refused."""
-    told = ", ".join(f"{reason} {count}×" for reason, count in refused[:SHOWN]) or "nothing refused yet"
-    because = f"Ideas refused because: {told}"
+    because = f"Ideas refused because: {_most(refused) or 'nothing refused yet'}"
     return "\n".join(["💡 Insights", *_market_line(n), because, *_cheap_line(refused), best_line(n.best)])
 
 
@@ -184,10 +190,10 @@ def best_line(best: Best | None) -> str:
     if best is None:
         return "Best: none on paper yet"
     if best.n < ENOUGH:
-        return f"Best: {best.name} ({best.strategy_id}): not enough data, n = {best.n} {best.n_of}"
+        return f"Best: {best.name} ({best.strategy_id}): not enough data, n = {counted(best.n, best.n_of)}"
     return (
-        f"Best: {best.name} ({best.strategy_id}) {figure(best.net_return_fraction, '+.3%')} net, n = {best.n} "
-        f"{best.n_of}, 95 % of each {figure(best.low_fraction, '+.4%')} to {figure(best.high_fraction, '+.4%')}"
+        f"Best: {best.name} ({best.strategy_id}) {figure(best.net_return_fraction, '+.3%')} net, "
+        f"n = {counted(best.n, best.n_of)}, {each_on_average(best.low_fraction, best.high_fraction)}"
     )
 
 
@@ -196,20 +202,14 @@ def decision_line(n: Numbers) -> str:
     if n.last is None:
         return "Last decision: none yet"
     line = f"Last decision {_when(n)}: {n.last.status} {n.last.reason}"
-    if n.last.note:
+    if n.last.note not in ("", n.last.reason):
         line += f" ({n.last.note})"
     if n.last.id:
         line += f", {n.last.id}"
     if n.no_trade_reasons:
         top = max(n.no_trade_reasons, key=lambda reason: n.no_trade_reasons[reason])
-        line += f"; most often in 24 h: {top} {n.no_trade_reasons[top]}×"
+        line += f"; most often in 24 h: {top} {n.no_trade_reasons[top]:,}×"
     return line
-
-
-def to_release(in_force: Sequence[str]) -> str:
-    """What a human types to take back what is in force; a switch of the environment is not the script's to turn."""
-    unset = [f"unset {name}, then " for name in in_force if name.startswith("KILL=")]
-    return f"{''.join(unset)}python stop_trading.py --release ({', '.join(in_force)})"
 
 
 def standstill_line(n: Numbers) -> list[str]:

@@ -10,6 +10,7 @@ from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.prediction import band_over
 from ai_brain.evidence.verdict import RECORD, WALK_FORWARD, Evidence, Finding
 from ai_brain.paper.performance import PaperPerformance
+from trading.domain.counted import counted
 
 OF_CONDITIONS = frozenset(
     {
@@ -76,7 +77,7 @@ def _of(evidence: Evidence, reason: GateReason) -> Finding | None:
 
 def _deflated(evidence: Evidence) -> Condition:
     found, s = _of(evidence, GateReason.DEFLATED_SHARPE_LOW), evidence.statistics
-    asks = "Deflated Sharpe" + ("" if s is None else f", N = {s.trials} ideas tried")
+    asks = "Deflated Sharpe" + ("" if s is None else f", N = {counted(s.trials, 'idea')} tried by then")
     if found is None or found.value is None:
         return Condition(asks, None, NOT_ASKED, "")
     return Condition(asks, found.passed, f"{found.value:.3f}", f"at least {found.limit:g}")
@@ -103,7 +104,7 @@ def _record(evidence: Evidence) -> Condition:
     found, whole = _of(evidence, GateReason.TRACK_RECORD_TOO_SHORT), evidence.stretch(RECORD)
     whole, n = whole or evidence.stretch(WALK_FORWARD), ""
     if whole is not None:
-        n = f", n = {whole.settlements} settlements" if whole.settlements else f", n = {whole.trades} trades"
+        n = f", n = {counted(whole.settlements or whole.trades, 'settlement' if whole.settlements else 'trade')}"
     if found is None:
         return Condition(f"Track record{n}", None, NOT_ASKED, "")
     needed = "no length would do" if found.value is None else f"at least {found.value:,.0f}"

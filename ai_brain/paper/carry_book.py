@@ -8,6 +8,7 @@ from ai_brain.paper.account import PaperTrade
 from ai_brain.paper.book import NOTHING_HELD, BookStep, Facts, Holding
 from ai_brain.paper.closed_trades import carried
 from ai_brain.paper.market_view import PaperTapes
+from trading.domain.counted import counted
 from trading.domain.errors import DataProviderError
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryStep, CarryStepper
@@ -106,8 +107,9 @@ class CarryBook:
         if held is None:
             return NOTHING_HELD
         text = (
-            f"carry {self._spec.market.native_symbol}: long {held.quantity_base:g} spot, short {held.short_base:g} "
-            f"perp, {held.settlements} settlements, funding {self._stepper.split['funding_quote']:+.2f} since the start"
+            f"carry {self._spec.market.native_symbol}: spot {held.quantity_base:g}, perpetual {-held.short_base:g}, "
+            f"{counted(held.settlements, 'settlement')}, funding since the start "
+            f"{self._stepper.split['funding_quote']:+.4f} USDT"
         )
         unrealised = held.short_base * (held.perp_entry_price - self._perp_close)
         return Holding(held.quantity_base * self._spot_close, unrealised, text)

@@ -41,8 +41,9 @@ def cycle_lines(line: CycleLine, *, name: str, settings: str) -> list[str]:
         f"{name}: the cycle of {iso(line.at_ms)}, {MODES.get(line.mode, line.mode)}",
         f"What     {STATUS.get(line.status, line.status)} ({line.status} {line.reason})",
         f"Why      {words.says}",
-        f"Numbers  {_both(risk.value, risk.limit)}{_measured(line.reason)}",
     ]
+    if (risk.value, risk.limit) != (0.0, 0.0):
+        lines.append(f"Numbers  {_both(risk.value, risk.limit)}{_measured(line.reason)}")
     if risk.note:
         lines.append(f"Note     {risk.note}")
     lines += [f"Rule     {_check(check)}" for check in risk.checks]

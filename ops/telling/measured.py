@@ -8,6 +8,7 @@ from decimal import Decimal
 from ops.figures import NOT_KNOWN, Figure, figure
 from ops.reader import Reader
 from ops.reasons import words_of
+from trading.domain.counted import Count
 from trading.domain.decisions import Reason
 from trading.domain.events import Event
 from trading.risk.rules import RULES, Kind
@@ -55,7 +56,19 @@ UNITS: Mapping[str, Unit] = {
         _percent,
     ),
     **dict.fromkeys(
-        map(str, (Reason.QUOTE_STALE, Reason.LATENCY, Reason.CLOCK_DRIFT, Reason.COOL_DOWN, Reason.RATE_LIMITED)),
+        map(
+            str,
+            (
+                Reason.QUOTE_STALE,
+                Reason.LATENCY,
+                Reason.CLOCK_DRIFT,
+                Reason.COOL_DOWN,
+                Reason.RATE_LIMITED,
+                Reason.UNHEDGED,
+                Reason.SAGA_ABANDONED,
+                Reason.LAB_SILENT,
+            ),
+        ),
         _seconds,
     ),
     **dict.fromkeys(
@@ -85,17 +98,17 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
         reader: Whose clock its times are of.
 
     Returns:
-        The facts, and `when`; of a reason `because`, `numbers` and `do`; of a settlement `settled`; of errors `failed`.
+        The facts, and `when`; of a reason `said`, `because`, `numbers` and `do`; of a settlement `settled`; of errors
+        `failed`.
     """
     facts = event.facts
-    told: dict[str, object] = {
-        name: Figure(value) if isinstance(value, (Decimal, float)) else value for name, value in facts.items()
-    }
+    told: dict[str, object] = {name: _as_told(value) for name, value in facts.items()}
     told["when"] = reader.named(event.at_ms)
     if "reason" in facts:
         words = words_of(str(facts["reason"]))
         told["numbers"], told["do"] = _numbers(facts), words.do
-        told["because"] = ": ".join(part for part in (f"{facts['reason']}, {words.says}", _numbers(facts)) if part)
+        told["said"] = f"{facts['reason']}, {words.says}"
+        told["because"] = "; ".join(map(_because, (facts, *_others(facts))))
     if "where" in facts:
         where = str(facts["where"])
         was = HEDGE_WAS.get(str(facts.get("kind")), "{where}")
@@ -104,8 +117,26 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
     if isinstance(settled_ms, int):
         told["settled"] = reader.dated(settled_ms)
     if isinstance(errors, Iterable) and not isinstance(errors, str):
-        told["failed"] = "; ".join(map(str, errors)) or "the exchange still shows it"
+        told["failed"] = next(iter(reversed(list(map(str, errors)))), "the exchange still shows it")
     return told
+
+
+def _as_told(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Count(value)
+    return Figure(value) if isinstance(value, (Decimal, float)) else value
+
+
+def _others(facts: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """What else is told with the same event."""
+    others = facts.get("others")
+    return [one for one in others if isinstance(one, Mapping)] if isinstance(others, list) else []
+
+
+def _because(facts: Mapping[str, object]) -> str:
+    """A reason in words, with its numbers."""
+    reason = str(facts["reason"])
+    return ": ".join(part for part in (f"{reason}, {words_of(reason).says}", _numbers(facts)) if part)
 
 
 def both(reason: str, value: float, limit: float) -> str:

@@ -20,7 +20,7 @@ MONEY_ROOMS = ("stop", "risk", "carry", "keys", "live", "report")
 """Rooms whose alerts are about money: quiet hours do not hold them, and among many they stand first."""
 MONEY_ALERTS = ("job.ended_service", "strategy.expired")
 """The same of other rooms: a bug where money is touched, what is held while its evidence has expired."""
-MONEY_NOTICES = ("hedge.forced", "stop.flat")
+MONEY_NOTICES = ("hedge.forced", "risk.flat", "stop.flat")
 """Notices that wake: the exchange has closed a leg; what the alert of the same night was about is flat."""
 
 
@@ -120,7 +120,7 @@ def approval_request(facts: Mapping[str, object]) -> str:
             f"{facts['name']} ({facts['id']})",
             f"Thesis: {facts['thesis']}",
             f"Backtest: {facts['backtest']}",
-            f"Walk-forward: {facts['walk_forward']}",
+            f"Walk-forward with the vault: {facts['walk_forward']}",
             f"Paper: {facts['paper']}",
             f"Gate: {facts['gate']}",
             f"Would refute it: {facts['refutation']}",
@@ -141,13 +141,14 @@ def notice(event: Event, reader: Reader = UTC) -> str:
 
 WORDS = {
     "carry.opened": "Carry opened on {symbol}: spot {spot_base}, perpetual {perp_base}, fees {fees_quote:.4f} USDT, "
-    "apart for at most {max_unhedged_s:.1f} s. {why}",
+    "apart for at most {max_unhedged_s:.1f} s; {why}",
     "carry.rebalanced": "Carry on {symbol} made even again: {note}. Orders: {orders}",
     "carry.margin_added": "{quote:.2f} USDT put behind the short on {symbol}: its liquidation was {distance:.1%} away",
-    "carry.margin_low": "The short on {symbol} is {distance:.1%} from its liquidation and lacks margin: {note}",
+    "carry.margin_low": "The short on {symbol} is {distance:.1%} from its liquidation and lacks margin: {note}. Add "
+    "funds; without them the position is made smaller, or closed",
     "carry.reduced": "{base} of both legs on {symbol} closed, so that what it freed carries the rest. {note}",
     "carry.closed": "Carry closed on {symbol} ({reason}): profit {profit_quote:+.4f} USDT, of it funding "
-    "{funding_quote:+.4f} over {settlements} settlements, fees {fees_quote:.4f}",
+    "{funding_quote:+.4f} over {settlements:settlement}, fees {fees_quote:.4f}",
     "carry.money_moved": "Capital changed by {quote:+,.2f} USDT, {note}",
     "carry.funding_late": "Funding of {quote:+,.4f} USDT was {note}",
     "carry.resumed": "A trade on {symbol} that was cut off has come to its end: {state}. {note}",
@@ -176,21 +177,22 @@ WORDS = {
     "stop.stands": "Stopped, {held}. Nothing is opened live until {release}",
     "stop.released": "The stop is gone ({source}): where live trading is armed, it may be opened again",
     "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
-    "stop.not_flat": "NOT FLAT after {seconds:.1f} s: {note}. Look at the exchange now",
+    "stop.not_flat": "NOT FLAT, the lab cannot begin to close: {note}. It is tried again; look at the exchange, close "
+    "by hand what remains",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
-    "risk.not_flat": "NOT FLAT, risk.not_flat: {position} is still there after {flat_s:.1f} s ({reason}): {failed}. "
-    "It is tried again; look at the exchange, close by hand what remains",
+    "risk.not_flat": "NOT FLAT, risk.not_flat: {position} on {symbol} is still there after {flat_s:.1f} s ({reason}): "
+    "{failed}. It is tried again; look at the exchange, close by hand what remains",
     "risk.halted": "risk.halted at {when}: {because}. Do: {do}",
     "risk.released": "A halt is over. It was for {because}",
     "risk.breaker_opened": "Nothing new is opened while this lasts: {because}",
-    "risk.breaker_closed": "Over: {because}",
+    "risk.breaker_closed": "Over, exchange and clock keep from nothing any more; it was {said}",
     "risk.book_fits": "No longer too large: {note}",
     "risk.book_too_large": "risk.book_too_large at {when}: what is held is larger than {reason} allows: {numbers}. Add "
     "funds, or close it: python stop_trading.py",
     "risk.infeasible": "No live trade is permitted: {because}. Do: {do}",
     "keys.unfit": "keys.unfit: the trading key may do too much or too little: {note}. Nothing is opened; mend it on "
     "the exchange's API page",
-    "data.failing": "data.failing at {when}: {failures_in_row} bars of {symbol} {interval} ({market}) in a row failed "
+    "data.failing": "data.failing at {when}: {failures_in_row:bar} of {symbol} {interval} ({market}) in a row failed "
     "the validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
     "state.set_aside": "state.set_aside at {when}: {error}",
     "state.lies_aside": "{file} could not be read, and nothing it held is known to the lab any more. Restore it from a "
@@ -202,7 +204,7 @@ WORDS = {
     "the exchange. Held, by the lab's books: {held}. {note}",
     "carry.unattended": "{held} may be open, and there are no trading keys here: nobody looks after it. Set them in "
     ".env and restart, or close both legs on the exchange",
-    "carry.unguarded": "{held} is held, and no guardian has looked for {minutes} minutes: should the lab fail, nobody "
+    "carry.unguarded": "{held} is held, and no guardian has looked for {minutes:minute}: should the lab fail, nobody "
     "closes it. Start it: ./lab guardian; sudo systemctl start ai-trading-lab-guardian; or docker compose -f "
     "deploy/compose.yaml up -d guardian",
     "carry.key_taken": "The exchange takes the trading key again. Held, by the lab's books: {held}",
@@ -215,18 +217,20 @@ WORDS = {
     "parity.live_differs": "{id} is on paper again, its approval void: {why}. What it holds goes on by its exit rules",
     "parity.not_comparable": "{id}: paper could not be held against its backtest, nights in a row by now: {nights}; "
     "{why}. No human is asked about it meanwhile",
-    "parity.day": "{id}: yesterday {otherwise} candles were told live otherwise than the exchange has them now; paper "
+    "parity.day": "{id}: yesterday {otherwise:candle} came live otherwise than the exchange has them now; paper "
     "is held against what was told live",
     "parity.no_recording": "Not all that the lab was told can be read, and counts as not told: {why}",
     "paper.parked": "The paper account of {strategy_id} is set aside and does not go on by itself: {reason}",
     "report.parts_differ": "The equity of {account}, {equity:,.2f} USDT, is not the sum of its parts: {error:+,.2f} "
     "USDT are in none. The report says so too; compare with the exchange, and look whether it is so in the next one",
-    "cycle.degraded": "{cycles} trading cycles in a row could not decide: {reason} {note}",
+    "cycle.degraded": "{cycles:trading cycle} in a row could not decide: {because}. Nothing is traded meanwhile. "
+    "Do: {do}",
     "journal.torn_line": "A power cut tore the last line of the journal of intents, of what had not left yet: {note}",
     "market.left_out": "{symbol} is left out, everything else runs: {why}",
-    "data.stale": "The candles of {symbol} that are due have not come for {cycles} cycles; old ones decide nothing",
+    "data.stale": "The candles of {symbol} that are due have not come for {cycles:cycle}; old ones decide nothing. "
+    "When it lasts: ./lab doctor",
     "job.parked": "The job {job} had a bug and is set aside: {error}. The others go on; restart after mending it",
-    "job.failing": "The job {job} has failed {failures} times in a row: {error}. It is tried again when due",
+    "job.failing": "The job {job} has failed {failures:time} in a row: {error}. It is tried again when due",
     "job.ended_service": "The job {job} had a bug where money is touched: {error}. The service ends and is restarted",
 }
 """Events told in words of their own; the others are told as they stand in the journal."""

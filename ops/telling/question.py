@@ -8,7 +8,8 @@ from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.seven_conditions import conditions, how_many_hold
 from ai_brain.evidence.verdict import SEARCH, WALK_FORWARD, Evidence, Expectancy, Stretch
 from ai_brain.paper.performance import INTERVAL, PaperPerformance
-from ops.figures import figure
+from ops.figures import each_on_average, figure
+from trading.domain.counted import counted
 from trading.domain.market import YEAR_MS
 from trading.strategy.spec import StrategySpec
 
@@ -47,17 +48,18 @@ def _gate(evidence: Evidence, shown: PaperPerformance | None) -> str:
 def paper_words(shown: PaperPerformance, note: str) -> str:
     """What it did on paper, and why that is enough to ask."""
     return (
-        f"{figure(shown.net_return, '+.3%')} in {shown.hours / 24:.1f} days, n = {shown.results}, "
-        f"95 % of each {figure(shown.mean_low, '+.4%')} to {figure(shown.mean_high, '+.4%')}. {note}"
+        f"{figure(shown.net_return, '+.3%')} in {shown.hours / 24:.1f} days, "
+        f"n = {counted(shown.results, 'settlement' if shown.settlements else 'trade')}, "
+        f"{each_on_average(shown.mean_low, shown.mean_high)}. {note}"
     )
 
 
 def _stretch(stretch: Stretch | None) -> str:
     if stretch is None:
         return "not run"
-    n = f"{stretch.settlements} settlements" if stretch.settlements else f"{stretch.trades} trades"
+    n = counted(stretch.settlements, "settlement") if stretch.settlements else counted(stretch.trades, "trade")
     return (
-        f"{figure(stretch.net_return, '+.2%')} net over {stretch.bars} bars, n = {n}, "
+        f"{figure(stretch.net_return, '+.2%')} net over {counted(stretch.bars, 'bar')}, n = {n}, "
         f"deepest fall {stretch.max_drawdown:.2%}, {_sharpe(stretch)}"
     )
 
@@ -78,13 +80,13 @@ def _significance(evidence: Evidence) -> str:
     found = evidence.statistics
     if found is None:
         return "no statistics"
-    told = f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {found.trials} tries"
+    told = f"deflated Sharpe {found.deflated_sharpe:.3f} against the best of {counted(found.trials, 'idea')}"
     return f"{told}; {_expectancy(found.expectancy)}" if found.expectancy is not None else told
 
 
 def _expectancy(of: Expectancy) -> str:
     """What a judged trade brings, with n and interval."""
     if of.low_quote is None or of.high_quote is None:
-        return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, which chance leaves wide open"
+        return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades:,}, which chance leaves wide open"
     interval = f"{of.confidence:.0%} {of.low_quote:+.2f} to {of.high_quote:+.2f}"
-    return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades}, {interval}"
+    return f"a judged trade {of.mean_quote:+.2f} USDT, n = {of.trades:,}, {interval}"

@@ -73,6 +73,12 @@ def test_a_running_lab_word_for_word(home: Home) -> None:
     ]
 
 
+def test_a_halt_waits_for_the_human_as_the_hourly_report_says(home: Home) -> None:
+    beat(home, in_force=["DAILY_LOSS", "STRATEGY_DRAWDOWN fc-1"])
+    told = page(home).splitlines()
+    assert "  waits       python stop_trading.py --release (DAILY_LOSS, STRATEGY_DRAWDOWN fc-1)" in told
+
+
 def test_a_dead_and_a_frozen_lab_are_told_apart(home: Home) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

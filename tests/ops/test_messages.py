@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from ops.reports import SYNTHETIC_LINE, to_release
+from ops.numbers import to_release
+from ops.reports import SYNTHETIC_LINE
 from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
 from ops.telling.measured import UNITS, both
 from ops.telling.messages import APPROVAL, WORDS, Messenger, alert, approval_request, as_it_stands, notice
@@ -26,7 +27,7 @@ REVIEW = {
     "thesis": "longs pay shorts",
     "backtest": "+3.20% net over 8760 bars, n = 1095 settlements",
     "walk_forward": "+1.10% net over 3504 bars, n = 438 settlements; deflated Sharpe 0.981 against 118 tries",
-    "paper": "+0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%",
+    "paper": "+0.310% in 10.0 days, n = 31, each on average +0.0001% to +0.0190% (95 %)",
     "refutation": "ninety settlements below zero",
     "since": "2026-01-21T09:00:00Z",
     "gate": "7 of 7 hold",
@@ -73,7 +74,7 @@ def test_the_approval_request_word_for_word() -> None:
         "Funding carry (fc-20260121-7f3a9c)",
         "Thesis: longs pay shorts",
         f"Backtest: {REVIEW['backtest']}",
-        f"Walk-forward: {REVIEW['walk_forward']}",
+        f"Walk-forward with the vault: {REVIEW['walk_forward']}",
         f"Paper: {REVIEW['paper']}",
         "Gate: 7 of 7 hold",
         "Would refute it: ninety settlements below zero",
@@ -97,8 +98,9 @@ def test_the_approval_request_word_for_word() -> None:
         ),
         (
             "stop.not_flat",
-            {"seconds": 120.0, "note": "the exchange does not answer"},
-            "🚨 NOT FLAT after 120.0 s: the exchange does not answer. Look at the exchange now",
+            {"note": "trading already runs as process 7"},
+            "🚨 NOT FLAT, the lab cannot begin to close: trading already runs as process 7. It is tried again; look at "
+            "the exchange, close by hand what remains",
         ),
         (
             "risk.halted",
@@ -122,9 +124,10 @@ def test_the_approval_request_word_for_word() -> None:
         ),
         (
             "risk.not_flat",
-            {"position": "c-1", "flat_s": 120.0, "errors": ["spot does not answer"], "reason": "KILL_SWITCH"},
-            "🚨 NOT FLAT, risk.not_flat: c-1 is still there after 120.0 s (KILL_SWITCH): spot does not answer. It is "
-            "tried again; look at the exchange, close by hand what remains",
+            {"position": "c-1", "symbol": "BTCUSDT", "flat_s": 120.0, "reason": "KILL_SWITCH"}
+            | {"errors": ["spot is shut", "... and 70 more ...", "spot does not answer"]},
+            "🚨 NOT FLAT, risk.not_flat: c-1 on BTCUSDT is still there after 120.0 s (KILL_SWITCH): spot does not "
+            "answer. It is tried again; look at the exchange, close by hand what remains",
         ),
         (
             "carry.funding_missing",
@@ -135,7 +138,7 @@ def test_the_approval_request_word_for_word() -> None:
         (
             "carry.funding_differs",
             {"position": "c-1", "settlement_ms": 1768983243000, "booked_quote": -1e-9, "expected_quote": 0.43},
-            "🚨 carry.funding_differs: c-1, funding of 2026-01-21 08:14 UTC: +0.0000 USDT were booked, +0.4300 USDT "
+            "🚨 carry.funding_differs: c-1, funding of 2026-01-21 08:14 UTC: 0.0000 USDT were booked, +0.4300 USDT "
             "expected. Compare with the exchange's income page: ./lab trace funding",
         ),
         (
@@ -174,7 +177,7 @@ def test_notices_word_for_word() -> None:
         "why": "12 % a year pays for it",
     }
     assert notice(Event(AT_MS, "carry.opened", facts)) == (
-        "🔔 Carry opened on BTCUSDT: spot 0.006, perpetual -0.006, fees 0.3800 USDT, apart for at most 1.2 s. "
+        "🔔 Carry opened on BTCUSDT: spot 0.006, perpetual -0.006, fees 0.3800 USDT, apart for at most 1.2 s; "
         "12 % a year pays for it"
     )
     found = {"kind": "ADL_RANK", "note": "the short of BTCUSDT stands at 3 of 4", "then": "nothing is done"}
@@ -188,9 +191,18 @@ def test_notices_word_for_word() -> None:
     terms = Event(AT_MS, "hedge.over", {"kind": "TERMS_CHANGED", "where": "BTCUSDT 1721193690244"})
     assert notice(terms) == "🔔 Hedge watch, over: the wait after new funding terms of BTCUSDT"
     slow = {"reason": "LATENCY", "value": 6.2, "limit": 5.0, "note": ""}
-    assert notice(Event(AT_MS, "risk.breaker_closed", slow)) == (
-        "🔔 Over: LATENCY, the exchange answered too slowly: 6.2 s against a limit of 5 s"
+    failed = {"reason": "ERROR_RATE", "value": 0.42, "limit": 0.3, "note": "21 of 50 calls"}
+    assert notice(Event(AT_MS, "risk.breaker_opened", slow | {"others": [failed]})) == (
+        "🔔 Nothing new is opened while this lasts: LATENCY, the exchange answered too slowly: 6.2 s against a limit "
+        "of 5 s; ERROR_RATE, too many calls to the exchange failed: 42 % against a limit of 30 % (21 of 50 calls)"
     )
+    assert notice(Event(AT_MS, "risk.breaker_closed", slow)) == (
+        "🔔 Over, exchange and clock keep from nothing any more; it was LATENCY, the exchange answered too slowly"
+    )
+    closed = {"symbol": "BTCUSDT", "reason": "KILL_SWITCH", "profit_quote": -0.5, "funding_quote": 0.0}
+    for settlements, told in ((1, "1 settlement"), (1307, "1,307 settlements")):
+        event = Event(AT_MS, "carry.closed", closed | {"settlements": settlements, "fees_quote": 0.7})
+        assert f"funding 0.0000 over {told}, fees" in notice(event)
     halt = {"reason": "DAILY_LOSS", "note": ""}
     assert notice(Event(AT_MS, "risk.released", halt)) == (
         "🔔 A halt is over. It was for DAILY_LOSS, the day lost as much as a day may"

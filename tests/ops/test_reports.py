@@ -28,7 +28,7 @@ LIVE = Account(
 PAPER = replace(
     LIVE, kind="paper fc-1", equity_quote=9_990.0, cash_quote=9_990.25, positions_quote=0.0, start_quote=1e4
 )
-BEST = Best("fc-1", "Funding carry", 0.0123, 42, "settlements", 0.0001, 0.0005)
+BEST = Best("fc-1", "Funding carry", 0.0123, 42, "settlement", 0.0001, 0.0005)
 FULL = Numbers(
     at_ms=AT_MS,
     market="live",
@@ -79,7 +79,7 @@ EQUITY_PAPER = (
     "Equity (paper fc-1) 9,990.00 USDT = cash 9,990.25 + positions 0.00 + unrealised -0.25; "
     "since start -0.100%, funding +0.3125, fees -0.4321"
 )
-LEADER = "Best: Funding carry (fc-1) +1.230% net, n = 42 settlements, 95 % of each +0.0100% to +0.0500%"
+LEADER = "Best: Funding carry (fc-1) +1.230% net, n = 42 settlements, each on average +0.0100% to +0.0500% (95 %)"
 
 
 def test_the_hourly_report_word_for_word() -> None:
@@ -172,16 +172,35 @@ def test_the_insights_word_for_word() -> None:
     ]
 
 
-@pytest.mark.parametrize("n", [0, 1, 29])
-def test_under_thirty_no_rate_is_told(n: int) -> None:
-    line = reports.best_line(replace(BEST, n=n))
-    assert line == f"Best: Funding carry (fc-1): not enough data, n = {n} settlements"
+@pytest.mark.parametrize(("n", "told"), [(0, "0 settlements"), (1, "1 settlement"), (29, "29 settlements")])
+def test_under_thirty_no_rate_is_told(n: int, told: str) -> None:
+    assert reports.best_line(replace(BEST, n=n)) == f"Best: Funding carry (fc-1): not enough data, n = {told}"
+
+
+def test_a_single_one_has_no_plural_and_thousands_are_apart_wherever_a_count_is_told() -> None:
+    assert "4 min, 1 idea tried, 312 MB" in reports.heartbeat(replace(FULL, ideas_tried=1))
+    told = reports.hourly_report(replace(FULL, no_trade_reasons={"HOLDING": 1427}, ideas_tried=1848))
+    assert "ideas ever tried 1,848\n" in told
+    assert "most often in 24 h: HOLDING 1,427×" in told
+
+
+def test_reasons_that_are_not_named_are_counted_so_that_all_add_up() -> None:
+    refused = [(f"R{n}", n) for n in range(9, 2, -1)]
+    told = reports.insights(FULL, refused)
+    assert "because: R9 9×, R8 8×, R7 7×, R6 6×, R5 5×, others 7×\n" in told
+    assert f"of {9 + 8 + 7 + 6 + 5 + 7} (" in told
+
+
+def test_a_reason_that_its_note_only_repeats_is_told_once() -> None:
+    last = LastDecision(AT_MS - 60_000, "HALTED", "KILL_SWITCH", 1.0, 0.0, "KILL_SWITCH")
+    line = reports.decision_line(replace(FULL, last=last, no_trade_reasons={}))
+    assert line == "Last decision 08:59 UTC: HALTED KILL_SWITCH"
 
 
 def test_from_thirty_on_a_rate_comes_with_n_and_interval() -> None:
-    line = reports.best_line(replace(BEST, n=30, n_of="trades"))
+    line = reports.best_line(replace(BEST, n=30, n_of="trade"))
     assert "n = 30 trades" in line
-    assert "95 % of each +0.0100% to +0.0500%" in line
+    assert "each on average +0.0100% to +0.0500% (95 %)" in line
 
 
 @pytest.mark.parametrize("numbers", [FULL, EMPTY])
@@ -289,14 +308,14 @@ def test_the_last_decision_is_told_with_the_id_that_explain_takes() -> None:
     assert line == "Last decision 08:59 UTC: NO_TRADE HOLDING, d-260121-0859-7f3a"
 
 
-def test_a_number_that_rounds_to_nothing_has_no_minus_and_one_that_is_none_is_not_known() -> None:
+def test_a_number_that_rounds_to_nothing_has_no_sign_and_one_that_is_none_is_not_known() -> None:
     nothing = replace(
         LIVE, equity_quote=1000.0, cash_quote=1000.0, positions_quote=0.0, unrealised_quote=-1e-7,
         funding_quote=-1e-9, fees_quote=0.0, start_quote=1000.0001,
     )  # fmt: skip
     assert reports.account_line(nothing) == (
-        "Equity (live) 1,000.00 USDT = cash 1,000.00 + positions 0.00 + unrealised +0.00; "
-        "since start +0.000%, funding +0.0000, fees 0.0000"
+        "Equity (live) 1,000.00 USDT = cash 1,000.00 + positions 0.00 + unrealised 0.00; "
+        "since start 0.000%, funding 0.0000, fees 0.0000"
     )
     unknown = reports.account_line(replace(LIVE, equity_quote=float("nan")))
     assert unknown.startswith("Equity (live) not known USDT = cash 812.25")
@@ -304,7 +323,7 @@ def test_a_number_that_rounds_to_nothing_has_no_minus_and_one_that_is_none_is_no
     assert "nan" not in unknown
     assert "DO NOT ADD UP" in unknown
     best = reports.best_line(replace(BEST, net_return_fraction=-1e-9, low_fraction=-1e-9))
-    assert best == "Best: Funding carry (fc-1) +0.000% net, n = 42 settlements, 95 % of each +0.0000% to +0.0500%"
+    assert "(fc-1) 0.000% net, n = 42 settlements, each on average 0.0000% to +0.0500% (95 %)" in best
 
 
 def test_a_rebate_is_told_as_what_it_is() -> None:

@@ -74,15 +74,15 @@ def test_the_request_word_for_word() -> None:
         "🎯 Strategy Approval Needed!",
         f"{spec.name} ({spec.id})",
         f"Thesis: {spec.origin.thesis}",
-        "Backtest: +3.20% net over 8766 bars, n = 1095 settlements, deepest fall 1.21%, "
+        "Backtest: +3.20% net over 8,766 bars, n = 1,095 settlements, deepest fall 1.21%, "
         "Sharpe 2.10 a year, 95 % 0.14 to 4.06",
-        "Walk-forward: +3.20% net over 3506 bars, n = 438 settlements, deepest fall 1.21%, "
+        "Walk-forward with the vault: +3.20% net over 3,506 bars, n = 438 settlements, deepest fall 1.21%, "
         "Sharpe 2.10 a year, 95 % -1.00 to 5.20; 3 of 4 judged stretches positive; "
-        "deflated Sharpe 0.981 against the best of 118 tries; a judged trade +1.23 USDT, n = 42, 95% +0.10 to +2.50",
-        "Paper: +0.310% in 10.0 days, n = 31, 95 % of each +0.0001% to +0.0190%. "
+        "deflated Sharpe 0.981 against the best of 118 ideas; a judged trade +1.23 USDT, n = 42, 95% +0.10 to +2.50",
+        "Paper: +0.310% in 10.0 days, n = 31 settlements, each on average +0.0001% to +0.0190% (95 %). "
         "31 settlements in 10.0 days, inside what the backtest predicts.",
         "Gate: 6 of 7 hold, 1 not asked",
-        "✓ Deflated Sharpe, N = 118 ideas tried: 0.981 (at least 0.95)",
+        "✓ Deflated Sharpe, N = 118 ideas tried by then: 0.981 (at least 0.95)",
         "– Overfitting of its search (PBO): not asked",
         "✓ Vault, online test of all candidates, place 9: p 0.0021 (at most 0.0158)",
         "✓ Track record, n = 438 settlements: 12,272 bars (at least 6,000)",

@@ -128,7 +128,7 @@ def translate(error: Exception, *, writes: bool, where: str) -> TradingEngineErr
         return NetworkDownError(f"{words}; check the network")
     if code in _KEY_CODES:
         return KeyRefusedError(
-            f"{words}; it was revoked or has lapsed, its secret is another, or this address is not its"
+            f"{words}; it was revoked or has lapsed, its secret is another, or this address is not its own"
         )
     return DataProviderError(words)
 
@@ -162,10 +162,12 @@ def _status(error: Exception) -> int:
     return status if isinstance(status, int) else 0
 
 
+_ANSWER = re.compile(r'\w+ \{"code":"?(-?\d+)"?,"msg":"([^"]*)"\}')
+"""The venue's own words in what ccxt says: its name, then the answer as JSON."""
 _SECRET = re.compile(r"(signature|apiKey|listenKey|timestamp|recvWindow)=[^&\s]+&?")
 
 
 def _words(error: Exception) -> str:
     """The error in one short line, without signatures or keys."""
-    text = _SECRET.sub("", " ".join(str(error).split())) or "no words"
+    text = _SECRET.sub("", _ANSWER.sub(r"\2 (\1)", " ".join(str(error).split()))) or "no words"
     return f"{type(error).__name__}: {text[:_LONGEST_WORDS]}"

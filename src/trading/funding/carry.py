@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from trading.domain.clock import DAY_MS, HOUR_MS
+from trading.domain.counted import counted
 from trading.domain.decisions import Decision, Reason
 from trading.domain.market import FundingNow, FundingRate, Quote
 from trading.domain.orders import FeeTier
@@ -170,7 +171,7 @@ def decide_exit(market: CarryMarket, parameters: CarryParameters, held: Held, se
         return Decision(True, Reason.BASIS_TOO_WIDE, market.basis_rate, stress, "the basis stands against the short")
     is_known = isfinite(view.expected_apr)
     expected = f"{view.expected_apr:.2%} a year" if is_known else "nothing, for too little is known"
-    note = f"expected {expected}, {held.fundings} settlements booked"
+    note = f"expected {expected}, {counted(held.fundings, 'settlement')} booked"
     if verdict is CarryVerdict.MIN_HOLD or not is_known:
         value, limit = float(held.fundings), float(parameters.min_hold_fundings)
         return Decision(False, Reason.HOLDING, value, limit, note)
@@ -230,6 +231,6 @@ def _sample(view: Outlook, market: CarryMarket, settings: CarrySettings) -> str:
     since_ms = market.now_ms - settings.weights().lookback_hours * HOUR_MS
     n = sum(rate.time_ms >= since_ms for rate in market.settled)
     if n < ENOUGH:
-        return f"n = {n} settlements, not enough data for an interval"
+        return f"n = {counted(n, 'settlement')}, not enough data for an interval"
     low, high = (view.expected_apr + side * INTERVAL * view.error_apr for side in (-1.0, 1.0))
-    return f"n = {n} settlements, 95 % {low:.2%} to {high:.2%}"
+    return f"n = {counted(n, 'settlement')}, 95 % {low:.2%} to {high:.2%}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -29,6 +30,7 @@ from trading.execution.intents import Intents
 from trading.execution.live import LiveBroker
 from trading.execution.saga_steps import Tools
 from trading.execution.settings import ExecutionSettings
+from trading.funding.books import performance
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle import NOTHING, Cycle
 from trading.funding.cycle_base import Carry
@@ -36,7 +38,7 @@ from trading.funding.forgotten import forgotten, forgotten_error
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.hedge_memory import HedgeMemory
 from trading.funding.hedge_settings import HedgeSettings
-from trading.funding.position import PositionStore
+from trading.funding.position import CarryPosition, PositionStore
 from trading.funding.report import CycleReport
 from trading.funding.room import Room
 from trading.journal.audit import CycleStatus
@@ -259,8 +261,13 @@ class CarryDesk:
         self._tell("carry.key_refused", {"note": str(error), "held": self._held_in_words()}, Severity.ALERT)
 
     def _held_in_words(self) -> str:
-        held = [(live.symbol, *self._room.tools.intents.held(live.id)) for live in self.store.lives]
-        return "; ".join(f"{symbol}: spot {spot}, perpetual {perp}" for symbol, spot, perp in held) or "nothing"
+        return "; ".join(map(self._legs_in_words, self.store.lives)) or "nothing"
+
+    def _legs_in_words(self, live: CarryPosition) -> str:
+        """As reports tell them, without what fees took; of what is not booked yet as the journal has it."""
+        view = performance(live.fills, live.income, spot_price=Decimal(0), mark_price=Decimal(0))
+        spot, perp = (view.spot_base, view.perp_base) if live.fills else self._room.tools.intents.held(live.id)
+        return f"{live.symbol}: spot {spot.normalize():f}, perpetual {perp.normalize():f}"
 
     def _tell_refusal(self, report: CycleReport) -> None:
         decision = report.decision

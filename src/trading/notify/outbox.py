@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from trading.domain.clock import Clock, as_datetime
+from trading.domain.counted import counted
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.notify.alerts import STORM_FREE, Local, OpenAlert, is_storm, told_alone, told_together
@@ -202,8 +203,8 @@ class Outbox:
             self.resolve(REFUSED)
             return
         text = (
-            f"🚨 {REFUSED}: {len(refused)} messages were refused for good, the newest {refused[-1]}. Each file has the "
-            "text and the reason; this ends when you have moved them away"
+            f"🚨 {REFUSED}: {counted(len(refused), 'message')} refused for good, the newest {refused[-1]}. Each file "
+            "has the text and the reason; this ends when you have moved them away"
         )
         self.put(Message("alert", text, dedup_key=REFUSED, severity=Severity.ALERT), clock)
 

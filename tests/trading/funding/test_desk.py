@@ -61,7 +61,8 @@ async def test_a_key_that_is_refused_halts_tells_what_is_held_and_lets_go_on_whe
         assert (refused.status, refused.reason) == (CycleStatus.HALTED, Reason.KEY_UNFIT)
     told = [event for event in rig.events if event.name == "carry.key_refused"]
     assert {event.severity for event in told} == {Severity.ALERT}
-    assert str(told[0].facts["held"]).startswith("BTCUSDT: spot 0.015")
+    wallet, short = venue.spot_base.normalize(), venue.quantity.normalize()
+    assert told[0].facts["held"] == f"BTCUSDT: spot {wallet:f}, perpetual {short:f}", "what fees took is not held"
     again = await rig.cycle()
     assert again.reason is Reason.HOLDING
     await rig.cycle()
@@ -254,6 +255,8 @@ async def test_a_contract_closed_by_force_sells_the_spot_and_halts(rig: DeskRig,
     report = await rig.cycle()
     assert (report.status, report.reason) == (CycleStatus.HALTED, Reason.RECONCILE_MISMATCH)
     assert DifferenceKind.PERP_MISSING in [d.kind for d in report.differences]
+    alerts = [event.name for event in rig.events if event.severity is Severity.ALERT]
+    assert alerts == ["risk.halted"], "one cause, one alert"
     assert venue.quantity == 0
     assert venue.spot_base < D("0.0001")
     assert "risk.halted" in rig.names()

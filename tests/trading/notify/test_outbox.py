@@ -128,7 +128,7 @@ async def test_what_can_never_be_delivered_is_set_aside_with_its_reason(outbox, 
     outbox.put(Message("report", "next"), clock)  # its number must not collide with the one set aside
     await outbox.drain(carrier, clock)
     assert [text.partition(":")[0] for text in carrier.got] == ["good", "🚨 messages.refused", "next"]
-    assert f"1 messages were refused for good, the newest {kept}. " in carrier.got[1]
+    assert f"1 message refused for good, the newest {kept}. " in carrier.got[1]
     await outbox.drain(carrier, clock)
     assert "messages.refused" in outbox.open_alerts()
     kept.unlink()
