@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ops.apart import apart
 from ops.backup.keep import back_up
-from ops.jobs.reports import checked_numbers, pictures, summary
+from ops.jobs.reports import after_parity, checked_numbers, pictures, summary
 from ops.period import week_ended
 from ops.service.lab import Lab
 from trading.domain.clock import DAY_MS
@@ -14,6 +14,7 @@ async def weekly(lab: Lab) -> None:
     """Back up, then tell."""
     async with lab.turn:
         archive = await apart(back_up, lab.home, lab.clock.now_ms())
+    await after_parity(lab)
     numbers = checked_numbers(lab)
     week = week_ended(numbers.at_ms)
     text = await summary(lab, numbers, week, title="Weekly summary") + f"\nBackup: backups/{archive.name}"

@@ -43,16 +43,16 @@ async def heartbeat(lab: Lab) -> None:
 
 
 async def insights(lab: Lab) -> None:
-    """What was learned from refusals."""
-    numbers = gather(lab)
-    text = reports.insights(numbers, refusals(lab).most_common())
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    lab.messenger.tell("insights", text, dedup_key=f"insights:{key}")  # what was told already is no insight
+    """What was learned from refusals; the same refusals as before are no insight, whatever else has changed."""
+    refused = refusals(lab).most_common()
+    key = hashlib.sha256(repr(refused).encode()).hexdigest()[:16]
+    if refused:
+        lab.messenger.tell("insights", reports.insights(gather(lab), refused), dedup_key=f"insights:{key}")
 
 
 async def daily(lab: Lab) -> None:
     """The summary of the UTC day that ended, with the audit's root so that nobody can rewrite it later."""
-    await _after_parity(lab)
+    await after_parity(lab)
     numbers = checked_numbers(lab)
     root = note_root(lab.home.audit_roots_file, lab.audit.head_hash, at_ms=numbers.at_ms)
     try:
@@ -118,7 +118,7 @@ async def _after_the_cycle(lab: Lab) -> None:
     await _until(lab, lambda: lab.memory.last is not None and lab.memory.last.at_ms >= hour_ms, CYCLE_PATIENCE_S)
 
 
-async def _after_parity(lab: Lab) -> None:
+async def after_parity(lab: Lab) -> None:
     """Wait until paper was compared this night; a night without it has its summary all the same."""
     day_ms = lab.clock.now_ms() // DAY_MS * DAY_MS
     await _until(lab, lambda: lab.memory.parity_ms is not None and lab.memory.parity_ms >= day_ms, PARITY_PATIENCE_S)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from ai_brain.evidence.filing import Judgement, evidence_folder, save_evidence
 from ops.gather import gather
-from ops.jobs import backup, review
-from ops.reports import hourly_report, to_release
+from ops.jobs import backup, reports, review
+from ops.numbers import to_release
+from ops.reports import hourly_report
 from ops.service.lab import DAY_MS, Lab
 from ops.service.lasting import tell_halts
 from ops.stop_trading import release
@@ -127,10 +129,25 @@ def test_what_the_environment_stops_is_taken_back_there() -> None:
     assert to_release(["KILL=1"]) == "unset KILL=1, then python stop_trading.py --release (KILL=1)"
 
 
-async def test_a_week_is_told_once_though_its_job_ran_twice(lab_home: Home) -> None:
-    clock = Clock(scale=1e-6)
-    async with lab_at_night(lab_home, clock) as (lab, _):
-        await backup.weekly(lab)
+async def test_refusals_are_an_insight_once_and_none_is_no_insight(lab_home: Home) -> None:
+    async with lab_at_night(lab_home) as (lab, _):
+        await reports.insights(lab)
+        lab.memory.refused_ideas["BAD_SPEC"] = 2
+        for _ in range(2):
+            await reports.insights(lab)
+            await play_on_paper(lab, carry_in(Stage.DRY_RUN))  # another leader is no refusal
+    told = [path.read_text() for path in lab_home.outbox.glob("0*.json")]
+    assert [text.count("BAD_SPEC 2×") for text in told] == [1]
+
+
+async def test_a_week_is_told_once_though_its_job_ran_twice_and_after_the_nights_comparison(lab_home: Home) -> None:
+    async with lab_at_night(lab_home, Clock()) as (lab, _):
+        weekly = asyncio.create_task(backup.weekly(lab))
+        await asyncio.sleep(0)
+        async with lab.turn:  # the archive is there
+            lab.memory.parity_ms = lab.clock.now_ms()
+        await weekly
         await backup.weekly(lab)
     told = [path for path in lab_home.outbox.glob("0*.json") if "Weekly summary" in path.read_text()]
     assert len(told) == 1
+    assert "Paper against its backtest: no paper account" in told[0].read_text(), "it tells of this night"
