@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ops.jobs import trading_loop
-from ops.reports import to_release
+from ops.numbers import to_release
 from ops.service.lab import Lab
 from ops.stop_trading import release_request
 from trading.domain.decisions import Decision, Reason
@@ -40,7 +40,7 @@ class KillWatch:
         Raises:
             BaseException: a bug of the way to flat, which touches money.
         """
-        seen, flat_for, tries = Stop(), "", 0
+        seen, flat_for, tries, seen_s = Stop(), "", 0, 0.0
         while not self._stop.is_set():
             stop, wait_s = read_stop(self._lab.home, self._lab.setting.switches), LOOK_S
             if seen.blocks_entries and not stop.blocks_entries:
@@ -49,10 +49,10 @@ class KillWatch:
             try:
                 self._release_halts()
                 if not stop.demands_flat:
-                    flat_for = ""
+                    flat_for, seen_s = "", 0.0
                 elif stop.source != flat_for:
-                    tries += 1
-                    if await self._go_flat(stop.decision, is_last_hope=tries >= QUIET_TRIES):
+                    tries, seen_s = tries + 1, seen_s or self._lab.clock.monotonic_s()
+                    if await self._go_flat(stop.decision, seen_s, is_last_hope=tries >= QUIET_TRIES):
                         flat_for, tries = stop.source, 0
                     else:
                         wait_s = FLAT_AGAIN_S
@@ -68,7 +68,7 @@ class KillWatch:
             self._lab.desk.release_halts()
             request.unlink()
 
-    async def _go_flat(self, why: Decision, *, is_last_hope: bool) -> bool:
+    async def _go_flat(self, why: Decision, seen_s: float, *, is_last_hope: bool) -> bool:
         """Close everything; whether it is closed. That a stop script is at it already is no alert at once."""
         if self._lab.desk is None:
             self._lab.tell("stop.seen", {"source": why.note})
@@ -82,11 +82,12 @@ class KillWatch:
         trading_loop.write_audit(self._lab, report, {})
         trading_loop.remember_live(self._lab, report)
         trading_loop.write_heartbeat(self._lab)
-        facts = {"seconds": report.flat_s or 0.0, "note": report.decision.note}
         if report.held:
-            if is_last_hope or report.flat_s is not None:
-                self._lab.tell("stop.not_flat", facts, Severity.ALERT)
+            # What was tried and is not flat has told so itself, by position and with what failed.
+            if is_last_hope and not self._lab.messenger.open_of("risk.not_flat"):
+                self._lab.tell("stop.not_flat", {"note": report.decision.note}, Severity.ALERT)
             return False
+        facts = {"seconds": self._lab.clock.monotonic_s() - seen_s, "note": why.note}
         self._lab.tell("stop.flat", facts, Severity.NOTICE)
         self._tell_stands(why, "everything is flat")
         return True

@@ -13,8 +13,9 @@ from ops.settings import LabSettings
 from ops.stop_trading import Patience, make_flat, remembered
 from ops.telling.alert_keys import ended_by
 from ops.telling.channels import open_channels
+from ops.telling.measured import both
 from trading.domain.clock import Clock
-from trading.domain.decisions import Reason
+from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
@@ -45,6 +46,7 @@ class Closed:
     """Lab time at which it was seen."""
     reason: str
     note: str
+    """Which switch, or what was wrong with both numbers."""
     seen_s: float
     cancelled_s: float | None
     """When the venue had confirmed every cancel; None: it did not."""
@@ -115,7 +117,7 @@ class Hands:
             StateFileError: the stop cannot be written.
         """
         seen_s, at_ms = self._clock.real_s(), self._clock.now_ms()
-        reason, note = str(verdict.decision.reason), verdict.decision.note
+        reason, note = str(verdict.decision.reason), _told(verdict.decision)
         if verdict.decision.reason is not Reason.STOPPED_BY_HUMAN:
             # Stays stopped also when the kill file is gone again: until a human releases it.
             why = f"{reason}: {note}"
@@ -153,6 +155,15 @@ class Hands:
             self._outbox.resolve(f"{ALERT}:{key}")
         except Exception:
             log.exception("guardian.not_told", over=key)
+
+    def lab_told_not_flat(self) -> bool:
+        """Whether the lab has told of it, and tells it again until it is over."""
+        try:
+            names = {key.partition(":")[0] for key in self._outbox.open_alerts()}
+        except Exception:
+            log.exception("guardian.not_told", asked="not_flat")
+            return False
+        return not names.isdisjoint(ended_by(Event(0, "stop.flat"), names))
 
     def seen_flat(self) -> None:
         """What the lab told of not being flat is over too: it may be dead, and its alerts would go on."""
@@ -198,3 +209,9 @@ class Hands:
     async def _nothing_rests(self, symbols: Sequence[str]) -> bool:
         asked = [self._venue.open_orders(market, symbol) for symbol in symbols for market in Market]
         return not any(await asyncio.gather(*asked))
+
+
+def _told(decision: Decision) -> str:
+    """A verdict's note with both its numbers, where it has numbers for a person."""
+    numbers = both(str(decision.reason), decision.value, decision.limit)
+    return f"{decision.note}: {numbers}" if numbers else decision.note

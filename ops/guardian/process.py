@@ -23,12 +23,14 @@ from ops.lab_clock import lab_clock
 from ops.logs import set_up_logs
 from ops.service.supervisor import Supervisor
 from ops.settings import LabSettings
+from ops.status import running_pid
 from ops.stop_trading import settings_or_defaults
 from ops.venues import make_venue
 from trading.domain.clock import Clock, iso
+from trading.domain.decisions import Reason
 from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
 from trading.domain.events import Severity
-from trading.risk.guardian import Act, GuardianSettings, Sight, Verdict, decide, may_renew
+from trading.risk.guardian import SILENT_S, Act, GuardianSettings, Sight, Verdict, decide, may_renew
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 from trading.storage.reserve import keep_reserve
@@ -40,6 +42,8 @@ WATCH_S = 0.1
 """Real seconds between two looks at the switches."""
 FLAT_AGAIN_S = 2.0
 """Real seconds until what is not flat is tried again."""
+OF_A_STOP = (Reason.KILL_SWITCH, Reason.STOPPED_BY_HUMAN)
+"""Verdicts that the lab comes to as well: what it tells of them is not told a second time."""
 BLIND_S = 60.0
 """Real seconds without an answer about what is held, after which the human is told."""
 
@@ -125,15 +129,20 @@ class Guardian:
         closed = await self._hands.flatten(verdict, symbols)
         if closed.flat_s is None:
             self._may_be_open = True
-            self._hands.tell(f"🚨 Guardian: NOT FLAT. {_story(closed)}. Look at the exchange now", key="not_flat")
+            if not (verdict.decision.reason in OF_A_STOP and self._hands.lab_told_not_flat()):
+                self._hands.tell(f"🚨 Guardian: NOT FLAT. {_story(closed)}. Look at the exchange now", key="not_flat")
             await self._clock.real_sleep_s(FLAT_AGAIN_S)
             return
         self._flat_at_s = closed.flat_s
         self._end_not_flat()
         self._hands.seen_flat()
-        if symbols:
+        if symbols and not (verdict.decision.reason in OF_A_STOP and self._lab_turns()):
             text = f"🚨 Guardian: {_story(closed)}. Stopped until python stop_trading.py --release"
             self._hands.tell(text, key=f"flat {iso(closed.at_ms)}", severity=Severity.NOTICE)
+
+    def _lab_turns(self) -> bool:
+        """There is a lab that sees a stop and tells itself that everything is flat."""
+        return running_pid(self._home.lock_file) is not None and self._eyes.look().lab_age_s <= SILENT_S
 
     def _end_not_flat(self) -> None:
         if self._may_be_open:
@@ -225,10 +234,11 @@ def guardian_line(home: Home) -> str:
 
 
 def _story(closed: Closed) -> str:
-    """What happened and how long it took."""
+    """What happened and how long it took; of what is not flat whether it can fill on, and what stood in the way."""
+    why = f"{closed.reason}, {closed.note}" if closed.note != closed.reason else closed.reason
+    if closed.flat_s is not None:
+        return f"{why}; flat and verified after {closed.flat_s - closed.seen_s:.1f} s"
     cancelled = "cancels NOT confirmed"
     if closed.cancelled_s is not None:
         cancelled = f"all orders cancelled after {closed.cancelled_s - closed.seen_s:.1f} s"
-    flat = "" if closed.flat_s is None else f", flat and verified after {closed.flat_s - closed.seen_s:.1f} s"
-    said = f" ({'; '.join(closed.said[-2:])})" if closed.flat_s is None and closed.said else ""
-    return f"{closed.reason} {closed.note}: {cancelled}{flat}{said}"
+    return f"{why}; {cancelled}" + (f"; {closed.said[-1].strip()}" if closed.said else "")

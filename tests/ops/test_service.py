@@ -49,6 +49,7 @@ from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
 from trading.notify.message import Message
 from trading.notify.outbox import MAIN, Outbox
+from trading.notify.told import ToldLog
 from trading.risk.arming import write_armed
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
@@ -363,6 +364,33 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
     left = json.loads(lab_home.heartbeat_file.read_text())["holdings"]
     assert all(holding["text"].startswith("dust ") for holding in left), left
+    told = [one.text.partition(" (")[0] for one in ToldLog(lab_home.outbox)]
+    assert told[told.index("🚨 Stop seen") :][1] == "🔔 Carry closed on BTCUSDT"
+    assert [text.partition(",")[0] for text in told[told.index("🚨 Stop seen") :]][2:] == ["🔔 Everything is flat"]
+
+
+async def test_a_stop_while_the_exchange_is_away_is_two_alerts_and_tells_how_long_it_took(
+    lab_home: Home, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kill_watch, "FLAT_AGAIN_S", 0.1)
+    words = lab_home.settings_file.read_text()
+    lab_home.settings_file.write_text(words.replace("maker_budget_s: 20", "maker_budget_s: 20, flat_budget_s: 10"))
+    approved_carry(lab_home)
+    heard: list[Event] = []
+    async with running(lab_home, jobs=LOOP, hear=heard.append) as (service, task):
+        await until(lambda: holds_carry(service), task)
+        put(world, "/sandbox/faults", [{"match": "* /api/*", "kind": "503", "times": 9999}])
+        lab_home.kill_files[0].write_text("")
+        await until(lambda: sum(event.name == "risk.not_flat" for event in heard) > 3, task)
+        no_faults(world)
+        await until(lambda: any(event.name == "stop.flat" for event in heard), task)
+    flat = next(event for event in heard if event.name == "stop.flat")
+    first = next(event for event in heard if event.name == "stop.seen")
+    assert abs(float(str(flat.facts["seconds"])) - (flat.at_ms - first.at_ms) / 1000) < 10, "since the stop was seen"
+    alerts = [one.text for one in ToldLog(lab_home.outbox) if one.severity == Severity.ALERT.value]
+    assert "Stop seen (KILL_SWITCH)" in alerts[0]
+    assert "c-000001 on BTCUSDT is still there" in alerts[1]
+    assert len(alerts) == 2, alerts
 
 
 async def test_a_stop_is_seen_through_although_its_files_cannot_be_written_for_a_while(

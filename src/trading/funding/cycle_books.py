@@ -103,7 +103,7 @@ class CycleBooks(CycleBase):
                 facts = {"reason": lifted.reason.value, "note": "the books agree again"}
                 self._room.tell(name, facts, Severity.NOTICE)
             return
-        books = f"expected {held.expected_quote:.8f}, the venue says {held.venue_quote:.8f}"
+        books = f"expected {held.expected_quote:,.4f}, the venue says {held.venue_quote:,.4f}"
         note = f"unexplained flow of {error:+.2f}: no fill, fee, funding or transfer; {books}"
         verdict = Decision(False, Reason.EQUITY_IDENTITY, float(error), float(tolerance), note)
         awaited = await self._awaited(checked)
@@ -201,11 +201,18 @@ class CycleBooks(CycleBase):
         return truth
 
     def _note_differences(self, symbol: str, found: tuple[Difference, ...]) -> None:
-        self.report = replace(self.report, differences=(*self.report.differences, *found))
         for difference in found:
-            if difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
-                facts = {"kind": difference.kind.value, "symbol": symbol, "note": difference.note}
+            facts = {"kind": difference.kind.value, "symbol": symbol, "note": difference.note}
+            if self._is_told_by_its_halt(difference):
+                self._room.tell("carry.difference", facts, Severity.INFO)
+            elif difference.kind in (DifferenceKind.ORDER_RESTING, DifferenceKind.LATE_ORDER) or difference.halts:
                 self._room.tell("carry.difference", facts, Severity.ALERT)
+            self.report = replace(self.report, differences=(*self.report.differences, difference))
+
+    def _is_told_by_its_halt(self, difference: Difference) -> bool:
+        """It is the first that halts, and nothing is halted for it yet: the alert of that halt has its words."""
+        halted = any(halt.reason is Reason.RECONCILE_MISMATCH for halt in self._room.counters.memory.halts)
+        return difference.halts and not halted and not any(one.halts for one in self.report.differences)
 
     def _view_of(self, symbol: str) -> Performance | None:
         """Of what is held in a symbol, at the prices this cycle read; None: nothing is held, or it was not read."""

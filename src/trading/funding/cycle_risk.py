@@ -107,10 +107,12 @@ class CycleRisk(CycleBooks):
         limits = self._room.limits
         bad = [reading for reading in readings(self._room.pulse.vitals, limits) if not reading.allowed]
         opened, closed = self._room.counters.trip(bad, now_ms, rest_s=limits.breaker_rest_s)
-        for name, halts in (("risk.breaker_opened", opened), ("risk.breaker_closed", closed)):
-            for halt in halts:
-                facts = {"reason": halt.reason.value, "value": halt.value, "limit": halt.limit, "note": halt.note}
-                self._room.tell(name, facts, Severity.NOTICE)
+        if opened:
+            facts = {**opened[0].facts, "others": [halt.facts for halt in opened[1:]]}
+            self._room.tell("risk.breaker_opened", facts, Severity.NOTICE)
+        for halt in closed:  # while another one is open nothing is over for who reads
+            is_last = halt is closed[-1] and not self._room.counters.memory.tripped
+            self._room.tell("risk.breaker_closed", halt.facts, Severity.NOTICE if is_last else Severity.INFO)
 
     def _watch(self, check: Decision, spec_id: str) -> None:
         """Tell once of a strategy whose loss has reached the line below its end."""

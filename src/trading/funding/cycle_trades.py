@@ -147,7 +147,7 @@ class CycleTrades(CycleRisk):
             if not note:
                 self._room.tell("carry.margin_added", {**facts, "quote": float(plan.add_quote)}, Severity.NOTICE)
         if note or plan.missing_quote > 0:
-            told = note or f"{plan.missing_quote} {quote} are free in neither wallet"
+            told = note or f"{plan.missing_quote:.2f} {quote} are free in neither wallet"
             self._room.tell("carry.margin_low", {**facts, "note": told}, Severity.ALERT)
         # Closing frees money, which helps nobody while money cannot be moved.
         return None if note else plan
@@ -199,8 +199,10 @@ class CycleTrades(CycleRisk):
                 "flat_s": round(report.elapsed_s, 3),
                 "errors": list(report.errors),
             }
-            name = "risk.flat" if report.is_flat else "risk.not_flat"
-            self._room.tell(name, {**facts, "reason": why.reason.value}, Severity.ALERT)
+            # Of a stop it is told once for all that everything is flat.
+            flat = Severity.INFO if why.reason in (Reason.KILL_SWITCH, Reason.STOPPED_BY_HUMAN) else Severity.NOTICE
+            name, severity = ("risk.flat", flat) if report.is_flat else ("risk.not_flat", Severity.ALERT)
+            self._room.tell(name, {**facts, "reason": why.reason.value}, severity)
         lives = self._room.store.lives if only is None else (only,)
         for report in reports:
             if report.is_flat and report.position_id not in {live.id for live in lives}:

@@ -123,14 +123,14 @@ def decide(sight: Sight, settings: GuardianSettings) -> Verdict:
         unminded_s = settings.abandoned_s if sight.under_way else min(settings.bare_s, settings.abandoned_s)
         limit_s = unminded_s if silent else settings.unhedged_s
         if apart_s > limit_s:
-            return _flatten(Reason.UNHEDGED, apart_s, limit_s, "one leg is open without the other, s")
+            return _flatten(Reason.UNHEDGED, apart_s, limit_s, "one leg is open without the other")
     if sight.under_way and sight.lab_age_s > settings.abandoned_s:
-        note = "orders were under way and the lab's loop does not turn, s"
+        note = "orders were under way and the lab's loop does not turn"
         return _flatten(Reason.SAGA_ABANDONED, sight.lab_age_s, settings.abandoned_s, note)
     if sight.lab_age_s > settings.dead_lab_s:
-        return _flatten(Reason.LAB_SILENT, sight.lab_age_s, settings.dead_lab_s, "no lab lives, s")
+        return _flatten(Reason.LAB_SILENT, sight.lab_age_s, settings.dead_lab_s, "no lab lives")
     if account is not None and account.resting and sight.lab_age_s > settings.abandoned_s:
-        decision = Decision(False, Reason.LAB_SILENT, sight.lab_age_s, settings.abandoned_s, "orders rest unminded, s")
+        decision = Decision(False, Reason.LAB_SILENT, sight.lab_age_s, settings.abandoned_s, "orders rest unminded")
         return Verdict(Act.CANCEL, decision)
     return _watch(sight.stop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
@@ -63,6 +64,24 @@ async def test_an_outage_lets_nothing_be_opened_until_it_has_rested_and_is_told_
     assert (await again.cycle()).status is CycleStatus.EXECUTED
     told = [name for name in again.names() if name.startswith("risk.breaker")]
     assert told == ["risk.breaker_opened", "risk.breaker_closed"]
+
+
+async def test_breakers_that_open_at_once_are_one_notice_and_one_says_that_the_last_is_over(
+    home: Home, venue: FakeVenue
+) -> None:
+    rig = DeskRig(home, venue)
+    venue.fault_on = {"balances": ["down"] * 15}
+    for _ in range(17):
+        await rig.cycle()
+    (opened,) = [event for event in rig.events if event.name == "risk.breaker_opened"]
+    assert opened.facts["reason"] == "EXCHANGE_HEALTH"
+    assert [one["reason"] for one in cast("list[dict[str, object]]", opened.facts["others"])] == ["ERROR_RATE"]
+    for _ in range(60):
+        venue.clock.spend(61)  # type: ignore[attr-defined]
+        await rig.cycle()
+    closed = [event for event in rig.events if event.name == "risk.breaker_closed"]
+    assert {event.facts["reason"] for event in closed} == {"EXCHANGE_HEALTH", "ERROR_RATE"}
+    assert [event.severity for event in closed] == [Severity.INFO, Severity.NOTICE]
 
 
 async def test_what_is_held_is_closed_while_a_breaker_is_open(home: Home, venue: FakeVenue) -> None:
