@@ -16,6 +16,7 @@ from itertools import islice
 from pydantic import ValidationError
 
 from ai_brain.paper.account import PaperAccount, load_account
+from ops.object_file import read_object
 from ops.performance_log import paper_totals
 from ops.trace.live_records import CycleLine, EquityLine, Holdings, read_holdings
 from ops.trace.money import QUOTE
@@ -168,20 +169,35 @@ class _Counted:
 def _live_gain(home: Home, span: Span, tally: _Counted) -> Gain | None:
     """Of the live account; None: it was not read twice in that time."""
     before = islice(AuditWindow(home.audit_file).before_ms(span.start_ms), NEAR_LINES)
-    first = next((raw for raw in before if _EQUITY.search(raw)), tally.first)
-    begun, ended = (None if raw is None else _parsed(raw) for raw in (first, tally.last))
-    if begun is None or ended is None or not begun.equity.equity_quote:
+    first = next((raw for raw in before if _EQUITY.search(raw)), None)
+    begun = _books(first) or _account_began(home, span) or _books(tally.first)
+    ended = _books(tally.last)
+    if begun is None or ended is None or not begun.equity_quote:
         return None
-    change = _earned(ended.equity) - _earned(begun.equity)
+    change = _earned(ended) - _earned(begun)
     held = read_holdings(home)
     return Gain(
         kind="live",
         change_quote=float(change),
-        change_fraction=float(change / begun.equity.equity_quote),
+        change_fraction=float(change / begun.equity_quote),
         done=counted(tally.fills, "fill"),
         funding_quote=float(sum(_settled(held, span), Decimal(0))),
         fees_quote=None if tally.fees_quote is None else float(tally.fees_quote),
     )
+
+
+def _account_began(home: Home, span: Span) -> EquityLine | None:
+    """What it was worth before its first order, where that was in the period: the first reading may be behind it."""
+    kept = read_object(home.state / "live_start.json", [])
+    at_ms, equity = kept.get("at_ms"), kept.get("equity_quote")
+    if not isinstance(at_ms, int) or not isinstance(equity, (int, float)) or not span.has(at_ms):
+        return None
+    return EquityLine(equity_quote=Decimal(str(equity)))
+
+
+def _books(raw: bytes | None) -> EquityLine | None:
+    line = None if raw is None else _parsed(raw)
+    return None if line is None else line.equity
 
 
 def _earned(books: EquityLine) -> Decimal:

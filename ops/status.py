@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from ops.aside import set_aside_files
 from ops.drill.filed import read_drills, standing
 from ops.environment import read_environment
+from ops.object_file import read_object
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.risk.kill_switch import Stop, StopKind, read_stop
@@ -141,21 +141,6 @@ def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
             )
         )
     return lines
-
-
-def read_object(path: Path, problems: list[str]) -> dict[str, object]:
-    """A JSON object as it lies there, nothing set aside; empty: none, or a line was added to the problems."""
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"{path}: cannot be read ({error}); look at it, or restore it from a backup")
-        return {}
-    if not isinstance(data, dict):
-        problems.append(f"{path}: a {type(data).__name__} where an object should be; restore it from a backup")
-        return {}
-    return data
 
 
 def running_pid(lock_file: Path) -> int | None:

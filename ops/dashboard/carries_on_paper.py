@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ops.dashboard.reading import NUMBERS, as_told
 from ops.dashboard.view import Cell, Column, Table, by_sign, fine, money, percent
 from ops.numbers import Account
-from ops.status import read_object
+from ops.object_file import read_object
 from trading.storage.home import Home
 
 

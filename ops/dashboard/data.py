@@ -17,7 +17,8 @@ from ops.dashboard.events import Happened, Sought, read_events
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, ago, number, when
 from ops.numbers import MarketData
-from ops.status import ALIVE_S, read_object
+from ops.object_file import read_object
+from ops.status import ALIVE_S
 from trading.domain.clock import LAST_MS, iso, parse_iso
 from trading.domain.market import INTERVAL_MS
 from trading.storage.home import Home

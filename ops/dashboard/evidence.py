@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ops.status import read_object
+from ops.object_file import read_object
 from trading.domain.errors import SpecError, StateFileError, TradingEngineError
 from trading.domain.first_fault import first_fault
 from trading.storage.home import Home

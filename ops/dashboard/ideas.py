@@ -22,7 +22,7 @@ from ops.dashboard.view import (
     View,
     when,
 )
-from ops.status import read_object
+from ops.object_file import read_object
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 from trading.strategy.lifecycle import ALIVE

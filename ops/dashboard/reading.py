@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ops.dashboard.settings import PageSettings
 from ops.numbers import Numbers
-from ops.status import read_object
+from ops.object_file import read_object
 from ops.yaml_file import read_yaml
 from trading.domain.clock import LAST_MS
 from trading.domain.errors import SettingsError

@@ -26,8 +26,8 @@ from ops.dashboard.view import (
     View,
     percent,
 )
+from ops.object_file import read_object
 from ops.reports import ENOUGH
-from ops.status import read_object
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 

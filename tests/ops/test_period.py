@@ -15,6 +15,7 @@ from tests.ops.papers import carry_in
 from trading.domain.clock import parse_iso
 from trading.domain.decisions import Reason
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
+from trading.storage.files import write_json
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.spec import with_performance
@@ -61,6 +62,19 @@ def test_a_day_is_counted_from_the_audit_file_whatever_the_lab_remembers(home: H
     assert live.fees_quote == pytest.approx(2 * 0.000002 * 50_000)
     week = read_period(home, week_ended(parse_iso("2026-01-25T00:00:30Z")), [])
     assert (week.cycles, week.reasons) == (6, {"HOLDING": 3, "FUNDING_TOO_LOW": 2}), "the whole week, not its last day"
+
+
+def test_the_first_day_of_an_account_begins_with_what_it_was_worth_before_its_first_order(home: Home) -> None:
+    log = AuditLog(home.audit_file)
+    write(log, "2026-01-21T09:00:00Z", Reason.OK, equity=999.6, fills=2)
+    write(log, "2026-01-21T23:59:00Z", Reason.HOLDING, equity=1000.1)
+    start = {"equity_quote": 1000.0, "at_ms": parse_iso("2026-01-21T08:59:58Z"), "flows_quote": 0.0}
+    write_json(home.state / "live_start.json", start, schema=1)
+    (live,) = read_period(home, day_ended(NOW_MS), []).gains
+    assert (live.change_quote, live.change_fraction) == pytest.approx((0.1, 0.0001)), "its fees are in"
+    write(log, "2026-01-22T23:59:00Z", Reason.HOLDING, equity=1000.3)
+    (live,) = read_period(home, day_ended(NOW_MS + DAY_MS), []).gains
+    assert live.change_quote == pytest.approx(0.2), "of a later day what the day before ended with"
 
 
 def test_money_that_no_record_explains_is_no_gain_of_the_day(home: Home) -> None:

@@ -1,0 +1,21 @@
+"""A file of the lab's as it lies there, for who only looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def read_object(path: Path, problems: list[str]) -> dict[str, object]:
+    """A JSON object as it lies there, nothing set aside; empty: none, or a line was added to the problems."""
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path}: cannot be read ({error}); look at it, or restore it from a backup")
+        return {}
+    if not isinstance(data, dict):
+        problems.append(f"{path}: a {type(data).__name__} where an object should be; restore it from a backup")
+        return {}
+    return data
