@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
-from ops.figures import NOT_KNOWN, Figure, figure
+from ops.figures import MINUTE_S, NOT_KNOWN, Figure, age, figure
 from ops.reader import Reader
 from ops.reasons import words_of
 from trading.domain.counted import Count
@@ -98,8 +98,8 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
         reader: Whose clock its times are of.
 
     Returns:
-        The facts, and `when`; of a reason `said`, `because`, `numbers` and `do`; of a settlement `settled`; of errors
-        `failed`.
+        The facts, and `when`; of a reason `said`, `because`, `numbers` and `do`; of a settlement `settled`; of seconds
+        `took`; of errors `failed`.
     """
     facts = event.facts
     told: dict[str, object] = {name: _as_told(value) for name, value in facts.items()}
@@ -113,6 +113,8 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
         where = str(facts["where"])
         was = HEDGE_WAS.get(str(facts.get("kind")), "{where}")
         told["what_was"] = was.format(where=where, symbol=where.partition(" ")[0])
+    if isinstance(took_s := facts.get("seconds"), (int, float)):
+        told["took"] = f"{took_s:.1f} s" if took_s < 2 * MINUTE_S else age(took_s)
     settled_ms, errors = facts.get("settlement_ms"), facts.get("errors")
     if isinstance(settled_ms, int):
         told["settled"] = reader.dated(settled_ms)

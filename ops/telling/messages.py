@@ -176,7 +176,7 @@ WORDS = {
     "stop.seen": "Stop seen ({source}): nothing new is opened, everything is being closed",
     "stop.stands": "Stopped, {held}. Nothing is opened live until {release}",
     "stop.released": "The stop is gone ({source}): where live trading is armed, it may be opened again",
-    "stop.flat": "Everything is flat, the exchange says so after {seconds:.1f} s ({note})",
+    "stop.flat": "Everything is flat, the exchange says so after {took} ({note})",
     "stop.not_flat": "NOT FLAT, the lab cannot begin to close: {note}. It is tried again; look at the exchange, close "
     "by hand what remains",
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",

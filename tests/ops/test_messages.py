@@ -209,6 +209,8 @@ def test_notices_word_for_word() -> None:
     )
     flat = Event(AT_MS, "stop.flat", {"seconds": 0.812, "note": "KILL_SWITCH"})
     assert notice(flat) == "🔔 Everything is flat, the exchange says so after 0.8 s (KILL_SWITCH)"
+    late = Event(AT_MS, "stop.flat", {"seconds": 1511.5, "note": "KILL_SWITCH"})
+    assert notice(late) == "🔔 Everything is flat, the exchange says so after 25 min (KILL_SWITCH)"
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))
