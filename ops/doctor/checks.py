@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ops.drill.filed import FRESH_DAYS, read_drills, standing
 from ops.environment import Environment
+from ops.figures import figure
 from ops.status import read_status
 from ops.telling.channels import check_channels, open_mail
 from trading.domain.clock import Clock
@@ -144,7 +145,7 @@ async def answer_checks(data: MarketData, clock: Clock, *, name: str = "exchange
         Check(
             "clock",
             Health.BAD if off else Health.GOOD,
-            f"{offset_s:+.2f} s from the exchange's",
+            f"{figure(offset_s, '+.2f')} s from the exchange's",
             on_host("turn on time sync: timedatectl set-ntp true") if off else "",
         ),
     ]

@@ -58,7 +58,7 @@ MAY_DIFFER = (
     (re.compile(r"\b[\d.,]+( MB free| MB of disk)"), r"N\1"),
     (re.compile(r"\blimit \d+ MB"), "limit N MB"),
     (re.compile(r"https?://[\w.:]+/"), "EXCHANGE/"),
-    (re.compile(r"[+-][\d.]+ s from the exchange's"), "N s from the exchange's"),
+    (re.compile(r"[+-]?[\d.]+ s from the exchange's"), "N s from the exchange's"),
 )
 
 
