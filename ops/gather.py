@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ai_brain.desk.tuner import Adjustment
 from ai_brain.paper.outcome import PaperPosition
 from ai_brain.paper.parity import Parity, ParityStatus
-from ops.figures import age
+from ops.figures import age, figure
 from ops.numbers import Account, Best, Holding, MarketData, Numbers
 from ops.resident import peak_rss_mb
 from ops.service.lab import Lab
@@ -166,8 +166,8 @@ def holdings(lab: Lab, live: CycleReport | None) -> Iterator[Holding]:
         if one.position is not None and view is not None:
             text = (
                 f"carry {one.symbol}: spot {view.spot_base.normalize():f}, perpetual "
-                f"{view.perp_base.normalize():f}, funding {view.funding_quote:+.4f} USDT over "
-                f"{counted(view.settlements, 'settlement')}, profit {view.profit_quote:+.4f} USDT"
+                f"{view.perp_base.normalize():f}, funding {figure(float(view.funding_quote), '+.4f')} USDT over "
+                f"{counted(view.settlements, 'settlement')}, profit {figure(float(view.profit_quote), '+.4f')} USDT"
             )
             yield Holding(one.position.spec_id, text)
         if one.dust is not None:

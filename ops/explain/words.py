@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ops.reasons import MEASURES, words_of
+from ops.telling.measured import both
 from ops.trace.live_records import CycleLine, FillLine
 from trading.domain.clock import iso
 from trading.notify.told import Told
@@ -43,7 +44,7 @@ def cycle_lines(line: CycleLine, *, name: str, settings: str) -> list[str]:
         f"Why      {words.says}",
     ]
     if (risk.value, risk.limit) != (0.0, 0.0):
-        lines.append(f"Numbers  {_both(risk.value, risk.limit)}{_measured(line.reason)}")
+        lines.append(f"Numbers  {_both(line.reason, risk.value, risk.limit)}{_measured(line.reason)}")
     if risk.note:
         lines.append(f"Note     {risk.note}")
     lines += [f"Rule     {_check(check)}" for check in risk.checks]
@@ -80,8 +81,11 @@ def run_line(line: CycleLine, before: Sequence[tuple[int, str, str]]) -> str:
     return f"Since    {what}; before, at {iso(at_ms)}, it was {status} {reason}"
 
 
-def _both(value: float | str, limit: float | str) -> str:
-    return f"{_number(value)} against a limit of {_number(limit)}"
+def _both(reason: str, value: float | str, limit: float | str) -> str:
+    """In the unit of the alert about it; of a reason that has none as the file has them."""
+    is_numbers = isinstance(value, float) and isinstance(limit, float)
+    told = both(reason, float(value), float(limit)) if is_numbers else ""
+    return told or f"{_number(value)} against a limit of {_number(limit)}"
 
 
 def _number(value: float | str) -> str:
@@ -97,7 +101,7 @@ def _check(check: Mapping[str, object]) -> str:
     said = "allows" if check.get("allowed") is True else "FORBIDS"
     value, limit = (_loose(check.get(name)) for name in ("value", "limit"))
     note = f" ({check['note']})" if check.get("note") else ""
-    return f"{said:7} {reason}: {_both(value, limit)}{_measured(reason)}{note}"
+    return f"{said:7} {reason}: {_both(reason, value, limit)}{_measured(reason)}{note}"
 
 
 def _loose(value: object) -> float | str:

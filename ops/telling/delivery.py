@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from ops.figures import age
 from ops.reader import MessageSettings
 from trading.domain.clock import Clock
 from trading.domain.events import Event, Publish, Severity
@@ -135,7 +136,10 @@ class Delivery:
             return
         since_ms = self._silent_since_ms[name] = self._silent_since_ms.get(name) or now_ms
         if now_ms - since_ms >= SILENT_S * 1000 and len(self._channels) > 1:
-            text = f"🚨 messages.stuck: {name or 'the first channel'} has taken no message for hours: {drained.reason}"
+            text = (
+                f"🚨 messages.stuck: {name or 'Telegram'} has taken no message for {age((now_ms - since_ms) / 1000)}: "
+                f"{drained.reason}. What waits is kept. Do: python send_test_notification.py"
+            )
             self._outbox.put(Message("alert", text, dedup_key=key, severity=Severity.ALERT), self._clock)
 
     def _holds(self, message: Message) -> bool:

@@ -268,7 +268,10 @@ async def test_a_channel_that_takes_nothing_for_hours_is_told_by_the_others_and_
     clock.follow(Clock(scale=1e-6, origin_ms=parse_iso("2026-01-21T19:00Z")).timeline)  # type: ignore[arg-type]
     await delivery.last_words()
     await delivery.last_words()
-    assert channels[MAIN].texts[1:] == ["🚨 messages.stuck: email has taken no message for hours: down"]
+    assert channels[MAIN].texts[1:] == [
+        "🚨 messages.stuck: email has taken no message for 7 h: down. What waits is kept. Do: python "
+        "send_test_notification.py"
+    ]
     channels["email"].how = "takes"
     await delivery.last_words()
     assert outbox.open_alerts() == {}

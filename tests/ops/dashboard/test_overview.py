@@ -186,6 +186,7 @@ def test_numbers_with_tuner_and_next_action_are_all_told(home: Home) -> None:
     assert now == [
         "Decision",
         "In words",
+        "Its numbers",
         "Its note",
         "Why nothing trades",
         "Next",
