@@ -176,7 +176,8 @@ if [ -e "$marker" ]; then
     say "an update was cut off; it is rolled back, then run this again"
     leave
 fi
-[ -z "$(git_ status --porcelain --untracked-files=no)" ] || die 2 "$prefix has changes of its own: git -C $prefix status"
+changes="$(git_ status --porcelain --untracked-files=no)" || die 2 "git does not take $prefix, see above: deploy/install.sh gives it back to root"
+[ -z "$changes" ] || die 2 "$prefix has changes of its own: git -C $prefix status shows them, git -C $prefix stash puts them aside"
 # with force: a tag that was moved upstream would else be taken for a network that is down, for ever
 git_ fetch -q --tags --force origin || die 3 "upstream cannot be reached: $(git_ config remote.origin.url)"
 before="$(git_ rev-parse HEAD)"

@@ -73,7 +73,7 @@ def run_doctor(*, offline: bool) -> int:
     try:
         environment, settings = read_all(home)
     except SettingsError:  # told last, as every command tells it; what can be seen without them is seen
-        print(doctor.screen(machine))
+        print(doctor.screen(machine), flush=True)
         raise
     checks = machine + upkeep_checks(home, settings.messages, settings.recording, Clock())
     checks += doctor.settings_checks(home, environment, Clock())

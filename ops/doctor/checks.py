@@ -214,8 +214,13 @@ def _folders(home: Home) -> Check:
         found = f"{home.root} is on a file system that is read-only"
         return Check("folders", Health.BAD, found, "why: dmesg | tail; then: sudo mount -o remount,rw its mount point")
     refused: list[Path] = []
+
+    def shut(error: OSError) -> None:  # a folder that cannot even be looked into is passed over without a word else
+        if isinstance(error, PermissionError):
+            refused.append(Path(error.filename))
+
     for top in (home.strategies, home.state, home.logs, home.tapes, home.recordings, home.root / "backups"):
-        for folder, _, files in os.walk(top):
+        for folder, _, files in os.walk(top, onerror=shut):
             refused += [] if os.access(folder, os.W_OK | os.X_OK) else [Path(folder)]
             refused += [path for name in files if not _is_writable(path := Path(folder, name))]
     if not refused:

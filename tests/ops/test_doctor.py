@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -77,6 +78,19 @@ def test_a_file_that_a_command_run_as_root_left_behind_is_named(home: Home, monk
     assert found.health is Health.BAD
     assert found.found == f"{home.audit_file} cannot be written to, and 3 more"
     assert found.remedy == f"sudo chown -R {os.geteuid()}:{os.getegid()} {home.root}"
+
+
+def test_a_folder_that_cannot_even_be_looked_into_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_into, shut = os.scandir, home.state / "paper"
+    shut.mkdir(exist_ok=True)
+
+    def refusing(path: str) -> object:
+        if path == str(shut):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look_into(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert named(doctor.machine_checks(home), "folders").found == f"{shut} cannot be written to"
 
 
 @pytest.mark.parametrize(("available_gb", "swap_gb", "health"), [(1.2, 0, "good"), (0.9, 0, "bad"), (0.9, 4, "good")])

@@ -250,6 +250,10 @@ def test_a_program_with_changes_of_its_own_is_not_touched(server: Server) -> Non
     refused = server.update()
     assert refused.returncode == 2
     assert "has changes of its own" in refused.stderr
+    (server.prefix / ".git" / "HEAD").write_text("torn")
+    refused = server.update()
+    assert refused.returncode == 2
+    assert "git does not take" in refused.stderr
 
 
 def test_a_dry_run_only_says_what_would_be_done(server: Server) -> None:
