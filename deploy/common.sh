@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it: where things are on this machine, and how a command runs as the lab's user.
 # shellcheck shell=bash disable=SC2034  # what is set here is used where it is sourced
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # neither cron nor `su` gives root the folders of runuser and useradd
 outside="${LAB_OUTSIDE:-}" # put before what is written outside prefix and home; a test's own folder
 conf="${LAB_CONF:-$outside/etc/ai-trading-lab.conf}"
 prefix=/opt/ai-trading-lab
