@@ -17,6 +17,11 @@ while [ "$#" -gt 0 ]; do
     esac
     shift
 done
+copied() { # whole, or not under its name
+    if [ -n "$recipient" ]; then age -r "$recipient" -o "$copy.tmp" "$archive"; else cp "$archive" "$copy.tmp"; fi &&
+        sync "$copy.tmp" && mv "$copy.tmp" "$copy"
+}
+
 need_root
 need_installed
 [ -z "$recipient$after" ] || [ -n "$to" ] || die 2 "--age and --then are about a copy: give --to DIR too"
@@ -27,15 +32,12 @@ told="$(as_lab "$prefix/lab" backup)"
 echo "$told"
 archive="$(sed -nE 's/^written: (.+\.tar\.gz) .*/\1/p' <<<"$told")" # by name the newest may be one of a clock that was ahead
 if [ -n "$to" ]; then
-    copy="$to/$(basename "$archive")"
-    if [ -n "$recipient" ]; then
-        copy="$copy.age"
-        age -r "$recipient" -o "$copy.tmp" "$archive"
-    else
-        cp "$archive" "$copy.tmp"
+    copy="$to/$(basename "$archive")${recipient:+.age}"
+    if ! copied; then
+        rm -f "$copy.tmp" # or a full disk would stay full of halves
+        note "$(basename "$archive") written, no copy in $to"
+        die 1 "no copy, see above; the archive is $archive"
     fi
-    sync "$copy.tmp"
-    mv "$copy.tmp" "$copy"
     say "copied: $copy"
     [ "$(stat -c %d "$to")" != "$(stat -c %d "$home")" ] || say "note: that is the same disk; it goes when this one goes"
 fi

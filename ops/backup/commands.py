@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from ops.backup.keep import back_up, newest
@@ -58,5 +59,7 @@ def _copied(archive: Path, to: Path) -> Path:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise StateFileError(f"{target}: cannot be written: {error.strerror}; check space and permissions") from error
     return target

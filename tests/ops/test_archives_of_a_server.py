@@ -29,7 +29,10 @@ def test_the_copy_is_the_archive_just_written_also_behind_a_link_and_after_a_clo
     )
 
     def typed(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": "/usr/bin:/bin", "LAB_CONF": str(tmp_path / "lab.conf")}  # no more than cron gives
+        environment = {
+            "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
+            "LAB_CONF": str(tmp_path / "lab.conf"),
+        }  # no more than cron gives
         command = ["bash", ROOT / "deploy" / script, *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -44,6 +47,14 @@ def test_the_copy_is_the_archive_just_written_also_behind_a_link_and_after_a_clo
     assert str(copy) in done.stdout
     assert not copy.name.startswith("lab-2040")
     assert copy.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sync").write_text("#!/bin/sh\necho no space left; exit 1\n")
+    (tmp_path / "bin" / "sync").chmod(0o755)
+    full = typed("backup.sh", "--to", copies)
+    assert full.returncode == 1
+    assert f"no copy, see above; the archive is {home}" in full.stderr
+    assert list(copies.iterdir()) == [copy], "nor half a one, which would fill the disk night by night"
+    assert f"no copy in {copies}" in (tmp_path / "log" / "deploy.log").read_text()
     for words, said in (((copies,), "no such file; name an archive"), (("--identity",), "needs a value")):
         refused = typed("restore.sh", *words)
         assert refused.returncode == 2
