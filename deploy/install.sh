@@ -204,7 +204,8 @@ take_away() { # $1: also the state
         return
     fi
     if [ "$sure" != yes ]; then
-        read -r -p "Remove $home with every key, strategy, record and backup? Type purge: " answer
+        local answer=""
+        read -r -p "Remove $home with every key, strategy, record and backup? Type purge: " answer || true
         [ "$answer" = purge ] || die 1 "kept: $home"
     fi
     [ ! -d "$home/state" ] || rm -rf "$home"

@@ -44,7 +44,9 @@ mapfile -t given < <(find "$mine" -type f)
 as_lab "$prefix/lab" restore "${drill[@]}" "${given[@]}"
 if [ "${#drill[@]}" = 0 ]; then
     note "restored ${archive:-the newest}"
-    say "look: ai-lab get_status.py; then start: systemctl start ${units[*]}"
+    next="systemctl start ${units[*]}"
+    has_systemd || next="the watchman starts it within five minutes, unless a stop is in force"
+    say "look: ai-lab get_status.py; then: $next"
 else
     note "drill of ${archive:-the newest} passed"
 fi

@@ -69,6 +69,7 @@ class Machine:
             ["bash", self.source / "deploy" / "install.sh", *places, *words],
             env=environment,
             umask=umask,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=120,
@@ -200,6 +201,9 @@ def test_a_home_behind_a_link_is_purged_where_it_lies(machine: Machine) -> None:
     machine.home.symlink_to(disk)
     machine.install()
     assert (disk / ".env").exists()
+    unanswered = machine.install("--purge")
+    assert unanswered.returncode == 1
+    assert f"kept: {disk}" in unanswered.stderr
     assert machine.install("--purge", "--yes").returncode == 0
     assert not disk.exists(), "keys and all"
 
