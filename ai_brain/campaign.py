@@ -77,8 +77,6 @@ def campaign(specs: Sequence[StrategySpec], tapes: Tapes, bench: Bench) -> Campa
 
 def _remember(cases: Sequence[Case], bench: Bench) -> None:
     """What the graveyard knows of them, asked for all at once."""
-    if bench.again:
-        return
     lying = bench.graveyard.refused([case.sha256 for case in cases])
     doing = bench.graveyard.refused_doing([case.fingerprint for case in cases if case.fingerprint is not None])
     for case in cases:

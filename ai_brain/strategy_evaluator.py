@@ -145,7 +145,7 @@ def _worth_a_look(case: Case) -> bool:
     """Cheapest first."""
     settings, tape, parameters = case.bench.settings, case.main, case.spec.parameters
     search, middle, _ = _windows(case)
-    if not case.ask(cheap_rejection.of_memory(None if case.bench.again else case.refused_before)):
+    if not case.ask(cheap_rejection.of_memory(case.refused_before)):
         return False
     if not case.ask(cheap_rejection.of_length(len(tape), settings)):
         return False
@@ -158,7 +158,7 @@ def _worth_a_look(case: Case) -> bool:
             return False
         if not case.ask(cheap_rejection.of_power(case.power, settings, bars_per_year=YEAR_MS / tape.interval_ms)):
             return False
-    if not case.bench.again and not case.ask(cheap_rejection.of_behaviour(case.done_before)):
+    if not case.ask(cheap_rejection.of_behaviour(case.done_before)):
         return False
     if isinstance(parameters, RuleParameters):
         seen, costs = case.tapes.beginnings, case.tapes.conditions.costs

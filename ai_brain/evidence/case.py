@@ -76,8 +76,6 @@ class Bench:
     settings: GateSettings
     origin: str = "evaluator"
     """Who looks, for the ledger."""
-    again: bool = False
-    """Judge although it lies in the graveyard: a person asked. The looks count like any other."""
 
     @classmethod
     def of(cls, db: LearningDb, clock: Clock, settings: GateSettings, *, origin: str = "evaluator") -> Bench:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.filing import EVIDENCE_SCHEMA, Judgement, evidence_folder, save_evidence
-from ai_brain.evidence.graveyard import Burial, Graveyard
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.verdict import Verdict
 from ai_brain.strategy_evaluator import evaluate
@@ -82,7 +82,7 @@ def run_backtest(wanted: str, tape: Path | None, start: str | None, end: str | N
         bench = Bench.of(database, clock, settings.gate, origin=ORIGIN)
         if (before := bench.graveyard.was_refused(spec_sha256(spec))) is not None:
             print(f"lab: refused before, {before}; judged again because you ask", file=sys.stderr)
-        bench = replace(bench, graveyard=AskedAnyway(database, clock))
+        bench = replace(bench, graveyard=NoGraveyard())
         judgement = evaluate(spec, tapes, bench)
     finally:
         database.close()
@@ -106,24 +106,6 @@ def run_verify(wanted: str) -> int:
     """
     home = find_home()
     return verify(home, StrategyRepository(home.strategies, repair=False).get(wanted))
-
-
-class AskedAnyway(Graveyard):
-    """A person asks for this look: an earlier refusal does not stand in its way, and none is written from it.
-
-    The stretch may be any; only the lab's own tape buries an idea.
-    """
-
-    def was_refused(self, spec_sha256: str) -> str | None:
-        """Never: judge it."""
-        return None
-
-    def was_refused_doing(self, fingerprint: str) -> str | None:
-        """Nor for what it does."""
-        return None
-
-    def bury(self, refusals: Sequence[Burial]) -> None:
-        """Nothing is written."""
 
 
 def find_spec(home: Home, wanted: str) -> tuple[StrategySpec, bool]:

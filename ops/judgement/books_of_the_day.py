@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from ai_brain.evidence.candidate_stream import CandidateStream, Decision
 from ai_brain.evidence.gate_reasons import GateReason
-from ai_brain.evidence.graveyard import Burial, Graveyard
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.evidence.vault import Opening, Sealed, Vault
 from ai_brain.evidence.verdict import Evidence
@@ -108,21 +107,3 @@ class StreamOfTheDay(CandidateStream):
             return Decision(level=found.level, rejected=found.confirmed, place=found.place, p_value=found.p_value)
         level, place = (0.0, 0) if found is None else (found.level, found.place)
         return Decision(level=level, rejected=p_value <= level, place=place, p_value=p_value)
-
-
-class NoMemory(Graveyard):
-    """Remembers no refusal and buries nothing."""
-
-    def __init__(self) -> None:
-        pass
-
-    def was_refused(self, spec_sha256: str) -> str | None:
-        """Not as far as this one knows."""
-        return None
-
-    def was_refused_doing(self, fingerprint: str) -> str | None:
-        """Nor in other words."""
-        return None
-
-    def bury(self, refusals: Sequence[Burial]) -> None:
-        """It lies there already."""

@@ -14,6 +14,7 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.code_version import code_sha256
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.records import rules_of, weights_of
 from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.trial_ledger import TrialLedger
@@ -21,7 +22,7 @@ from ai_brain.evidence.verdict import DataUsed, Evidence
 from ai_brain.strategy_evaluator import evaluate
 from ops.environment import read_environment
 from ops.history.shelf import shelf
-from ops.judgement.books_of_the_day import LedgerOfTheDay, NoMemory, StreamOfTheDay, VaultOfTheDay
+from ops.judgement.books_of_the_day import LedgerOfTheDay, StreamOfTheDay, VaultOfTheDay
 from ops.learning import open_learning_db
 from ops.settings import read_settings
 from ops.universe.known_rules import rules_for
@@ -175,7 +176,7 @@ def derive(home: Home, spec: StrategySpec, tapes: Tapes, published: Evidence) ->
         ledger = LedgerOfTheDay(published, TrialLedger(database, clock))
         bench = Bench(
             ledger,
-            NoMemory(),
+            NoGraveyard(),
             VaultOfTheDay(published),
             StreamOfTheDay(published),
             clock=clock,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ai_brain.evidence.case import Bench, Tapes
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.run_conditions import Conditions
 from ai_brain.evidence.verdict import SLIPPAGE, Evidence, SlippageEnd, SlippageEnds
@@ -25,7 +26,7 @@ SPOT = PERP.model_copy(update={"market": "spot", "n": 0, "is_enough": False})
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with gate_at(tmp_path / "ai_learning.db") as opened:
-        yield replace(opened, again=True)
+        yield replace(opened, graveyard=NoGraveyard())
 
 
 def evidence_of(spec: StrategySpec, tapes: Tapes, bench: Bench) -> Evidence:

@@ -15,6 +15,7 @@ from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
 from ai_brain.evidence.filing import Judgement, load_evidence, save_evidence, tables_match
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.rule_run import run_rules
@@ -215,7 +216,7 @@ def test_a_refused_idea_is_not_paid_for_again_even_under_another_name(bench: Ben
     assert again.evidence.deciding is GateReason.ALREADY_REFUSED
     assert "LOST_ON_SEARCH" in again.evidence.findings[0].note
     assert bench.ledger.looks() == looks
-    asked = evaluate(rule_spec(), tapes, replace(bench, again=True, origin="backtest"))
+    asked = evaluate(rule_spec(), tapes, replace(bench, graveyard=NoGraveyard(), origin="backtest"))
     assert asked.evidence.deciding is GateReason.LOST_ON_SEARCH
     assert (bench.ledger.looks(), bench.ledger.count()) == (looks + 1, 1)
     assert bench.graveyard.count_by_reason() == {"LOST_ON_SEARCH": 1}
@@ -230,7 +231,7 @@ def test_a_refused_idea_in_other_words_is_not_paid_for_again_unless_a_person_ask
     assert evidence.deciding is GateReason.ALREADY_REFUSED
     assert "bar for bar, what was refused before, LOST_ON_SEARCH" in evidence.findings[-1].note
     assert bench.ledger.looks() == looks
-    asked = evaluate(reworded, tapes, replace(bench, again=True)).evidence
+    asked = evaluate(reworded, tapes, replace(bench, graveyard=NoGraveyard())).evidence
     assert asked.deciding is GateReason.LOST_ON_SEARCH
 
 

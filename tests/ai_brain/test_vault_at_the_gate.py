@@ -12,6 +12,7 @@ from ai_brain.evidence import rule_run
 from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.gate_reasons import GateReason
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.probabilistic_sharpe import probabilistic_sharpe
 from ai_brain.evidence.return_moments import return_moments
@@ -55,7 +56,7 @@ def test_the_vault_stays_shut_for_whoever_lost_before_it(db: LearningDb, bench: 
     lost = [
         judged(bench, noise(BARS, 3)),
         judged(bench, market(before=0.0035, seed=4)),
-        evaluate(WASHOUT, Tapes(market(), dear), replace(bench, again=True)).evidence,
+        evaluate(WASHOUT, Tapes(market(), dear), replace(bench, graveyard=NoGraveyard())).evidence,
     ]
     assert {evidence.deciding for evidence in lost} == {
         GateReason.LOST_ON_SEARCH,
@@ -166,7 +167,7 @@ def test_what_the_vault_does_not_confirm_is_refused_with_both_numbers_and_buried
 
 def test_the_first_answer_of_the_stream_stands_whatever_a_later_tape_shows(db: LearningDb, bench: Bench) -> None:
     first = judged(bench, market(within=0.0)).confirmation
-    later = judged(replace(bench, again=True), market())
+    later = judged(replace(bench, graveyard=NoGraveyard()), market())
     assert first is not None
     assert later.confirmation is not None
     assert later.deciding is GateReason.NOT_CONFIRMED

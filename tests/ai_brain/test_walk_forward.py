@@ -18,6 +18,7 @@ from ai_brain.evidence.case import Bench, Tapes
 from ai_brain.evidence.chain import chained
 from ai_brain.evidence.filing import Judgement
 from ai_brain.evidence.gate_settings import GateSettings
+from ai_brain.evidence.graveyard import NoGraveyard
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.return_moments import return_moments
 from ai_brain.evidence.rule_run import run_rules
@@ -43,7 +44,7 @@ FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthChec
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     db, clock = LearningDb(tmp_path_factory.mktemp("walk") / "ai_learning.db"), Clock(scale=1e-6, origin_ms=START_MS)
-    yield replace(Bench.of(db, clock, BELIEVING), again=True)
+    yield replace(Bench.of(db, clock, BELIEVING), graveyard=NoGraveyard())
     db.close()
 
 
