@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import structlog
 
@@ -21,48 +20,32 @@ Subscriber = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class _Subscription:
-    pattern: str
     name: str
     subscriber: Subscriber
 
 
 class Bus:
-    """Hands every event to everyone who asked for its name, in the order in which they asked."""
+    """Hands every event to everyone who listens, in the order in which they asked to."""
 
     def __init__(self) -> None:
         self._subscriptions: list[_Subscription] = []
-        self.failures = 0
-        """Times a subscriber raised since the start; the watch job shows it."""
 
-    def subscribe(self, subscriber: Subscriber, *, pattern: str = "*", name: str = "") -> Callable[[], None]:
+    def subscribe(self, subscriber: Subscriber, *, name: str = "") -> None:
         """Listen.
 
         Args:
             subscriber: Called with each event; must return at once and must not await.
-            pattern: Event names to hear, with `*`: `carry.*`.
             name: Told when the subscriber fails; the function's own name when empty.
-
-        Returns:
-            A function that ends the subscription; calling it twice is harmless.
         """
-        entry = _Subscription(pattern, name or getattr(subscriber, "__qualname__", "subscriber"), subscriber)
-        self._subscriptions.append(entry)
-
-        def unsubscribe() -> None:
-            self._subscriptions = [kept for kept in self._subscriptions if kept is not entry]
-
-        return unsubscribe
+        name = name or getattr(subscriber, "__qualname__", "subscriber")
+        self._subscriptions.append(_Subscription(name, subscriber))
 
     def publish(self, event: Event) -> None:
         """Tell everyone. A failing subscriber never reaches the publisher: it is logged with its traceback."""
         for entry in tuple(self._subscriptions):
-            if not fnmatchcase(event.name, entry.pattern):
-                continue
             try:
                 entry.subscriber(event)
             except TradingEngineError as error:
-                self.failures += 1
                 log.warning("bus.not_heard", subscriber=entry.name, event_name=event.name, error=str(error))
             except Exception:  # a listener's bug must not end what it listens to; it is reported here
-                self.failures += 1
                 log.exception("bus.subscriber_failed", subscriber=entry.name, event_name=event.name)
