@@ -39,16 +39,13 @@ class ReturnMoments:
                 "give Pearson's kurtosis (normal = 3), not the excess"
             )
 
-    def sharpe_variance(self, at_sharpe: float | None = None) -> float:
+    def sharpe_variance(self) -> float:
         """The asymptotic variance of the estimated Sharpe times (n - 1), >= 0.
-
-        Args:
-            at_sharpe: The Sharpe it is taken at; None: the estimated one.
 
         Source:
             Mertens (2002); Bailey & López de Prado (2012), eq. 9.
         """
-        s = self.sharpe if at_sharpe is None else at_sharpe
+        s = self.sharpe
         return max(0.0, 1.0 - self.skew * s + (self.kurtosis - 1.0) / 4.0 * s**2)
 
 

@@ -195,7 +195,6 @@ class CollateralMove:
 class KeyPermissions:
     """What an API key may do, as the venue says."""
 
-    can_read: bool
     can_trade_spot: bool
     can_trade_futures: bool
     can_withdraw: bool

@@ -63,7 +63,7 @@ class Binance(BinanceCollateral, BinanceHedge):
         if self._access.testnet:
             account = await self._read(Market.SPOT, "privateGetAccount", {}, "spot account")
             can_trade = Answer.of(account, "spot account").flag("canTrade")
-            return KeyPermissions(True, can_trade, can_trade, can_withdraw=False, is_ip_restricted=False)
+            return KeyPermissions(can_trade, can_trade, can_withdraw=False, is_ip_restricted=False)
         where = "key permissions"
         return parse_account.permissions(
             Answer.of(await self._read(Market.SPOT, "sapiGetAccountApiRestrictions", {}, where), where)

@@ -166,7 +166,6 @@ EXPIRY = "tradingAuthorityExpirationTime"
 def permissions(answer: Answer) -> KeyPermissions:
     """`apiRestrictions`."""
     return KeyPermissions(
-        can_read=answer.flag("enableReading"),
         can_trade_spot=answer.flag("enableSpotAndMarginTrading"),
         can_trade_futures=answer.flag("enableFutures"),
         can_withdraw=answer.flag("enableWithdrawals"),

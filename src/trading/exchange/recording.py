@@ -94,7 +94,6 @@ def read_recording(
     reading: Reading | None = None,
     *,
     from_ms: int | None = None,
-    until_ms: int | None = None,
     holding: Sequence[bytes] = (),
 ) -> Iterator[Recorded]:
     """A recording, oldest line first. A line that is no record is passed over: it can only be a torn one.
@@ -103,10 +102,9 @@ def read_recording(
         folder: Of the recording.
         reading: Filled with what was met in the files.
         from_ms: Leave out files that end before it, lab ms; None: none.
-        until_ms: And those that begin after it; None: none.
         holding: Leave out lines with none of these; empty: none.
     """
-    for line in read_lines(folder, reading, from_ms=from_ms, until_ms=until_ms, holding=holding):
+    for line in read_lines(folder, reading, from_ms=from_ms, holding=holding):
         parts = line.split("\t", 5)
         if len(parts) == 6 and parts[0].isdigit():
             yield Recorded(int(parts[0]), float(parts[1]), *parts[2:])

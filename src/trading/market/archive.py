@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +21,14 @@ from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.market.archive_files import BASE_URL, ArchiveFile, candle_files, settlement_files
 from trading.market.archive_rows import candles_of, settlements_of
-from trading.market.historical_data_fetcher import Progress, Want, no_progress
+from trading.market.historical_data_fetcher import Want
 from trading.market.importers import join, tape_of
 from trading.market.series import Series
 from trading.market.tape import Funding, Tape, make_tape
 from trading.storage.files import write_atomic
 
+Progress = Callable[[str, float], None]
+"""Told what is being fetched and which fraction of it is done."""
 CONNECT_S, READ_S = 5.0, 60.0
 """Give up on a connection, and on an answer, after so many real seconds."""
 TRIES = 3
@@ -114,6 +116,10 @@ async def archive_at(base_url: str, clock: Clock, folder: Path | None = None) ->
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
     async with httpx.AsyncClient(base_url=base_url, timeout=timeout, follow_redirects=True) as http:
         yield Archive(http, clock, folder)
+
+
+def no_progress(_what: str, _fraction: float) -> None:
+    """Tell nobody."""
 
 
 async def fetch_archive(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +24,6 @@ TRIES = 4
 """Times a page is asked for before the fetch gives up."""
 FIRST_WAIT_S = 1.0
 
-Progress = Callable[[str, float], None]
-"""Told what is being fetched and which fraction of it is done."""
-
 
 @dataclass(frozen=True, slots=True)
 class Want:
@@ -45,11 +41,7 @@ class Want:
         return f"{self.market} {self.symbol} {self.interval} {iso(self.start_ms)}..{iso(self.end_ms)}"
 
 
-def no_progress(_what: str, _fraction: float) -> None:
-    """Tell nobody."""
-
-
-async def fetch_history(data: MarketData, want: Want, *, clock: Clock, progress: Progress = no_progress) -> Tape:
+async def fetch_history(data: MarketData, want: Want, *, clock: Clock) -> Tape:
     """Closed candles of a stretch, page by page, with settled funding for a perpetual; origin `downloaded`.
 
     `Tape.gaps` lists what the venue does not have.
@@ -60,21 +52,19 @@ async def fetch_history(data: MarketData, want: Want, *, clock: Clock, progress:
     if want.interval not in INTERVAL_MS or want.end_ms <= want.start_ms:
         raise DataProviderError(f"{want}: not a stretch of history; the end must come after the start")
     bars: dict[int, Bar] = {}
-    start_ms, name = want.start_ms, str(want)
+    start_ms = want.start_ms
     while start_ms < want.end_ms:
         page = await _page(data, want, start_ms, clock)
         for bar in page:
             if bar.is_closed and bar.open_time_ms < want.end_ms:
                 bars[bar.open_time_ms] = bar
-        progress(name, min(1.0, (start_ms - want.start_ms) / (want.end_ms - want.start_ms)))
         if len(page) < PAGE or page[-1].open_time_ms < start_ms:
             break
         start_ms = page[-1].open_time_ms + INTERVAL_MS[want.interval]
     if not bars:
-        raise DataProviderError(f"{name}: the venue lists no closed candle there; choose a later stretch")
+        raise DataProviderError(f"{want}: the venue lists no closed candle there; choose a later stretch")
     ordered = [bars[ms] for ms in sorted(bars)]
     rates = await _funding(data, want, clock) if want.market is Market.PERP else []
-    progress(name, 1.0)
     first_ms, last_ms = ordered[0].open_time_ms, ordered[-1].close_time_ms
     settled = funding_of(rate for rate in rates if first_ms < rate.time_ms <= last_ms)
     columns: Columns = {

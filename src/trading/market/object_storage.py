@@ -112,16 +112,16 @@ class Bucket:
         except self._errors.BaseError as error:
             raise self._down(name, error) from error
 
-    def names(self, prefix: str = "") -> list[str]:
-        """Names of the objects below a prefix, sorted.
+    def names(self) -> list[str]:
+        """Names of all objects, sorted.
 
         Raises:
             NetworkDownError: the storage does not answer, or refuses.
         """
         try:
-            found = self._library.list(self._store, prefix=prefix or None).collect()
+            found = self._library.list(self._store).collect()
         except self._errors.BaseError as error:
-            raise self._down(prefix, error) from error
+            raise self._down("", error) from error
         return sorted(str(one["path"]) for one in found)
 
     def _down(self, name: str, error: Exception) -> NetworkDownError:

@@ -50,7 +50,7 @@ def hedge_losses(spot: Mapping[int, float], perp: Mapping[int, float]) -> NDArra
     return np.array([perp[at] / perp[at - day_ms] - spot[at] / spot[at - day_ms] for at in both], dtype=np.float64)
 
 
-def tail_risk(losses: NDArray[np.float64], source: str = "") -> TailRisk:
+def tail_risk(losses: NDArray[np.float64]) -> TailRisk:
     """Historical value at risk and expected shortfall; a day that gains is no loss.
 
     Raises:
@@ -64,7 +64,7 @@ def tail_risk(losses: NDArray[np.float64], source: str = "") -> TailRisk:
     ranked = np.sort(losses)
     var = ranked[int(np.ceil(VAR_LEVEL * ranked.size)) - 1]
     shortfall = ranked[int(np.ceil(SHORTFALL_LEVEL * ranked.size)) - 1 :].mean()
-    return TailRisk(max(0.0, float(var)), max(0.0, float(shortfall)), source)
+    return TailRisk(max(0.0, float(var)), max(0.0, float(shortfall)))
 
 
 def worse(recent: NDArray[np.float64]) -> TailRisk:

@@ -221,24 +221,21 @@ def continuous_brackets(steps: tuple[tuple[float, float], ...]) -> tuple[Bracket
     return tuple(table)
 
 
-def market_rules(instrument: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
+def market_rules(instrument: Instrument) -> MarketRules:
     """An instrument's filters as float64, and its margin table; 0.4 % of every notional where it has none."""
     return MarketRules(
         tick=float(instrument.tick),
         lot=float(instrument.lot),
         min_notional=float(instrument.min_notional),
-        liquidation_fee_rate=liquidation_fee_rate,
         brackets=instrument.brackets,
     )
 
 
-def carry_rules(spot: Instrument, perp: Instrument, *, liquidation_fee_rate: float = 0.0125) -> MarketRules:
+def carry_rules(spot: Instrument, perp: Instrument) -> MarketRules:
     """Rules that both legs obey: the coarser lot, the larger minimum, the perpetual's margin."""
-    margin = market_rules(perp, liquidation_fee_rate=liquidation_fee_rate)
     return MarketRules(
         tick=max(float(spot.tick), float(perp.tick)),
         lot=float(coarser_lot(spot, perp)),
         min_notional=max(float(spot.min_notional), float(perp.min_notional)),
-        liquidation_fee_rate=liquidation_fee_rate,
-        brackets=margin.brackets,
+        brackets=perp.brackets,
     )

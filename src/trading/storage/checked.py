@@ -20,7 +20,6 @@ def read_checked(
     kind: TypeAdapter[Kept],
     *,
     schema: int,
-    oldest: int | None = None,
     needs: Collection[str] = (),
     mend: str = "",
 ) -> Kept | None:
@@ -29,7 +28,7 @@ def read_checked(
     Raises:
         StateFileError: the file cannot be read, or does not fit; it has been set aside as `NAME.bad-N`.
     """
-    data = read_json(path, schema=schema, oldest=oldest, needs=needs)
+    data = read_json(path, schema=schema, needs=needs)
     return None if data is None else checked(path, data, kind, mend=mend)
 
 

@@ -173,13 +173,13 @@ def began_ms(path: Path) -> int:
     return int(datetime.strptime(path.name.split("-")[0], STEM).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def raw_files(folder: Path, *, from_ms: int | None = None, until_ms: int | None = None) -> list[Path]:
-    """The files of a folder, oldest first; of a stretch of lab time those that may hold lines of it."""
+def raw_files(folder: Path, *, from_ms: int | None = None) -> list[Path]:
+    """The files of a folder, oldest first; from a moment of lab time on those that may hold lines of it."""
     files = sorted(folder.glob(f"*{SUFFIX}"))
     if from_ms is not None:
         begun = [number for number, path in enumerate(files) if path.name < _stem(from_ms)]
         files = files[begun[-1] if begun else 0 :]  # the newest that began before it goes on into it
-    return files if until_ms is None else [path for path in files if path.name < _stem(until_ms)]
+    return files
 
 
 def _stem(at_ms: int) -> str:
@@ -204,23 +204,21 @@ def read_lines(
     reading: Reading | None = None,
     *,
     from_ms: int | None = None,
-    until_ms: int | None = None,
     holding: Sequence[bytes] = (),
 ) -> Iterator[str]:
-    """Every whole line of a folder, or of the files of a stretch, oldest first; a torn end is passed over and noted.
+    """Every whole line of a folder, or of its newer files, oldest first; a torn end is passed over and noted.
 
     Args:
         folder: Of the files.
         reading: Filled with what was met.
         from_ms: Files after which another had begun by then are not opened: all they hold is older.
-        until_ms: Nor those that began later.
         holding: Only lines with one of these; most lines are of books, and not decoded then. Empty: all.
 
     Raises:
         OSError: a file cannot be read.
     """
     met = reading or Reading()
-    for path in raw_files(folder, from_ms=from_ms, until_ms=until_ms):
+    for path in raw_files(folder, from_ms=from_ms):
         met.files += 1
         rest = b""
         for text in _texts(path, met):

@@ -99,7 +99,6 @@ def move(
     why: str,
     at_ms: int,
     evidence_sha256: str = "",
-    signature: str = "",
 ) -> StrategySpec:
     """The strategy one stage further, or back, with the move in its history.
 
@@ -110,7 +109,6 @@ def move(
         why: One sentence a person can read.
         at_ms: When, UTC milliseconds.
         evidence_sha256: Of the evidence the move rests on.
-        signature: Only approvals carry one; kept for the record.
 
     Raises:
         SpecError: the move is not in `LEGAL_MOVES`, or trading without a standing approval.
@@ -122,7 +120,7 @@ def move(
         raise SpecError(f"{spec.id}: stage={spec.stage}: cannot move to {to}; possible from here: {legal}")
     if to in TRADING and spec.approved_at is None:
         raise SpecError(f"{spec.id}: stage={spec.stage}: not approved; python approve_strategy.py {spec.id}")
-    return _with_record(spec, to=to, at_ms=at_ms, by=by, why=why, evidence_sha256=evidence_sha256, signature=signature)
+    return _with_record(spec, to=to, at_ms=at_ms, by=by, why=why, evidence_sha256=evidence_sha256)
 
 
 def approve(spec: StrategySpec, *, by: str, at_ms: int, evidence_sha256: str, signature: str) -> StrategySpec:

@@ -27,8 +27,6 @@ class Beside:
     """Mids before it; None: not known."""
     instrument: Instrument | None = None
     """The venue's filters; None: not known."""
-    venue_ahead_ms: float = 0.0
-    """The venue's clock less the lab's, as measured; 0 where the lab's clock already follows the venue's."""
 
 
 NOTHING_BESIDE = Beside()
@@ -66,7 +64,7 @@ def validate_quote(
         beside: What else is known.
     """
     where = f"{quote.market} {quote.symbol} quote"
-    told: list[Finding | Unchecked] = list(_age(quote, settings, now_ms + beside.venue_ahead_ms, where))
+    told: list[Finding | Unchecked] = list(_age(quote, settings, now_ms, where))
     sides = (quote.bid, quote.ask, quote.bid_base, quote.ask_base)
     bad = [value for value in sides if not (math.isfinite(value) and value > 0)]
     if bad:
