@@ -194,9 +194,9 @@ class Cycle(CycleEntries):
         if position is None or view is None:
             return
         marks = await settlement_marks(self._tools.venue, position, market)
-        position = self._room.store.save(
-            check_settlements(position, market, marks, tell=self._room.tell, settings=self._room.carry)
-        )
+        asked_ms, tell = self.report.at_ms, self._room.tell
+        checked = check_settlements(position, market, marks, asked_ms=asked_ms, tell=tell, settings=self._room.carry)
+        position = self._room.store.save(checked)
         data = check_market(market, self._room.carry)
         if position.status is PositionStatus.CLOSING:
             await self._close(pair, Reason.OK)

@@ -56,13 +56,17 @@ def check_settlements(
     market: CarryMarket,
     marks: Mapping[int, Decimal],
     *,
+    asked_ms: int,
     tell: Tell,
     settings: CarrySettings,
 ) -> CarryPosition:
-    """Hold every settlement of the position's life against its income record, once; the position with those checked."""
+    """Hold every settlement of the position's life against its income record, once; the position with those checked.
+
+    A record is missed by when the records were asked for: a call that hangs for hours must not make it late.
+    """
     checked = set(position.checked_settlements_ms)
     for rate in _unchecked(position, market):
-        is_late = market.now_ms - rate.time_ms > GRACE_MS
+        is_late = asked_ms - rate.time_ms > GRACE_MS
         quantity = _quantity_at(position, rate.time_ms)
         record = _record_of(position, rate.time_ms)
         about = {"position": position.id, "symbol": position.symbol, "settlement_ms": rate.time_ms}

@@ -318,6 +318,24 @@ async def test_a_settlement_that_was_not_paid_is_an_alert(rig: DeskRig, venue: F
     assert rig.names().count("carry.funding_missing") == 1
 
 
+async def test_a_settlement_during_a_cycle_that_hung_for_hours_is_not_called_unpaid(
+    rig: DeskRig, venue: FakeVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.cycle()
+
+    async def hanging(symbol: str) -> int:
+        monkeypatch.undo()
+        venue.settle_funding(0.0003, venue.clock.now_ms() + HOUR_MS)
+        await venue.clock.sleep_s(3 * 3600)
+        return 1
+
+    monkeypatch.setattr(venue, "adl_quantile", hanging)
+    await rig.cycle()
+    await rig.cycle()
+    assert "carry.funding_booked" in rig.names()
+    assert "carry.funding_missing" not in rig.names()
+
+
 async def test_a_settlement_paid_wrongly_is_an_alert(rig: DeskRig, venue: FakeVenue) -> None:
     await rig.cycle()
     live = rig.desk.store.live_of("BTCUSDT")
