@@ -170,5 +170,7 @@ class Numbers:
 
 def to_release(in_force: Sequence[str]) -> str:
     """What a human types to take back what is in force; a switch of the environment is not the script's to turn."""
+    if list(in_force) == ["PAUSED"]:
+        return "remove state/PAUSED: a pause leaves live trading armed, a release does not"
     unset = [f"unset {name}, then " for name in in_force if name.startswith("KILL=")]
     return f"{''.join(unset)}python stop_trading.py --release ({', '.join(in_force)})"

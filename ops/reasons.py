@@ -105,7 +105,8 @@ REASONS: Mapping[Reason, Words] = {
     Reason.DRAWDOWN_STOP: Words("equity fell so far from its highest that trading stops", _LOOK),
     Reason.DRAWDOWN_EXIT: Words("equity fell so far from its highest that everything is closed", _LOOK),
     Reason.STRATEGY_DRAWDOWN: Words(
-        "the strategy lost so much of its capital that it is stopped for good", "nothing; it is retired"
+        "the strategy lost so much of its capital that it is stopped for good",
+        "it is retired; until you release the halt nothing else is opened either: python stop_trading.py --release",
     ),
     Reason.LOSS_STREAK: Words("too many positions in a row lost", _LOOK),
     Reason.COOL_DOWN: Words("the last fill or loss was too short a while ago", _WAIT),

@@ -102,12 +102,13 @@ def told_facts(event: Event, reader: Reader) -> dict[str, object]:
         reader: Whose clock its times are of.
 
     Returns:
-        The facts, and `when`; of a reason `said`, `because`, `numbers` and `do`; of a settlement `settled`; of seconds
-        `took`; of errors `failed`.
+        The facts, `when`, and `whose` of a strategy; of a reason `said`, `because`, `numbers` and `do`; of a settlement
+        `settled`; of seconds `took`; of errors `failed`.
     """
     facts = event.facts
     told: dict[str, object] = {name: _as_told(value) for name, value in facts.items()}
     told["when"] = reader.named(event.at_ms)
+    told["whose"] = f", {facts['strategy']}" if "strategy" in facts else ""
     if "reason" in facts:
         words = words_of(str(facts["reason"]))
         told["numbers"], told["do"] = _numbers(facts), words.do

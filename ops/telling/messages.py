@@ -182,7 +182,8 @@ WORDS = {
     "risk.flat": "Position {position} is closed on the exchange after {flat_s:.1f} s ({reason})",
     "risk.not_flat": "NOT FLAT, risk.not_flat: {position} on {symbol} is still there after {flat_s:.1f} s ({reason}): "
     "{failed}. It is tried again; look at the exchange, close by hand what remains",
-    "risk.halted": "risk.halted at {when}: {because}. Do: {do}",
+    "risk.halted": "risk.halted at {when}{whose}: {because}. Nothing new is opened. Do: look at the exchange, find out "
+    "why, then: python stop_trading.py --release",
     "risk.released": "A halt is over. It was for {because}",
     "risk.breaker_opened": "Nothing new is opened while this lasts: {because}",
     "risk.breaker_closed": "Over, exchange and clock keep from nothing any more; it was {said}",

@@ -24,7 +24,7 @@ EVENT = re.compile(r"[a-z]+\.(?!yaml|json|db|lock|log)[a-z_]+")
 HALT = Event(
     parse_iso("2026-01-21T09:14:03Z"),
     "risk.halted",
-    {"reason": "DAILY_LOSS", "value": 0.0312, "limit": 0.03},
+    {"reason": "DRAWDOWN_REVIEW", "value": 0.1012, "limit": 0.1},
     Severity.ALERT,
 )
 EXAMPLES = {

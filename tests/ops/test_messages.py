@@ -104,16 +104,17 @@ def test_the_approval_request_word_for_word() -> None:
         ),
         (
             "risk.halted",
-            {"reason": "DAILY_LOSS", "value": 0.0312, "limit": 0.03},
-            "🚨 risk.halted at 09:14 UTC: DAILY_LOSS, the day lost as much as a day may: 3.12 % against a limit of 3 %"
-            ". Do: wait for midnight UTC",
+            {"reason": "STRATEGY_DRAWDOWN", "value": 0.152, "limit": 0.15, "strategy": "fc-1"},
+            "🚨 risk.halted at 09:14 UTC, fc-1: STRATEGY_DRAWDOWN, the strategy lost so much of its capital that it is "
+            "stopped for good: 15.2 % against a limit of 15 %. Nothing new is opened. Do: look at the exchange, find "
+            "out why, then: python stop_trading.py --release",
         ),
         (
             "risk.halted",
             {"reason": "EQUITY_IDENTITY", "value": 500.0, "limit": 0.01, "note": "unexplained flow of +500.00"},
             "🚨 risk.halted at 09:14 UTC: EQUITY_IDENTITY, money moved that no fill, fee, funding or transfer explains"
             ": 500.00 USDT against a limit of 0.01 USDT (unexplained flow of +500.00). "
-            "Do: look at the exchange, find out why, then: python stop_trading.py --release",
+            "Nothing new is opened. Do: look at the exchange, find out why, then: python stop_trading.py --release",
         ),
         (
             "risk.book_too_large",

@@ -129,6 +129,11 @@ def test_what_the_environment_stops_is_taken_back_there() -> None:
     assert to_release(["KILL=1"]) == "unset KILL=1, then python stop_trading.py --release (KILL=1)"
 
 
+def test_a_pause_is_taken_back_by_hand_for_a_release_would_disarm() -> None:
+    assert to_release(["PAUSED"]).startswith("remove state/PAUSED")
+    assert to_release(["PAUSED", "DAILY_LOSS"]) == "python stop_trading.py --release (PAUSED, DAILY_LOSS)"
+
+
 async def test_refusals_are_an_insight_once_and_none_is_no_insight(lab_home: Home) -> None:
     async with lab_at_night(lab_home) as (lab, _):
         await reports.insights(lab)
