@@ -8,7 +8,7 @@ from ops.jobs import trading_loop
 from ops.numbers import to_release
 from ops.service.lab import Lab
 from ops.stop_trading import release_request
-from trading.domain.decisions import Decision, Reason
+from trading.domain.decisions import Decision
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.execution.intents import Intents
@@ -78,7 +78,7 @@ class KillWatch:
             return True
         self._lab.tell("stop.seen", {"source": why.note, "alert_key": "stop"}, Severity.ALERT)
         async with self._lab.trading:
-            report = await self._lab.desk.flatten(Decision(False, Reason.KILL_SWITCH, 1.0, 0.0, why.note))
+            report = await self._lab.desk.flatten(why)
         trading_loop.write_audit(self._lab, report, {})
         trading_loop.remember_live(self._lab, report)
         trading_loop.write_heartbeat(self._lab)

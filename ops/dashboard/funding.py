@@ -31,6 +31,7 @@ from ops.dashboard.view import (
 )
 from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.clock import DAY_MS
+from trading.domain.counted import counted
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.domain.market import FundingRate
 from trading.funding.hedge_memory import MEMORY, HedgeMemoryFile
@@ -152,7 +153,7 @@ def _sums(read: Carry) -> Figures:
     told = sum((one.paid_quote for one in compared), Decimal(0))
     expected = sum((one.expected_quote for one in compared if one.expected_quote is not None), Decimal(0))
     figures = [
-        Figure("Funding paid", f"{fine(paid)} USDT", f"{len(read.paid)} settlements", by_sign(float(paid))),
+        Figure("Funding paid", f"{fine(paid)} USDT", counted(len(read.paid), "settlement"), by_sign(float(paid))),
         Figure("Positions", f"{len(read.held.lives)} held", f"{len(read.held.closed)} closed"),
     ]
     if compared:

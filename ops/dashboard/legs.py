@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from ops.dashboard.cycles import Cycle, Held
 from ops.dashboard.view import Cell, Column, Facts, Table, fine, money, percent, when
+from trading.domain.counted import counted
 from trading.domain.market import YEAR_MS
 from trading.funding.position import CarryPosition
 
@@ -59,7 +60,7 @@ def terms(live: CarryPosition, told: Held | None, *, at_ms: int, interval_ms: in
             "Profit": None if told.profit_quote is None else f"{fine(told.profit_quote)} USDT",
             "Funding": None
             if told.funding_quote is None
-            else f"{fine(told.funding_quote)} USDT over {told.settlements} settlements",
+            else f"{fine(told.funding_quote)} USDT over {counted(told.settlements or 0, 'settlement')}",
             "Fees": None if told.fees_quote is None else f"{fine(-told.fees_quote)} USDT",
             "Margin of the contract": None if told.margin_quote is None else f"{money(float(told.margin_quote))} USDT",
             "Liquidation is away": None

@@ -380,7 +380,7 @@ async def test_a_stop_while_the_exchange_is_away_is_two_alerts_and_tells_how_lon
     async with running(lab_home, jobs=LOOP, hear=heard.append) as (service, task):
         await until(lambda: holds_carry(service), task)
         put(world, "/sandbox/faults", [{"match": "* /api/*", "kind": "503", "times": 9999}])
-        lab_home.kill_files[0].write_text("")
+        stop_trading(lab_home, by="ada", why="test", at_ms=NOW_MS, keep_positions=False)
         await until(lambda: sum(event.name == "risk.not_flat" for event in heard) > 3, task)
         no_faults(world)
         await until(lambda: any(event.name == "stop.flat" for event in heard), task)
@@ -388,9 +388,11 @@ async def test_a_stop_while_the_exchange_is_away_is_two_alerts_and_tells_how_lon
     first = next(event for event in heard if event.name == "stop.seen")
     assert abs(float(str(flat.facts["seconds"])) - (flat.at_ms - first.at_ms) / 1000) < 10, "since the stop was seen"
     alerts = [one.text for one in ToldLog(lab_home.outbox) if one.severity == Severity.ALERT.value]
-    assert "Stop seen (KILL_SWITCH)" in alerts[0]
+    assert "Stop seen (TRADING_STOPPED.json)" in alerts[0]
     assert "c-000001 on BTCUSDT is still there" in alerts[1]
     assert len(alerts) == 2, alerts
+    closed = next(event for event in heard if event.name == "carry.closed")
+    assert closed.facts["reason"] == "STOPPED_BY_HUMAN", "no kill switch is on"
 
 
 async def test_a_stop_is_seen_through_although_its_files_cannot_be_written_for_a_while(
