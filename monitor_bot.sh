@@ -12,6 +12,10 @@
 set -uo pipefail
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 home="${LAB_HOME:-$root}"
+if [ -z "${LAB_HOME:-}" ] && [ -e "$root/.home" ]; then # a server's: it would start a second lab here, as whoever calls
+    echo "monitor_bot.sh: the lab of $root is in $(cat "$root/.home"): set LAB_HOME, and be its user" >&2
+    exit 2
+fi
 state="$home/state"
 logs="$home/logs"
 monitor_log="$logs/monitor.log"

@@ -88,7 +88,7 @@ bring() { # the source to $1, as a checkout where it is one
         [ -z "$origin" ] || git -C "$1" remote set-url origin "$origin"
     else
         mkdir -p "$1"
-        tar -C "$source_tree" --exclude=./.venv --exclude=./.numba_cache --exclude=./.env -cf - . | tar -C "$1" --no-same-permissions -xf -
+        tar -C "$source_tree" --exclude=./.venv --exclude=./.numba_cache --exclude=./.env --exclude=./.home -cf - . | tar -C "$1" --no-same-permissions -xf -
     fi
 }
 

@@ -27,6 +27,7 @@ done
 fill "$here/cron" | sed "s|@SUPERVISOR@|$supervisor|" | put "$cron_folder/$unit" 644
 fill "$here/logrotate" | put "$logrotate_folder/$unit" 644
 fill "$here/ai-lab" | put "$commands_folder/ai-lab" 755
+echo "$home" | put "$prefix/.home" 644 # so that who types ./lab there is sent to ai-lab
 [ ! -e "$sealed" ] || drop_ins put # they were sealed before an --uninstall
 has_systemd || exit 0
 systemctl daemon-reload

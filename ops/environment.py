@@ -47,6 +47,8 @@ ALIASES = {
 SEALED = "lab.env"
 """The credential of systemd that `deploy/seal.sh` makes of the keys in `.env`; see systemd.exec(5)."""
 REPOSITORY = Path(__file__).resolve().parents[1]
+SERVED = ".home"
+"""In a program that `deploy/install.sh` put onto a server: where its lab's folder is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,15 @@ def find_home() -> Home:
     """The lab's folder: `LAB_HOME`, else the checkout.
 
     Raises:
-        SettingsError: `LAB_HOME` names no folder.
+        SettingsError: `LAB_HOME` names no folder; or it is not set, and this checkout serves a home elsewhere: a stop
+            typed here would stop nothing, and say that nothing is open.
     """
-    root = Path(os.environ.get("LAB_HOME") or REPOSITORY).expanduser().resolve()
+    chosen, served = os.environ.get("LAB_HOME"), REPOSITORY / SERVED
+    if not chosen and served.exists():
+        where = served.read_text(encoding="utf-8").strip()
+        remedy = "type ai-lab in place of ./lab and of python: ai-lab doctor, ai-lab stop_trading.py"
+        raise SettingsError(f"the lab of {REPOSITORY} is in {where}: {remedy}")
+    root = Path(chosen or REPOSITORY).expanduser().resolve()
     if not root.is_dir():
         raise SettingsError(f"LAB_HOME={root}: no such folder; create it, or unset LAB_HOME")
     return Home(root)

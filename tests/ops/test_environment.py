@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.environment import SEALED, read_environment
+from ops import stop_trading
+from ops.environment import SEALED, find_home, read_environment
 from trading.domain.errors import SettingsError
 from trading.storage.home import Home
 
@@ -36,6 +37,20 @@ def test_only_the_exact_word_opens_the_first_gate(home: Home, word: str) -> None
     with pytest.raises(SettingsError, match=r"LIVE_TRADING=.*write LIVE_TRADING=YES or leave it out"):
         read_environment(home, process={"LIVE_TRADING": word})
     assert read_environment(home, process={"LIVE_TRADING": "YES"}).live_trading
+
+
+def test_a_servers_program_sends_to_its_own_command_and_stops_nothing_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ops.environment.REPOSITORY", tmp_path)
+    monkeypatch.delenv("LAB_HOME", raising=False)
+    assert find_home() == Home(tmp_path)
+    (tmp_path / ".home").write_text("/var/lib/ai-trading-lab\n")
+    assert stop_trading.main([]) == 2
+    assert "is in /var/lib/ai-trading-lab: type ai-lab" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".home"]
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    assert find_home() == Home(tmp_path)
 
 
 def test_an_old_name_is_taken_with_a_warning(home: Home) -> None:

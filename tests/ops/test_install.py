@@ -102,6 +102,7 @@ def test_under_a_narrow_umask_the_labs_user_can_read_the_program_and_nobody_the_
     assert done.returncode == 0, done.stderr
     assert [path for path in machine.program() if not others_may_read(path)] == []
     assert (machine.home / ".env").stat().st_mode & 0o777 == 0o600
+    assert (machine.prefix / ".home").read_text() == f"{machine.home}\n"
     for name in ("systemd/system/ai-trading-lab.service", "cron.d/ai-trading-lab", "ai-trading-lab.conf"):
         assert others_may_read(machine.folder / "outside" / "etc" / name)
 

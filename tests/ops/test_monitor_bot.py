@@ -160,6 +160,17 @@ def test_a_checkout_whose_path_has_a_space_is_started_too(watch: Watch) -> None:
     watch.wait_for_service()
 
 
+def test_on_a_server_it_starts_no_second_lab_in_the_programs_own_folder(watch: Watch) -> None:
+    shutil.copy(MONITOR, watch.home / "monitor_bot.sh")
+    (watch.home / ".home").write_text("/var/lib/ai-trading-lab\n")
+    environment = {"PATH": os.environ["PATH"], "MONITOR_START_COMMAND": str(watch.service)}
+    command = ["bash", watch.home / "monitor_bot.sh"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "is in /var/lib/ai-trading-lab" in done.stderr
+    assert not (watch.home / "logs").exists()
+
+
 def test_a_service_with_an_old_heartbeat_is_restarted(watch: Watch) -> None:
     watch.run()
     old_pid = watch.wait_for_service()
