@@ -44,9 +44,11 @@ runs() { # a unit, also while systemd starts it again and again; without systemd
 lock_of() { case "$1" in *-guardian) echo "$home/state/guardian.lock" ;; *) echo "$home/state/lab.lock" ;; esac; }
 
 holder() { # the process that holds a unit's lock, whoever started it; asked of the lock itself, for numbers come again
-    local lock
+    local lock pid
     lock="$(lock_of "$1")"
-    [ ! -e "$lock" ] || flock -n "$lock" true || cat "$lock"
+    pid="$(cat "$lock" 2>/dev/null)" && [ -n "$pid" ] || return 0
+    # not of one that has gone: who asks holds the lock for a moment, and whoever just starts would be refused it
+    ! lives "$pid" || flock -n "$lock" true || echo "$pid"
 }
 
 lives() { grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }

@@ -29,6 +29,7 @@ case "$1" in
     backup) mkdir -p "$LAB_HOME/backups" && touch "$LAB_HOME/backups/lab-VERSION.tar.gz" ;;
     doctor) DOCTOR ;;
     run)
+        sleep 0.3
         exec 7>>"$LAB_HOME/state/lab.lock"
         flock -n 7 || exit 1
         echo $$ >"$LAB_HOME/state/lab.lock"

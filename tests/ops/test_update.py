@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -130,13 +131,16 @@ def test_what_systemd_is_starting_runs_and_is_started_anew(server: Server) -> No
 def test_a_lab_that_systemd_did_not_start_stands_in_the_way(server: Server) -> None:
     server.is_now(SERVICE, "inactive")
     server.release("2")
-    with (server.home / "state" / "lab.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("4711")
+    with (
+        (server.home / "state" / "lab.lock").open("w") as lock,
+        subprocess.Popen(["flock", "--no-fork", lock.name, "sleep", "60"]) as somebody,
+    ):
+        lock.write(str(somebody.pid))
         lock.flush()
         refused = server.update()
+        somebody.terminate()
     assert refused.returncode == 2
-    assert "process 4711 holds" in refused.stderr
+    assert f"process {somebody.pid} holds" in refused.stderr
     assert server.version == "v1"
 
 
@@ -148,6 +152,9 @@ def test_without_a_systemd_the_running_lab_is_ended_and_started_anew(server: Ser
         assert time.monotonic() < until, "the watchman started nothing"
         time.sleep(0.05)
     old = (server.home / "state" / "lab.lock").read_text()
+    # who asks for the lock holds it so long: one that starts meanwhile must not be refused it
+    slowly = f'[ "${{@: -1}}" != true ] || set -- "${{@:1:$#-1}}" sleep 1\nexec {shutil.which("flock")} "$@"\n'
+    server.put("bin/flock", f"#!/bin/bash\n{slowly}")
     server.release("2")
     done = server.update()
     assert done.returncode == 0, done.stdout + done.stderr
