@@ -7,14 +7,13 @@ that failed its gate is refused, whatever the human says.
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ai_brain.evidence.filing import load_evidence, tables_match
 from ai_brain.evidence.page import evidence_markdown
 from ai_brain.evidence.verdict import Evidence, Verdict
-from ops.environment import find_home
+from ops.environment import caller, find_home
 from ops.figures import each_on_average
 from ops.listener import outlive_reader
 from trading.domain.clock import Clock
@@ -36,9 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("id", help="the strategy's id, or the beginning of it")
     options = parser.parse_args(words)
     try:
-        approved = approve_strategy(
-            find_home(), options.id, ask=input, say=print, clock=Clock(), operator=getpass.getuser()
-        )
+        approved = approve_strategy(find_home(), options.id, ask=input, say=print, clock=Clock(), operator=caller())
     except TradingEngineError as error:
         print(f"approve_strategy.py: {error}", file=sys.stderr)
         return 2

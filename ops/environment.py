@@ -7,6 +7,7 @@ warning. Values never leave this module except inside `SecretStr`.
 from __future__ import annotations
 
 import difflib
+import getpass
 import os
 import stat
 import warnings
@@ -111,6 +112,14 @@ def find_home() -> Home:
     if not root.is_dir():
         raise SettingsError(f"LAB_HOME={root}: no such folder; create it, or unset LAB_HOME")
     return Home(root)
+
+
+def caller() -> str:
+    """Who types this, for the record; a container may give a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def read_environment(home: Home, *, process: Mapping[str, str] | None = None) -> Environment:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import hmac
 import os
 import secrets
@@ -22,7 +21,7 @@ from ai_brain.evidence.filing import load_evidence, tables_match
 from ops.doctor.checks import is_green, key_checks, machine_checks, screen, settings_checks, venue_checks
 from ops.doctor.feasibility import feasibility_check
 from ops.drill.filed import FRESH_DAYS, read_drills, standing
-from ops.environment import Environment, find_home, read_environment
+from ops.environment import Environment, caller, find_home, read_environment
 from ops.lab_clock import lab_clock
 from ops.listener import outlive_reader
 from ops.logs import set_up_logs
@@ -95,7 +94,7 @@ async def _from_command_line(wanted: str) -> bool:
     venue = make_venue(settings, environment, clock)
     try:
         async with open_notifier(environment, settings) as notifier:
-            desk = Desk(home, settings, environment, venue, notifier, clock, getpass.getuser(), wanted)
+            desk = Desk(home, settings, environment, venue, notifier, clock, caller(), wanted)
             return await go_live(desk, ask=input, say=print, read_code=code_from_keyboard)
     finally:
         await venue.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.environment import Environment, find_home, read_environment
+from ops.environment import Environment, caller, find_home, read_environment
 from ops.listener import outlive_reader
 from ops.status import ALIVE_S
 from trading.domain.clock import Clock
@@ -76,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return release(home, print)
         stop_trading(
             home,
-            by=getpass.getuser(),
+            by=caller(),
             why=options.why,
             at_ms=Clock().now_ms(),
             keep_positions=options.keep_positions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_servers_program_sends_to_its_own_command_and_stops_nothing_in_a_folde
     assert [path.name for path in tmp_path.iterdir()] == [".home"]
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     assert find_home() == Home(tmp_path)
+
+
+def test_a_user_without_a_name_stops_the_lab_all_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4242")  # as in a container that runs as a number
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    assert stop_trading.main([]) == 0
+    assert f"uid {os.getuid()}" in home.stopped_file.read_text()
 
 
 def test_an_old_name_is_taken_with_a_warning(home: Home) -> None:
