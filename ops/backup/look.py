@@ -19,10 +19,15 @@ from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
 from trading.journal.audit import verify_audit
 from trading.journal.audit_roots import read_roots
+from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
 
 Say = Callable[[str], None]
+UNPACKED = ".restore-"
+"""How the name of a folder begins in which an archive lies unpacked, keys and all."""
+LEFT_S = 86_400.0
+"""One so old is of a process that was killed over it."""
 
 
 class NoRoomError(StateFileError):
@@ -103,7 +108,10 @@ def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
     """
     if not archive.is_file():
         raise StateFileError(f"{archive}: no such file; name an archive, such as those in {home.root / 'backups'}")
-    folder = tempfile.TemporaryDirectory(prefix=".restore-", dir=home.root)
+    for left in home.root.glob(f"{UNPACKED}*"):
+        if (file_age_s(left, Clock()) or 0.0) > LEFT_S:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=UNPACKED, dir=home.root)
     try:
         with tarfile.open(archive, "r:gz") as tar:  # of all kinds at once Python's refusal is a page
             for member in tar:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import tarfile
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -209,6 +211,16 @@ def test_a_disk_that_fills_up_leaves_nothing_behind_and_an_earlier_leaving_is_sw
         with pytest.raises(StateFileError, match="No space left on device"):
             back_up(home, AT_MS)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_look_left_unpacked_goes_after_a_day_and_what_is_looked_through_now_stays(home: Home) -> None:
+    left, busy = home.root / ".restore-left", home.root / ".restore-busy"
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / ".env").write_text("BINANCE_API_KEY=k")
+    os.utime(left, (0, time.time() - 90_000))
+    back_up(furnished(home), AT_MS)
+    assert list(home.root.glob(".restore-*")) == [busy]
 
 
 def test_an_archive_with_no_room_to_unpack_it_is_kept_and_that_is_said(
