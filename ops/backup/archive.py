@@ -18,6 +18,8 @@ PARTS = (".env", "lab.yaml", "strategies", "state", "logs", "market/universe")
 """Of the market only what cannot be fetched again: what the venue once listed."""
 LEFT_OUT = (".lock", ".tmp", ".reserve", ".db-wal", ".db-shm")
 """Ends of names that mean nothing elsewhere: locks, half-written files, room, and what a database's copy contains."""
+DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+"""What sqlite says of a file that it can make no copy of, however often it is asked."""
 
 
 def write_archive(home: Home, path: Path) -> None:
@@ -77,9 +79,18 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
+    with tempfile.TemporaryDirectory() as folder, _copied(path, Path(folder)).open("rb") as file:
+        yield file
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A copy of a database; where it is none any more, itself: an archive of a damaged home is better than none."""
+    copy = folder / path.name
+    try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
-        with copy.open("rb") as file:
-            yield file
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in DAMAGED:
+            raise
+        return path
+    return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -138,6 +139,7 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None
     target.parent.mkdir(parents=True, exist_ok=True)
     with source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
+    os.utime(target, (member.mtime, member.mtime))  # how old a heartbeat is, its file says
     target.chmod(member.mode & 0o700)  # whoever made it: the lab's user, and nobody else
 
 

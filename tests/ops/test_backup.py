@@ -184,6 +184,16 @@ def test_archives_that_cannot_be_restored_are_named_and_crowd_no_sound_one_out(h
     assert len(list(sound.parent.iterdir())) == 1 + UNSOUND_KEPT
 
 
+def test_a_database_that_is_none_any_more_is_named_and_all_else_is_kept(home: Home) -> None:
+    furnished(home)
+    home.learning_db.write_bytes(b"torn" * 1000)
+    with pytest.raises(StateFileError, match=r"unsound-lab-.*ai_learning\.db of the archive: file is not a database"):
+        back_up(home, AT_MS)
+    (kept,) = (home.root / "backups").iterdir()
+    with tarfile.open(kept) as tar:
+        assert {".env", "state/audit.jsonl", "state/ai_learning.db"} <= set(tar.getnames())
+
+
 def test_a_home_in_which_nothing_ran_yet_is_kept_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BINANCE_API_KEY=k\nBINANCE_API_SECRET=s\n")
     with tarfile.open(back_up(Home(tmp_path), AT_MS)) as tar:

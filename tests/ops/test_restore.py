@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tarfile
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +35,7 @@ from trading.strategy.spec import load_spec
 
 AT_MS = parse_iso("2024-06-02")
 LATER_MS = parse_iso("2024-06-05")
+WRITTEN_S = 1_700_000_000
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def archive(home: Home) -> Path:
     """Of a lab with a strategy, two cycles, a database and live trading armed."""
     home.env_file.write_text("TELEGRAM_TOKEN=t\nTELEGRAM_CHAT_ID=1\n")
     home.env_file.chmod(0o600)
+    os.utime(home.env_file, (WRITTEN_S, WRITTEN_S))
     put_in_review(home)
     LearningDb(home.learning_db).close()
     cycle(home, LATER_MS - 86_400_000)
@@ -105,6 +108,7 @@ def test_an_empty_folder_becomes_the_lab(archive: Path, tmp_path: Path) -> None:
     elsewhere = Home(tmp_path / "elsewhere")
     found, _ = put_back(archive, elsewhere)
     assert found.strategies == 1
+    assert elsewhere.env_file.stat().st_mtime == WRITTEN_S, "how old a heartbeat is, its file says"
     assert verify_audit(elsewhere.audit_file).ok
 
 
