@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import structlog
-
 from ai_brain.evidence.filing import load_evidence
 from ai_brain.paper.account import LearnedTerms, PaperAccount, load_account, save_account
 from ai_brain.paper.book import Book, BookStep
@@ -29,8 +27,6 @@ from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
 from trading.strategy.spec import StrategySpec, spec_sha256, with_performance
-
-log = structlog.get_logger(__name__)
 
 IDENTITY_TOLERANCE = 1e-9
 """Of equity: what cash and position may differ from it by rounding."""

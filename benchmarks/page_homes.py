@@ -8,7 +8,6 @@ does not look at them.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from ai_brain.evidence.graveyard import Burial, Graveyard
@@ -174,8 +173,3 @@ def _log(home: Home, count: int) -> None:
         for n in range(count)
     )
     home.log_file.write_text("".join(lines))
-
-
-def remove(home: Home) -> None:
-    """The large one takes a gigabyte."""
-    shutil.rmtree(home.root, ignore_errors=True)

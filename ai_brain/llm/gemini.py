@@ -11,15 +11,12 @@ import re
 from types import TracebackType
 
 import httpx
-import structlog
 from google import genai
 from google.genai import errors, types
 from pydantic import SecretStr
 
 from ai_brain.llm.gemini_settings import GeminiSettings
 from ai_brain.llm.provider import Answer, Failure, ModelFailed, Prompt
-
-log = structlog.get_logger(__name__)
 
 __all__ = ["Gemini", "GeminiSettings"]
 

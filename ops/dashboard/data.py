@@ -211,10 +211,6 @@ def _markets_table(read: Data, age_s: float | None) -> Table:
     return Table("Markets, the worst first", columns, rows, empty="no cycle yet", note=note)
 
 
-def _closed(one: MarketData) -> Cell:
-    return Cell("never" if one.age_s is None else f"{ago(one.age_s)} ago")
-
-
 def _quality_cell(quality: float, age_s: float | None) -> Cell:
     if age_s is not None and age_s > ALIVE_S:
         return Cell(f"not known: {quality:.0f} of 100 when last looked at, {ago(age_s)} ago", Tone.BAD, signed=True)

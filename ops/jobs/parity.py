@@ -21,7 +21,6 @@ from trading.domain.clock import DAY_MS
 from trading.domain.errors import DataProviderError, FarmError, StateFileError
 from trading.domain.events import Severity
 from trading.risk.arming import disarm, read_armed
-from trading.storage.home import Home
 from trading.strategy.lifecycle import LEGAL_MOVES, TRADING, Stage, move
 from trading.strategy.spec import StrategySpec
 
@@ -66,15 +65,6 @@ async def run(lab: Lab) -> None:
         _judge_live(lab, one, kept.differing)
     write_verdicts(lab.home, kept)
     lab.memory.parity_ms, lab.memory.parity = lab.clock.now_ms(), tuple(one.parity for one in found)
-
-
-def differing(home: Home) -> set[str]:
-    """Strategies whose last comparable night was another than paper, or live, told.
-
-    Raises:
-        StateFileError: the file is broken and has been set aside.
-    """
-    return read_verdicts(home).differing
 
 
 def may_ask(lab: Lab, spec: StrategySpec) -> bool:

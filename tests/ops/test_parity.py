@@ -16,6 +16,7 @@ from ai_brain.paper.parity import ParityStatus
 from ops.apart import apart
 from ops.gather import gather
 from ops.jobs import evaluation, parity, reports, review
+from ops.nightly.verdicts_file import read_verdicts
 from ops.service.lab import Lab
 from tests.ai_brain.paper_lab import without
 from tests.ops.at_night import (
@@ -102,7 +103,7 @@ async def test_rules_of_the_basis_are_judged_and_replayed_over_both_markets_of_t
         await record_all(lab)
         bend(lab_home, spec)
         await parity.run(lab)
-        assert parity.differing(lab_home) == {spec.id}
+        assert read_verdicts(lab_home).differing == {spec.id}
 
 
 async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked_until_a_night_finds_it_the_same(
@@ -118,7 +119,7 @@ async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked
         assert event.severity is Severity.ALERT
         assert (event.facts["paper"], event.facts["backtest"]) == (bent, true)
         assert lab.repository.get(spec.id).stage is Stage.DRY_RUN
-        assert parity.differing(lab_home) == {spec.id}
+        assert read_verdicts(lab_home).differing == {spec.id}
         assert f"parity.differs:{spec.id}" in lab.outbox.open_alerts()
         words = gather(lab).parity
         assert words.startswith("0 of 1 the same to the bit")
@@ -126,7 +127,7 @@ async def test_one_other_bit_is_an_alert_with_both_numbers_and_no_human_is_asked
         assert repr(true) in words
         mend(lab_home, spec, true)
         await parity.run(lab)
-        assert parity.differing(lab_home) == set()
+        assert read_verdicts(lab_home).differing == set()
         assert lab.outbox.open_alerts() == {}
 
 
@@ -223,7 +224,7 @@ async def test_bars_the_shelf_has_not_are_told_and_are_neither_passed_nor_a_diff
         assert "paper stepped 48 bars" in found.why
         assert "the shelf has 47" in found.why
         assert named(heard, "parity.same") == []
-        assert parity.differing(lab_home) == {spec.id}, "doubt does not lift what a night found"
+        assert read_verdicts(lab_home).differing == {spec.id}, "doubt does not lift what a night found"
         assert "not comparable" in gather(lab).parity
 
 

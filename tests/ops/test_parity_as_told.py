@@ -22,6 +22,7 @@ from ops.nightly import parity_command
 from ops.nightly.parity_command import run_parity
 from ops.nightly.tapes_as_told import TapesAsTold
 from ops.nightly.verdict import settled
+from ops.nightly.verdicts_file import read_verdicts
 from ops.service.lab import DAY_MS, Lab
 from ops.universe.rules_as_of import RulesAsOf, rules_as_of
 from tests.ai_brain.paper_lab import without
@@ -385,12 +386,12 @@ async def test_a_live_result_that_its_backtest_did_not_make_takes_the_strategy_b
         moved = lab.repository.get(spec.id)
         assert (moved.stage, moved.approved_at, lab_home.armed_file.exists()) == (Stage.DRY_RUN, None, False)
         assert "live c-000001" in moved.history[-1].why
-        assert parity.differing(lab_home) == {spec.id}
+        assert read_verdicts(lab_home).differing == {spec.id}
         assert run_parity(spec.id, iso(YESTERDAY_MS)[:10]) == 1
         assert "BEYOND THE BOUND: live c-000001" in capsys.readouterr().out
         lab_home.positions_file.unlink()
         await parity.run(lab)
-        assert (parity.differing(lab_home), lab.outbox.open_alerts()) == (set(), {})
+        assert (read_verdicts(lab_home).differing, lab.outbox.open_alerts()) == (set(), {})
 
 
 async def test_the_command_finds_the_rules_of_an_account_that_has_learned(

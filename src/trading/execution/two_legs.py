@@ -29,8 +29,6 @@ from trading.execution.saga_table import ENDS, TABLE, SagaState
 
 log = structlog.get_logger(__name__)
 
-BOOK_DEPTH = 20
-
 
 class TwoLegs(Preflight):
     """One saga over one intent."""

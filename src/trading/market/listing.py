@@ -32,7 +32,6 @@ LARGEST_EXPONENT = 40
 TRADING = "TRADING"
 NOT_YET = frozenset({"PENDING_TRADING", "PRE_TRADING"})
 """Statuses of what does not trade yet; every other but TRADING is of what trades no more, for a while or for good."""
-PERPETUAL = "PERPETUAL"
 
 
 @dataclass(frozen=True, slots=True)
