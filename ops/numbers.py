@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -47,6 +48,14 @@ class Account:
         """Equity less the parts it is told with; more than rounding: one of the two is not so."""
         parts = self.cash_quote + self.positions_quote + self.dust_quote + self.unrealised_quote
         return self.equity_quote - parts
+
+    @property
+    def is_untouched(self) -> bool:
+        """On paper, and nothing has happened on it since its start."""
+        moved = (self.positions_quote, self.unrealised_quote, self.funding_quote, self.fees_quote, self.dust_quote,
+                 self.flows_quote, self.unexplained_quote)  # fmt: skip
+        is_as_it_began = self.equity_quote == self.cash_quote == self.start_quote and not any(moved)
+        return re.fullmatch(r"paper \S+", self.kind) is not None and is_as_it_began and self.parts_known
 
     @property
     def adds_up(self) -> bool:

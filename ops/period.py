@@ -76,6 +76,12 @@ class Gain:
     fees_quote: float | None
     """None: not known."""
 
+    @property
+    def is_none(self) -> bool:
+        """On paper, and nothing happened."""
+        is_still = self.change_quote == self.funding_quote == self.fees_quote == 0.0 and self.done.startswith("0 ")
+        return self.kind.startswith("paper ") and is_still
+
 
 @dataclass(frozen=True, slots=True)
 class Period:

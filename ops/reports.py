@@ -5,6 +5,7 @@ Rates carry n and an interval; under n = 30 they say "not enough data". A synthe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import floor
 
@@ -25,7 +26,7 @@ SYNTHETIC_LINE = "⚠️ SYNTHETIC MARKET: made up by a generator, not by people
 def hourly_report(n: Numbers) -> str:
     """The message of every full hour: equity first, then why nothing, or what, was done."""
     lines = [f"📊 Hourly Report - {Reader(n.time_zone).named(n.at_ms)}", *_market_line(n)]
-    lines += [account_line(account) for account in n.accounts] or ["Equity: no account yet, live or on paper"]
+    lines += account_lines(n.accounts) or ["Equity: no account yet, live or on paper"]
     lines += [f"Holds {holding.text}" for holding in n.holdings] or ["Holds nothing"]
     lines.append("Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"))
     lines.append(best_line(n.best))
@@ -61,7 +62,7 @@ def heartbeat(n: Numbers) -> str:
             f"{n.rss_mb:.0f} MB",
             "Last cycle: none yet" if n.last is None else f"Last cycle {_when(n)}",
             *standstill_line(n),
-            *(account_line(account) for account in n.accounts),
+            *account_lines(n.accounts),
         ]
     )
 
@@ -73,14 +74,23 @@ def summary(n: Numbers, of: Period, *, title: str) -> str:
         [
             f"📅 {title} - {of.span.title}",
             *_market_line(n),
-            *(account_line(account) for account in n.accounts),
-            *(gain_line(whose, gain) for gain in of.gains),
+            *account_lines(n.accounts),
+            *gain_lines(whose, of.gains),
             "Strategies: " + (", ".join(f"{count} {stage}" for stage, count in n.stages.items()) or "none yet"),
             best_line(n.best),
             f"Paper against its backtest: {n.parity or 'nobody has looked'}",
             cycles_line(of),
         ]
     )
+
+
+def gain_lines(whose: str, gains: Sequence[Gain]) -> list[str]:
+    """A line of each account; those on paper on which nothing happened share one."""
+    still = [gain for gain in gains if gain.is_none]
+    if len(still) < 2:
+        return [gain_line(whose, gain) for gain in gains]
+    lines = [gain_line(whose, gain) for gain in gains if gain not in still]
+    return [*lines, f"{whose} ({len(still)} accounts on paper): nothing happened"]
 
 
 def gain_line(whose: str, gain: Gain) -> str:
@@ -134,6 +144,18 @@ def share(part: int, of: int) -> str:
         return f"{part} of {of}"
     low, high = wilson(part, of)
     return f"{part} of {of} ({part / of:.0%}, 95 % {low:.0%} to {high:.0%})"
+
+
+def account_lines(accounts: Sequence[Account]) -> list[str]:
+    """A line of each account; those on paper that have done nothing yet share one."""
+    untouched = [account for account in accounts if account.is_untouched]
+    if len(untouched) < 2:
+        return [account_line(account) for account in accounts]
+    lines = [account_line(account) for account in accounts if account not in untouched]
+    for equity_quote, alike in Counter(account.equity_quote for account in untouched).items():
+        whose = f"{counted(alike, 'account')} on paper, nothing done yet"
+        lines.append(f"Equity ({whose}) {money(equity_quote)} USDT each, all cash")
+    return lines
 
 
 def account_line(a: Account) -> str:

@@ -100,6 +100,23 @@ def test_the_hourly_report_word_for_word() -> None:
     ]
 
 
+def test_accounts_on_paper_on_which_nothing_happened_share_a_line() -> None:
+    fresh = Account("paper fc-2", 1e4, 1e4, 0.0, 0.0, 0.0, 0.0, 1e4)
+    others = (fresh, replace(fresh, kind="paper fc-3"), replace(fresh, kind="paper fc-4, STALE, as of 08:00 UTC"))
+    lines = reports.hourly_report(replace(FULL, accounts=(LIVE, *others, PAPER))).splitlines()
+    assert [lines[1], lines[3], lines[4]] == [
+        EQUITY_LIVE,
+        EQUITY_PAPER,
+        "Equity (2 accounts on paper, nothing done yet) 10,000.00 USDT each, all cash",
+    ]
+    assert lines[2].startswith("Equity (paper fc-4, STALE"), "what is not fresh is told by itself"
+    gains = (*DAY.gains, *(Gain(f"paper fc-{n}", 0.0, 0.0, "0 trades closed", 0.0, 0.0) for n in (2, 3)))
+    told = reports.summary(FULL, replace(DAY, gains=gains), title="Daily summary").splitlines()
+    assert [line for line in told if line.startswith("That day")][2:] == [
+        "That day (2 accounts on paper): nothing happened"
+    ]
+
+
 @pytest.mark.parametrize(
     ("qualities", "words"),
     [
