@@ -159,11 +159,10 @@ class Hands:
     def lab_told_not_flat(self) -> bool:
         """Whether the lab has told of it, and tells it again until it is over."""
         try:
-            names = {key.partition(":")[0] for key in self._outbox.open_alerts()}
+            return bool(ended_by(Event(self._clock.now_ms(), "stop.flat"), self._outbox.open_alerts()))
         except Exception:
             log.exception("guardian.not_told", asked="not_flat")
             return False
-        return not names.isdisjoint(ended_by(Event(0, "stop.flat"), names))
 
     def seen_flat(self) -> None:
         """What the lab told of not being flat is over too: it may be dead, and its alerts would go on."""

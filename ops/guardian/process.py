@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from ops.environment import Environment, find_home, read_environment
+from ops.figures import age
 from ops.guardian.eyes import Eyes
 from ops.guardian.hands import Closed, Hands
 from ops.lab_clock import lab_clock
@@ -160,8 +161,10 @@ class Guardian:
         try:
             await self._eyes.look_at_account()
         except TradingEngineError as error:
-            if self._clock.real_s() - self._answered_s > BLIND_S:
-                self._hands.tell(f"🚨 The guardian cannot see the account: {error}", key="blind")
+            blind_s = self._clock.real_s() - self._answered_s
+            if blind_s > BLIND_S:
+                text = f"🚨 The guardian has not seen the account for {age(blind_s)}: {error}. It asks again"
+                self._hands.tell(f"{text}; if this lasts, look at the exchange yourself", key="blind")
             raise
         self._answered_s = self._clock.real_s()
         self._hands.resolve("blind")

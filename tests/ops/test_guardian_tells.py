@@ -75,8 +75,10 @@ def test_flat_ends_what_a_lab_that_is_dead_by_now_told_of_not_being_flat(home: H
     outbox = Outbox(home.outbox)
     for key in ("stop.not_flat", "risk.not_flat:KILL_SWITCH:position=c-000001", "stop"):
         outbox.put(Message("alert", f"🚨 {key}", dedup_key=key, severity=Severity.ALERT), Clock())
+    assert hands.lab_told_not_flat(), "the guardian need not tell it too"
     hands.seen_flat()
     assert list(outbox.open_alerts()) == ["stop"]
+    assert not hands.lab_told_not_flat()
 
 
 async def test_a_bug_in_what_delivers_ends_no_watch(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def test_in_quiet_hours_all_waits_but_what_is_about_money(settings: MessageSetti
         ("hedge.forced", Severity.NOTICE, False),
         ("hedge.found", Severity.NOTICE, True),
         ("stop.flat", Severity.NOTICE, False),
+        ("risk.flat", Severity.NOTICE, False),
         ("carry.opened", Severity.NOTICE, True),
     ],
 )
