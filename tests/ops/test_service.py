@@ -381,7 +381,7 @@ async def test_a_stop_while_the_exchange_is_away_is_two_alerts_and_tells_how_lon
         await until(lambda: holds_carry(service), task)
         put(world, "/sandbox/faults", [{"match": "* /api/*", "kind": "503", "times": 9999}])
         stop_trading(lab_home, by="ada", why="test", at_ms=NOW_MS, keep_positions=False)
-        await until(lambda: sum(event.name == "risk.not_flat" for event in heard) > 3, task)
+        await until(lambda: sum(event.name == "risk.not_flat" for event in heard) > 1, task)
         no_faults(world)
         await until(lambda: any(event.name == "stop.flat" for event in heard), task)
     flat = next(event for event in heard if event.name == "stop.flat")
