@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ai_brain.evidence.return_sketch import DAY_MS, NUMBERS, return_sketch
+from ai_brain.evidence.return_sketch import NUMBERS, return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import LearningDb
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 
 BATCH = 1_000
 GROUPS = 5_000

@@ -20,14 +20,14 @@ import numpy as np
 
 from benchmarks.evidence_verdict import DATA
 from ops.universe.known_rules import rules_for
-from trading.domain.clock import iso
+from trading.domain.clock import DAY_MS, HOUR_MS, iso
 from trading.domain.instrument import Market
 from trading.domain.market import YEAR_MS
 from trading.market.beside import shared_stretch
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape
 from trading.simulator.carry import CarryResult, simulate_carry
-from trading.simulator.carry_outlook import DAY_MS, HOUR_MS, outlooks
+from trading.simulator.carry_outlook import outlooks
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts
 from trading.simulator.metrics import max_drawdown

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.instrument import Market
-from trading.market.funding_schedule import HOUR_MS, read_schedule
+from trading.market.funding_schedule import read_schedule
 from trading.market.universe import Universe
 from trading.market.universe_snapshot import Kind, Snapshot, packed, read_document
 from trading.market.universe_store import UniverseStore

@@ -168,7 +168,7 @@ DOORS: dict[str, Door] = {
         f"{SIMULATOR}.stepper.StepFill",
     ),
     "ai_brain.paper.carry_book": door(
-        "the same of a carry", f"{SIMULATOR}.carry.CarryStepper", f"{SIMULATOR}.carry.CarryStep"
+        "the same of a carry", f"{SIMULATOR}.carry_stepper.CarryStepper", f"{SIMULATOR}.carry_stepper.CarryStep"
     ),
     "ai_brain.paper.books": door(
         "opens the book of a paper account", "ai_brain.paper.rule_book.RuleBook", "ai_brain.paper.carry_book.CarryBook"

@@ -11,7 +11,7 @@ from ai_brain.paper.market_view import PaperTapes
 from trading.domain.counted import counted
 from trading.domain.errors import DataProviderError
 from trading.market.tape import Tape
-from trading.simulator.carry import CarryStep, CarryStepper
+from trading.simulator.carry_stepper import CarryStep, CarryStepper
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.snapshot import number
 from trading.strategy.spec import StrategySpec

@@ -38,7 +38,7 @@ from trading.domain.instrument import Market
 from trading.market.beside import beside_spot
 from trading.market.importers import import_recorded
 from trading.market.tape import Funding, Tape, make_tape
-from trading.simulator.carry import CARRY_RULES
+from trading.simulator.carry_numbers import CARRY_RULES
 from trading.simulator.costs import Costs, MarketRules
 from trading.storage.home import Home
 from trading.strategy.spec import StrategySpec, spec_sha256

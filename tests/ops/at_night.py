@@ -13,11 +13,11 @@ from ai_brain.paper.account import load_account, save_account
 from ai_brain.paper_trading_engine import PaperEngine
 from ops.environment import read_environment
 from ops.market_view import Snapshot
-from ops.service.lab import DAY_MS, Lab, Setting
+from ops.service.lab import Lab, Setting
 from ops.service.wiring import open_lab
 from ops.settings import config_hash, read_settings
 from tests.ops.world import BASIS, NOW_MS
-from trading.domain.clock import Clock, StandingClock
+from trading.domain.clock import DAY_MS, Clock, StandingClock
 from trading.domain.events import Event
 from trading.domain.instrument import Market
 from trading.exchange.recording import Recorder

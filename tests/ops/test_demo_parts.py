@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops.demo.conductor import HOUR_MS, Conductor, Pace
+from ops.demo.conductor import Conductor, Pace
 from ops.demo.screen import SYNTHETIC, ActState, Screen
 from ops.demo.story import is_flat
 from ops.demo.summary import percent_of_start, told
 from ops.demo.words import on_screen
 from ops.sandbox_process import SandboxPlan, SandboxProcess
-from trading.domain.clock import Clock, parse_iso
+from trading.domain.clock import HOUR_MS, Clock, parse_iso
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event
 from trading.market.synthetic import Plan, synthetic_market, write_layout

@@ -10,7 +10,8 @@ from ops.drill.play import lab_version, run_drill, table
 from ops.status import read_status
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError, StateFileError
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ops.environment import Environment
-from ops.history.shelf import DAY_MS, SETTLED_AFTER_MS, History
+from ops.history.shelf import SETTLED_AFTER_MS, History
 from ops.settings import LabSettings, VenueSettings
 from ops.venues import make_venue
 from tests.ops.world import START_MS, World
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.domain.errors import DataProviderError, NetworkDownError
 from trading.domain.instrument import Market
 from trading.domain.market import Bar

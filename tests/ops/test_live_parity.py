@@ -17,7 +17,8 @@ from tests.trading.simulator.markets import HOUR_MS, START_MS, carry_spec
 from tests.trading.simulator.test_carry import DAYS, legs
 from trading.funding.position import ClosedPosition
 from trading.market.tape import Tape
-from trading.simulator.carry import CARRY_RULES, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_numbers import CARRY_RULES
 from trading.simulator.costs import CarryCosts, Costs
 
 COSTS = CarryCosts(Costs(0.001, 0.001, 0.0001, 0.0), Costs(0.0005, 0.0002, 0.0001, 0.0))

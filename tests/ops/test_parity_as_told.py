@@ -23,7 +23,7 @@ from ops.nightly.parity_command import run_parity
 from ops.nightly.tapes_as_told import TapesAsTold
 from ops.nightly.verdict import settled
 from ops.nightly.verdicts_file import read_verdicts
-from ops.service.lab import DAY_MS, Lab
+from ops.service.lab import Lab
 from ops.universe.rules_as_of import RulesAsOf, rules_as_of
 from tests.ai_brain.paper_lab import without
 from tests.ops.at_night import (
@@ -39,7 +39,7 @@ from tests.ops.at_night import (
 )
 from tests.ops.papers import TABLE, carry_in, evidence_of, file_of
 from tests.ops.world import NOW_MS, approved_carry
-from trading.domain.clock import StandingClock, iso
+from trading.domain.clock import DAY_MS, StandingClock, iso
 from trading.domain.errors import FarmError, SettingsError, SpecError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market

@@ -22,7 +22,8 @@ from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.funding.books import Baseline
 from trading.funding.position import CarryPosition, PositionStatus, PositionStore
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus, verify_audit

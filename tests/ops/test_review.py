@@ -10,13 +10,13 @@ from ops.gather import gather
 from ops.jobs import backup, reports, review
 from ops.numbers import to_release
 from ops.reports import hourly_report
-from ops.service.lab import DAY_MS, Lab
+from ops.service.lab import Lab
 from ops.service.lasting import tell_halts
 from ops.stop_trading import release
 from tests.ops.at_night import lab_at_night, play_on_paper
 from tests.ops.papers import TABLE, carry_in, evidence_of
 from tests.ops.world import approved_carry
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.domain.decisions import Decision, Reason
 from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading

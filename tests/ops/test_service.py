@@ -42,7 +42,8 @@ from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.journal.audit import verify_audit
 from trading.journal.bus import Bus, Subscriber
 from trading.market.universe import Universe

@@ -28,7 +28,8 @@ from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Order, OrderType, Side
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.cycle_base import Carry
 from trading.funding.desk import CarryDesk, DeskSettings, trading_lock

@@ -20,7 +20,8 @@ from trading.domain.decisions import Reason
 from trading.domain.errors import DataProviderError, SettingsError, SpecError, StateFileError
 from trading.domain.instrument import Market
 from trading.domain.orders import Fill, Income, IncomeKind, Order, OrderState, OrderStatus, OrderType, Side
-from trading.execution.intents import Intents, Purpose
+from trading.execution.intent_records import Purpose
+from trading.execution.intents import Intents
 from trading.funding.books import Baseline, BookedFill
 from trading.funding.position import CarryPosition, ClosedPosition, PositionStatus, PositionStore, Settled
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus

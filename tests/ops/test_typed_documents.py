@@ -33,10 +33,11 @@ from tests.ops.papers import put
 from tests.ops.test_breakdowns import on_a_read_only_disk
 from tests.ops.test_explain import history
 from tests.ops.test_get_status import beat
-from tests.ops.test_stop_trading import Stop, one_cycle
+from tests.ops.test_stop_trading import one_cycle
 from tests.ops.world import World, furnish
 from trading.domain.decisions import Reason
 from trading.journal.audit import AuditLine, AuditLog, CycleStatus
+from trading.risk.kill_switch import Stop
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 

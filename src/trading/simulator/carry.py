@@ -16,21 +16,11 @@ from trading.simulator.carry_feed import CarryFeeder
 from trading.simulator.carry_kernel import carry_run
 from trading.simulator.carry_numbers import CARRY_RULES, carry_numbers, check_legs, new_carry_state
 from trading.simulator.carry_records import CARRY_TRADE, CarryActed, CarryColumns
-from trading.simulator.carry_stepper import CarryPosition, CarryStep, CarryStepper
 from trading.simulator.code_version import simulator_sha256
 from trading.simulator.costs import CarryCosts, MarketRules
 from trading.simulator.open_trade import OpenTrade, open_carry_trade
 from trading.simulator.simulate import first_counted, returns_of
 from trading.strategy.spec import StrategySpec, spec_sha256
-
-__all__ = [
-    "CARRY_RULES",
-    "CarryPosition",
-    "CarryResult",
-    "CarryStep",
-    "CarryStepper",
-    "simulate_carry",
-]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,6 @@ from ai_brain.desk.learned_file import learned_file, read_learned, write_learned
 from ai_brain.desk.learned_fills import (
     ALL,
     BOOKS,
-    DAY_MS,
     NIGHTS,
     LearnedBooks,
     LearnedFills,
@@ -25,6 +24,7 @@ from ai_brain.desk.learned_fills import (
     share_learned,
     size_class,
 )
+from trading.domain.clock import DAY_MS
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 

@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ai_brain.evidence.effective_trials import Leaders, effective_trials
-from ai_brain.evidence.return_sketch import (
-    DAY_MS,
-    MIN_DAYS,
-    NUMBERS,
-    SKETCH_BYTES,
-    day_signs,
-    decoded,
-    likeness,
-    return_sketch,
-)
+from ai_brain.evidence.return_sketch import MIN_DAYS, NUMBERS, SKETCH_BYTES, day_signs, decoded, likeness, return_sketch
+from trading.domain.clock import DAY_MS
 
 FIRST_DAY = 19_000
 Array = NDArray[np.float64]

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from ai_brain.evidence.expected_maximum_sharpe import expected_maximum_sharpe
 from ai_brain.evidence.graveyard import Burial, Graveyard
-from ai_brain.evidence.return_sketch import DAY_MS, return_sketch
+from ai_brain.evidence.return_sketch import return_sketch
 from ai_brain.evidence.trial_ledger import Trial, TrialLedger
 from ai_brain.learning_db import BUSY_TIMEOUT_S, LearningDb
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.exchange.book import Book
-from sandbox.exchange.engine import Engine, Listing
+from sandbox.exchange.engine import Engine
 from sandbox.exchange.errors import BinanceError
 from sandbox.exchange.feed import Feed
 from sandbox.exchange.instruments import BRACKETS, Market, bracket_of, instrument
 from sandbox.exchange.ledger import Ledger, accounts
+from sandbox.exchange.listing import Listing
 from sandbox.exchange.orders import Order
 from sandbox.exchange.tape import resample_hours
 from tests.sandbox.exchange.conftest import DAY_MS, DAY_ONE_MS, HOUR_MS, walk

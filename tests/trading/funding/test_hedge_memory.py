@@ -8,10 +8,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trading.domain.clock import HOUR_MS
 from trading.domain.decisions import Decision, Reason
 from trading.domain.hedge import ContractTerms
 from trading.funding.hedge_memory import OVER_MS, HedgeMemory, Told
-from trading.funding.hedge_watch import HOUR_MS, Consequence, Finding, HedgeId
+from trading.funding.hedge_watch import Consequence, Finding, HedgeId
 from trading.storage.home import Home
 
 NOW_MS = 1_700_000_000_000

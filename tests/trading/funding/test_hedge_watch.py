@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.domain.clock import parse_iso
+from trading.domain.clock import DAY_MS, HOUR_MS, parse_iso
 from trading.domain.decisions import Reason
 from trading.domain.hedge import ContractTerms, ForcedKind, ForcedOrder, Listed, forced_kind
 from trading.domain.instrument import Market
 from trading.domain.orders import Side
 from trading.funding.hedge_settings import HedgeSettings
 from trading.funding.hedge_watch import (
-    DAY_MS,
     ENDING,
     FOREVER_MS,
-    HOUR_MS,
     REASONS,
     Consequence,
     Finding,

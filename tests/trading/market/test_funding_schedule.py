@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import DATA, needs_data
+from trading.domain.clock import HOUR_MS
 from trading.market.funding_schedule import (
-    HOUR_MS,
     INTERVALS_H,
     JITTER_MS,
     Lack,

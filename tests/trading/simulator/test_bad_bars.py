@@ -26,7 +26,8 @@ from tests.trading.simulator.markets import (
 from trading.domain.errors import DataProviderError, SettingsError, SpecError
 from trading.domain.instrument import Market
 from trading.market.tape import PRICES, Funding, Tape, make_tape
-from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.simulate import simulate
 from trading.simulator.stepper import Stepper
@@ -180,7 +181,8 @@ from numba import config, njit
 from tests.trading.simulator.markets import RULE_LISTS, carry_spec, random_tape, rule_spec
 from tests.trading.simulator.test_carry_twin import SMALL_BRACKETS, wild_legs
 from trading.domain.instrument import Market
-from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.compiled import compile_kernels
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.population import simulate_population

@@ -15,10 +15,11 @@ from trading.domain.errors import SpecError
 from trading.domain.instrument import Market
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry import CARRY_RULES, CarryStepper, simulate_carry
-from trading.simulator.carry_numbers import carry_terms
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_numbers import CARRY_RULES, carry_terms
 from trading.simulator.carry_outlook import CarryVerdict, CarryView, carry_decision, outlooks
 from trading.simulator.carry_records import CarryActed
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.carry_weights import CarryWeights
 from trading.simulator.costs import CarryCosts, Costs
 from trading.simulator.metrics import summary

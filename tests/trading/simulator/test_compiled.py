@@ -15,7 +15,8 @@ from trading.simulator import (
     bits, carry_kernel, fills, indicators, intervals, kernel, population_kernel, population_marks, window_extremes,
     windows,
 )
-from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.compiled import compile_kernels, compile_population
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.population import simulate_population

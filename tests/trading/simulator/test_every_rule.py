@@ -26,7 +26,8 @@ from tests.trading.simulator.test_kernel import (
 )
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry import CARRY_RULES, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_numbers import CARRY_RULES
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.metrics import daily_returns, sharpe, summary
 from trading.simulator.population import simulate_population

@@ -22,8 +22,8 @@ from trading.domain.market import INTERVAL_MS
 from trading.market.importers import import_recorded
 from trading.market.tape import Tape, make_tape
 from trading.simulator import intervals
+from trading.simulator.chunk import Chunk, Memory
 from trading.simulator.intervals import LongerBars, longer_bars
-from trading.simulator.recipes import Chunk, Memory
 from trading.simulator.rule_graph import RuleGraph
 from trading.simulator.simulate import signals
 from trading.strategy.rules import Value, parse_rule

@@ -11,7 +11,8 @@ import pytest
 from tests.trading.simulator.markets import HOUR_MS, START_MS, carry_spec, rule_spec, tape_of
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.settlements import lay_settlements
 from trading.simulator.simulate import signals

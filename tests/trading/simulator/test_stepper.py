@@ -14,7 +14,8 @@ from tests.trading.simulator.markets import HOUR_MS, carry_spec, random_tape, ru
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
 from trading.market.tape import Tape, make_tape
-from trading.simulator.carry import CarryStepper, simulate_carry
+from trading.simulator.carry import simulate_carry
+from trading.simulator.carry_stepper import CarryStepper
 from trading.simulator.costs import CarryCosts, Costs, MarketRules
 from trading.simulator.simulate import Result, signals, simulate
 from trading.simulator.stepper import Stepper
