@@ -23,11 +23,11 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
     rows = []
     if told is not None and told.spot_base is not None and told.perp_base is not None:
         legs = (("spot, long", told.spot_base, told.spot_price), ("perpetual, short", told.perp_base, told.mark_price))
-        for name, base, price in legs:
-            worth = "–" if price is None else money(float(base * price))
-            rows.append((Cell(name), Cell(_plain(base)), Cell("–" if price is None else _plain(price)), Cell(worth)))
-        apart = told.spot_base + told.perp_base
-        rows.append((Cell("both together"), Cell(_plain(apart)), Cell(""), Cell(_worth(apart, told.spot_price))))
+        worth = [None if price is None else base * price for _, base, price in legs]
+        for (name, base, price), quote in zip(legs, worth, strict=True):
+            rows.append(_row(name, base, "–" if price is None else _plain(price), quote))
+        both = None if worth[0] is None or worth[1] is None else worth[0] + worth[1]  # as the column adds up
+        rows.append(_row("both together", told.spot_base + told.perp_base, "", both))
     when_read = f" as of {when(last.at_ms)} UTC" if last is not None else ""
     empty = "the last cycles did not read it"
     return Table(
@@ -44,8 +44,9 @@ def _plain(value: Decimal) -> str:
     return f"{value:,.8f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
-def _worth(base: Decimal, price: Decimal | None) -> str:
-    return "–" if price is None else money(float(base * price))
+def _row(name: str, base: Decimal, price: str, quote: Decimal | None) -> tuple[Cell, ...]:
+    worth = "–" if quote is None else money(float(quote))
+    return Cell(name), Cell(_plain(base)), Cell(price), Cell(worth)
 
 
 def terms(live: CarryPosition, told: Held | None, *, at_ms: int, interval_ms: int) -> Facts:

@@ -475,7 +475,7 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
     assert table(view, "BTCUSDT: both legs") == [
         ("spot, long", "0.002", "94,000", "188.00"),
         ("perpetual, short", "−0.002", "94,100", "−188.20"),
-        ("both together", "0", "", "0.00"),
+        ("both together", "0", "", "−0.20"),
     ]
     told = {name: cell.text for name, cell in facts(view, "BTCUSDT: margin").items()}
     assert told["Margin of the contract"] == "95.50 USDT"
