@@ -82,6 +82,8 @@ class VenueAccount:
     spot_price: Decimal
     """Marks the base on both sides of the identity."""
     mark_price: Decimal
+    margin_quote: Decimal = Decimal(0)
+    """That the contract's position stands on, of the futures wallet, its unrealised profit in it."""
 
     @property
     def equity_quote(self) -> Decimal:

@@ -114,6 +114,7 @@ async def read_accounts(tools: Tools, pairs: Sequence[Pair]) -> dict[str, VenueA
             unrealised_quote=position.unrealised_quote,
             spot_price=Decimal(str(quote.mid)),
             mark_price=position.mark_price,
+            margin_quote=position.isolated_margin_quote,
         )
     return found
 

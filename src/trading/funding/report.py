@@ -63,7 +63,7 @@ class SymbolReport:
         return {
             "spot_price": _number(account.spot_price if account else None),
             "mark_price": _number(account.mark_price if account else None),
-            "margin_quote": _number(account.futures_quote + account.unrealised_quote if account else None),
+            "margin_quote": _number(account.margin_quote if account else None),
             "basis_bps": _known(self.basis_bps),
             "present_funding_apr": _known(self.present_funding_apr),
             "expected_funding_apr": _known(outlook.expected_apr if outlook else None),

@@ -50,6 +50,11 @@ async def test_a_carry_opens_is_paid_recorded_funding_and_closes(home: Home) -> 
         assert report.performance is not None
         assert report.performance.settlements == 1
         assert report.performance.funding_quote > 0
+        assert report.main.account is not None
+        notional_quote = float(-perp * report.main.account.mark_price)
+        assert float(report.main.account.margin_quote) == pytest.approx(notional_quote, rel=0.03), (
+            "isolated, at leverage 1"
+        )
         here.home.kill_files[0].write_text("")
         report = await here.cycle(desk)
         assert report.reason is Reason.KILL_SWITCH
