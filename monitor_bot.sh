@@ -115,15 +115,18 @@ age_s() { # of a file; one that is not there, or from the future because the clo
 }
 
 unjudged() { # why no heartbeat may be judged in this round: its age says nothing of the service; nothing where it does
-    local noted="$state/monitor_clock" booted before by rested_s
+    local noted="$state/monitor_clock" booted before by rested_s slept=""
     booted="$(($(date +%s) - $(cut -d. -f1 /proc/uptime)))"
-    before="$(cat "$noted" 2>/dev/null)"
-    rested_s="$(age_s "$noted")"
-    echo "$booted" >"$noted" || rested_s=0
+    before="$(head -n 1 "$noted" 2>/dev/null)"
     by="$((booted - ${before:-$booted}))"
+    rested_s="$(age_s "$noted")"
+    if [ -n "$before" ] && [ "$rested_s" -gt "$max_rest_s" ] && ! grep -qx slept "$noted"; then
+        slept=slept # once: where cron comes so seldom, what is frozen is ended one round later
+    fi
+    printf '%s\n%s\n' "$booted" "$slept" >"$noted" || slept=""
     if [ "${by#-}" -gt "$clock_slack_s" ]; then
         echo "set by ${by} s, or the machine began anew"
-    elif [ -n "$before" ] && [ "$rested_s" -gt "$max_rest_s" ]; then
+    elif [ -n "$slept" ]; then
         echo "no round for ${rested_s} s: the machine slept, or cron rested"
     fi
 }

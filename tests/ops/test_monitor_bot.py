@@ -196,7 +196,7 @@ def test_no_heartbeat_is_judged_in_the_round_after_the_clock_was_set(watch: Watc
     pid = watch.wait_for_service()
     watch.fall_silent()
     noted = watch.state / "monitor_clock"
-    noted.write_text(str(int(noted.read_text()) - by_s))
+    noted.write_text(str(int(noted.read_text().split()[0]) - by_s))
     log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
     told = re.search(r"clock: set by (-?\d+) s", log)
     assert told is not None
@@ -206,15 +206,18 @@ def test_no_heartbeat_is_judged_in_the_round_after_the_clock_was_set(watch: Watc
 
 
 def test_no_heartbeat_is_judged_in_the_round_after_the_machine_slept(watch: Watch) -> None:
+    def rest() -> str:
+        hours_ago_s = time.time() - 7200
+        os.utime(watch.state / "monitor_clock", (hours_ago_s, hours_ago_s))
+        return watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+
     watch.run()
     pid = watch.wait_for_service()
     watch.fall_silent()
-    hours_ago_s = time.time() - 7200
-    os.utime(watch.state / "monitor_clock", (hours_ago_s, hours_ago_s))
-    log = watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1")
+    log = rest()
     assert re.search(r"clock: no round for 72\d\d s: the machine slept, or cron rested: no heartbeat is judged", log)
     assert f"ok: pid {pid}" in log
-    assert "restart: heartbeat" in watch.run(MONITOR_MAX_HEARTBEAT_AGE_S="1"), "frozen it is ended one round later"
+    assert "restart: heartbeat" in rest(), "frozen it is ended one round later, also where cron comes so seldom"
 
 
 def test_a_heartbeat_from_the_future_is_no_young_one(watch: Watch) -> None:
