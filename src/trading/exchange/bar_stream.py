@@ -35,6 +35,8 @@ OVERDUE_REAL_S = 2.0
 PAGE = 1000
 _TICK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
+_UNFINISHED_LOOKS = 25
+"""How often REST is asked for a candle that has ended and is not listed as closed yet, `_FIRST_WAIT_S` apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class BarStream:
     async def _repaired(self, key: Subscription, *, before_ms: int | None) -> list[Bar]:
         """Closed candles that were missed, by REST. With `before_ms` it insists: nothing later is passed on first."""
         sequence, wait_s, repaired = self._sequences[key], _FIRST_WAIT_S, list[Bar]()
+        unfinished = 0
         while not self._stopped.is_set() and sequence.wanted_ms is not None:
             try:
                 page = await self._wire.klines(key, sequence.wanted_ms, PAGE)
@@ -146,6 +149,11 @@ class BarStream:
                 sequence.passed(bar)
             repaired += found
             self._moved_s[key] = self._clock.real_s()
+            if before_ms is not None and sequence.has_unfinished(page, before_ms=before_ms):
+                unfinished += 1
+                if unfinished < _UNFINISHED_LOOKS:
+                    await self._clock.real_wait_s(self._stopped, _FIRST_WAIT_S)
+                    continue
             if len(page) < PAGE or not found:
                 break
         return repaired

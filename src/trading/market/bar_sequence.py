@@ -66,6 +66,11 @@ class BarSequence:
             and (before_ms is None or bar.open_time_ms < before_ms)
         ]
 
+    def has_unfinished(self, found: Iterable[Bar], *, before_ms: int) -> bool:
+        """A candle that ended by a time is listed, and not as closed: REST is a moment behind the stream, ask again."""
+        last_ms = self.last_closed_ms or 0
+        return any(not bar.is_closed and last_ms < bar.open_time_ms < before_ms for bar in found)
+
     def skip_to(self, open_time_ms: int) -> None:
         """The venue itself has no candle between the last one and this time: the gap stays a gap."""
         self.last_closed_ms = max(self.last_closed_ms or 0, open_time_ms - self._interval_ms)

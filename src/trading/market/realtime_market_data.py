@@ -16,7 +16,7 @@ from typing import cast
 
 import structlog
 
-from trading.domain.clock import HOUR_MS, Clock
+from trading.domain.clock import HOUR_MS, Clock, iso
 from trading.domain.errors import DataProviderError, ExecutionError, TradingEngineError
 from trading.domain.events import Event, Publish
 from trading.domain.instrument import Instrument, Market
@@ -243,7 +243,11 @@ class RealtimeMarketData:
         return last.close if last is not None and last.open_time_ms == bar.open_time_ms else None
 
     async def _pages(self, key: Subscription, start_ms: int, *, before_ms: int | None) -> AsyncIterator[Bar]:
-        """Closed candles from a start on, by REST, as many pages as it takes; each once."""
+        """Closed candles from a start on, by REST, as many pages as it takes; each once.
+
+        Raises:
+            DataProviderError: one that ended by `before_ms` is still listed as running; ask again.
+        """
         fetched = BarSequence(INTERVAL_MS[key[2]], start_ms - INTERVAL_MS[key[2]])
         while True:
             page = await self._data.klines(*key, start_ms=cast(int, fetched.wanted_ms), limit=PAGE)
@@ -251,6 +255,10 @@ class RealtimeMarketData:
             for bar in found:
                 fetched.passed(bar)
                 yield bar
+            if before_ms is not None and fetched.has_unfinished(page, before_ms=before_ms):
+                raise DataProviderError(
+                    f"{key[0]} {key[1]} {key[2]}: the candle before {iso(before_ms)} is not listed as closed yet"
+                )
             if len(page) < PAGE or not found:
                 return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -44,6 +44,8 @@ class Scripted:
     connections: list[list[dict[str, object]]]
     rest_until: int = 1000
     rest_lacks: tuple[int, ...] = ()
+    rest_unfinished: int = 0
+    """So many answers list their last candle as running, though the stream is past it."""
     rest_fails: int = 0
     rest_error: Exception = field(default_factory=lambda: NetworkDownError("rest is down"))
     connects: int = 0
@@ -77,7 +79,11 @@ class Scripted:
             raise self.rest_error
         first = (start_ms - START_MS) // MINUTE_MS
         known = [m for m in range(first, self.rest_until) if m not in self.rest_lacks]
-        return [listed(minute) for minute in known[:limit]]
+        page = [listed(minute) for minute in known[:limit]]
+        if self.rest_unfinished:
+            self.rest_unfinished -= 1
+            page[-1] = replace(page[-1], is_closed=False)
+        return page
 
     def stream(self) -> BarStream:
         return BarStream(Wire(Dial(self.clock, self.listen, self.drop), self.klines), [KEY])
@@ -154,6 +160,19 @@ async def test_a_closed_candle_that_reveals_a_gap_comes_after_the_gap_is_filled(
 async def test_a_gap_of_the_venue_itself_is_passed_over():
     script = Scripted([[raw(0, closed=True), raw(4, closed=True)]], rest_lacks=(1, 2))
     assert await closes(script, 3) == [0, 3, 4]
+
+
+async def test_a_candle_that_rest_does_not_call_closed_yet_is_asked_for_again_and_is_no_gap():
+    script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_until=3, rest_unfinished=2)
+    assert await closes(script, 4) == [0, 1, 2, 3]
+    assert script.pages == [1, 2, 2]
+
+
+async def test_a_candle_that_rest_never_calls_closed_holds_up_nothing_for_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bar_stream, "_UNFINISHED_LOOKS", 4)
+    script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_until=3, rest_unfinished=1000)
+    assert await closes(script, 3) == [0, 1, 3]
+    assert script.pages == [1, 2, 2, 2]
 
 
 async def test_nothing_later_passes_while_the_repair_fails():

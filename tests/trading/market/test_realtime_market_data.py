@@ -113,6 +113,17 @@ async def test_when_the_repair_fails_nothing_later_is_told_until_it_works(rig: R
     assert rig.hours() == [50, 51, 52]
 
 
+async def test_a_candle_that_rest_does_not_call_closed_yet_is_no_gap(rig: Rig):
+    rig.at_hour(52 - 1e-4)  # of the two clocks: the stream's is past the hour, that of REST not quite
+    await rig.data.accept(replace(rig.bar(52), is_closed=False))
+    assert rig.hours() == [50]
+    rig.at_hour(52.01)
+    await rig.data.accept(replace(rig.bar(52), is_closed=False))
+    assert rig.hours() == [50, 51]
+    assert rig.data.tape(*SPOT).gaps == ()
+    assert rig.data.running(*SPOT) == replace(rig.bar(52), is_closed=False)
+
+
 async def test_a_gap_of_the_venue_stays_a_gap():
     rig = Rig(drop=(50, 51))
     await rig.data.open()
