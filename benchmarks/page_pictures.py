@@ -23,6 +23,7 @@ from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.learning_db import LearningDb
 from benchmarks.page import PORT, serving_page
 from benchmarks.page_browser import browser, find_browser
+from ops.approve_strategy import paper_in_words
 from ops.pictures.album import Subject, draw_album
 from ops.pictures.gathered import case_of
 from ops.pictures.verdict import verdict_page
@@ -117,7 +118,7 @@ def messages(home: Home, folder: Path) -> None:
         (folder / name).write_bytes(small(png))
     live = next(spec for spec in specs if spec.stage is Stage.LIVE_TESTING)
     shown = live.performance.dry_run
-    case = case_of(home, live.id, paper=f"n = {shown.get('results')}", refutation=live.origin.refutation)
+    case = case_of(home, live.id, paper=paper_in_words(shown), refutation=live.origin.refutation)
     if case is not None:
         (folder / "message-verdict.png").write_bytes(small(verdict_page(case, is_synthetic=is_synthetic)))
 

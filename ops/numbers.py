@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 CENT = 0.01
 
@@ -165,7 +165,6 @@ class Numbers:
     stale_after_s: float = 180.0
     """A last decision that is older is told with its age, and that the lab decides nothing."""
     errors: int = 0
-    facts: dict[str, object] = field(default_factory=dict)
 
     @property
     def decided_s_ago(self) -> float:

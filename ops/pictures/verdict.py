@@ -167,7 +167,12 @@ def _row(part: SubFigure, y: float, sign: str, text: str, numbers: str) -> None:
 
 
 def _numbers(finding: Finding) -> str:
-    return "" if finding.value is None else f"{_number(finding.value)} | {_number(finding.limit)}"
+    """Both of them; a return as the note tells it."""
+    if finding.value is None:
+        return ""
+    if f"{finding.value:+.3%}" in finding.note:
+        return f"{finding.value:+.3%} | {f'{finding.limit:+.3%}' if finding.limit else '0'}"
+    return f"{_number(finding.value)} | {_number(finding.limit)}"
 
 
 def _number(value: float) -> str:

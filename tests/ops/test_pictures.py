@@ -20,7 +20,7 @@ from ops.pictures.commission import Album, Page, drawn
 from ops.pictures.equity import drawdown_pct, equity_chart
 from ops.pictures.funnel import SHOWN, Funnel, _rows
 from ops.pictures.gathered import _on, case_of, equity_series, funnel_of, payments
-from ops.pictures.verdict import Case, _number, verdict_page
+from ops.pictures.verdict import Case, _number, _numbers, verdict_page
 from tests.ops.papers import carry_in, evidence_of, put_in_review
 from trading.domain.clock import parse_iso
 from trading.domain.decisions import Reason
@@ -249,6 +249,16 @@ def test_the_page_of_a_passed_gate_approves_nothing_and_hides_no_condition(
     ]  # fmt: skip
     assert "900 bars of 500 needed." in told, "nothing is to be fetched where it is enough"
     assert told[-1] == "and 14 more that hold"
+
+
+def test_a_return_is_told_as_the_sentence_beside_it_tells_it() -> None:
+    late = Finding(
+        reason=GateReason.LOST_ONE_BAR_LATE, passed=True, refuses=False, value=0.0370512, limit=0.0,
+        note="Net return with entries one bar late +3.705%.",
+    )  # fmt: skip
+    assert _numbers(late) == "+3.705% | 0"
+    assert _numbers(late.model_copy(update={"limit": -0.02})) == "+3.705% | -2.000%"
+    assert _numbers(late.model_copy(update={"value": None})) == ""
 
 
 @pytest.mark.parametrize(
