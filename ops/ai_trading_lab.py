@@ -41,7 +41,7 @@ from ops.service.wiring import open_lab, open_notifier
 from ops.telling.channels import open_channels
 from ops.telling.delivery import Delivery
 from trading.domain.clock import Clock
-from trading.domain.errors import TradingEngineError
+from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.venue import Venue
 from trading.execution.intents import Intents
@@ -146,6 +146,7 @@ class Service:
         finally:
             self._stop.set()
             self._supervisor.ends()
+            self._write_again()
             await self._delivery.last_words()
             self.has_ended = True
             log.info("lab.ended")
@@ -205,7 +206,12 @@ class Service:
             self._supervisor.turns(self.lab.clock.real_s())
             with suppress(OSError):  # read-only: its age tells
                 self.lab.home.pulse_file.touch()
+            self._write_again()
             await self.lab.clock.real_wait_s(self._stop, PULSE_S)
+
+    def _write_again(self) -> None:
+        with suppress(StateFileError):  # the log has it from when it was told
+            self.lab.messenger.write_again()
 
     async def _hurry(self) -> None:
         """The service is told to end: a saga under way waits for nothing more, so that no order is left resting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ops.figures import figure
 from ops.reader import UTC, Reader
@@ -22,6 +23,9 @@ MONEY_ALERTS = ("job.ended_service", "strategy.expired")
 """The same of other rooms: a bug where money is touched, what is held while its evidence has expired."""
 MONEY_NOTICES = ("hedge.forced", "risk.flat", "stop.flat")
 """Notices that wake: the exchange has closed a leg; what the alert of the same night was about is flat."""
+
+KEPT = 200
+"""Most messages that wait in memory for a disk that takes nothing; of more the newest."""
 
 
 class Messenger:
@@ -46,6 +50,8 @@ class Messenger:
         self._open = set(outbox.open_alerts())
         """Keys of the alerts that are repeated now; those of an earlier life of the lab too."""
         self._enclosed: dict[str, tuple[bytes, ...]] = {}
+        self._unwritten: list[Message] = []
+        """What was heard and the disk did not take, oldest first."""
 
     def enclose(self, dedup_key: str, photos: tuple[bytes, ...]) -> None:
         """Pictures for the message of that key, which is told next."""
@@ -54,21 +60,23 @@ class Messenger:
     def hear(self, event: Event) -> None:
         """What the bus calls with every event."""
         self.end(event)
-        if event.severity is Severity.INFO:
-            return
-        if event.name == APPROVAL:
-            key = approval_key_of(event.facts["id"], event.facts["since"])
-            self.tell("approval", approval_request(event.facts), photos=self._enclosed.pop(key, ()), dedup_key=key)
-        elif event.severity is Severity.ALERT:
-            key = alert_key_of(event)
-            said, money = alert(event, self._reader), is_money(event)
-            self.tell("alert", said, dedup_key=key, severity=Severity.ALERT, is_money=money)
-        else:
-            self.tell("notice", notice(event, self._reader), is_money=is_money(event))
+        if event.severity is not Severity.INFO:
+            self._keep(self._message_of(event))
+        self.write_again()
+
+    def write_again(self) -> None:
+        """Queue what was heard and is not on disk yet; nothing, where all is.
+
+        Raises:
+            StateFileError: the disk takes nothing still; it is kept, for the next time.
+        """
+        while self._unwritten:
+            self._put(self._unwritten[0])
+            del self._unwritten[0]
 
     def end(self, event: Event) -> None:
         """Whatever that event says is over is repeated no more; the event itself is not told."""
-        for alert_key in ended_by(event, self._open):
+        for alert_key in ended_by(event, self._open | {message.dedup_key for message in self._unwritten}):
             self.resolve(alert_key)
 
     def tell(
@@ -78,17 +86,13 @@ class Messenger:
         *,
         photos: tuple[bytes, ...] = (),
         dedup_key: str = "",
-        severity: Severity = Severity.NOTICE,
-        is_money: bool = False,
     ) -> None:
-        """Queue one message; when this returns it is on disk."""
-        if self._is_synthetic and SYNTHETIC_LINE not in text:
-            text = f"{text}\n{SYNTHETIC_LINE}"
-        is_new = self._outbox.put(Message(kind, text, photos, dedup_key, severity, is_money=is_money), self._clock)
-        if severity is Severity.ALERT:
-            self._open.add(dedup_key)
-        if is_new:
-            self._wake()
+        """Queue one message; when this returns it is on disk.
+
+        Raises:
+            StateFileError: it is not, and whoever tells it tells it again.
+        """
+        self._put(Message(kind, text, photos, dedup_key))
 
     def was_told(self, dedup_key: str) -> bool:
         """Whether the message of that key is on disk, or delivered; what the disk refused or a crash cut off is not."""
@@ -103,6 +107,33 @@ class Messenger:
         if alert_key in self._open:
             self._outbox.resolve(alert_key)
             self._open.discard(alert_key)
+        for place, message in enumerate(self._unwritten):
+            if message.dedup_key == alert_key:  # over before the disk took it: told all the same, once
+                self._unwritten[place] = replace(message, dedup_key="", severity=Severity.NOTICE)
+
+    def _message_of(self, event: Event) -> Message:
+        """How an event is told."""
+        if event.name == APPROVAL:
+            key = approval_key_of(event.facts["id"], event.facts["since"])
+            return Message("approval", approval_request(event.facts), self._enclosed.pop(key, ()), key)
+        if event.severity is Severity.ALERT:
+            said, key = alert(event, self._reader), alert_key_of(event)
+            return Message("alert", said, (), key, Severity.ALERT, is_money=is_money(event))
+        return Message("notice", notice(event, self._reader), is_money=is_money(event))
+
+    def _keep(self, message: Message) -> None:
+        """Remember it until the disk has it; what is said again while it waits, waits once."""
+        if not message.dedup_key or all(one.dedup_key != message.dedup_key for one in self._unwritten):
+            self._unwritten = [*self._unwritten, message][-KEPT:]
+
+    def _put(self, message: Message) -> None:
+        if self._is_synthetic and SYNTHETIC_LINE not in message.text:
+            message = replace(message, text=f"{message.text}\n{SYNTHETIC_LINE}")
+        is_new = self._outbox.put(message, self._clock)
+        if message.severity is Severity.ALERT:
+            self._open.add(message.dedup_key)
+        if is_new:
+            self._wake()
 
 
 def is_money(event: Event) -> bool:

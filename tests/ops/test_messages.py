@@ -10,9 +10,10 @@ from ops.numbers import to_release
 from ops.reports import SYNTHETIC_LINE
 from ops.telling.alert_keys import ENDS, ENDS_OF_THE_SAME
 from ops.telling.measured import UNITS, both
-from ops.telling.messages import APPROVAL, WORDS, Messenger, alert, approval_request, as_it_stands, notice
+from ops.telling.messages import APPROVAL, KEPT, WORDS, Messenger, alert, approval_request, as_it_stands, notice
 from trading.domain.clock import Clock, parse_iso
 from trading.domain.decisions import Reason
+from trading.domain.errors import StateFileError
 from trading.domain.events import Event, Severity
 from trading.notify.message import MAX_TEXT, Message, parts, units
 from trading.notify.outbox import Outbox
@@ -396,3 +397,44 @@ def test_two_halts_for_different_reasons_are_two_alerts(home: Home) -> None:
     assert outbox.waiting == 2
     messenger.hear(Event(clock.now_ms(), "risk.released", {}))
     assert outbox.open_alerts() == {}
+
+
+async def test_what_a_full_disk_did_not_take_is_told_when_it_does(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, put = Rig(home), Outbox.put
+
+    def full(*_: object) -> bool:
+        raise StateFileError("outbox: No space left on device")
+
+    monkeypatch.setattr(Outbox, "put", full)
+    with pytest.raises(StateFileError):
+        rig.hear("carry.closed", Severity.NOTICE, note="first")
+    for _ in range(2):
+        with pytest.raises(StateFileError):
+            rig.hear("stop.seen", Severity.ALERT, source="KILL", alert_key="stop")
+    with pytest.raises(StateFileError):
+        rig.hear("stop.released", Severity.NOTICE, source="KILL")
+    with pytest.raises(StateFileError):
+        rig.hear("data.repaired")
+    assert await rig.told() == []
+    monkeypatch.setattr(Outbox, "put", put)
+    rig.messenger.write_again()
+    told = await rig.told()
+    assert len(told) == 3, "each once, also what was over before it could be told"
+    assert "first" in told[0]
+    assert told[1].startswith("\N{POLICE CARS REVOLVING LIGHT}")
+    assert not rig.outbox.open_alerts()
+    rig.messenger.write_again()
+    assert await rig.told() == []
+
+
+async def test_of_very_many_that_the_disk_did_not_take_the_newest_are_told(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(home)
+    with monkeypatch.context() as filled:
+        filled.setattr(Outbox, "put", lambda *_: (_ for _ in ()).throw(StateFileError("full")))
+        for number in range(KEPT + 5):
+            with pytest.raises(StateFileError):
+                rig.hear("carry.closed", Severity.NOTICE, note=f"number {number}")
+    rig.hear("data.repaired")
+    assert rig.outbox.waiting == KEPT
