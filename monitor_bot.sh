@@ -26,6 +26,7 @@ max_rss_mb="${MONITOR_MAX_RSS_MB:-900}"
 max_log_mb="${MONITOR_MAX_LOG_MB:-50}"
 min_disk_mb="${MONITOR_MIN_DISK_MB:-1000}"
 supervisor="${MONITOR_SUPERVISOR:-}"
+units="${MONITOR_UNITS:-/etc/systemd/system}"
 alert_from_restarts=3
 clock_slack_s=60 # so much a clock may be put right by without a word
 max_rest_s=900 # after a longer rest between two rounds the machine slept, and the service with it
@@ -235,10 +236,19 @@ end_process() { # ten seconds to go by itself
 }
 
 has_keys() { # trading keys in .env, or sealed where only systemd opens them
-    [ -n "$(setting BINANCE_API_KEY)" ] || grep -q '^# Sealed by deploy/seal.sh: .*BINANCE_API_KEY' "$home/.env" 2>/dev/null
+    [ -n "$(setting BINANCE_API_KEY)" ] || { keys_are_sealed && compgen -G "$units/*-guardian.service.d/sealed.conf" >/dev/null; }
 }
 
-nothing_to_guard() { has_keys || echo "there are no trading keys, so nothing to guard"; }
+keys_are_sealed() { grep -q '^# Sealed by deploy/seal.sh: .*BINANCE_API_KEY' "$home/.env" 2>/dev/null; }
+
+nothing_to_guard() {
+    if has_keys; then return; fi
+    if keys_are_sealed; then
+        echo "the trading keys were sealed on another machine: write them into $home/.env, then deploy/seal.sh again"
+    else
+        echo "there are no trading keys, so nothing to guard"
+    fi
+}
 
 guard() { # a guardian that is dead, or that has not looked for minutes, is started anew
     local pid why="no process"

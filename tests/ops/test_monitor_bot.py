@@ -650,13 +650,23 @@ def test_what_systemd_starts_anew_between_two_rounds_is_counted_and_from_three_a
         (watch.state / "lab.lock").unlink()
 
 
-def test_a_guardian_is_missed_also_where_its_keys_are_sealed(watch: Watch) -> None:
+def test_a_guardian_is_missed_also_where_its_keys_are_sealed(watch: Watch, tmp_path: Path) -> None:
     subprocess.run(["setsid", "--fork", watch.service], check=True)
     watch.wait_for_service()
     watch.beat()
     assert "guardian" not in watch.run(MONITOR_SUPERVISOR="systemd")
     (watch.home / ".env").write_text("# Sealed by deploy/seal.sh: BINANCE_API_KEY BINANCE_API_SECRET\n")
-    assert "no guardian watches" in watch.run(MONITOR_SUPERVISOR="systemd")
+    units = tmp_path / "units"
+    told = {"MONITOR_SUPERVISOR": "systemd", "MONITOR_UNITS": str(units)}
+    asked = ["bash", MONITOR, "--may-guard"]
+    environment = {"PATH": os.environ["PATH"], "LAB_HOME": str(watch.home), "MONITOR_UNITS": str(units)}
+    assert "guardian" not in watch.run(**told), "a backup of another machine's lab, which was sealed there"
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "sealed on another machine: write them into" in done.stderr + done.stdout) == (1, True)
+    (units / "ai-trading-lab-guardian.service.d").mkdir(parents=True)
+    (units / "ai-trading-lab-guardian.service.d" / "sealed.conf").write_text("")
+    assert "no guardian watches" in watch.run(**told)
+    assert subprocess.run(asked, env=environment, capture_output=True, check=False).returncode == 0
 
 
 def test_little_disk_left_is_an_alert_and_not_one_every_five_minutes(watch: Watch) -> None:
