@@ -37,7 +37,7 @@ async def watches_for(guardian: Guardian, real_s: float, home: Home) -> None:
     task = asyncio.create_task(guardian.run(stop))
     await asyncio.sleep(real_s)
     home.guardian_pulse_file.unlink()
-    for _ in range(200):
+    for _ in range(1000):
         await asyncio.sleep(0.02)
         if home.guardian_pulse_file.exists():
             break

@@ -493,7 +493,7 @@ async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
             await until(lambda: "stop.not_flat" not in service.lab.outbox.open_alerts(), task)
         finally:
             other.kill()
-            other.wait(5)
+            other.wait(20)
             if other.stdout is not None:
                 other.stdout.close()
 

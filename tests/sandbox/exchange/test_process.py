@@ -25,7 +25,7 @@ async def test_it_starts_soon_tells_where_and_ends_at_once(tape: Path) -> None:
     assert START_MS <= segment["now_ms"] < START_MS + 120_000
     ended_s = time.monotonic()
     town.process.terminate()
-    out, err = town.process.communicate(timeout=5)
+    out, err = town.process.communicate(timeout=20)
     assert time.monotonic() - ended_s < 1.0
     assert (town.process.returncode, out, err) == (0, "", "")
 
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_told(tape: Path) -> None:
         assert done.stderr.count("\n") == 1
     finally:
         town.process.terminate()
-        town.process.communicate(timeout=5)
+        town.process.communicate(timeout=20)
 
 
 async def test_the_clock_bends_where_it_was_told_and_refuses_nonsense(tape: Path) -> None:
@@ -96,7 +96,7 @@ async def test_the_clock_bends_where_it_was_told_and_refuses_nonsense(tape: Path
             assert words in (await town.call("POST", "/sandbox/clock", body))["error"]
     finally:
         town.process.terminate()
-        town.process.communicate(timeout=5)
+        town.process.communicate(timeout=20)
 
 
 async def test_sleepers_follow_a_change_of_speed() -> None:
