@@ -69,6 +69,8 @@ class Hands:
         self._home, self._venue, self._settings, self._clock = home, venue, settings, clock
         self._outbox = Outbox(home.outbox, local=settings.messages.reader.local)
         self._renewed_s: dict[str, float] = {}
+        self._untold: list[Message] = []
+        """Notices that the disk did not take; an alert is told again with the next look."""
 
     async def renew(self, symbols: Sequence[str]) -> None:
         """Keep the venue's countdown over resting futures orders from running out; three times in its span.
@@ -143,11 +145,15 @@ class Hands:
 
         Who cannot tell still watches: a full disk or a bug here ends nothing.
         """
-        message = Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True)
+        self._put(Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True))
+
+    def _put(self, message: Message) -> None:
         try:
             self._outbox.put(message, self._clock)
         except Exception:
-            log.exception("guardian.not_told", text=text)
+            log.exception("guardian.not_told", text=message.text)
+            if message.severity is not Severity.ALERT:
+                self._untold.append(message)
 
     def resolve(self, key: str) -> None:
         """What an alert told of is over; contained as `tell` is."""
@@ -174,6 +180,9 @@ class Hands:
 
     async def deliver(self, environment: Environment) -> None:
         """Send what waits for the human: a frozen lab does not. Contained like `tell`. Telegram is loaded only here."""
+        untold, self._untold = self._untold, []
+        for message in untold:
+            self._put(message)
         ways = (self._by_telegram(environment), self._by_the_others(environment))
         for error in await asyncio.gather(*ways, return_exceptions=True):
             if isinstance(error, TradingEngineError):

@@ -69,6 +69,19 @@ async def test_a_file_that_cannot_be_written_ends_no_watch(home: Home, harm: obj
     await watches_for(guardian, 0.3, home)
 
 
+async def test_that_it_is_flat_is_told_although_the_disk_was_full_when_it_was(home: Home) -> None:
+    furnish(home)
+    _, hands = guardian_of(home)
+    no_ledger(home.outbox)
+    hands.tell("🚨 Guardian: flat and verified", key="flat 1", severity=Severity.NOTICE)
+    await hands.deliver(read_environment(home))
+    assert Outbox(home.outbox).waiting == 0
+    (home.outbox / "alerts.json").rmdir()
+    for _ in range(2):
+        await hands.deliver(read_environment(home))
+    assert Outbox(home.outbox).waiting == 1
+
+
 def test_flat_ends_what_a_lab_that_is_dead_by_now_told_of_not_being_flat(home: Home) -> None:
     furnish(home)
     _, hands = guardian_of(home)
