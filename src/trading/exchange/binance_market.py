@@ -14,10 +14,11 @@ from trading.domain.market import INTERVAL_MS, Bar, Book, BookSnapshot, FundingN
 from trading.exchange import parse_market, parse_stream
 from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
-from trading.exchange.bar_stream import BarStream, Subscription, Wire
+from trading.exchange.bar_stream import BarStream, Wire
 from trading.exchange.event_stream import EventStream
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Want
 from trading.exchange.user_stream import UserStream
+from trading.market.bar_sequence import Subscription
 from trading.market.columns import Columns
 from trading.market.series import Series
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from trading.domain.instrument import Market
 from trading.domain.market import Bar
+
+Subscription = tuple[Market, str, str]
+"""Market, symbol (`BTCUSDT`), interval."""
 
 
 class Place(Enum):

@@ -10,6 +10,7 @@ from trading.domain.clock import Clock
 from trading.domain.events import Event, Publish, Severity
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import Bar
+from trading.market.bar_sequence import Subscription
 from trading.market.data_integrity_validator import (
     FailureRow,
     validate_bar,
@@ -21,9 +22,6 @@ from trading.market.rolling import RollingBars
 from trading.market.validator_rules import FLAWLESS, RuleId, ValidatorSettings, Verdict, demand, merge
 
 log = structlog.get_logger()
-
-Subscription = tuple[Market, str, str]
-"""Market, symbol (`BTCUSDT`), interval."""
 
 
 class LiveVerdicts:

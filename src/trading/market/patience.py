@@ -19,11 +19,11 @@ class Patience:
         """Is the wait over."""
         return now_ms >= self._not_before_ms
 
-    def failed(self, now_ms: int) -> None:
-        """No answer came."""
+    def failed(self, now_ms: int, *, told_ms: int = 0) -> None:
+        """No answer came, or one that asks for so many milliseconds of quiet."""
         self._failures += 1
-        if self._failures > 1:
-            self._not_before_ms = now_ms + min(FIRST_WAIT_MS * 2 ** min(self._failures - 2, 10), LONGEST_WAIT_MS)
+        wait_ms = min(FIRST_WAIT_MS * 2 ** min(self._failures - 2, 10), LONGEST_WAIT_MS) if self._failures > 1 else 0
+        self._not_before_ms = now_ms + max(wait_ms, told_ms)
 
     def answered(self) -> None:
         """An answer came."""

@@ -16,14 +16,15 @@ from typing import cast
 
 import structlog
 
-from trading.domain.clock import HOUR_MS, Clock, iso
+from trading.domain.clock import HOUR_MS, Clock
 from trading.domain.errors import DataProviderError, ExecutionError, TradingEngineError
 from trading.domain.events import Event, Publish
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar
 from trading.domain.venue import MarketData
-from trading.market.bar_sequence import BarSequence, Place
-from trading.market.live_verdicts import LiveVerdicts, Subscription
+from trading.market.bar_sequence import BarSequence, Place, Subscription
+from trading.market.live_verdicts import LiveVerdicts
+from trading.market.missed_candles import PAGE, missed_candles
 from trading.market.patience import Patience
 from trading.market.rolling import RollingBars
 from trading.market.tape import Tape
@@ -34,7 +35,6 @@ log = structlog.get_logger()
 OnClosedBar = Callable[[Bar], Awaitable[None] | None]
 """A listener; an awaitable is awaited before the next bar is told."""
 
-PAGE = 1000
 _FUNDING_TRIES = 4
 _FUNDING_WAIT_S = 0.25
 
@@ -242,25 +242,13 @@ class RealtimeMarketData:
         last = other.last if other is not None else None
         return last.close if last is not None and last.open_time_ms == bar.open_time_ms else None
 
-    async def _pages(self, key: Subscription, start_ms: int, *, before_ms: int | None) -> AsyncIterator[Bar]:
-        """Closed candles from a start on, by REST, as many pages as it takes; each once.
+    def _pages(self, key: Subscription, start_ms: int, *, before_ms: int | None) -> AsyncIterator[Bar]:
+        """Closed candles from a start on; see `missed_candles`."""
 
-        Raises:
-            DataProviderError: one that ended by `before_ms` is still listed as running; ask again.
-        """
-        fetched = BarSequence(INTERVAL_MS[key[2]], start_ms - INTERVAL_MS[key[2]])
-        while True:
-            page = await self._data.klines(*key, start_ms=cast(int, fetched.wanted_ms), limit=PAGE)
-            found = fetched.missing(page, before_ms=before_ms)
-            for bar in found:
-                fetched.passed(bar)
-                yield bar
-            if before_ms is not None and fetched.has_unfinished(page, before_ms=before_ms):
-                raise DataProviderError(
-                    f"{key[0]} {key[1]} {key[2]}: the candle before {iso(before_ms)} is not listed as closed yet"
-                )
-            if len(page) < PAGE or not found:
-                return
+        async def klines(start_ms: int, limit: int) -> list[Bar]:
+            return await self._data.klines(*key, start_ms=start_ms, limit=limit)
+
+        return missed_candles(klines, key, start_ms, before_ms=before_ms)
 
     async def _settle(self, key: Subscription) -> None:
         """Fetch the settlements of a perpetual that its tape does not have; those after its start suffice."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -15,6 +16,7 @@ from trading.domain.market import Bar
 from trading.exchange import bar_stream, kept_socket
 from trading.exchange.bar_stream import BarStream, Wire
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan
+from trading.market import patience
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -46,6 +48,8 @@ class Scripted:
     rest_lacks: tuple[int, ...] = ()
     rest_unfinished: int = 0
     """So many answers list their last candle as running, though the stream is past it."""
+    rest_lists_nothing: int = 0
+    """In so many answers."""
     rest_fails: int = 0
     rest_error: Exception = field(default_factory=lambda: NetworkDownError("rest is down"))
     connects: int = 0
@@ -77,6 +81,9 @@ class Scripted:
         if self.rest_fails:
             self.rest_fails -= 1
             raise self.rest_error
+        if self.rest_lists_nothing:
+            self.rest_lists_nothing -= 1
+            return []
         first = (start_ms - START_MS) // MINUTE_MS
         known = [m for m in range(first, self.rest_until) if m not in self.rest_lacks]
         page = [listed(minute) for minute in known[:limit]]
@@ -87,6 +94,43 @@ class Scripted:
 
     def stream(self) -> BarStream:
         return BarStream(Wire(Dial(self.clock, self.listen, self.drop), self.klines), [KEY])
+
+
+def minute_of(bar: Bar) -> int:
+    return (bar.open_time_ms - START_MS) // MINUTE_MS
+
+
+@asynccontextmanager
+async def two_symbols(script: Scripted) -> AsyncIterator[tuple[asyncio.Queue[Bar], Callable[..., None]]]:
+    """The candles of BTC and ETH, and how to say one over their connection."""
+    hear: asyncio.Future[OnMessage] = asyncio.get_running_loop().create_future()
+
+    async def listen(_plan: SocketPlan, on_message: OnMessage) -> None:
+        hear.set_result(on_message)
+        await asyncio.Event().wait()
+
+    async def klines(key: tuple[Market, str, str], start_ms: int, limit: int) -> list[Bar]:
+        return [replace(bar, symbol=key[1]) for bar in await script.klines(key, start_ms, limit)]
+
+    keys = [KEY, (Market.SPOT, "ETHUSDT", "1m")]
+    stream = BarStream(Wire(Dial(script.clock, listen, script.drop), klines), keys)
+
+    def say(symbol: str, minute: int, *, closed: bool, **cells: str) -> None:
+        hear.result()(told(raw(minute, closed=closed) | {"s": symbol} | cells), 0)
+
+    bars = asyncio.Queue[Bar]()
+
+    async def read() -> None:
+        async for bar in stream.bars():
+            bars.put_nowait(bar)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(read())
+        await hear
+        try:
+            yield bars, say
+        finally:
+            await stream.stop()
 
 
 async def closes(script: Scripted, count: int) -> list[int]:
@@ -105,7 +149,7 @@ async def closes(script: Scripted, count: int) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bar_stream, "_FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr(patience, "FIRST_WAIT_MS", 5)
     monkeypatch.setattr(kept_socket, "_FIRST_WAIT_S", 0.005)
     monkeypatch.setattr(bar_stream, "_TICK_S", 0.01)
 
@@ -146,6 +190,55 @@ async def test_a_close_may_overtake_the_running_candle_of_another_symbol_while_t
     await bars.aclose()
 
 
+async def test_a_symbol_whose_repair_fails_holds_up_no_other():
+    async with two_symbols(Scripted([], rest_fails=1000)) as (bars, say):
+        say("BTCUSDT", 0, closed=True)
+        say("BTCUSDT", 3, closed=True)
+        for minute in range(3):
+            say("ETHUSDT", minute, closed=True)
+        seen = [await bars.get() for _ in range(4)]
+    assert [(bar.symbol, minute_of(bar)) for bar in seen] == [
+        ("BTCUSDT", 0), ("ETHUSDT", 0), ("ETHUSDT", 1), ("ETHUSDT", 2)
+    ]  # fmt: skip
+
+
+async def test_a_symbol_of_which_nothing_is_ever_heard_is_asked_for_when_its_close_is_overdue(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(bar_stream, "OVERDUE_REAL_S", 0.03)
+    script = Scripted([], rest_until=3)
+    async with two_symbols(script) as (bars, say):
+        script.clock.follow(replace(script.clock.timeline, origin_ms=START_MS + 4 * MINUTE_MS))  # type: ignore[type-var]
+        say("BTCUSDT", 3, closed=True)
+        seen = [await bars.get() for _ in range(4)]
+    assert [(bar.symbol, minute_of(bar)) for bar in seen] == [
+        ("BTCUSDT", 3), ("ETHUSDT", 0), ("ETHUSDT", 1), ("ETHUSDT", 2)
+    ]  # fmt: skip
+
+
+async def test_a_market_that_stands_still_is_asked_for_its_close_ever_more_seldom(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bar_stream, "OVERDUE_REAL_S", 0.001)
+    monkeypatch.setattr(bar_stream, "_TICK_S", 0.001)
+    script = Scripted([], rest_lists_nothing=6, clock=Clock(scale=1.0, origin_ms=START_MS + 60 * MINUTE_MS))
+    async with two_symbols(script) as (bars, say):
+        say("BTCUSDT", 0, closed=True)
+        await bars.get()
+        began_s = script.clock.real_s()
+        assert minute_of(await bars.get()) == 1
+        assert script.clock.real_s() - began_s >= 0.07, "after 5, 10, 20 and 40 ms"
+    assert script.pages.count(1) == 7
+
+
+async def test_a_close_that_is_told_again_with_other_numbers_is_passed_on_for_the_listener_to_say_so():
+    async with two_symbols(Scripted([])) as (bars, say):
+        for high in ("2", "2", "2.5"):
+            say("BTCUSDT", 0, closed=True, h=high)
+        say("BTCUSDT", 1, closed=False)
+        assert [(bar.high, bar.is_closed) for bar in [await bars.get() for _ in range(3)]] == [
+            (2.0, True), (2.5, True), (2.0, False)
+        ]  # fmt: skip
+
+
 async def test_what_was_missed_while_the_socket_was_down_is_fetched_in_order():
     script = Scripted([[raw(0, closed=True)], [raw(5, closed=False), raw(5, closed=True)]], rest_until=6)
     assert await closes(script, 6) == [0, 1, 2, 3, 4, 5]
@@ -166,13 +259,6 @@ async def test_a_candle_that_rest_does_not_call_closed_yet_is_asked_for_again_an
     script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_until=3, rest_unfinished=2)
     assert await closes(script, 4) == [0, 1, 2, 3]
     assert script.pages == [1, 2, 2]
-
-
-async def test_a_candle_that_rest_never_calls_closed_holds_up_nothing_for_long(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bar_stream, "_UNFINISHED_LOOKS", 4)
-    script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_until=3, rest_unfinished=1000)
-    assert await closes(script, 3) == [0, 1, 3]
-    assert script.pages == [1, 2, 2, 2]
 
 
 async def test_nothing_later_passes_while_the_repair_fails():
