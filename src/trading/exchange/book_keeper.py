@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
+from trading.domain.clock import Clock
 from trading.domain.errors import RateLimitError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.domain.market import BookDiff, BookSnapshot, MarketEvent, StreamBroken
 from trading.market.order_book import Applied, OrderBook
+from trading.market.patience import Patience
 
 log = structlog.get_logger()
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 30.0
+_TICK_S = 0.25
 BETWEEN_SNAPSHOTS_S = 0.5
 """Snapshots of 200 symbols at 50 weight each would use spot's whole minute at once, real seconds."""
 
@@ -27,18 +29,18 @@ class BookKeeper:
     Args:
         snapshot: Fetches a book with its update id.
         keys: Market and symbol of each.
-        real_sleep: Waits real seconds.
+        clock: For waits in real seconds.
     """
 
     def __init__(
         self,
         snapshot: Callable[[Market, str], Awaitable[BookSnapshot]],
         keys: Iterable[Key],
-        *,
-        real_sleep: Callable[[float], Awaitable[None]],
+        clock: Clock,
     ) -> None:
-        self._snapshot, self._real_sleep = snapshot, real_sleep
+        self._snapshot, self._clock = snapshot, clock
         self._books = {key: OrderBook(*key) for key in keys}
+        self._patience = {key: Patience() for key in self._books}
         self._wanting: dict[Key, None] = {}
         self._wanted = asyncio.Event()
         self.snapshots = 0
@@ -66,49 +68,37 @@ class BookKeeper:
             book.lose()
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Fetch snapshots for books that need one until stopped, one after the other."""
+        """Fetch snapshots for books that need one until stopped, one after the other; one that fails waits its turn."""
         while not stopped.is_set():
-            if not self._wanting:
+            now_ms = self._real_ms()
+            if (key := next((key for key in self._wanting if self._patience[key].may_ask(now_ms)), None)) is None:
                 self._wanted.clear()
-                waiting = [asyncio.ensure_future(event.wait()) for event in (self._wanted, stopped)]
-                try:
-                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for waiter in waiting:
-                        waiter.cancel()
+                await self._clock.real_wait_s(self._wanted, _TICK_S)
                 continue
-            key = next(iter(self._wanting))
-            await self._restart(key, stopped)
-            await self._pause(stopped, BETWEEN_SNAPSHOTS_S)
+            await self._restart(key)
+            await self._clock.real_wait_s(stopped, BETWEEN_SNAPSHOTS_S)
 
     def _want(self, key: Key) -> None:
         self._wanting[key] = None
         self._wanted.set()
 
-    async def _restart(self, key: Key, stopped: asyncio.Event) -> None:
+    async def _restart(self, key: Key) -> None:
         """One book's snapshot. One older than the changes that wait is fetched again; the venue serves it cached."""
-        wait_s, book = _FIRST_WAIT_S, self._books[key]
-        while not stopped.is_set():
-            try:
-                found = await self._snapshot(*key)
-            except TradingEngineError as error:
-                log.warning("book.no_snapshot", market=key[0], symbol=key[1], error=str(error))
-                due_s = max(wait_s, error.retry_after_s) if isinstance(error, RateLimitError) else wait_s
-                await self._pause(stopped, due_s)
-            else:
-                self.snapshots += 1
-                if book.restart(found) is Applied.DONE:
-                    self._wanting.pop(key, None)
-                    log.info("book.whole", market=key[0], symbol=key[1], last_id=book.last_id)
-                    return
-                await self._pause(stopped, wait_s)
-            wait_s = min(wait_s * 2.0, _LONGEST_WAIT_S)
-
-    async def _pause(self, stopped: asyncio.Event, real_s: float) -> None:
-        sleeper = asyncio.ensure_future(self._real_sleep(real_s))
-        waiter = asyncio.ensure_future(stopped.wait())
+        patience, book = self._patience[key], self._books[key]
         try:
-            await asyncio.wait({sleeper, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeper, waiter):
-                task.cancel()
+            found = await self._snapshot(*key)
+        except TradingEngineError as error:
+            log.warning("book.no_snapshot", market=key[0], symbol=key[1], error=str(error))
+            quiet_s = error.retry_after_s if isinstance(error, RateLimitError) else 0.0
+            patience.failed(self._real_ms(), told_ms=int(quiet_s * 1000))
+            return
+        self.snapshots += 1
+        if book.restart(found) is not Applied.DONE:
+            patience.failed(self._real_ms())
+            return
+        patience.answered()
+        del self._wanting[key]
+        log.info("book.whole", market=key[0], symbol=key[1], last_id=book.last_id)
+
+    def _real_ms(self) -> int:
+        return int(self._clock.real_s() * 1000)

@@ -114,7 +114,7 @@ class Listener:
 async def test_books_of_both_markets_are_whole_and_their_top_is_the_streamed_quote(there: Open) -> None:
     async with asyncio.timeout(20):
         clock = Clock()
-        keeper = BookKeeper(there.venue.book_snapshot, [(m, SYMBOL) for m in Market], real_sleep=clock.real_sleep_s)
+        keeper = BookKeeper(there.venue.book_snapshot, [(m, SYMBOL) for m in Market], clock)
         stop, matched = asyncio.Event(), dict.fromkeys(Market, 0)
         worker = asyncio.create_task(keeper.run(stop))
         tops: dict[tuple[Market, int], object] = {}
@@ -136,7 +136,7 @@ async def test_books_of_both_markets_are_whole_and_their_top_is_the_streamed_quo
 
 async def test_a_break_is_told_and_the_book_begins_anew(there: Open) -> None:
     clock = Clock()
-    keeper = BookKeeper(there.venue.book_snapshot, [(Market.PERP, SYMBOL)], real_sleep=clock.real_sleep_s)
+    keeper = BookKeeper(there.venue.book_snapshot, [(Market.PERP, SYMBOL)], clock)
     stop = asyncio.Event()
     worker = asyncio.create_task(keeper.run(stop))
     listener = Listener(there.venue, [Want(Market.PERP, SYMBOL, StreamKind.DEPTH)], keeper)
@@ -156,8 +156,8 @@ async def test_a_break_is_told_and_the_book_begins_anew(there: Open) -> None:
 
 
 async def test_a_snapshot_that_fails_is_asked_for_again(there: Open) -> None:
-    there.fault("GET /api/v3/depth", "503", times=2)
-    keeper = BookKeeper(there.venue.book_snapshot, [(Market.SPOT, SYMBOL)], real_sleep=lambda _: asyncio.sleep(0))
+    there.fault("GET /api/v3/depth", "503")
+    keeper = BookKeeper(there.venue.book_snapshot, [(Market.SPOT, SYMBOL)], Clock())
     stop = asyncio.Event()
     worker = asyncio.create_task(keeper.run(stop))
     listener = Listener(there.venue, [Want(Market.SPOT, SYMBOL, StreamKind.DEPTH)], keeper)
@@ -166,6 +166,23 @@ async def test_a_snapshot_that_fails_is_asked_for_again(there: Open) -> None:
     stop.set()
     await worker
     await listener.close()
+
+
+async def test_a_book_without_a_snapshot_holds_up_no_other(there: Open) -> None:
+    there.fault("GET /api/v3/depth", "503", times=1000)
+    keeper = BookKeeper(there.venue.book_snapshot, [(market, SYMBOL) for market in Market], Clock())
+    stop = asyncio.Event()
+    worker = asyncio.create_task(keeper.run(stop))
+    listeners = [Listener(there.venue, [Want(market, SYMBOL, StreamKind.DEPTH)], keeper) for market in Market]
+    for listener in listeners:
+        await listener.until(BookDiff)
+    while not keeper.book(Market.PERP, SYMBOL).is_whole:
+        await listeners[1].until(BookDiff)
+    assert not keeper.book(Market.SPOT, SYMBOL).is_whole
+    stop.set()
+    await worker
+    for listener in listeners:
+        await listener.close()
 
 
 @pytest.mark.parametrize("kind", ["silence", "half_open"])
@@ -230,7 +247,7 @@ async def test_what_was_recorded_gives_the_same_tapes_bit_for_bit_through_breaks
     venue = Binance(Access(clock, base_url=sandbox.url, record=recorder))
     market = RealtimeMarketData(venue, clock, keys, settings=LiveSettings(keep_bars=50))
     stop, closes = asyncio.Event(), 0
-    keeper = BookKeeper(venue.book_snapshot, [(Market.SPOT, SYMBOL)], real_sleep=clock.real_sleep_s)
+    keeper = BookKeeper(venue.book_snapshot, [(Market.SPOT, SYMBOL)], clock)
 
     def count(_bar: Bar) -> None:
         nonlocal closes
