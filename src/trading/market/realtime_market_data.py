@@ -35,8 +35,9 @@ log = structlog.get_logger()
 OnClosedBar = Callable[[Bar], Awaitable[None] | None]
 """A listener; an awaitable is awaited before the next bar is told."""
 
-_FUNDING_TRIES = 4
-_FUNDING_WAIT_S = 0.25
+_TRIES = 4
+_WAIT_S = 0.25
+"""The venue takes a moment to list what it has just told: it is asked so often, so many lab seconds apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +228,15 @@ class RealtimeMarketData:
 
     async def _second_look(self, key: Subscription, bar: Bar) -> bool:
         """Ask the venue for a bar that makes no sense again; True: the second answer does, and is filed."""
-        with suppress(DataProviderError, ExecutionError):
-            found = await self._data.klines(*key, start_ms=bar.open_time_ms, limit=1)
-            again = [candle for candle in found if candle.open_time_ms == bar.open_time_ms and candle.is_closed]
-            if again and self._take(key, again[0]):
-                return True
+        for _ in range(_TRIES):
+            with suppress(DataProviderError, ExecutionError):
+                found = await self._data.klines(*key, start_ms=bar.open_time_ms, limit=1)
+                again = [candle for candle in found if candle.open_time_ms == bar.open_time_ms]
+                if again and again[0].is_closed and self._take(key, again[0]):
+                    return True
+                if not again or again[0].is_closed:
+                    break
+            await self._clock.sleep_s(_WAIT_S)
         self._sequences[key].passed(bar)
         return False
 
@@ -268,7 +273,7 @@ class RealtimeMarketData:
     async def _settle_if_due(self, key: Subscription) -> None:
         """After a settlement the venue takes a moment to list it: ask a few times, then go on without."""
         rolling = self._rolling[key]
-        for _ in range(_FUNDING_TRIES):
+        for _ in range(_TRIES):
             last_ms, until_ms = rolling.last_funding_ms, cast(int, rolling.closed_until_ms)
             interval_ms = self._funding_interval_ms.get(key[1], HOUR_MS)
             if last_ms is not None and until_ms < last_ms + interval_ms:
@@ -278,7 +283,7 @@ class RealtimeMarketData:
             except TradingEngineError as error:
                 log.warning("funding.not_read", symbol=key[1], error=str(error))
             if rolling.last_funding_ms == last_ms:
-                await self._clock.sleep_s(_FUNDING_WAIT_S)
+                await self._clock.sleep_s(_WAIT_S)
 
     def _at(self, key: Subscription) -> RollingBars:
         if key not in self._rolling:

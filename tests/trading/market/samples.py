@@ -76,6 +76,8 @@ class MemoryVenue:
         self.asked: list[tuple[Market, str, str, int]] = []
         self.down = 0
         """So many of the next pages fail."""
+        self.settle_ms = 0
+        """A candle counts as closed so long after its end, milliseconds."""
         self.live: list[Bar] = []
 
     async def klines(self, market: Market, symbol: str, interval: str, *, start_ms: int, limit: int) -> list[Bar]:
@@ -85,7 +87,8 @@ class MemoryVenue:
             raise NetworkDownError("memory venue: unplugged")
         now_ms = self.clock.now_ms()
         found = [b for b in self.bars[market, symbol, interval] if start_ms <= b.open_time_ms <= now_ms]
-        return [replace(b, is_closed=b.close_time_ms <= now_ms, received_ms=now_ms) for b in found[:limit]]
+        ended_ms = now_ms - self.settle_ms
+        return [replace(b, is_closed=b.close_time_ms <= ended_ms, received_ms=now_ms) for b in found[:limit]]
 
     async def funding_now(self, symbol: str) -> FundingNow:
         now_ms = self.clock.now_ms()

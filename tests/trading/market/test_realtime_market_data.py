@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.trading.market.samples import HOUR_MS, START_MS, MemoryVenue, bar, bars_of, tape
-from trading.domain.clock import Clock
+from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
@@ -26,8 +26,8 @@ SETTLED = Funding(START_MS + 8 * HOUR_MS * np.arange(1, 25), np.full(24, 1e-4), 
 class Rig:
     """A venue whose clock stands at hour 50.5, and what the listener and the journal heard."""
 
-    def __init__(self, *, keep_bars: int = 30, drop: tuple[int, ...] = ()) -> None:
-        self.clock = Clock(scale=1e-6, origin_ms=START_MS + 50 * HOUR_MS + HOUR_MS // 2)
+    def __init__(self, *, keep_bars: int = 30, drop: tuple[int, ...] = (), scale: float = 1e-6) -> None:
+        self.clock = Clock(scale=scale, origin_ms=START_MS + 50 * HOUR_MS + HOUR_MS // 2)
         self.whole = tape(CLOSES, drop=drop)
         self.perp = tape(CLOSES, market=Market.PERP, funding=SETTLED)
         self.venue = MemoryVenue(self.clock, self.whole, self.perp)
@@ -39,7 +39,9 @@ class Rig:
         self.data.on_closed_bar(self.closed.append)
 
     def at_hour(self, hour: float) -> None:
-        self.clock.follow(replace(self.clock.timeline, origin_ms=START_MS + hour * HOUR_MS))
+        segment = self.clock.timeline
+        assert segment is not None
+        self.clock.follow(Timeline(self.clock.real_s(), START_MS + hour * HOUR_MS, segment.scale))
 
     def bar(self, hour: int, key: tuple[Market, str, str] = SPOT) -> Bar:
         return next(b for b in self.venue.bars[key] if b.open_time_ms == START_MS + hour * HOUR_MS)
@@ -146,6 +148,16 @@ async def test_a_candle_that_makes_no_sense_is_asked_for_again(rig: Rig):
     assert rig.data.tape(*SPOT).high[-1] == rig.whole.high[50]
     assert rig.names() == ["data.blocked"]
     assert rig.data.verdict(*SPOT).ok_for_orders
+
+
+async def test_a_candle_that_makes_no_sense_is_asked_for_until_rest_calls_it_closed():
+    rig = Rig(scale=10.0)
+    rig.venue.settle_ms = 500
+    await rig.data.open()
+    rig.at_hour(51)
+    await rig.data.accept(replace(rig.bar(50), high=1.0))
+    assert rig.hours() == [50]
+    assert rig.data.tape(*SPOT).high[-1] == rig.whole.high[50]
 
 
 async def test_a_candle_that_stays_senseless_is_kept_out_and_the_verdict_says_why(rig: Rig):
