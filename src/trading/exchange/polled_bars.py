@@ -14,21 +14,18 @@ import structlog
 
 from trading.domain.clock import Clock
 from trading.domain.errors import RateLimitError, TradingEngineError
-from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, Bar
-from trading.market.bar_sequence import BarSequence
+from trading.market.bar_sequence import BarSequence, Subscription
 
 log = structlog.get_logger(__name__)
 
-Subscription = tuple[Market, str, str]
-"""Market, symbol (`BTCUSDT`), interval."""
 SETTLE_MS = 1_500
 """A close is asked for so long after it is due, milliseconds: venues take a moment."""
 OVERDUE_S, OVERDUE_MS = 2.0, 60_000
 """A close that is late is asked for again after so many seconds, for so many milliseconds; then as usual."""
 _BREATH_S = 0.05
 """Between two rounds at least, real seconds: in a rehearsal lab minutes pass within a round trip."""
-_LONGEST_WAIT_S = 60.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
 
 class PolledBars:
@@ -57,10 +54,11 @@ class PolledBars:
         self._asked_ms = dict.fromkeys(self._sequences, 0)
         """When a subscription was last asked about, lab time."""
         self._stopped = asyncio.Event()
-        self._has_failed = False
-        """In this round."""
-        self._wait_s = 0.0
-        """The venue did not answer: so long until the next round, real seconds; 0: it did."""
+        self._wait_s = dict.fromkeys(self._sequences, 0.0)
+        """How long a subscription without an answer is left alone, real seconds; 0: it had one."""
+        self._not_before_s = dict.fromkeys(self._sequences, float("-inf"))
+        self._quiet_until_s = float("-inf")
+        """The venue asked to be left alone."""
 
     async def stop(self) -> None:
         """End the iteration."""
@@ -69,14 +67,12 @@ class PolledBars:
     async def bars(self) -> AsyncIterator[Bar]:
         """Candles until `stop`."""
         while not self._stopped.is_set():
-            began_s, self._has_failed = self._clock.real_s(), False
+            began_s = self._clock.real_s()
             for key in self._sequences:
-                for bar in await self._new(key):
+                for bar in await self._new(key) if self._left_s(key) <= 0 else ():
                     if self._stopped.is_set():
                         return
                     yield bar
-            if not self._has_failed:
-                self._wait_s = 0.0
             await self._pause(began_s)
 
     async def _new(self, key: Subscription) -> list[Bar]:
@@ -91,6 +87,7 @@ class PolledBars:
         except TradingEngineError as error:
             self._back_off(key, error)
             return []
+        self._wait_s[key] = 0.0
         found = [bar for bar in page if bar.open_time_ms >= start_ms]
         if sequence.wanted_ms is None and found:
             sequence.skip_to(found[0].open_time_ms)
@@ -103,26 +100,32 @@ class PolledBars:
         return closed + [bar for bar in found[-1:] if not bar.is_closed]
 
     def _back_off(self, key: Subscription, error: TradingEngineError) -> None:
-        self._has_failed = True
-        self._wait_s = min(max(1.0, 2.0 * self._wait_s), _LONGEST_WAIT_S)
+        """This subscription is left alone for a while; all of them, where the venue said so."""
+        wait_s = self._wait_s[key] = min(max(_FIRST_WAIT_S, 2.0 * self._wait_s[key]), _LONGEST_WAIT_S)
+        self._not_before_s[key] = self._clock.real_s() + wait_s
         if isinstance(error, RateLimitError):
-            self._wait_s = max(self._wait_s, error.retry_after_s)
+            self._quiet_until_s = self._clock.real_s() + max(wait_s, error.retry_after_s)
         log.warning("candles.not_read", market=key[0], symbol=key[1], interval=key[2], error=str(error),
-                    wait_s=self._wait_s)  # fmt: skip
+                    wait_s=wait_s)  # fmt: skip
+
+    def _left_s(self, key: Subscription) -> float:
+        """How long it is left alone, real seconds."""
+        return max(self._not_before_s[key], self._quiet_until_s) - self._clock.real_s()
 
     async def _pause(self, began_s: float) -> None:
-        """Until the next look is due; longer when the venue did not answer."""
-        if self._wait_s:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), timeout=self._wait_s)
-            return
+        """Until the next look is due, or the first of those left alone may be asked again."""
+        left_s = {key: self._left_s(key) for key in self._sequences}
+        again_s = min((wait_s for wait_s in left_s.values() if wait_s > 0), default=None)
         now_ms = self._clock.now_ms()
-        next_s = min(self._until_next_s(key, now_ms) for key in self._sequences)
-        await self._clock.wait_s(self._stopped, next_s)
+        next_s = min((self._until_next_s(key, now_ms) for key, wait_s in left_s.items() if wait_s <= 0), default=None)
+        if next_s is None:
+            await self._clock.real_wait_s(self._stopped, again_s or 0.0)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._clock.wait_s(self._stopped, next_s), timeout=again_s)
         breath_s = began_s + _BREATH_S - self._clock.real_s()
         if breath_s > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), timeout=breath_s)
+            await self._clock.real_wait_s(self._stopped, breath_s)
 
     def _until_next_s(self, key: Subscription, now_ms: int) -> float:
         """When a subscription should be asked about next, lab seconds from now."""

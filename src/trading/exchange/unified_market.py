@@ -17,8 +17,9 @@ from trading.domain.instrument import Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar, Book, FundingNow, FundingRate, Quote
 from trading.exchange.access import Access
 from trading.exchange.answer import SHOWN, Answer, rows
-from trading.exchange.polled_bars import PolledBars, Subscription
+from trading.exchange.polled_bars import PolledBars
 from trading.exchange.unified_terms import UnifiedTerms
+from trading.market.bar_sequence import Subscription
 
 if TYPE_CHECKING:
     from trading.exchange.unified_line import UnifiedLine

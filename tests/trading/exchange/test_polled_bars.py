@@ -15,6 +15,7 @@ from trading.domain.instrument import Market
 from trading.domain.market import Bar
 from trading.exchange import polled_bars
 from trading.exchange.polled_bars import OVERDUE_S, SETTLE_MS, PolledBars
+from trading.market.bar_sequence import Subscription
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -122,21 +123,30 @@ async def test_after_a_page_of_its_own_size_the_rest_is_asked_for():
         assert await minutes(bars, 7) == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_a_venue_that_does_not_answer_is_asked_again_and_told_to_stay_away_not_before_the_time():
+async def test_a_venue_that_does_not_answer_is_asked_again_and_told_to_stay_away_not_before_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(polled_bars, "_FIRST_WAIT_S", 0.02)
     venue = Venue(errors=[NetworkDownError("down"), RateLimitError("slow down", retry_after_s=0.08)])
-    stream = PolledBars(venue.clock, venue.klines, [KEY], look_every_s=25.0, page=720)
-    began_s, waits = asyncio.get_running_loop().time(), []
-
-    async def pause(began_s: float) -> None:
-        waits.append(stream._wait_s)
-        stream._wait_s = min(stream._wait_s, 0.08)
-        await PolledBars._pause(stream, began_s)
-
-    stream._pause = pause  # type: ignore[method-assign]  # only to see the waits, and to make them shorter
-    async with asyncio.timeout(10), aclosing(stream.bars()) as bars:
+    began_s = venue.clock.real_s()
+    async with venue.bars() as bars:
         await anext(bars)
-    assert waits == [1.0, 1.0]
-    assert asyncio.get_running_loop().time() - began_s >= 0.16
+    assert venue.clock.real_s() - began_s >= 0.1
+
+
+async def test_a_symbol_that_is_not_answered_holds_up_no_other(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(polled_bars, "_FIRST_WAIT_S", 30.0)
+    venue = Venue()
+
+    async def klines(key: Subscription, start_ms: int, limit: int) -> list[Bar]:
+        if key != KEY:
+            raise NetworkDownError("not this one")
+        return await venue.klines(key, start_ms, limit)
+
+    keys = [(Market.SPOT, "ETHUSDT", "1m"), KEY]
+    stream = PolledBars(venue.clock, klines, keys, look_every_s=25.0, page=720)
+    async with asyncio.timeout(10), aclosing(stream.bars()) as bars:
+        assert await minutes(bars, 3) == [0, 1, 2]
 
 
 async def test_it_ends_when_stopped_also_in_the_middle_of_a_wait():
