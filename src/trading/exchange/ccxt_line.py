@@ -37,6 +37,8 @@ may arrive for just as long, and until then one leg may stand alone (`ExecutionS
 _WS_PATHS = {"spot": "/spot", "linear": "/fut"}
 _TIMED_FOR_S = 1_800.0
 """The venue's time is asked for again after this long: a machine's clock drifts, or is set."""
+_SET_MS = 250
+"""And where lab time has moved by so much against the time that nobody sets."""
 _PUBLIC = ("public", "fapiPublic")
 _BODY: ContextVar[str] = ContextVar("body", default="")
 """Text of the answer that the running task has just received."""
@@ -129,6 +131,9 @@ class Line:
             _redirect(self._client.urls["api"], access.base_url)
         self._record = access.record
         self._timed_s = float("inf") if self._is_timed else float("-inf")
+        self._apart_ms = self._apart_now_ms()
+        self._unsure_ms = 0
+        """Half of the way there and back of the time: the venue's clock may show so much less than we reckon."""
         self._sockets = Sockets(self._client, market, access.clock, access.record)
 
     async def ask(self, endpoint: str, params: Mapping[str, object], *, writes: bool = False, where: str) -> object:
@@ -144,10 +149,7 @@ class Line:
             TradingEngineError: see `errors.translate`.
         """
         self._refuse_while_quiet(where)
-        if not self._is_timed:
-            await self._time_first(writes=writes, where=where)
-        elif not writes and self._clock.real_s() - self._timed_s > _TIMED_FOR_S:
-            await self._time_again()  # never in the way of an order
+        await self._know_time(writes=writes, where=where)
         try:
             return await self._send(endpoint, params)
         except BaseError as error:
@@ -166,9 +168,8 @@ class Line:
         record = self._record if endpoint.startswith(_PUBLIC) else None
         asked = Asked(self._market, endpoint, params, self._clock.now_ms(), self._clock.real_s())
         try:
-            if not self._is_timed:
-                await self._time_first(writes=False, where=where)
-            asked_ms = self.venue_now_ms()
+            await self._know_time(writes=False, where=where)
+            asked_ms = self.venue_now_ms() - self._unsure_ms
             document = await self.ask(endpoint, params, where=where)
         except TradingEngineError as error:
             if record is not None:
@@ -195,8 +196,10 @@ class Line:
         if not isinstance(answer, dict) or not str(answer.get("serverTime", "")).isdigit():
             raise DataProviderError(f"{where}: no serverTime in the answer {str(answer)[:80]}")
         venue_ms = int(answer["serverTime"])
-        self._client.lab_offset_ms = (before_ms + self._clock.now_ms()) // 2 - venue_ms
-        self._is_timed, self._timed_s = True, self._clock.real_s()
+        after_ms = self._clock.now_ms()
+        self._client.lab_offset_ms = (before_ms + after_ms) // 2 - venue_ms
+        self._unsure_ms = (after_ms - before_ms + 1) // 2
+        self._is_timed, self._timed_s, self._apart_ms = True, self._clock.real_s(), self._apart_now_ms()
         return venue_ms
 
     def venue_now_ms(self) -> int:
@@ -225,21 +228,25 @@ class Line:
         if self._budget is not None:
             self._budget.close()
 
-    async def _time_first(self, *, writes: bool, where: str) -> None:
-        """Learn the venue's time before the first stamp; without it nothing that changes something is sent."""
-        try:
-            await self.read_time()
-        except DataProviderError as error:
-            if writes:
-                raise OrderRejectedError(f"{where}: not sent, the venue's clock cannot be read: {error}") from error
-            raise
-
-    async def _time_again(self) -> None:
-        """The venue's time once more; without an answer the last offset stays, and the next request asks again."""
+    async def _know_time(self, *, writes: bool, where: str) -> None:
+        """Have the venue's time. Without it nothing that changes something is sent; for a newer one no order waits."""
+        is_old = self._clock.real_s() - self._timed_s > _TIMED_FOR_S
+        was_set = self._clock.is_real and abs(self._apart_now_ms() - self._apart_ms) > _SET_MS
+        if self._is_timed and (writes or not (is_old or was_set)):
+            return
         try:
             await self.read_time()
         except TradingEngineError as error:
-            log.warning("venue.time_not_read", market=self._market, error=str(error))
+            if self._is_timed:  # the last offset stays, and the next request asks again
+                log.warning("venue.time_not_read", market=self._market, error=str(error))
+            elif writes and isinstance(error, DataProviderError):
+                raise OrderRejectedError(f"{where}: not sent, the venue's clock cannot be read: {error}") from error
+            else:
+                raise
+
+    def _apart_now_ms(self) -> float:
+        """What lab time is ahead of the time that nobody sets."""
+        return self._clock.now_ms() - self._clock.monotonic_s() * 1000.0
 
     async def _send(self, endpoint: str, params: Mapping[str, object]) -> object:
         answer: object = await getattr(self._client, endpoint)(dict(params))

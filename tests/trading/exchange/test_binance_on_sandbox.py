@@ -33,6 +33,7 @@ from trading.domain.orders import IncomeKind, Order, OrderStatus, OrderType, Pur
 from trading.exchange import binance_market
 from trading.exchange.access import Access
 from trading.exchange.binance import Binance
+from trading.exchange.ccxt_line import Line
 from trading.market.archive import archive_at
 from trading.market.historical_data_fetcher import Want, fetch_history
 from trading.market.history_books import SourceBook
@@ -76,6 +77,15 @@ class Sandbox:
 
     def follow(self, clock: Clock, scale: float) -> None:
         clock.follow(self.speed(scale))
+
+
+class SetClock(Clock):
+    """Real life, and somebody sets the system's clock."""
+
+    ahead_ms = 0
+
+    def _now_ms(self) -> float:
+        return super()._now_ms() + self.ahead_ms
 
 
 @pytest.fixture(scope="module")
@@ -358,6 +368,20 @@ async def test_a_time_stamp_that_was_refused_is_set_right_and_only_reads_are_rep
         await venue.place(order("late", Market.PERP, Side.BUY, OrderType.MARKET))
     assert sandbox.asked("POST /fapi/v1/order") <= 1
     assert await venue.find(Market.PERP, SYMBOL, "late") is None
+
+
+async def test_what_has_ended_is_judged_by_a_time_that_the_venues_clock_has_surely_reached(sandbox: Sandbox):
+    clock = SetClock()
+    line = Line(Market.SPOT, Access(clock, base_url=sandbox.url))
+    asked = {"symbol": SYMBOL, "interval": "1h", "limit": 1}
+    sandbox.fault("GET /api/v3/time", "delay:150")
+    await line.read_time()
+    first = await line.ask_stamped("publicGetKlines", asked, where="after a slow way there")
+    assert -5_000 <= first.asked_ms - await line.read_time() <= 0
+    clock.ahead_ms = 10_000
+    second = await line.ask_stamped("publicGetKlines", asked, where="after the system's clock was set")
+    assert -5_000 <= second.asked_ms - await line.read_time() <= 0
+    await line.close()
 
 
 async def test_the_account_adds_up(venue: Binance):
