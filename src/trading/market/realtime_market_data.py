@@ -76,6 +76,7 @@ class RealtimeMarketData:
         self._sequences = {key: BarSequence(INTERVAL_MS[key[2]]) for key in self._keys}
         self._verdicts = LiveVerdicts(self._keys, clock, self._settings.validator, publish)
         self._patience = {key: Patience() for key in self._keys}
+        self._funding_patience = {key: Patience() for key in self._keys}
         self._running: dict[Subscription, Bar] = {}
         self._heard_ms: dict[Subscription, int] = {}
         self._funding_interval_ms: dict[str, int] = {}
@@ -166,6 +167,8 @@ class RealtimeMarketData:
             return
         if not bar.is_closed:
             self._running[key] = bar
+            if key[0] is Market.PERP:
+                await self._settle_if_due(key, tries=1)
             return
         self._running.pop(key, None)
         await self._close(key, bar)
@@ -208,7 +211,7 @@ class RealtimeMarketData:
         if not taken:
             return
         if key[0] is Market.PERP:
-            await self._settle_if_due(key)
+            await self._settle_if_due(key, tries=_TRIES)
         for listener in self._listeners:
             told = listener(bar)
             if inspect.isawaitable(told):
@@ -264,26 +267,37 @@ class RealtimeMarketData:
         while True:
             page = await self._data.funding_history(symbol, start_ms=start_ms + 1, limit=PAGE)
             new = rolling.settle(page)
-            if new or symbol not in self._funding_interval_ms:
-                self._funding_interval_ms[symbol] = (await self._data.funding_now(symbol)).interval_ms
             if len(page) < PAGE or not new:
-                return
+                break
             start_ms = cast(int, rolling.last_funding_ms)
+        # What is due and not listed may be so because the interval was changed; terms may be an hour old.
+        if new or symbol not in self._funding_interval_ms or self._settlement_is_due(key):
+            told = await self._data.funding_now(symbol)
+            ahead_ms = told.next_ms - (rolling.last_funding_ms or told.next_ms)
+            self._funding_interval_ms[symbol] = min(told.interval_ms, ahead_ms) if ahead_ms > 0 else told.interval_ms
 
-    async def _settle_if_due(self, key: Subscription) -> None:
-        """After a settlement the venue takes a moment to list it: ask a few times, then go on without."""
-        rolling = self._rolling[key]
-        for _ in range(_TRIES):
-            last_ms, until_ms = rolling.last_funding_ms, cast(int, rolling.closed_until_ms)
-            interval_ms = self._funding_interval_ms.get(key[1], HOUR_MS)
-            if last_ms is not None and until_ms < last_ms + interval_ms:
-                return
+    def _settlement_is_due(self, key: Subscription) -> bool:
+        """Whether one fell within the bars held and is not held itself."""
+        last_ms, until_ms = self._rolling[key].last_funding_ms, self._rolling[key].closed_until_ms or 0
+        return last_ms is None or until_ms >= last_ms + self._funding_interval_ms.get(key[1], HOUR_MS)
+
+    async def _settle_if_due(self, key: Subscription, *, tries: int) -> None:
+        """After a settlement the venue takes a moment to list it: ask a few times, then with later candles."""
+        patience = self._funding_patience[key]
+        if not self._settlement_is_due(key) or not patience.may_ask(self._clock.now_ms()):
+            return
+        for left in reversed(range(tries)):
             try:
                 await self._settle(key)
             except TradingEngineError as error:
                 log.warning("funding.not_read", symbol=key[1], error=str(error))
-            if rolling.last_funding_ms == last_ms:
+                break
+            if not self._settlement_is_due(key):
+                patience.answered()
+                return
+            if left:
                 await self._clock.sleep_s(_WAIT_S)
+        patience.failed(self._clock.now_ms())
 
     def _at(self, key: Subscription) -> RollingBars:
         if key not in self._rolling:

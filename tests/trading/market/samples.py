@@ -76,6 +76,10 @@ class MemoryVenue:
         self.asked: list[tuple[Market, str, str, int]] = []
         self.down = 0
         """So many of the next pages fail."""
+        self.funding_late_ms = 0
+        """A settlement is listed so long after it, milliseconds."""
+        self.funding_interval_ms = 8 * HOUR_MS
+        """As its terms say, which may be old."""
         self.settle_ms = 0
         """A candle counts as closed so long after its end, milliseconds."""
         self.live: list[Bar] = []
@@ -92,10 +96,12 @@ class MemoryVenue:
 
     async def funding_now(self, symbol: str) -> FundingNow:
         now_ms = self.clock.now_ms()
-        return FundingNow(symbol, 1e-4, now_ms + HOUR_MS, 8 * HOUR_MS, 0.003, 100.0, 100.0, now_ms)
+        next_ms = min((rate.time_ms for rate in self.rates if rate.time_ms > now_ms), default=now_ms + HOUR_MS)
+        return FundingNow(symbol, 1e-4, next_ms, self.funding_interval_ms, 0.003, 100.0, 100.0, now_ms)
 
     async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
-        return [r for r in self.rates if start_ms <= r.time_ms <= self.clock.now_ms()][:limit]
+        listed_ms = self.clock.now_ms() - self.funding_late_ms
+        return [r for r in self.rates if start_ms <= r.time_ms <= listed_ms][:limit]
 
     async def stream_bars(self, _subscriptions: object) -> AsyncIterator[Bar]:
         for live in self.live:

@@ -201,6 +201,36 @@ async def test_a_perpetuals_tape_has_its_settlement_when_the_bar_that_ends_at_it
     assert settled == [START_MS + 48 * HOUR_MS] * 5 + [START_MS + 56 * HOUR_MS] * 2
 
 
+async def test_a_settlement_that_is_listed_late_is_asked_for_with_the_candles_after_it():
+    rig = Rig(scale=10.0)
+    rig.venue.funding_late_ms = 20_000
+    await rig.data.open()
+    for hour in range(50, 56):
+        rig.at_hour(hour + 1)
+        await rig.data.accept(rig.bar(hour, PERP))
+    assert rig.data.tape(*PERP).funding.time_ms[-1] == START_MS + 48 * HOUR_MS
+    for second in range(60):
+        rig.at_hour(56 + second / 3600)
+        await rig.data.accept(replace(rig.bar(56, PERP), is_closed=False))
+    assert rig.data.tape(*PERP).funding.time_ms[-1] == START_MS + 56 * HOUR_MS
+
+
+@pytest.mark.parametrize(("told_h", "settled"), [(8, [48, 52, 56]), (4, [48, 56])], ids=["shorter", "longer"])
+async def test_the_next_settlement_is_when_the_venue_says_whatever_older_terms_say(told_h: int, settled: list[int]):
+    rig = Rig()
+    rig.venue.rates = [replace(rig.venue.rates[0], time_ms=START_MS + hour * HOUR_MS) for hour in (40, *settled)]
+    rig.venue.funding_interval_ms = told_h * HOUR_MS
+    await rig.data.open()
+    for hour in range(50, 57):
+        if hour == 51:
+            rig.venue.funding_interval_ms = (12 - told_h) * HOUR_MS
+        rig.at_hour(hour + 1.01)
+        await rig.data.accept(rig.bar(hour, PERP))
+        held = [(ms - START_MS) // HOUR_MS for ms in rig.data.tape(*PERP).funding.time_ms.tolist()]
+        assert held == [40, *(due for due in settled if due <= hour + 1)]
+    assert "data.blocked" not in rig.names()
+
+
 async def test_ages_and_unknown_markets(rig: Rig):
     assert rig.data.age_s(*SPOT) == pytest.approx(0.0, abs=1.0)
     rig.at_hour(52.5)
