@@ -55,7 +55,9 @@ class AccountWatch:
         async for event in account.account_events(Market.PERP):
             held = {live.symbol for live in desk.store.lives}
             heard = wake_of(event, held) if held else None
-            if heard is not None and not (self._wake is not None and self._wake.is_forced):
+            if heard is None or (self._wake is not None and self._wake.is_forced):
+                continue
+            if self._wake is None or self._wake.is_hole or not heard.is_hole:
                 self._wake = heard
                 self._rings.set()
 

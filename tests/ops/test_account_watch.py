@@ -169,6 +169,8 @@ async def test_what_is_no_hole_does_not_wait_for_the_rest(monkeypatch: pytest.Mo
     assert rig.looks == 1
     await rig.hear(filled("web_1"))
     assert rig.looks == 2
+    await rig.hear(filled("web_2"), HOLE)
+    assert rig.looks == 3, "a break right behind it does not hide it"
     await rig.end(task)
 
 
