@@ -52,19 +52,21 @@ class RateBudget:
     def __init__(self, file: RateFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
-        self._rows = {priority: asyncio.Lock() for priority in Priority}
+        self._rows = {(priority, is_order): asyncio.Lock() for priority in Priority for is_order in (False, True)}
         self._unheard_ms = 0
         """Until when to stay away, where that could not be written yet; 0: it could."""
 
     async def take(self, request: Request, *, where: str) -> None:
-        """Wait until a request may be sent, and count it. First come, first served, within a process and a priority.
+        """Wait until a request may be sent, and count it. First come, first served, within a process and a priority;
+        orders, which have a limit of their own, stand in a line of their own.
 
         Raises:
             RateLimitError: the venue has asked us to stay away, or there was no place in time; nothing was counted.
         """
         until_ms = self._clock.system_ms() + PATIENCE_S[request.priority] * 1000.0
+        row = self._rows[request.priority, request.orders > 0]
         try:
-            async with asyncio.timeout(PATIENCE_S[request.priority]), self._rows[request.priority]:
+            async with asyncio.timeout(PATIENCE_S[request.priority]), row:
                 while (wait_ms := await self._try(request, where)) > 0:
                     if self._clock.system_ms() + wait_ms > until_ms:
                         raise _no_place(request, where, wait_ms / 1000.0)

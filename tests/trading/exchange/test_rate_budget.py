@@ -134,6 +134,24 @@ async def test_orders_have_a_limit_of_their_own_and_cancels_are_none(budget: Rat
     await budget.take(Request(1, Priority.URGENT), where="cancel")
 
 
+async def test_a_cancel_does_not_stand_in_line_behind_an_order_that_waits_for_its_place(path: Path):
+    class Standing(Clock):
+        """Three seconds before a span of orders ends."""
+
+        def system_ms(self) -> int:
+            return 1_700_000_007_000
+
+    budget = RateBudget(RateFile(path, LIMITS), Standing())
+    budget.heard(200, {"x-mbx-order-count-10s": "20"}, was_order=True)
+    order = asyncio.create_task(budget.take(Request(1, Priority.URGENT, orders=1), where="order"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1.0):
+        await budget.take(CANCEL, where="cancel")
+    assert not order.done()
+    order.cancel()
+    budget.close()
+
+
 async def test_a_place_that_comes_back_in_time_is_waited_for(path: Path):
     class Waiting(Clock):
         """A minute in which nothing happens passes at once."""
