@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 from urllib.parse import urlsplit
 
+from trading.domain.in_bulk import IN_BULK
 from trading.exchange.rate_budget import RateBudget
+from trading.exchange.rate_window import Priority
 from trading.exchange.request_weights import Request
 
 RequestOf = Callable[[str, str, str, Mapping[str, object]], Request]
@@ -34,6 +37,8 @@ class Budgeted:
         if self.lab_budget is not None:
             section = api if isinstance(api, str) else api[0]
             request = self.lab_request(section, method, path, params)
+            if IN_BULK.get() and request.priority is Priority.NORMAL:
+                request = replace(request, priority=Priority.BULK)
             await self.lab_budget.take(request, where=f"{self.lab_name} {method} {path}")
         return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
 

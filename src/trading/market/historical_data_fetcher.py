@@ -9,6 +9,7 @@ import structlog
 
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError
+from trading.domain.in_bulk import in_bulk
 from trading.domain.instrument import Market
 from trading.domain.market import INTERVAL_MS, Bar, FundingRate
 from trading.domain.venue import MarketData
@@ -83,7 +84,8 @@ async def _page(data: MarketData, want: Want, start_ms: int, clock: Clock) -> li
     wait_s = FIRST_WAIT_S
     for left in range(TRIES - 1, -1, -1):
         try:
-            return await data.klines(want.market, want.symbol, want.interval, start_ms=start_ms, limit=PAGE)
+            with in_bulk():
+                return await data.klines(want.market, want.symbol, want.interval, start_ms=start_ms, limit=PAGE)
         except (NetworkDownError, RateLimitError) as error:
             if not left:
                 raise
@@ -98,7 +100,8 @@ async def _funding(data: MarketData, want: Want, clock: Clock) -> list[FundingRa
     rates: list[FundingRate] = []
     start_ms = want.start_ms
     while start_ms < min(want.end_ms, clock.now_ms()):
-        page = await data.funding_history(want.symbol, start_ms=start_ms, limit=PAGE)
+        with in_bulk():
+            page = await data.funding_history(want.symbol, start_ms=start_ms, limit=PAGE)
         rates += page
         if len(page) < PAGE:
             break

@@ -12,6 +12,7 @@ import structlog
 
 from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, NetworkDownError, RateLimitError
+from trading.domain.in_bulk import in_bulk
 from trading.domain.market import INTERVAL_MS, FundingRate
 from trading.market.columns import Columns
 from trading.market.rolling import funding_of
@@ -85,9 +86,10 @@ class PageReader:
         wait_s = FIRST_WAIT_S
         for left in range(TRIES - 1, -1, -1):
             try:
-                return await self.pages.candle_page(
-                    self.series, self.symbol, self.interval, start_ms=start_ms, limit=limit
-                )
+                with in_bulk():
+                    return await self.pages.candle_page(
+                        self.series, self.symbol, self.interval, start_ms=start_ms, limit=limit
+                    )
             except (NetworkDownError, RateLimitError) as error:
                 if not left:
                     raise
@@ -106,7 +108,8 @@ async def settlements_from(pages: Pages, symbol: str, start_ms: int, end_ms: int
     """
     rates: list[FundingRate] = []
     while start_ms < end_ms:
-        page = await pages.funding_history(symbol, start_ms=start_ms, limit=PAGE)
+        with in_bulk():
+            page = await pages.funding_history(symbol, start_ms=start_ms, limit=PAGE)
         rates += [rate for rate in page if rate.time_ms < end_ms]
         if len(page) < PAGE:
             break
