@@ -85,7 +85,7 @@ def mode_line(status: Status) -> str:
     """What it trades with, by the accounts there are, and whether it may send live orders."""
     accounts = status.heartbeat.get("accounts")
     kinds = [str(account["kind"]) for account in accounts] if isinstance(accounts, list) else []
-    live = next((kind for kind in kinds if kind.startswith("live")), None)
+    live = next((kind.partition(",")[0] for kind in kinds if kind.startswith("live")), None)
     mode = "not known" if status.is_unread else live or ("paper" if kinds else "no account yet, live or on paper")
     return f"{mode}; {'a strategy' if status.is_armed else 'nothing'} is armed for live trading"
 

@@ -44,6 +44,11 @@ class Account:
     """False: a parked paper account, whose books are shut; its equity is told, and no parts."""
 
     @property
+    def whose(self) -> str:
+        """`live`, `live (sandbox)` or `paper ID`, without its age."""
+        return self.kind.partition(",")[0]
+
+    @property
     def parts_error_quote(self) -> float:
         """Equity less the parts it is told with; more than rounding: one of the two is not so."""
         parts = self.cash_quote + self.positions_quote + self.dust_quote + self.unrealised_quote

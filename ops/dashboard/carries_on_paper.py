@@ -17,6 +17,7 @@ class OnPaper:
     """A carry's paper account, as of the last heartbeat."""
 
     name: str
+    """Its id, and since when it is stale."""
     holding: str
     account: Account
 
@@ -28,9 +29,9 @@ def read_on_paper(home: Home, problems: list[str]) -> Iterator[OnPaper]:
         return
     held = {one.strategy_id: one.text for one in beat.holdings}
     for account in beat.accounts:
-        kind, _, name = account.kind.partition(" ")
+        kind, _, name = account.whose.partition(" ")
         if kind == "paper" and name.startswith("fc-"):
-            yield OnPaper(name, held.get(name, "nothing"), account)
+            yield OnPaper(account.kind.removeprefix("paper "), held.get(name, "nothing"), account)
 
 
 def on_paper(carries: Sequence[OnPaper]) -> Table:

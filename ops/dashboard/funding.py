@@ -213,10 +213,10 @@ def _settlements(paid: Sequence[Paid]) -> Table:
             (
                 Cell(when(one.at_ms)),
                 Cell(one.symbol),
-                Cell(f"{one.perp_base.normalize():f}"),
-                Cell(f"{float(one.paid_quote):+.8f}".replace("-", "−"), by_sign(float(one.paid_quote))),
-                Cell("not on the shelf" if expected is None else f"{float(expected):+.8f}".replace("-", "−")),
-                Cell("–" if off is None else f"{float(off):+.8f}".replace("-", "−")),
+                Cell(f"{one.perp_base.normalize():f}".replace("-", "−")),
+                Cell(fine(one.paid_quote, digits=8), by_sign(float(one.paid_quote))),
+                Cell("not on the shelf" if expected is None else fine(expected, digits=8)),
+                Cell("–" if off is None else fine(off, digits=8)),
                 Cell(one.position),
             )
         )

@@ -24,6 +24,7 @@ from ops.dashboard.view import (
     View,
     ago,
     by_sign,
+    fine,
     money,
     number,
     percent,
@@ -109,7 +110,7 @@ def _both(halt: Halt) -> str:
 
 def mode_of(found: Overview) -> str:
     """`live`, `live (sandbox)`, or on paper; by the accounts there are and the last line of the audit file."""
-    kinds = [account.kind for account in found.numbers.accounts] if found.numbers else []
+    kinds = [account.whose for account in found.numbers.accounts] if found.numbers else []
     live = next((kind for kind in kinds if kind.startswith("live")), None)
     if live is not None:
         return live
@@ -147,9 +148,11 @@ def _figures(found: Overview) -> Figures:
 
 
 def _parts(account: Account) -> str:
+    if not account.parts_known:
+        return "in parts that are not known: it is parked"
     cash, held, dust, unrealised = told_parts(account)
     words = f"cash {money(cash)} + positions {money(held)}" + (f" + dust {money(dust)}" if account.dust_quote else "")
-    words = f"{words} + unrealised {money(unrealised, signed=True)}".replace("−0.00", "0.00")
+    words = f"{words} + unrealised {money(unrealised, signed=True)}"
     return words if account.adds_up else f"{words}: THE PARTS DO NOT ADD UP"
 
 
@@ -220,14 +223,12 @@ def _accounts(beat: Numbers) -> Table:
             Cell(account.kind) if account.adds_up else Cell(f"{account.kind}: does not add up", Tone.BAD, signed=True)
         )
         cash, held, dust, unrealised = told_parts(account)
+        parts = (money(cash), money(held), money(dust), money(unrealised, signed=True))
         values = (
             money(account.equity_quote),
-            money(cash),
-            money(held),
-            money(dust),
-            money(unrealised, signed=True),
-            f"{account.funding_quote:+,.4f}".replace("-", "−"),
-            f"−{account.fees_quote:,.4f}",
+            *(parts if account.parts_known else "–" * len(parts)),
+            fine(account.funding_quote),
+            fine(-account.fees_quote),
         )
         change = Cell(percent(account.change_fraction, digits=3, signed=True), by_sign(account.change_quote))
         rows.append((kind, *map(Cell, values), change))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from ops.figures import figure
 from trading.domain.clock import iso
 
 
@@ -199,28 +200,32 @@ SMALL, LARGE = 1e-3, 1e6
 """Below and above six digits would be told with an exponent."""
 
 
+def _told(value: float, spec: str) -> str:
+    """As messages tell it, with a minus that is a minus."""
+    return figure(value, spec).replace("-", "−")
+
+
 def money(value: float, *, signed: bool = False) -> str:
-    """Two decimals, thousands apart; a minus that is a minus."""
-    return f"{value:{'+' if signed else ''},.2f}".replace("-", "−")
+    """Two decimals, thousands apart."""
+    return _told(value, "+,.2f" if signed else ",.2f")
 
 
-def fine(value: Decimal | float) -> str:
-    """Four decimals and a sign, for what is paid by the cent; what rounds to nothing is no loss."""
-    return f"{round(float(value), 4) + 0.0:+,.4f}".replace("-", "−")
+def fine(value: Decimal | float, *, digits: int = 4) -> str:
+    """Four decimals and a sign, for what is paid by the cent."""
+    return _told(float(value), f"+,.{digits}f")
 
 
 def percent(fraction: float, *, digits: int = 2, signed: bool = False) -> str:
     """A fraction as percent."""
-    return f"{fraction * 100:{'+' if signed else ''}.{digits}f} %".replace("-", "−")
+    sign = "+" if signed else ""
+    return f"{_told(fraction * 100, f'{sign}.{digits}f')} %"
 
 
 def number(value: float) -> str:
     """Six digits that count, and no exponent where it can be helped."""
     if 0 < abs(value) < SMALL:
-        told = f"{value:.10f}".rstrip("0").rstrip(".")
-    else:
-        told = f"{value:,.0f}" if abs(value) >= LARGE else f"{value:,.6g}"
-    return told.replace("-", "−")
+        return _told(value, ".10f").rstrip("0").rstrip(".")
+    return _told(value, ",.0f" if abs(value) >= LARGE else ",.6g")
 
 
 def by_sign(value: float) -> Tone:

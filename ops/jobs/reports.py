@@ -102,9 +102,8 @@ def checked_numbers(lab: Lab) -> Numbers:
     """The numbers of a message; an account whose parts do not make its equity is told in it, and is an alert."""
     numbers = gather(lab)
     for account in numbers.accounts:
-        whose = account.kind.partition(",")[0]  # without its age
-        facts = {"account": whose, "error": account.parts_error_quote, "equity": account.equity_quote}
-        facts["alert_key"] = f"{PARTS_DIFFER}:{whose}"
+        facts = {"account": account.whose, "error": account.parts_error_quote, "equity": account.equity_quote}
+        facts["alert_key"] = f"{PARTS_DIFFER}:{account.whose}"
         if not account.adds_up:
             lab.tell(PARTS_DIFFER, facts, Severity.ALERT)
         else:

@@ -127,6 +127,13 @@ def test_every_other_stop_is_shown(home: Home, monkeypatch: pytest.MonkeyPatch) 
     assert "stop        KILL=yes" in page(home)
 
 
+def test_the_mode_is_told_without_the_age_of_the_account(home: Home) -> None:
+    kind = "live, STALE, as of 2026-01-21 05:00 UTC, 4 h old"
+    beat(home, accounts=[{"kind": kind, "equity_quote": 1012.5}])
+    assert "  mode        live; nothing is armed for live trading" in page(home).splitlines()
+    assert f"  equity      1,012.50 USDT ({kind})" in page(home).splitlines()
+
+
 def test_a_made_up_market_is_said(home: Home) -> None:
     beat(home, market="synthetic")
     assert "SYNTHETIC MARKET" in page(home)

@@ -84,6 +84,19 @@ def test_an_equity_that_is_not_the_sum_of_its_parts_is_said_to_be_none(home: Hom
     assert kinds == ["live", "paper fc-1: does not add up"]
 
 
+def test_parts_that_are_not_known_are_no_numbers_and_an_age_is_no_mode(home: Home) -> None:
+    stale = replace(LIVE, kind="live, STALE, as of 2026-01-21 05:00 UTC, 4 h old", fees_quote=-0.25)
+    parked = replace(PAPER, parts_known=False, fees_quote=0.0)
+    beat(home, accounts=replace(FULL, accounts=(parked, stale)).to_json()["accounts"])
+    view = screen(home)
+    figures = {figure.label: figure for figure in next(b for b in view.blocks if isinstance(b, Figures)).figures}
+    assert figures["Mode"].value == "live"
+    assert figures["Equity, paper fc-1"].beside == "in parts that are not known: it is parked"
+    first, second = ([cell.text for cell in row] for row in block(view, "Accounts, USDT").rows)
+    assert first[1:8] == ["9,990.00", "–", "–", "–", "–", "+0.3125", "0.0000"]
+    assert second[7] == "+0.2500", "a rebate"
+
+
 def test_dead_and_frozen_are_told_apart_and_both_are_bad(home: Home) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

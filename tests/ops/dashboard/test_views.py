@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,7 +21,21 @@ from ops.dashboard import audit, cycles, data, events, funding, health, ideas, r
 from ops.dashboard.cycles import Wanted
 from ops.dashboard.outcomes import OUTCOMES
 from ops.dashboard.risk import used
-from ops.dashboard.view import Cell, Chart, Facts, Figures, Meters, Table, Tone, View, fine, when
+from ops.dashboard.view import (
+    Cell,
+    Chart,
+    Facts,
+    Figures,
+    Meters,
+    Table,
+    Tone,
+    View,
+    fine,
+    money,
+    number,
+    percent,
+    when,
+)
 from ops.dashboard.views import BY_KEY, Asked, look
 from ops.door import ROOT
 from ops.logs import set_up_logs
@@ -28,7 +43,7 @@ from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
 from tests.ops.dashboard.rooms import cycles as write_cycles
 from tests.ops.papers import put_in_review
-from tests.ops.test_reports import AT_MS
+from tests.ops.test_reports import AT_MS, FULL, PAPER
 from tests.ops.test_trace import live_position
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
@@ -347,7 +362,7 @@ def test_a_rate_of_few_results_is_not_told(home: Home) -> None:
     told["performance"]["dry_run"]["results"] = 30
     path.write_text(json.dumps(told))
     row = table(strategies.strategies(strategies.read_strategies(home)), "Alive")[0]
-    assert row[3:6] == ("30", "+50.000 %", "+0.0000 % to +100.0000 %")
+    assert row[3:6] == ("30", "+50.000 %", "0.0000 % to +100.0000 %")
 
 
 def test_one_strategy_is_told_with_its_moves_and_every_question_of_the_gate(home: Home) -> None:
@@ -448,9 +463,9 @@ def test_settlements_paid_are_told_beside_what_was_expected(home: Home) -> None:
     rows = table(view, "Settlements")
     assert len(rows) == 4
     assert rows[0][4:6] == ("not on the shelf", "–")
-    assert rows[1][3:6] == ("+0.05400000", "+0.05400000", "+0.00000000")
+    assert rows[1][3:6] == ("+0.05400000", "+0.05400000", "0.00000000")
     figures = {figure.label: figure for figure in next(b for b in view.blocks if isinstance(b, Figures)).figures}
-    assert figures["Paid − expected"].value == "+0.0000 USDT"
+    assert figures["Paid − expected"].value == "0.0000 USDT"
     assert "n = 3" in figures["Paid − expected"].beside
     chart = block(view, "Funding, summed up")
     assert isinstance(chart, Chart)
@@ -493,8 +508,16 @@ def test_carries_on_paper_are_told_as_the_last_heartbeat_has_them(home: Home) ->
     ]
 
 
+def test_a_carry_on_paper_that_is_stale_holds_what_it_held(home: Home) -> None:
+    age = ", STALE, as of 2026-01-21 05:00 UTC, 4 h old"
+    beat(home, accounts=replace(FULL, accounts=(replace(PAPER, kind=f"paper fc-1{age}"),)).to_json()["accounts"])
+    row = table(funding.carry(funding.read_carry(home)), "Carries on paper")[0]
+    assert row[:2] == (f"fc-1{age}", "carry BTCUSDT: spot 0.006, perpetual -0.006")
+
+
 def test_what_rounds_to_nothing_is_no_loss() -> None:
-    assert (fine(-0.00001), fine(-0.00006), fine(0)) == ("+0.0000", "−0.0001", "+0.0000")
+    assert (fine(-0.00001), fine(-0.00006), fine(0)) == ("0.0000", "−0.0001", "0.0000")
+    assert (money(-0.001, signed=True), percent(-1e-9, signed=True), number(-1e-12)) == ("0.00", "0.00 %", "0")
 
 
 def test_a_carry_of_which_nothing_is_there_or_all_is_broken_is_said_so(home: Home) -> None:
