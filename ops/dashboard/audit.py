@@ -134,6 +134,10 @@ def _told(value: object) -> str:
     return number(float(value)) if isinstance(value, int | float) else str(value)
 
 
+def _known(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
 def read_one(path: Path, offset: int) -> Cycle | None:
     """The cycle whose line begins at an offset; None: none does."""
     line = line_at(path, offset)
@@ -174,7 +178,7 @@ def _head(cycle: Cycle) -> Facts:
 
 def _checks(cycle: Cycle) -> Table:
     columns = (
-        Column("Rule"),
+        Column("Rule", is_whole=True),
         Column("Says"),
         Column("Value", is_number=True),
         Column("Limit", is_number=True),
@@ -203,7 +207,7 @@ def _stages(cycle: Cycle) -> Meters:
 def _orders(cycle: Cycle) -> Table:
     names = ("market", "symbol", "side", "type", "quantity_base", "filled_base", "average_price", "status")
     rows = tuple(
-        (Cell(str(order.get("client_id", "?"))), *(Cell(str(order.get(name))) for name in names))
+        (Cell(str(order.get("client_id", "?"))), *(Cell(_known(order.get(name))) for name in names))
         for order in cycle.orders
     )
     columns = (Column("Order"), *(Column(name.replace("_", " "), is_number=name in names[4:7]) for name in names))

@@ -28,6 +28,7 @@ from ops.dashboard.view import (
     Table,
     Tone,
     View,
+    in_one_step,
 )
 
 NARROW_COLUMNS = 3
@@ -54,7 +55,7 @@ def block_html(block: Block, name: str) -> str:
             note = block.note if block.rows else ""
             return _section(block.title, name, _table(block, name), note=note, wide=wide)
         case Meters():
-            return _section(block.title, name, _meters(block), note=block.note)
+            return _section(block.title, name, _meters(block), note=block.note if block.meters else "")
         case Chart():
             note = block.note if block.times_ms else ""
             return _section(block.title, name, _chart(block, name), note=note, wide=True)
@@ -165,8 +166,8 @@ def _chart(chart: Chart, name: str) -> str:
 def _ends(name: str, values: Sequence[float], unit: str) -> str:
     if not values:
         return f"{name}: nothing in this stretch"
-    low, high = min(values), max(values)
-    return f"{name}: {values[0]:,.2f} to {values[-1]:,.2f} {unit}, lowest {low:,.2f}, highest {high:,.2f}"
+    first, last, low, high = in_one_step((values[0], values[-1], min(values), max(values)))
+    return f"{name}: {first} to {last} {unit}, lowest {low}, highest {high}"
 
 
 def chart_json(chart: Chart) -> str:

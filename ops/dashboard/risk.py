@@ -211,12 +211,13 @@ def _account(read: Risk) -> Facts:
         (f"Closed, {spec}", Cell(f"{money(profit, signed=True)} USDT"))
         for spec, profit in counted.strategy_quote.items()
     ]
-    return Facts("Account as the guards see it", tuple(rows))
+    note = "Marked where a live cycle begins, before it trades; not while the lab is stopped."
+    return Facts("Account as the guards see it", tuple(rows), note=note)
 
 
 def _rules(read: Risk) -> Table:
     columns = (
-        Column("Rule"),
+        Column("Rule", is_whole=True),
         Column("Says"),
         Column("Value", is_number=True),
         Column("Limit", is_number=True),
@@ -231,7 +232,8 @@ def _rules(read: Risk) -> Table:
         numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
         rows.append((Cell(asked.reason), says(asked.allowed), *numbers, Cell(asked.note)))
     note = (
-        f"Of the newest {LOOKED_BACK:,} cycles. Amounts in USDT, shares as fractions; Used is value over limit. "
+        f"Of the newest {LOOKED_BACK:,} cycles. Amounts in USDT, shares as fractions, times in seconds; "
+        "Used is value over limit. "
         "A new trade that a rule refuses is made smaller until it fits; the smallest limit wins."
     )
     return Table("What each rule said last", columns, tuple(rows), empty="no rule has been asked yet", note=note)

@@ -29,6 +29,7 @@ from ops.dashboard.view import (
     Table,
     Tone,
     View,
+    in_one_step,
 )
 
 STYLES = {
@@ -93,7 +94,7 @@ def _block(block: Block, chosen: str) -> Sequence[RenderableType]:
         case Table():
             return _titled(block.title, _table(block, chosen), block.note if block.rows else "")
         case Meters():
-            return _titled(block.title, _meters(block), block.note)
+            return _titled(block.title, _meters(block), block.note if block.meters else "")
         case Chart():
             return _titled(block.title, _chart(block), block.note if block.times_ms else "")
         case Filter():
@@ -202,12 +203,13 @@ def _meters(meters: Meters) -> RenderableType:
 def _chart(chart: Chart) -> RenderableType:
     if not chart.times_ms:
         return Text(chart.empty, style="dim")
-    grid = Grid.grid(padding=(0, 2))
+    told: list[Text] = []
     for line in chart.lines:
         known = [value for value in line.values if value is not None]
-        ends = f"{min(known):,.2f} to {max(known):,.2f}, now {known[-1]:,.2f} {chart.unit}" if known else "nothing"
-        grid.add_row(Text(line.name, style="dim"), Text(spark(line)), Text(ends))
-    return grid
+        low, high, now = in_one_step((min(known), max(known), known[-1])) if known else ("", "", "")
+        ends = f"{low} to {high}, now {now} {chart.unit}" if known else "nothing"
+        told += [Text.assemble((f"{line.name}  ", "dim"), ends), Text(spark(line))]
+    return Group(*told)
 
 
 def spark(line: Line) -> str:

@@ -6,7 +6,7 @@ A tone is always told by a sign or a word too, so that nothing hangs on hue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -196,6 +196,7 @@ class View:
     banners: tuple[Banner, ...] = ()
 
 
+TENS = 10.0
 SMALL, LARGE = 1e-3, 1e6
 """Below and above six digits would be told with an exponent."""
 
@@ -226,6 +227,12 @@ def number(value: float) -> str:
     if 0 < abs(value) < SMALL:
         return _told(value, ".10f").rstrip("0").rstrip(".")
     return _told(value, ",.0f" if abs(value) >= LARGE else ",.6g")
+
+
+def in_one_step(values: Sequence[float]) -> tuple[str, ...]:
+    """Numbers of one series to the cent; where all are small, to a hundredth of one."""
+    spec = ",.2f" if max(map(abs, values)) >= TENS else ",.4f"
+    return tuple(_told(value, spec) for value in values)
 
 
 def by_sign(value: float) -> Tone:

@@ -19,6 +19,7 @@ from ai_brain.evidence.verdict import Verdict
 from ai_brain.learning_db import LearningDb
 from ops.dashboard import audit, cycles, data, events, funding, health, ideas, risk, strategies, strategy
 from ops.dashboard.cycles import Wanted
+from ops.dashboard.html import block_html
 from ops.dashboard.outcomes import OUTCOMES
 from ops.dashboard.risk import used
 from ops.dashboard.view import (
@@ -26,6 +27,7 @@ from ops.dashboard.view import (
     Chart,
     Facts,
     Figures,
+    Line,
     Meters,
     Table,
     Tone,
@@ -124,15 +126,18 @@ def test_a_search_stops_after_its_share_of_the_file_and_says_so(home: Home, monk
 
 
 def test_one_cycle_is_told_with_every_rule_order_and_fill(home: Home) -> None:
+    order = {"client_id": "lab-1", "market": "spot", "average_price": None}
     fill = {
         "venue_trade_id": "7", "venue_order_id": "9", "market": "spot", "symbol": "BTCUSDT", "side": "buy",
         "quantity_base": "0.002", "price": "94000.5", "fee": "0.19", "fee_asset": "USDT", "ours": True,
     }  # fmt: skip
     checks = [{"reason": "DAILY_LOSS", "allowed": False, "value": 0.04, "limit": 0.03, "note": "of the day's start"}]
-    AuditLog(home.audit_file).append(line(0, fills=[fill], risk={"reason": "DAILY_LOSS", "checks": checks}))
+    asked = {"reason": "DAILY_LOSS", "checks": checks}
+    AuditLog(home.audit_file).append(line(0, orders=[order], fills=[fill], risk=asked))
     offset = trail(home).found.cycles[0][0]
     view = audit.one(audit.read_one(home.audit_file, offset))
     assert table(view, "Every rule") == [("DAILY_LOSS", "refuses", "0.04", "0.03", "of the day's start")]
+    assert set(table(view, "Orders")[0]) == {"lab-1", "spot", "–"}
     assert table(view, "Fills") == [("7", "spot BTCUSDT", "buy", "0.002", "94000.5", "0.19 USDT")]
     assert facts(view, "What it decided")["Equity"].text == "1,000.00 USDT"
     assert "no cycle begins there" in audit.one(audit.read_one(home.audit_file, offset + 3)).banners[0].text
@@ -518,6 +523,12 @@ def test_a_carry_on_paper_that_is_stale_holds_what_it_held(home: Home) -> None:
 def test_what_rounds_to_nothing_is_no_loss() -> None:
     assert (fine(-0.00001), fine(-0.00006), fine(0)) == ("0.0000", "−0.0001", "0.0000")
     assert (money(-0.001, signed=True), percent(-1e-9, signed=True), number(-1e-12)) == ("0.00", "0.00 %", "0")
+
+
+def test_small_amounts_of_a_chart_are_told_and_a_note_is_of_something() -> None:
+    chart = Chart("Funding, summed up", "USDT", (0, 1), (Line("paid", (0.0144, 0.0773)),))
+    assert "paid: 0.0144 to 0.0773 USDT, lowest 0.0144, highest 0.0773" in block_html(chart, "b0")
+    assert "USDT" not in block_html(Meters("Used of the limits", (), empty="nothing is held", note="USDT"), "b0")
 
 
 def test_a_carry_of_which_nothing_is_there_or_all_is_broken_is_said_so(home: Home) -> None:

@@ -58,6 +58,18 @@ def test_a_line_of_bars_rises_with_its_values_and_has_gaps() -> None:
     assert len(spark(Line("x", tuple(float(n) for n in range(1000))))) == 72
 
 
+def test_no_line_of_bars_is_cut_and_no_name_of_a_rule_is_broken(home: Home) -> None:
+    log, rule = AuditLog(home.audit_file), "EXPECTED_SHORTFALL"
+    check = {"reason": rule, "allowed": True, "value": 3.1, "limit": 200.0, "note": "of what is held: BTCUSDT"}
+    for n in range(100):
+        log.append(line(n, risk={"reason": "HOLDING", "checks": [check]}))
+    told = text_of(home, "overview", width=80)
+    assert "fc-1  10,000.00 to 10,099.00, now 10,099.00 USDT" in told
+    assert f"\n{spark(Line('x', tuple(float(n) for n in range(100))))}\n" in told
+    for width in (80, 100):
+        assert rule in text_of(home, "risk", width=width)
+
+
 def shown(watch: Watch, console: Console) -> str:
     return "".join(segment.text for segment in console.render(watch.screen()))
 
