@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 
 from ai_brain.evidence.run import Run
 from ai_brain.evidence.sequential_test import Promise, e_values, promise_of
+from trading.domain.counted import counted
 
 SETTLEMENTS_A_RESULT = 90
 """Thirty days in position, where funding is settled every eight hours."""
@@ -102,10 +103,8 @@ class Life:
         e_value = f"e-value {self.e_value:.1f} of {self.limit:g}"
         if self.has_failed:
             e_value = f"e-value reached {self.highest_e_value:.1f} of {self.limit:g}"
-        return (
-            f"promise {_pct(self.promise.expectancy)}/{self.promise.unit}, {self.results} results, "
-            f"mean {_pct(self.mean)}, {e_value}"
-        )
+        came = f"{counted(self.results, 'result')}, mean {_pct(self.mean)}" if self.results else "no result yet"
+        return f"promise {_pct(self.promise.expectancy)}/{self.promise.unit}, {came}, {e_value}"
 
 
 def life_of(where: str, promise: LifePromise, results: NDArray[np.float64], *, alpha: float) -> Life:

@@ -153,7 +153,8 @@ class OnChainMonitor:
         name = f"transfers of at least {least} in the newest block (outputs, change included)"
         readings = [Reading(name, float(found.large), f"of {found.transfers}", newest.time_ms, now_ms, host)]
         if found.large:
-            readings.append(Reading("sum of them", found.large_btc, "BTC", newest.time_ms, now_ms, host))
+            name = f"sum of the transfers of at least {least}"
+            readings.append(Reading(name, found.large_btc, "BTC", newest.time_ms, now_ms, host))
         self._kept[address] = tuple(readings)
 
     async def _body(self, address: str, max_bytes: int) -> bytes:

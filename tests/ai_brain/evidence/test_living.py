@@ -107,12 +107,12 @@ def test_too_few_results_and_results_all_alike_promise_nothing(judged: NDArray[n
 
 def test_a_life_in_words() -> None:
     assert str(life_of("paper", PROMISE, np.array([]), alpha=ALPHA)) == (
-        "promise 0.12 %/trade, 0 results, mean 0.00 %, e-value 1.0 of 20"
+        "promise 0.12 %/trade, no result yet, e-value 1.0 of 20"
     )
     lost = life_of("paper", PROMISE, np.full(30, -0.01), alpha=ALPHA)
     assert str(lost).startswith("promise 0.12 %/trade, 30 results, mean -1.00 %, e-value reached ")
     carry = PROMISE.model_copy(update={"settlements_a_result": 90})
-    assert "promise 0.12 %/90 settlements, 1 results, mean 0.50 %" in str(
+    assert "promise 0.12 %/90 settlements, 1 result, mean 0.50 %" in str(
         life_of("live", carry, np.array([0.005]), alpha=ALPHA)
     )
 

@@ -199,7 +199,7 @@ async def test_large_transfers_of_the_newest_block_are_counted_and_the_block_is_
     name = "transfers of at least 500 BTC in the newest block (outputs, change included)"
     assert 0 < first[name].value < 19
     assert (first[name].unit, first[name].source) == ("of 19", "127.0.0.1")
-    assert first["sum of them"].value >= 500 * first[name].value
+    assert first["sum of the transfers of at least 500 BTC"].value >= 500 * first[name].value
     assert again[name].value == first[name].value
     assert sum("rawblock" in path for path in asked) == 1
 
