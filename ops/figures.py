@@ -35,6 +35,14 @@ def age(seconds: float) -> str:
     return f"{seconds // HOUR_S:.0f} h" if seconds < 2 * DAY_S else f"{seconds // DAY_S:.0f} d"
 
 
+def size(of_bytes: float) -> str:
+    """Bytes in the largest unit that says them: `0.3 kB`, `2.4 MB`, `1.0 GB`; none is `0`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if of_bytes >= unit:
+            return f"{of_bytes / unit:,.1f} {name}"
+    return f"{of_bytes / 1e3:,.1f} kB" if of_bytes else "0"
+
+
 class Figure(float):
     """A number that words take in as `figure` writes it."""
 

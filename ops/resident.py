@@ -16,10 +16,10 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def peak_rss_mb(pid: int | str = "self") -> float:
-    """Highest resident memory of a process so far, MB; 0 when it is gone."""
+    """Highest resident memory of a process so far, MB of 1,000,000 bytes; 0 when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
     line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
-    return int(line.split()[1]) / 1024.0
+    return int(line.split()[1]) * 1024 / 1e6

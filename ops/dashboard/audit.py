@@ -26,6 +26,7 @@ from ops.dashboard.view import (
     says,
     when,
 )
+from ops.figures import size
 from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.journal.audit import CycleStatus
@@ -80,7 +81,7 @@ def trail(read: Trail) -> View:
         Column("Note"),
     )
     rows = tuple(_row(offset, cycle) for offset, cycle in found.cycles)
-    looked = f"{found.looked_bytes / 1e6:,.1f} of {read.file_bytes / 1e6:,.1f} MB looked through"
+    looked = f"{size(found.looked_bytes)} of {size(read.file_bytes)} looked through"
     blocks: list[Block] = [chosen, Table("Cycles", columns, rows, empty="no cycle like that here", note=looked)]
     if leads := _leads(read):
         blocks.append(Leads(leads))

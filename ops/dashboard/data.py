@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import isfinite
 
@@ -16,6 +16,7 @@ from ops.dashboard.equity import PLACES
 from ops.dashboard.events import Happened, Sought, read_events
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, ago, number, when
+from ops.figures import size
 from ops.numbers import MarketData
 from ops.object_file import read_object
 from ops.status import ALIVE_S
@@ -180,7 +181,7 @@ def data(read: Data, *, age_s: float | None = None) -> View:
     if last is not None:
         rows.append(("As of", Cell(f"{when(last.at_ms)} UTC")))
         rows.append(("Regime", Cell(last.regime or "nobody has looked")))
-    rows.append(("Raw record of the stream", Cell(f"{read.recorded_bytes / 1e6:,.1f} MB")))
+    rows.append(("Raw record of the stream", Cell(size(read.recorded_bytes))))
     note = "every cycle" if read.is_all else f"{len(read.times_ms)} cycles, evenly"
     quality = Chart("Data quality, 0 to 100", "of 100", read.times_ms, (Line("quality", read.quality),), note=note)
     lower = (_senses_table(read), quality, _events(read), _shelf_table(read))
@@ -197,17 +198,17 @@ def _markets_table(read: Data, age_s: float | None) -> Table:
     columns = (
         Column("Symbol", is_whole=True),
         Column("Quality", is_number=True),
-        Column("Newest candle closed", is_number=True),
+        Column("Newest candle", is_number=True),
     )
     rows = tuple(
         (
             Cell(one.symbol),
-            _quality_cell(one.quality, age_s),
-            Cell("never" if one.age_s is None else f"{ago(one.age_s)} ago"),
+            _market_cell(one.quality, age_s),
+            _closed_cell(one.age_s, age_s, read.last),
         )
         for one in sorted(read.markets, key=lambda one: (one.quality, one.symbol))
     )
-    note = "As of the last heartbeat. Each symbol is judged by itself: one that is silent waits alone."
+    note = "As of the last heartbeat; of the newest candle, when it closed. Each symbol is judged by itself."
     return Table("Markets, the worst first", columns, rows, empty="no cycle yet", note=note)
 
 
@@ -216,6 +217,20 @@ def _quality_cell(quality: float, age_s: float | None) -> Cell:
         return Cell(f"not known: {quality:.0f} of 100 when last looked at, {ago(age_s)} ago", Tone.BAD, signed=True)
     tone = Tone.GOOD if quality >= GOOD_QUALITY else Tone.CAUTION if quality >= POOR_QUALITY else Tone.BAD
     return Cell(f"{quality:.0f} of 100", tone, signed=True)
+
+
+def _market_cell(quality: float, age_s: float | None) -> Cell:
+    told = _quality_cell(quality, age_s)
+    return told if age_s is None or age_s <= ALIVE_S else replace(told, text=f"was {quality:.0f} of 100")
+
+
+def _closed_cell(candle_s: float | None, age_s: float | None, last: Cycle | None) -> Cell:
+    """When the newest candle closed: so long ago, or, where nobody has looked lately, at what time."""
+    if candle_s is None:
+        return Cell("never")
+    if age_s is not None and age_s > ALIVE_S and last is not None:
+        return Cell(when(last.at_ms - candle_s * 1000))
+    return Cell(f"{ago(candle_s)} ago")
 
 
 def _events(read: Data) -> Table:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from ops.dashboard.outcomes import tone_of
 from ops.dashboard.view import Banner, Block, Cell, Choice, Column, Filter, Leads, Table, Tone, View
+from ops.figures import size
 from ops.logs import OLD_FILES, clean
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
@@ -168,7 +169,7 @@ def events(told: Told) -> View:
         Column("Event", is_whole=True),
         Column("Facts"),
     )
-    note = f"{told.looked_bytes / 1e6:,.1f} MB of the log looked through"
+    note = f"{size(told.looked_bytes)} of the log looked through"
     blocks: list[Block] = [chosen, Table("Events", columns, rows, empty="nothing like that in the log", note=note)]
     kept = {name: value for name, value in (("kind", sought.kind), ("text", sought.text)) if value}
     links = []

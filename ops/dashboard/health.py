@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ops.dashboard.cycles import parse_cycle
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
+from ops.figures import size
 from ops.numbers import Numbers
 from ops.resident import resident_bytes
 from ops.schedule import SCHEDULE
-from ops.status import Status, read_status, running_pid
+from ops.status import ALIVE_S, Status, read_status, running_pid
 from trading.domain.clock import LAST_MS, Clock
 from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
@@ -145,14 +146,15 @@ def health(read: Health) -> View:
 
 
 def _processes(read: Health) -> Facts:
+    is_alive = read.status.pid is not None
     rows = [
         ("Pulse of the service", _age_cell(read.pulse_age_s, 5.0)),
-        ("Heartbeat", _age_cell(read.status.heartbeat_age_s, 300.0)),
+        ("Heartbeat", _age_cell(read.status.heartbeat_age_s, ALIVE_S if is_alive else 0.0)),
         ("Guardian's last look", _age_cell(read.guardian_age_s, 60.0)),
     ]
     rows += [(f"Memory of the {p.name}", Cell(f"{p.rss_mb:,.0f} MB, process {p.pid}")) for p in read.processes]
     if read.numbers is not None:
-        rows.append(("Up for", Cell(ago(read.numbers.uptime_s))))
+        rows.append(("Up for" if is_alive else "Was up for", Cell(ago(read.numbers.uptime_s))))
         rows.append(("Peak memory it told", Cell(f"{read.numbers.rss_mb:,.0f} MB")))
         errors = read.numbers.errors
         rows.append(("Cycles with an error since the start", Cell(str(errors), Tone.CAUTION if errors else Tone.PLAIN)))
@@ -168,15 +170,23 @@ def _age_cell(age_s: float | None, fresh_s: float) -> Cell:
 
 
 def _machine(read: Health) -> Meters:
-    taken_mb = sum(process.rss_mb for process in read.processes)
     disk_tone = Tone.BAD if read.disk_used >= FULL_DISK else Tone.PLAIN
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     meters = [
-        Meter("Memory of service and guardian", taken_mb / HOUSE_MB, f"{taken_mb:,.0f} of {HOUSE_MB:,.0f} MB"),
+        _memory(read.processes),
         Meter("Disk", read.disk_used, f"{read.disk_used:.0%} full, {read.disk_free_gb:,.1f} GB free", disk_tone),
         Meter("Load, one minute", load / cores, f"{load:.2f} on {cores} cores"),
     ]
     return Meters("Machine", tuple(meters))
+
+
+def _memory(processes: Sequence[Process]) -> Meter:
+    name, taken_mb = "Memory of service and guardian", sum(process.rss_mb for process in processes)
+    if not processes:
+        return Meter(name, None, "neither runs")
+    is_over = taken_mb > HOUSE_MB
+    told = f"{taken_mb:,.0f} of {HOUSE_MB:,.0f} MB{': more than they should take' if is_over else ''}"
+    return Meter(name, taken_mb / HOUSE_MB, told, Tone.CAUTION if is_over else Tone.PLAIN)
 
 
 def _stages_block(read: Health) -> Table:
@@ -206,7 +216,7 @@ def _jobs(read: Health) -> Table:
 
 
 def _disk(read: Health) -> Facts:
-    rows = [(name, Cell(f"{size / 1e6:,.1f} MB")) for name, size in read.sizes]
+    rows = [(name, Cell(size(taken))) for name, taken in read.sizes]
     if read.newest_backup is None or read.backup_age_s is None:
         rows.append(("Newest backup", Cell("none yet: the weekly one comes on Sunday", Tone.CAUTION, signed=True)))
     else:

@@ -101,7 +101,8 @@ def _table(table: Table, name: str) -> str:
     rows = "".join(f"<tr>{_row(table.columns, row)}</tr>" for row in table.rows)
     wide = len(table.columns) > NARROW_COLUMNS
     scrolls = f' role="region" tabindex="0" aria-labelledby="{name}"' if wide else ""
-    cards = " cards" if wide or any(column.is_whole for column in table.columns) else ""
+    is_typed = any(cell.is_command for row in table.rows for cell in row)
+    cards = " cards" if wide or is_typed or any(column.is_whole for column in table.columns) else ""
     return (
         f'<div class="scroll{cards}"{scrolls}><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import Marks, equity_charts, read_marks
 from ops.dashboard.reading import COUNTERS, NUMBERS, as_told, open_alerts, read_as
-from ops.dashboard.standing import RELEASE
+from ops.dashboard.standing import RELEASE, service_tone
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -160,15 +160,16 @@ def _now(found: Overview) -> Facts:
     beat = found.numbers
     if beat is None:
         return Facts("Now", (("Decision", Cell("none yet: no cycle has run here", Tone.QUIET)),))
+    is_now = service_tone(found.status) is Tone.GOOD
     rows: list[tuple[str, Cell]] = []
     if beat.last is not None:
         rows += _decided(beat.last)
     rows.append(("Why nothing trades", Cell(_why(beat))))
-    rows.append(("Next", Cell(beat.next_action)))
+    rows.append(("Next", Cell(beat.next_action if is_now else "nothing: the service gives no sign of life")))
     rows.append(("Regime", Cell(beat.regime or "nobody has looked")))
     rows.append(("Data quality", Cell(f"{beat.data_quality:.0f} of 100")))
     rows += [("Tuner", Cell(words)) for words in beat.tuner]
-    return Facts("What it does now", tuple(rows))
+    return Facts("What it does now" if is_now else "What it did last", tuple(rows))
 
 
 def _decided(last: LastDecision) -> Iterator[tuple[str, Cell]]:
@@ -190,7 +191,8 @@ def _why(beat: Numbers) -> str:
         return "every cycle of the last day traded" if beat.last else "no cycle yet"
     (most, count), others = reasons[0], reasons[1:3]
     also = "".join(f"; {reason} {count}×" for reason, count in others)
-    says = "as now" if beat.last is not None and beat.last.reason == most else words_of(most).says
+    is_as_now = beat.last is not None and beat.last.reason == most
+    says = "as above" if is_as_now else f"before, mostly: {words_of(most).says}"
     return f"{says} ({most} {count}×{also} in the last day)"
 
 
@@ -212,7 +214,8 @@ def _waits(found: Overview) -> Table:
     ]
     if found.waiting_messages:
         rows.append((Cell("messages not delivered yet", Tone.CAUTION, signed=True), Cell(str(found.waiting_messages))))
-    return Table("Waits for you", (Column("What"), Column("What to do")), tuple(rows), empty="nothing: enjoy your day")
+    columns = (Column("What"), Column("Type this, or since when"))
+    return Table("Waits for you", columns, tuple(rows), empty="nothing: enjoy your day")
 
 
 def _accounts(beat: Numbers) -> Table:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ai_brain.evidence.code_version import code_sha256
 from ops.doctor.checks import Check, Health, in_container, on_host
 from ops.door import ROOT
+from ops.figures import size
 from ops.reader import MessageSettings
 from ops.status import read_status
 from trading.domain.clock import Clock
@@ -118,7 +119,8 @@ def recording_check(home: Home, recording: RecordingSettings) -> Check:
     if not files:
         return Check("recording", Health.GOOD, "nothing yet")
     hours, used_gb = (began_ms(files[-1]) - began_ms(files[0])) / 3_600_000, sum(sizes) / 1e9
-    found = f"the last {hours:.0f} h in {used_gb:.1f} of {recording.max_gb:g} GB"
+    since = f"the last {hours:.0f} h" if hours >= 1 else "less than an hour"
+    found = f"{since} in {size(sum(sizes))} of {recording.max_gb:g} GB"
     full = used_gb >= recording.max_gb - (largest_file_bytes(recording.max_bytes) + max(sizes)) / 1e9
     if full and hours < PARITY_HOURS:
         wanted_gb = math.ceil(2.0 * used_gb * PARITY_HOURS / max(hours, 1.0))

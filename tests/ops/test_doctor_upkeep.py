@@ -98,9 +98,9 @@ def test_old_cycles_and_bad_data_are_told(home: Home, quality: int, age_s: int, 
 @pytest.mark.parametrize(
     ("hours", "each_mb", "health", "words"),
     [
-        (1, 1, Health.GOOD, "the last 0 h in 0.0 of 2 GB"),
-        (18, 100, Health.WARNING, "the last 17 h in 1.8 of 2 GB"),
-        (40, 45, Health.GOOD, "the last 39 h in 1.8 of 2 GB"),
+        (1, 1, Health.GOOD, "less than an hour in 1.0 MB of 2 GB"),
+        (18, 100, Health.WARNING, "the last 17 h in 1.8 GB of 2 GB"),
+        (40, 45, Health.GOOD, "the last 39 h in 1.8 GB of 2 GB"),
     ],
 )
 def test_a_recording_that_cannot_hold_a_day_says_what_it_needs(

@@ -68,7 +68,7 @@ def test_a_running_lab_is_told_with_its_equity_and_all_its_parts(home: Home) -> 
     says = "the funding that can be counted on, a year, was below what the strategy asks for"
     assert now["In words"].text == says
     assert now["Its note"].text == "2.5 % a year against 8 %"
-    assert now["Why nothing trades"].text == "as now (FUNDING_TOO_LOW 51×; HOLDING 3× in the last day)"
+    assert now["Why nothing trades"].text == "as above (FUNDING_TOO_LOW 51×; HOLDING 3× in the last day)"
     chart = block(view, "Equity, live")
     assert isinstance(chart, Chart)
     assert chart.lines[0].values == (1000.0, 1001.0, 1002.0, 1003.0, 1004.0)
@@ -104,6 +104,7 @@ def test_dead_and_frozen_are_told_apart_and_both_are_bad(home: Home) -> None:
     view = screen(home)
     assert told(view) == ["The service: NOT RUNNING, heartbeat 360 s old"]
     assert view.banners[0].tone is Tone.BAD
+    assert dict(block(view, "What it did last").rows)["Next"].text == "nothing: the service gives no sign of life"
     beat(home, age_s=ALIVE_S + 60, pid=os.getpid())
     view = screen(home)
     assert told(view) == [f"The service: FROZEN? process {os.getpid()}, heartbeat 360 s old"]
@@ -183,18 +184,19 @@ def test_looking_writes_nothing(home: Home) -> None:
 
 def test_a_reason_is_told_in_words_with_its_numbers_and_what_a_person_can_do(home: Home) -> None:
     last = {"at_ms": 0, "status": "HALTED", "reason": "DRAWDOWN_STOP", "value": 0.312, "limit": 0.2, "note": ""}
-    beat(home, last=last)
+    beat(home, last=last, pid=os.getpid())
     now = dict(block(screen(home), "What it does now").rows)
     assert now["Decision"].text == "HALTED DRAWDOWN_STOP"
     assert now["In words"].text == "equity fell so far from its highest that trading stops"
     assert now["Its numbers"].text == "31.2 % against a limit of 20 %"
     assert now["You can"].text.endswith("python stop_trading.py --release")
     often = "the funding that can be counted on, a year, was below what the strategy asks for"
-    assert now["Why nothing trades"].text == f"{often} (FUNDING_TOO_LOW 51×; HOLDING 3× in the last day)"
+    often = f"before, mostly: {often} (FUNDING_TOO_LOW 51×; HOLDING 3× in the last day)"
+    assert now["Why nothing trades"].text == often
 
 
 def test_numbers_with_tuner_and_next_action_are_all_told(home: Home) -> None:
-    beat(home)
+    beat(home, pid=os.getpid())
     now = [name for name, _ in block(screen(home), "What it does now").rows]
     assert now == [
         "Decision",

@@ -59,7 +59,7 @@ async def test_a_name_that_points_here_is_not_ours(home: Home) -> None:
 
 
 async def test_what_others_wrote_stays_words(home: Home) -> None:
-    beat(home, next_action='<script>alert("x")</script><img src=x onerror=y>', regime="</script><b>")
+    beat(home, pid=os.getpid(), next_action='<script>alert("x")</script><img src=x onerror=y>', regime="</script><b>")
     cycles(home, 2)
     text = home.audit_file.read_text().replace("fc-1", "</script><i>")
     home.audit_file.write_text(text)

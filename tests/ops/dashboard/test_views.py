@@ -41,6 +41,8 @@ from ops.dashboard.view import (
 from ops.dashboard.views import BY_KEY, Asked, look
 from ops.door import ROOT
 from ops.logs import set_up_logs
+from ops.resident import peak_rss_mb
+from ops.status import ALIVE_S
 from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
 from tests.ops.dashboard.rooms import cycles as write_cycles
@@ -307,6 +309,10 @@ def test_market_data_shows_each_symbol_the_worst_first(home: Home) -> None:
     beat(home, markets=markets)
     rows = table(data.data(data.read_data(home)), "Markets, the worst first")
     assert rows == [("BTCUSDT", "0 of 100", "never"), ("ETHUSDT", "100 of 100", "61 s ago")]
+    write_cycles(home, 1)
+    rows = table(data.data(data.read_data(home), age_s=ALIVE_S + 1), "Markets, the worst first")
+    assert rows[0] == ("BTCUSDT", "was 0 of 100", "never")
+    assert rows[1] == ("ETHUSDT", "was 100 of 100", when(AT_MS - 61_000)), "of a dead lab nothing is 61 s old"
 
 
 def test_risk_without_counters_or_with_a_broken_lab_yaml_is_told_as_not_known(home: Home) -> None:
@@ -586,14 +592,21 @@ def test_health_tells_processes_jobs_stages_and_a_missing_backup(home: Home) -> 
     disk = facts(view, "On disk")
     assert disk["Newest backup"].tone is Tone.CAUTION
     assert disk["Language model"].text == "$0.2500, 4 calls on 2026-01-21"
-    assert facts(view, "Processes")["Guardian's last look"].text == "never"
+    told = facts(view, "Processes")
+    assert told["Guardian's last look"].text == "never"
+    assert told["Heartbeat"].tone is Tone.BAD, "its service is not there"
+    assert told["Was up for"].text == "2 d"
+    assert disk["audit file"].text.endswith(" kB")
+    assert disk["backups"].text == "0"
+    assert meters(view, "Machine")["Memory of service and guardian"] == "neither runs"
 
 
 def test_the_memory_of_a_stranger_who_got_the_number_of_a_dead_service_is_not_told(home: Home) -> None:
     beat(home, pid=os.getpid())
     home.guardian_lock_file.write_text(str(os.getpid()))
     told = facts(health.health(health.read_health(home, Clock())), "Processes")
-    assert {"Memory of the service", "Memory of the guardian"} <= told.keys()
+    assert {"Memory of the service", "Memory of the guardian", "Up for"} <= told.keys()
+    assert float(told["Memory of the service"].text.partition(" ")[0]) <= peak_rss_mb() + 1
     long_ago = time.time() - 10 * 365 * 86_400  # the locks are older than this process: it cannot have taken them
     for lock in (home.lock_file, home.guardian_lock_file):
         os.utime(lock, (long_ago, long_ago))
