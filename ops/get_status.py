@@ -62,8 +62,7 @@ def status_lines(status: Status) -> list[str]:
         top = sorted(reasons.items(), key=lambda pair: -pair[1])[:3]
         lines.append("  no trades   " + ", ".join(f"{reason} {count}×" for reason, count in top) + " (last day)")
     lines.append(f"  drills      {status.drills}")
-    in_force = beat.get("in_force")
-    lines += [f"  waits       {to_release(in_force)}"] if isinstance(in_force, list) and in_force else []
+    lines += [f"  waits       {to_release(status.in_force)}"] if status.in_force else []
     lines += [f"  waits       {line.id} {line.name}: python approve_strategy.py {line.id}" for line in status.pending]
     lines += [f"  problem     {problem}" for problem in status.problems]
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class Signs:
     stop: str | None
     """What stops the lab now, in words; None: nothing does."""
     paused: bool
+    switch: str
+    """The stop or the pause by its source, as `to_release` takes it; empty: neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Status(Signs):
     """The numbers of the last cycle, as the service wrote them; empty before the first, or where it cannot be read."""
     is_armed: bool
     """A strategy is armed for live trading."""
+    in_force: tuple[str, ...]
+    """What forbids live entries until a human releases it: the stop or the pause, then each halt."""
     strategies: tuple[StrategyLine, ...]
     drills: str
     """When stop, crash, a failed leg and a lost key were last rehearsed, in words."""
@@ -96,6 +101,7 @@ def read_signs(home: Home, clock: Clock, problems: list[str]) -> Signs:
         heartbeat_age_s=file_age_s(home.heartbeat_file, clock),
         stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
         paused=stop.kind is StopKind.PAUSED,
+        switch=stop.source,
     )
 
 
@@ -109,13 +115,28 @@ def read_status(home: Home, clock: Clock) -> Status:
         heartbeat_age_s=signs.heartbeat_age_s,
         stop=signs.stop,
         paused=signs.paused,
+        switch=signs.switch,
         at_ms=clock.now_ms(),
         heartbeat=heartbeat,
         is_armed=home.armed_file.exists(),
+        in_force=tuple(_in_force(home, signs, heartbeat, problems)),
         strategies=tuple(_strategies(home, problems)),
         drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
         problems=(*problems, *(f"{home.root / file}: set aside, it could not be read" for file in _aside(home))),
     )
+
+
+def _in_force(home: Home, signs: Signs, heartbeat: dict[str, object], problems: list[str]) -> Iterator[str]:
+    """By the files as they are now: of a heartbeat, which may be old, only what a running service alone can know."""
+    told, counters = heartbeat.get("in_force"), read_object(home.state / "risk_counters.json", problems)
+    if signs.switch:
+        yield signs.switch
+    elif signs.pid is not None and isinstance(told, list):
+        yield from (name for name in map(str, told) if name.startswith("KILL="))
+    halts = counters.get("halts")
+    for halt in halts if isinstance(halts, list) else []:
+        if isinstance(halt, dict):
+            yield f"{halt.get('reason', '?')} {halt.get('subject', '')}".rstrip()
 
 
 def _aside(home: Home) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ops.dashboard.cycles import Cycle, last_cycle
 from ops.dashboard.equity import Marks, equity_charts, read_marks
 from ops.dashboard.reading import COUNTERS, NUMBERS, as_told, open_alerts, read_as
-from ops.dashboard.standing import RELEASE, service_tone
+from ops.dashboard.standing import halt_banner, service_tone
 from ops.dashboard.view import (
     Banner,
     Block,
@@ -30,7 +30,7 @@ from ops.dashboard.view import (
     percent,
     when,
 )
-from ops.numbers import Account, LastDecision, Numbers
+from ops.numbers import Account, LastDecision, Numbers, to_release
 from ops.reasons import words_of
 from ops.reports import flows_told, told_parts
 from ops.status import Status, read_status
@@ -78,7 +78,7 @@ def read_overview(home: Home, clock: Clock) -> Overview:
         tripped=counters.tripped if counters else (),
         waiting_messages=max(map(len, waiting_files(home.outbox).values())),
         marks=read_marks(home),
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
@@ -97,15 +97,11 @@ def banners(found: Overview) -> Iterator[Banner]:
     if found.numbers is not None and found.numbers.market == "synthetic":
         yield Banner("SYNTHETIC MARKET: made up by a generator, not by people trading", Tone.CAUTION)
     for halt in found.halts:
-        yield Banner(f"HALTED since {when(halt.at_ms)}: {_both(halt)}", Tone.BAD)
+        yield halt_banner(halt, "HALTED", Tone.BAD)
     for halt in found.tripped:
-        yield Banner(f"BREAKER OPEN since {when(halt.at_ms)}: {_both(halt)}", Tone.CAUTION)
+        yield halt_banner(halt, "BREAKER OPEN", Tone.CAUTION)
     for problem in found.problems:
         yield Banner(f"Cannot be read: {problem}", Tone.BAD)
-
-
-def _both(halt: Halt) -> str:
-    return f"{halt.reason} {number(halt.value)} against {number(halt.limit)} {halt.note}".rstrip()
 
 
 def mode_of(found: Overview) -> str:
@@ -205,13 +201,9 @@ def _waits(found: Overview) -> Table:
         first = alert.text.partition("\n")[0]
         since = f"since {when(alert.since_ms)}, raised {alert.raised}×"
         rows.append((Cell(first.removeprefix("🚨 "), Tone.BAD, signed=True), Cell(since)))
-    rows += [
-        (
-            Cell(f"halted: {halt.reason}", Tone.BAD, signed=True),
-            Cell(RELEASE, is_command=True),
-        )
-        for halt in found.halts
-    ]
+    if found.status.in_force:
+        what = Cell(f"in force: {', '.join(found.status.in_force)}", Tone.BAD, signed=True)
+        rows.append((what, Cell(to_release(found.status.in_force))))
     if found.waiting_messages:
         rows.append((Cell("messages not delivered yet", Tone.CAUTION, signed=True), Cell(str(found.waiting_messages))))
     columns = (Column("What"), Column("Type this, or since when"))

@@ -8,6 +8,7 @@ from itertools import islice
 
 from ops.dashboard.cycles import Cycle, last_cycle, parse_cycle
 from ops.dashboard.reading import COUNTERS, read_as, read_limits
+from ops.dashboard.standing import halt_banner
 from ops.dashboard.view import (
     Banner,
     Cell,
@@ -27,7 +28,7 @@ from ops.dashboard.view import (
 from trading.domain.decisions import Reason
 from trading.risk.guards import HELD
 from trading.risk.limits import RiskLimits
-from trading.risk.memory import Halt, Memory
+from trading.risk.memory import Memory
 from trading.storage.home import Home
 from trading.storage.long_files import backwards
 
@@ -123,17 +124,11 @@ def risk(read: Risk) -> View:
     banners = [Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems]
     blocks = (_used(read), _held(read), _account(read), _rules(read), _fixed(read))
     if read.counters is not None:
-        banners += [_halted(halt, "HALTED", Tone.BAD) for halt in read.counters.halts]
-        banners += [_halted(halt, "BREAKER OPEN", Tone.CAUTION) for halt in read.counters.tripped]
+        banners += [halt_banner(halt, "HALTED", Tone.BAD) for halt in read.counters.halts]
+        banners += [halt_banner(halt, "BREAKER OPEN", Tone.CAUTION) for halt in read.counters.tripped]
         if not read.counters.halts:
             banners.append(Banner("No halt of the guards is in force", Tone.PLAIN))
     return View("risk", "Risk limits", blocks, tuple(banners))
-
-
-def _halted(halt: Halt, word: str, tone: Tone) -> Banner:
-    subject = f" of {halt.subject}" if halt.subject else ""
-    both = f"{number(halt.value)} against {number(halt.limit)}"
-    return Banner(f"{word} since {when(halt.at_ms)}: {halt.reason}{subject}, {both} {halt.note}".rstrip(), tone)
 
 
 def used(name: str, value: float, limit: float, told: str) -> Meter:

@@ -17,6 +17,8 @@ from tests.ops.papers import put_in_review
 from tests.ops.test_reports import FULL
 from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.clock import Clock
+from trading.domain.decisions import Decision, Reason
+from trading.risk.counters import RiskCounters
 from trading.risk.kill_switch import stop_trading
 from trading.storage.files import write_json
 from trading.storage.home import Home
@@ -74,9 +76,22 @@ def test_a_running_lab_word_for_word(home: Home) -> None:
 
 
 def test_a_halt_waits_for_the_human_as_the_hourly_report_says(home: Home) -> None:
-    beat(home, in_force=["DAILY_LOSS", "STRATEGY_DRAWDOWN fc-1"])
+    counters = RiskCounters(home.state / "risk_counters.json")
+    counters.halt(Decision(False, Reason.DAILY_LOSS, 0.04, 0.03), NOW_MS)
+    counters.halt(Decision(False, Reason.STRATEGY_DRAWDOWN, 0.2, 0.15), NOW_MS, subject="fc-1")
     told = page(home).splitlines()
     assert "  waits       python stop_trading.py --release (DAILY_LOSS, STRATEGY_DRAWDOWN fc-1)" in told
+
+
+def test_what_an_old_heartbeat_says_of_a_stop_does_not_stand(home: Home) -> None:
+    beat(home, in_force=["KILL_SWITCH"])
+    assert "  waits" not in page(home), "it was released since"
+    home.kill_files[0].touch()
+    assert "  waits       python stop_trading.py --release (KILL_SWITCH)" in page(home)
+    home.kill_files[0].unlink()
+    beat(home, in_force=["KILL=1"])
+    home.lock_file.write_text(str(os.getpid()))
+    assert "  waits       unset KILL=1, then " in page(home), "only the service can know its own environment"
 
 
 def test_a_dead_and_a_frozen_lab_are_told_apart(home: Home) -> None:

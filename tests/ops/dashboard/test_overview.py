@@ -7,6 +7,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from ops.dashboard.overview import Overview, read_overview
 from ops.dashboard.view import Chart, Facts, Figures, Table, Tone, View
 from ops.dashboard.views import BY_KEY, Asked
@@ -118,12 +120,30 @@ def test_every_stop_and_halt_stands_at_the_top(home: Home) -> None:
     assert told(screen(home))[1:] == [
         "PAUSED: no new positions while state/PAUSED is there",
         "SYNTHETIC MARKET: made up by a generator, not by people trading",
-        "HALTED since 1970-01-01 00:00: LOSS_STREAK 5 against 5",
+        "HALTED since 1970-01-01 00:00: LOSS_STREAK, 5 against a limit of 5",
     ]
     stop_trading(home, by="me", why="test", at_ms=0, keep_positions=False)
     assert told(screen(home))[1] == (
         "STOPPED: TRADING_STOPPED.json is there; python stop_trading.py --release takes it back"
     )
+
+
+def test_what_is_in_force_waits_with_what_takes_it_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits() -> list[tuple[str, ...]]:
+        return [tuple(cell.text for cell in row) for row in block(screen(home), "Waits for you").rows]
+
+    beat(home, in_force=["KILL_SWITCH"])
+    assert waits() == [], "the heartbeat is old: it was released since"
+    home.kill_files[0].touch()
+    beat(home, in_force=[])
+    assert waits() == [("in force: KILL_SWITCH", "python stop_trading.py --release (KILL_SWITCH)")]
+    halt = Decision(False, Reason.DAILY_LOSS, 0.0312, 0.03)
+    RiskCounters(home.state / "risk_counters.json").halt(halt, 0)
+    assert waits()[0][0] == "in force: KILL_SWITCH, DAILY_LOSS"
+    assert told(screen(home))[-1] == "HALTED since 1970-01-01 00:00: DAILY_LOSS, 3.12 % against a limit of 3 %"
+    monkeypatch.setenv("KILL", "1")
+    out = "KILL taken out of .env and the environment, then python stop_trading.py --release takes it back"
+    assert told(screen(home))[1] == f"STOPPED: KILL=1; {out}"
 
 
 def test_what_waits_for_the_human_is_listed_with_what_to_type(home: Home) -> None:
