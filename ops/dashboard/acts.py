@@ -83,7 +83,8 @@ ACTS = {
         (
             "state/PAUSED is written. What is held stays held and hedged, and is looked after; nothing new is opened, "
             "also after a restart.",
-            "The page cannot take it back: on the machine, python stop_trading.py --release or removing the file does.",
+            "The page cannot take it back: on the machine, removing the file does. So does python stop_trading.py "
+            "--release, but then live trading must be armed anew.",
         ),
         "Paused",
         pause,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from ops.dashboard.cycles import Cycle, Held
-from ops.dashboard.view import Cell, Column, Facts, Table, fine, money, percent, when
+from ops.dashboard.view import Cell, Column, Facts, Table, Tone, fine, money, percent, when
 from trading.domain.counted import counted
 from trading.domain.market import YEAR_MS
 from trading.funding.position import CarryPosition
@@ -27,7 +27,8 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
         for (name, base, price), quote in zip(legs, worth, strict=True):
             rows.append(_row(name, base, "–" if price is None else _plain(price), quote))
         both = None if worth[0] is None or worth[1] is None else worth[0] + worth[1]  # as the column adds up
-        rows.append(_row("both together", told.spot_base + told.perp_base, "", both))
+        _, *rest = _row("", told.spot_base + told.perp_base, "", both)
+        rows.append((_together(told.spot_base, -told.perp_base, live.parameters.rebalance_delta_pct), *rest))
     when_read = f" as of {when(last.at_ms)} UTC" if last is not None else ""
     empty = "the last cycles did not read it"
     return Table(
@@ -37,6 +38,16 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
         empty=empty,
         note=f"Position {live.id}, {live.status}.",
     )
+
+
+def _together(spot_base: Decimal, short_base: Decimal, delta_pct: float) -> Cell:
+    """What both legs are to each other: even, further apart than the strategy allows, or one without the other."""
+    if min(spot_base, short_base) <= 0 < max(spot_base, short_base):
+        return Cell("both together: ONE LEG ALONE", Tone.BAD, signed=True)
+    apart = float(abs(spot_base - short_base) / max(spot_base, short_base, Decimal("1e-8")))
+    if apart > delta_pct / 100:
+        return Cell(f"both together: {percent(apart, digits=1)} apart", Tone.CAUTION, signed=True)
+    return Cell("both together")
 
 
 def _plain(value: Decimal) -> str:

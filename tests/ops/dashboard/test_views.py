@@ -504,6 +504,11 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
         ("both together", "0", "", "−0.20"),
     ]
     told = {name: cell.text for name, cell in facts(view, "BTCUSDT: margin").items()}
+    for perp_base, words in (("-0.0015", "25.0 % apart"), ("0", "ONE LEG ALONE")):
+        uneven = {"equity_quote": "1000", "positions": [held | {"perp_base": perp_base}]}
+        AuditLog(home.audit_file).append(line(1, equity=uneven))
+        together = table(funding.carry(funding.read_carry(home)), "BTCUSDT: both legs")[2]
+        assert together[0] == f"both together: {words}"
     assert told["Margin of the contract"] == "95.50 USDT"
     assert told["Liquidation is away"] == "48.0 %"
     assert told["Basis"].startswith("+10.6 bps, at most")
