@@ -69,13 +69,13 @@ def status_lines(status: Status) -> list[str]:
 
 
 def service_line(status: Signs) -> str:
-    """Alive, frozen, or not there."""
-    if status.heartbeat_age_s is None:
-        return "never ran here; start it with ./lab run"
-    age = f"heartbeat {status.heartbeat_age_s:.0f} s old"
+    """Alive, starting, frozen, or not there."""
+    age = "no heartbeat yet" if status.heartbeat_age_s is None else f"heartbeat {status.heartbeat_age_s:.0f} s old"
     if status.pid is None:
-        return f"NOT RUNNING, {age}"
-    if status.heartbeat_age_s > ALIVE_S:
+        return "never ran here; start it with ./lab run" if status.heartbeat_age_s is None else f"NOT RUNNING, {age}"
+    if status.is_starting:
+        return f"starts as process {status.pid}, for {status.started_s_ago:.0f} s, {age}"
+    if status.heartbeat_age_s is None or status.heartbeat_age_s > ALIVE_S:
         return f"FROZEN? process {status.pid}, {age}"
     return f"runs as process {status.pid}, {age}"
 

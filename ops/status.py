@@ -22,6 +22,9 @@ from trading.storage.home import Home
 ALIVE_S = 300.0
 """A heartbeat older than this means that nobody is at home."""
 
+START_S = 1800.0
+"""A start may take so long until its first heartbeat: it compiles, and fetches years of candles. As the watchman's."""
+
 BOOT_S = 2.0
 """The kernel tells when it booted in whole seconds."""
 STARTED_WORD = 19
@@ -53,6 +56,16 @@ class Signs:
     paused: bool
     switch: str
     """The stop or the pause by its source, as `to_release` takes it; empty: neither."""
+    started_s_ago: float | None
+    """Of the running service; None: it does not run."""
+
+    @property
+    def is_starting(self) -> bool:
+        """It runs, and has not ended its first cycle yet; any heartbeat there is is one of before."""
+        if self.started_s_ago is None or (self.heartbeat_age_s is not None and self.heartbeat_age_s <= ALIVE_S):
+            return False
+        is_of_before = self.heartbeat_age_s is None or self.heartbeat_age_s > self.started_s_ago
+        return is_of_before and self.started_s_ago <= START_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +108,14 @@ class Status(Signs):
 
 def read_signs(home: Home, clock: Clock, problems: list[str]) -> Signs:
     """Look at the lock, the heartbeat's age and every switch, and at nothing else."""
-    stop = _stop(home, problems)
+    stop, pid = _stop(home, problems), running_pid(home.lock_file)
     return Signs(
-        pid=running_pid(home.lock_file),
+        pid=pid,
         heartbeat_age_s=file_age_s(home.heartbeat_file, clock),
         stop=_in_words(stop) if stop.kind in (StopKind.KILL, StopKind.STOPPED) else None,
         paused=stop.kind is StopKind.PAUSED,
         switch=stop.source,
+        started_s_ago=None if pid is None else file_age_s(home.lock_file, clock),
     )
 
 
@@ -116,6 +130,7 @@ def read_status(home: Home, clock: Clock) -> Status:
         stop=signs.stop,
         paused=signs.paused,
         switch=signs.switch,
+        started_s_ago=signs.started_s_ago,
         at_ms=clock.now_ms(),
         heartbeat=heartbeat,
         is_armed=home.armed_file.exists(),

@@ -71,8 +71,8 @@ def _who_acts(home: Home, clock: Clock) -> tuple[str, ...]:
         )
     return (
         first,
-        "The service does NOT run. A running guardian makes everything flat; if there is none, nothing is closed until "
-        "you run on the machine: python stop_trading.py",
+        "The service gives NO SIGN OF LIFE. A running guardian makes everything flat; if there is none, nothing is "
+        "closed until you run on the machine: python stop_trading.py",
     )
 
 

@@ -161,7 +161,7 @@ def _now(found: Overview) -> Facts:
     if beat.last is not None:
         rows += _decided(beat.last)
     rows.append(("Why nothing trades", Cell(_why(beat))))
-    rows.append(("Next", Cell(beat.next_action if is_now else "nothing: the service gives no sign of life")))
+    rows.append(("Next", Cell(beat.next_action if is_now else "nothing, until the service runs")))
     rows.append(("Regime", Cell(beat.regime or "nobody has looked")))
     rows.append(("Data quality", Cell(f"{beat.data_quality:.0f} of 100")))
     rows += [("Tuner", Cell(words)) for words in beat.tuner]

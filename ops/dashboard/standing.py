@@ -31,8 +31,8 @@ def halt_banner(halt: Halt, word: str, tone: Tone) -> Banner:
 
 
 def service_tone(signs: Signs) -> Tone:
-    """Alive, or not."""
-    if signs.heartbeat_age_s is None:
+    """Alive, or not, or not yet."""
+    if signs.is_starting or (signs.pid is None and signs.heartbeat_age_s is None):
         return Tone.CAUTION
-    is_alive = signs.pid is not None and signs.heartbeat_age_s <= ALIVE_S
+    is_alive = signs.pid is not None and signs.heartbeat_age_s is not None and signs.heartbeat_age_s <= ALIVE_S
     return Tone.GOOD if is_alive else Tone.BAD

@@ -94,13 +94,17 @@ def test_what_an_old_heartbeat_says_of_a_stop_does_not_stand(home: Home) -> None
     assert "  waits       unset KILL=1, then " in page(home), "only the service can know its own environment"
 
 
-def test_a_dead_and_a_frozen_lab_are_told_apart(home: Home) -> None:
+def test_a_dead_a_starting_and_a_frozen_lab_are_told_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.lock_file.write_text(str(os.getpid()))
+    assert f"starts as process {os.getpid()}, for 0 s, no heartbeat yet" in page(home)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     home.lock_file.write_text(str(gone.pid))
     beat(home, age_s=ALIVE_S + 60)
     assert "NOT RUNNING, heartbeat 360 s old" in page(home)
     home.lock_file.write_text(str(os.getpid()))
+    assert f"starts as process {os.getpid()}, for 0 s, heartbeat 360 s old" in page(home)
+    monkeypatch.setattr("ops.status.START_S", -1.0)  # it started long ago
     assert f"FROZEN? process {os.getpid()}, heartbeat 360 s old" in page(home)
 
 

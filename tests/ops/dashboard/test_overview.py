@@ -99,15 +99,19 @@ def test_parts_that_are_not_known_are_no_numbers_and_an_age_is_no_mode(home: Hom
     assert second[7] == "+0.2500", "a rebate"
 
 
-def test_dead_and_frozen_are_told_apart_and_both_are_bad(home: Home) -> None:
+def test_dead_starting_and_frozen_are_told_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     beat(home, age_s=ALIVE_S + 60, pid=gone.pid)
     view = screen(home)
     assert told(view) == ["The service: NOT RUNNING, heartbeat 360 s old"]
     assert view.banners[0].tone is Tone.BAD
-    assert dict(block(view, "What it did last").rows)["Next"].text == "nothing: the service gives no sign of life"
+    assert dict(block(view, "What it did last").rows)["Next"].text == "nothing, until the service runs"
     beat(home, age_s=ALIVE_S + 60, pid=os.getpid())
+    view = screen(home)
+    assert told(view) == [f"The service: starts as process {os.getpid()}, for 0 s, heartbeat 360 s old"]
+    assert view.banners[0].tone is Tone.CAUTION
+    monkeypatch.setattr("ops.status.START_S", -1.0)  # it started long ago
     view = screen(home)
     assert told(view) == [f"The service: FROZEN? process {os.getpid()}, heartbeat 360 s old"]
     assert view.banners[0].tone is Tone.BAD

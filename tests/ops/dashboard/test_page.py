@@ -176,7 +176,7 @@ async def test_pause_and_stop_are_asked_first_and_then_done_as_the_lab_reads_it(
         assert read_stop(home, {}).kind is StopKind.PAUSED
         dead = await browser.post("/stop", headers={"sec-fetch-site": "same-origin"}, data={"confirm": "yes"})
         assert read_stop(home, {}).kind is StopKind.KILL
-        assert "The service does NOT run" in dead.text
+        assert "The service gives NO SIGN OF LIFE" in dead.text
         beat(home, pid=os.getpid())
         assert "closes both legs now" in (await browser.post("/stop", headers=OURS, data={"confirm": "yes"})).text
 
