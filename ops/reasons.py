@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from trading.domain.decisions import Reason
-from trading.risk.rules import RULES
+from trading.risk.guards import HELD
+from trading.risk.rules import RULES, Kind
 
 
 class Words(NamedTuple):
@@ -22,7 +23,7 @@ _LESS = "nothing, or raise the limit in lab.yaml under risk: if you mean it"
 _DATA = "nothing; when it lasts, look at the network: ./lab doctor"
 
 REASONS: Mapping[Reason, Words] = {
-    Reason.OK: Words("every rule that was asked allowed it", "nothing"),
+    Reason.OK: Words("no rule that was asked refused it", "nothing"),
     Reason.KILL_SWITCH: Words(
         "the kill switch is on: nothing is opened, everything is closed", "release it: python stop_trading.py --release"
     ),
@@ -152,6 +153,14 @@ REASONS: Mapping[Reason, Words] = {
 
 MEASURES: Mapping[str, str] = {str(rule.id): rule.measures for rule in RULES}
 """What a risk rule holds against its limit."""
+
+
+CAPS = frozenset(str(rule.id) for rule in RULES if rule.kind is Kind.CAP)
+
+
+def trims(reason: str, note: str) -> bool:
+    """Whether an answer is about how large a new trade may be: what is too large is made smaller, not refused."""
+    return reason in CAPS and not note.startswith(HELD)
 
 
 def words_of(reason: str) -> Words:

@@ -27,12 +27,14 @@ from ops.dashboard.view import (
     when,
 )
 from ops.figures import size
+from ops.reasons import trims
 from trading.domain.clock import iso
 from trading.domain.decisions import Reason
 from trading.journal.audit import CycleStatus
 from trading.storage.home import Home
 from trading.storage.long_files import size_of
 
+TRIMMED = "A new trade that a rule trims is made smaller until it fits: one leg as wanted, and what the rule leaves."
 SHOWN = 50
 """Cycles a page."""
 TONES = {
@@ -191,12 +193,12 @@ def _checks(cycle: Cycle) -> Table:
         rows.append(
             (
                 Cell(str(check.get("reason", "?"))),
-                says(check.get("allowed")),
+                says(check.get("allowed"), is_size=trims(str(check.get("reason")), str(check.get("note", "")))),
                 *numbers,
                 Cell(str(check.get("note", ""))),
             )
         )
-    return Table("Every rule that was asked", columns, tuple(rows), empty="none was asked")
+    return Table("Every rule that was asked", columns, tuple(rows), empty="none was asked", note=TRIMMED)
 
 
 def _stages(cycle: Cycle) -> Meters:

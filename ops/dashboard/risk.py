@@ -25,6 +25,7 @@ from ops.dashboard.view import (
     says,
     when,
 )
+from ops.reasons import trims
 from trading.domain.decisions import Reason
 from trading.risk.guards import HELD
 from trading.risk.limits import RiskLimits
@@ -225,11 +226,12 @@ def _rules(read: Risk) -> Table:
         has_share = asked.limit > 0 and asked.allowed and asked.reason not in AT_LEAST
         share = percent(asked.value / asked.limit, digits=1) if has_share else "–"
         numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
-        rows.append((Cell(asked.reason), says(asked.allowed), *numbers, Cell(asked.note)))
+        said = says(asked.allowed, is_size=trims(asked.reason, asked.note))
+        rows.append((Cell(asked.reason), said, *numbers, Cell(asked.note)))
     note = (
         f"Of the newest {LOOKED_BACK:,} cycles. Amounts in USDT, shares as fractions, times in seconds; "
         "Used is value over limit. "
-        "A new trade that a rule refuses is made smaller until it fits; the smallest limit wins."
+        "A new trade that a rule trims is made smaller until it fits: one leg as wanted, and what the rule leaves."
     )
     return Table("What each rule said last", columns, tuple(rows), empty="no rule has been asked yet", note=note)
 

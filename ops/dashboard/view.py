@@ -240,9 +240,11 @@ def by_sign(value: float) -> Tone:
     return Tone.GOOD if value > 0 else Tone.BAD if value < 0 else Tone.PLAIN
 
 
-def says(allowed: object) -> Cell:
-    """What a rule said."""
-    return Cell("allows", Tone.GOOD, signed=True) if allowed else Cell("refuses", Tone.BAD, signed=True)
+def says(allowed: object, *, is_size: bool) -> Cell:
+    """What a rule said; of a size that is too large that it is made smaller."""
+    if allowed:
+        return Cell("allows", Tone.GOOD, signed=True)
+    return Cell("trims", Tone.CAUTION, signed=True) if is_size else Cell("refuses", Tone.BAD, signed=True)
 
 
 def when(at_ms: float) -> str:

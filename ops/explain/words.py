@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ops.reasons import MEASURES, words_of
+from ops.reasons import MEASURES, trims, words_of
 from ops.telling.measured import both
 from ops.trace.live_records import CycleLine, FillLine
 from trading.domain.clock import iso
@@ -98,9 +98,13 @@ def _measured(reason: str) -> str:
 
 def _check(check: Mapping[str, object]) -> str:
     reason = str(check.get("reason", "?"))
-    said = "allows" if check.get("allowed") is True else "FORBIDS"
+    is_allowed = check.get("allowed") is True
     value, limit = (_loose(check.get(name)) for name in ("value", "limit"))
     note = f" ({check['note']})" if check.get("note") else ""
+    if trims(reason, str(check.get("note", ""))) and isinstance(value, float) and isinstance(limit, float):
+        said = "allows" if is_allowed else "trims"
+        return f"{said:7} {reason}: {value:,.2f} USDT a leg wanted, {limit:,.2f} USDT left{note}"
+    said = "allows" if is_allowed else "FORBIDS"
     return f"{said:7} {reason}: {_both(reason, value, limit)}{_measured(reason)}{note}"
 
 

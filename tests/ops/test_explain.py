@@ -113,6 +113,16 @@ def test_a_cycle_word_for_word(lab_home: Home, capsys: pytest.CaptureFixture[str
     assert asked(capsys, ids[40]) == (0, cycle_example(ids[40]))
 
 
+def test_a_size_that_a_rule_makes_smaller_forbids_nothing(lab_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"reason": "VALUE_AT_RISK", "allowed": False, "value": 9000.0, "limit": 2500.0, "note": "value_at_risk_pct"}
+    held = size | {"value": 90.0, "limit": 25.0, "note": "of what is held: BTCUSDT"}
+    line = replace(LINE, risk={"reason": "OK", "checks": [size, held]})
+    _, lines = asked(capsys, cycle_id(NOON_MS, AuditLog(lab_home.audit_file).append(line)))
+    trimmed, forbidden = (told.removeprefix("Rule     ") for told in lines if told.startswith("Rule"))
+    assert trimmed == "trims   VALUE_AT_RISK: 9,000.00 USDT a leg wanted, 2,500.00 USDT left (value_at_risk_pct)"
+    assert forbidden.startswith("FORBIDS VALUE_AT_RISK: 90.00 USDT against a limit of 25.00 USDT: a day's loss")
+
+
 def test_orders_and_fills_are_told_one_a_line(lab_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     order = {"client_id": "lab-1-s1-a1", "venue_id": "7", "market": "spot", "symbol": "BTCUSDT", "side": "sell",
              "type": "market", "quantity_base": "0.002", "filled_base": "0.002", "average_price": "93817.31",

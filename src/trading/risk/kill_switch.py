@@ -62,7 +62,8 @@ class Stop:
             StopKind.STOPPED: Reason.STOPPED_BY_HUMAN,
             StopKind.KILL: Reason.KILL_SWITCH,
         }[self.kind]
-        return Decision(not self.blocks_entries, reason, float(self.blocks_entries), 0.0, self.source)
+        note = self.source or "no stop, no pause"
+        return Decision(not self.blocks_entries, reason, float(self.blocks_entries), 0.0, note)
 
 
 def read_stop(home: Home, environment: Mapping[str, str]) -> Stop:

@@ -277,7 +277,8 @@ def test_a_rule_that_is_asked_of_several_things_is_shown_for_each(home: Home) ->
         {"reason": "COOL_DOWN", "allowed": True, "value": 2400, "limit": 300, "note": "since the last fill"},
         {"reason": "COOL_DOWN", "allowed": False, "value": 2400, "limit": 3600, "note": "since the last loss"},
         {"reason": "FIRST_LIVE_SIZE", "allowed": True, "value": 200, "limit": 500, "note": "first_live_pct"},
-        {"reason": "FIRST_LIVE_SIZE", "allowed": True, "value": 200, "limit": 250, "note": "first_live_usdt"},
+        {"reason": "FIRST_LIVE_SIZE", "allowed": False, "value": 300, "limit": 250, "note": "first_live_usdt"},
+        {"reason": "STRESS_LOSS", "allowed": False, "value": 300, "limit": 250, "note": "of what is held: covid"},
     ]
     AuditLog(home.audit_file).append(line(0, risk={"reason": "COOL_DOWN", "checks": checks}))
     rows = table(risk.risk(risk.read_risk(home)), "What each rule")
@@ -285,7 +286,8 @@ def test_a_rule_that_is_asked_of_several_things_is_shown_for_each(home: Home) ->
         ("COOL_DOWN", "allows", "300"),
         ("COOL_DOWN", "refuses", "3,600"),
         ("FIRST_LIVE_SIZE", "allows", "500"),
-        ("FIRST_LIVE_SIZE", "allows", "250"),
+        ("FIRST_LIVE_SIZE", "trims", "250"),
+        ("STRESS_LOSS", "refuses", "250"),
     ]
 
 

@@ -106,7 +106,7 @@ def test_nothing_of_a_row_is_cut_on_a_narrow_terminal(home: Home, width: int) ->
     AuditLog(home.audit_file).append(line(0, reason=Reason.DATA_UNAVAILABLE, risk={**check, "checks": [check]}))
     for key, wanted in {
         "audit": ("2026-01-21 09:00:00", "NO_TRADE", "DATA_UNAVAILABLE", "226.125", "1,000.00", "x" * 90),
-        "risk": ("INSUFFICIENT_BALANCE", "226.125", "500", "refuses", "2026-01-21 09:00", "x" * 90),
+        "risk": ("INSUFFICIENT_BALANCE", "226.125", "500", "trims", "2026-01-21 09:00", "x" * 90),
         "strategies": (spec.id, "review", "APPROVED", "no"),
     }.items():
         told = text_of(home, key, width=width)
