@@ -60,7 +60,7 @@ def status_lines(status: Status) -> list[str]:
     reasons = beat.get("no_trade_reasons")
     if isinstance(reasons, dict) and reasons:
         top = sorted(reasons.items(), key=lambda pair: -pair[1])[:3]
-        lines.append("  no trades   " + ", ".join(f"{reason} {count}×" for reason, count in top) + " (last day)")
+        lines.append("  no trades   " + ", ".join(f"{reason} {count:,}×" for reason, count in top) + " (last day)")
     lines.append(f"  drills      {status.drills}")
     lines += [f"  waits       {to_release(status.in_force)}"] if status.in_force else []
     lines += [f"  waits       {line.id} {line.name}: python approve_strategy.py {line.id}" for line in status.pending]

@@ -186,10 +186,10 @@ def _why(beat: Numbers) -> str:
     if not reasons:
         return "every cycle of the last day traded" if beat.last else "no cycle yet"
     (most, count), others = reasons[0], reasons[1:3]
-    also = "".join(f"; {reason} {count}×" for reason, count in others)
+    also = "".join(f"; {reason} {count:,}×" for reason, count in others)
     is_as_now = beat.last is not None and beat.last.reason == most
     says = "as above" if is_as_now else f"before, mostly: {words_of(most).says}"
-    return f"{says} ({most} {count}×{also} in the last day)"
+    return f"{says} ({most} {count:,}×{also} in the last day)"
 
 
 def _waits(found: Overview) -> Table:
@@ -207,7 +207,9 @@ def _waits(found: Overview) -> Table:
     if found.waiting_messages:
         rows.append((Cell("messages not delivered yet", Tone.CAUTION, signed=True), Cell(str(found.waiting_messages))))
     columns = (Column("What"), Column("Type this, or since when"))
-    return Table("Waits for you", columns, tuple(rows), empty="nothing: enjoy your day")
+    is_alive = service_tone(found.status) is Tone.GOOD
+    empty = "nothing: enjoy your day" if is_alive else "nothing that the files tell of"
+    return Table("Waits for you", columns, tuple(rows), empty=empty)
 
 
 def _accounts(beat: Numbers) -> Table:
@@ -244,7 +246,7 @@ def _held(beat: Numbers) -> Facts:
 def _reasons(beat: Numbers) -> Meters:
     reasons = sorted(beat.no_trade_reasons.items(), key=lambda pair: -pair[1])
     total = max(1, sum(beat.no_trade_reasons.values()))
-    meters = tuple(Meter(name, count / total, f"{count}×") for name, count in reasons[:SHOWN])
+    meters = tuple(Meter(name, count / total, f"{count:,}×") for name, count in reasons[:SHOWN])
     return Meters("Cycles of the last day that did not trade, by reason", meters, empty="none")
 
 

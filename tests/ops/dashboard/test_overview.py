@@ -48,7 +48,9 @@ def test_a_home_in_which_nothing_ever_ran_has_a_screen_too(home: Home) -> None:
     assert told(view) == ["The service: never ran here; start it with ./lab run"]
     figures = next(b for b in view.blocks if isinstance(b, Figures)).figures
     assert [figure.value for figure in figures] == ["no account yet", "nothing yet"]
-    assert block(view, "Waits for you").rows == ()
+    waits = block(view, "Waits for you")
+    assert isinstance(waits, Table)
+    assert (waits.rows, waits.empty) == ((), "nothing that the files tell of")
 
 
 def test_a_folder_that_is_not_even_a_lab_has_a_screen_too(home: Home) -> None:
