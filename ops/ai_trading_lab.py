@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 import structlog
 
@@ -33,7 +32,7 @@ from ops.jobs import (
     universe,
 )
 from ops.kill_watch import KillWatch
-from ops.schedule import SCHEDULE, TUNER_S, Job, Row, Schedule
+from ops.schedule import Job, Schedule, rows_for
 from ops.service.lab import Lab, Setting
 from ops.service.supervisor import Supervisor
 from ops.service.thinking import think
@@ -227,12 +226,6 @@ def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:
         await job(lab)
 
     return run
-
-
-def rows_for(loop_s: int) -> tuple[Row, ...]:
-    """The schedule with the loop as often as the settings say, and the tuner, which looks at its cycles, no oftener."""
-    every_s = {"loop": loop_s, "tuner": max(loop_s, TUNER_S)}
-    return tuple(replace(row, every_s=every_s.get(row.name, row.every_s)) for row in SCHEDULE)
 
 
 async def serve(setting: Setting, clock: Clock) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -89,6 +89,12 @@ SCHEDULE = (
     Row("weekly_backup", 7 * DAY_S, SUNDAY_S),
 )
 """Wall clock, UTC. What reports on a cycle waits for it (`ops/jobs/reports.py`), not for a few seconds to pass."""
+
+
+def rows_for(loop_s: int) -> tuple[Row, ...]:
+    """The schedule with the loop as often as the settings say, and the tuner, which looks at its cycles, no oftener."""
+    every_s = {"loop": loop_s, "tuner": max(loop_s, TUNER_S)}
+    return tuple(replace(row, every_s=every_s.get(row.name, row.every_s)) for row in SCHEDULE)
 
 
 class Schedule:

@@ -13,12 +13,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ops.dashboard.cycles import parse_cycle
-from ops.dashboard.reading import NUMBERS, as_told, read_as
+from ops.dashboard.reading import NUMBERS, as_told, read_as, read_loop_s
 from ops.dashboard.view import Banner, Cell, Column, Facts, Meter, Meters, Table, Tone, View, ago, when
 from ops.figures import size
 from ops.numbers import Numbers
 from ops.resident import resident_bytes
-from ops.schedule import SCHEDULE
+from ops.schedule import SCHEDULE, rows_for
 from ops.status import ALIVE_S, Status, read_status, running_pid
 from trading.domain.clock import LAST_MS, Clock
 from trading.storage.file_age import file_age_s
@@ -74,6 +74,8 @@ class Health:
     """Of the guardian's last look; None: it never ran here."""
     processes: tuple[Process, ...]
     stages: tuple[Stage, ...]
+    loop_s: int | None
+    """Between two cycles, as `lab.yaml` has it; None: it cannot be read."""
     last_runs: Mapping[str, int]
     """By job, lab time, UTC milliseconds."""
     budget: _Budget | None
@@ -101,6 +103,7 @@ def read_health(home: Home, clock: Clock) -> Health:
         guardian_age_s=file_age_s(home.guardian_pulse_file, clock),
         processes=tuple(found for name, pid in pids if (found := _process(name, pid)) is not None),
         stages=tuple(_stages(home)),
+        loop_s=read_loop_s(home, problems),
         last_runs={name: at_ms for name, at_ms in stamps.items() if name != "schema"},
         budget=read_as(home.state / "model_budget.json", _BUDGET, problems),
         disk_used=disk.used / disk.total,
@@ -205,7 +208,7 @@ def _stages_block(read: Health) -> Table:
 
 def _jobs(read: Health) -> Table:
     columns = (Column("Job"), Column("Every", is_number=True), Column("Last run, UTC", is_number=True))
-    every = {row.name: row.every_s for row in SCHEDULE}
+    every = {row.name: row.every_s for row in (SCHEDULE if read.loop_s is None else rows_for(read.loop_s))}
     names = sorted({*every, *read.last_runs}, key=lambda name: (every.get(name, 0), name))
     rows = []
     for name in names:

@@ -85,6 +85,18 @@ class _Risk(BaseModel):
     risk: RiskLimits = RiskLimits()
 
 
+class _Service(BaseModel):
+    """Of the service how often its loop runs."""
+
+    loop_s: int = 60
+
+
+class _Loop(BaseModel):
+    """The part of `lab.yaml` with it."""
+
+    service: _Service = _Service()
+
+
 def read_page_settings(home: Home) -> PageSettings:
     """Where the page listens. Only its own part is looked at: a slip elsewhere may be why the lab is dead.
 
@@ -92,6 +104,15 @@ def read_page_settings(home: Home) -> PageSettings:
         SettingsError: not YAML, or its own part makes no sense.
     """
     return read_yaml(home.settings_file, _Page).page
+
+
+def read_loop_s(home: Home, problems: list[str]) -> int | None:
+    """Between two cycles, as `lab.yaml` has it; None: it cannot be read, and a line was added to the problems."""
+    try:
+        return read_yaml(home.settings_file, _Loop).service.loop_s
+    except SettingsError as error:
+        problems.append(str(error))
+        return None
 
 
 def read_limits(home: Home, problems: list[str]) -> RiskLimits | None:

@@ -6,9 +6,9 @@ import pytest
 
 from ai_brain.desk.tuner import CycleMark, Rule
 from ops import reports
-from ops.ai_trading_lab import rows_for
 from ops.gather import gather
 from ops.jobs import evaluation, research, tuner
+from ops.schedule import rows_for
 from ops.service.lab import Lab
 from tests.ops.at_night import lab_at_night, named
 from tests.ops.papers import carry_in

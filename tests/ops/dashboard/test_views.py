@@ -590,9 +590,10 @@ def test_health_tells_processes_jobs_stages_and_a_missing_backup(home: Home) -> 
     write_cycles(home, 3)
     (home.state / "schedule.json").write_text(json.dumps({"schema": 1, "loop": AT_MS, "old_job": AT_MS}))
     (home.state / "model_budget.json").write_text('{"schema": 1, "day": "2026-01-21", "usd": 0.25, "calls": 4}')
+    home.settings_file.write_text("service: {loop_s: 30}\n")
     view = health.health(health.read_health(home, Clock()))
     jobs = {row[0]: row[1:] for row in table(view, "Jobs")}
-    assert jobs["loop"] == ("60 s", "2026-01-21 09:00")
+    assert jobs["loop"] == ("30 s", "2026-01-21 09:00")
     assert jobs["keys"] == ("24 h", "never")
     assert jobs["old_job"][0] == "–"
     assert table(view, "Stages")[0] == ("live", "100.0 ms", "100.0 ms", "3")
