@@ -102,7 +102,8 @@ def _funnel(read: Ideas) -> Meters:
 def _refused(found: Glance) -> Meters:
     most = max([*(count for _, count in found.refused_by_reason), 1])
     meters = tuple(Meter(reason, count / most, f"{count:,}×") for reason, count in found.refused_by_reason)
-    return Meters("Refused, by reason", meters, empty="nothing refused yet")
+    note = "What lies in the graveyard. Messages count the model's answers too that became no strategy."
+    return Meters("Refused, by reason", meters, empty="nothing refused yet", note=note)
 
 
 def _families(found: Glance) -> Facts:

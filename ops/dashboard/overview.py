@@ -36,6 +36,7 @@ from ops.reports import flows_told, told_parts
 from ops.status import Status, read_status
 from ops.telling.measured import both
 from trading.domain.clock import Clock, iso
+from trading.domain.counted import counted
 from trading.notify.alerts import OpenAlert
 from trading.notify.outbox import waiting_files
 from trading.risk.memory import Halt
@@ -205,7 +206,8 @@ def _waits(found: Overview) -> Table:
         what = Cell(f"in force: {', '.join(found.status.in_force)}", Tone.BAD, signed=True)
         rows.append((what, Cell(to_release(found.status.in_force))))
     if found.waiting_messages:
-        rows.append((Cell("messages not delivered yet", Tone.CAUTION, signed=True), Cell(str(found.waiting_messages))))
+        waiting = Cell(counted(found.waiting_messages, "message"))
+        rows.append((Cell("not delivered yet", Tone.CAUTION, signed=True), waiting))
     columns = (Column("What"), Column("Type this, or since when"))
     is_alive = service_tone(found.status) is Tone.GOOD
     empty = "nothing: enjoy your day" if is_alive else "nothing that the files tell of"

@@ -161,7 +161,7 @@ def test_what_waits_for_the_human_is_listed_with_what_to_type(home: Home) -> Non
     rows = [tuple(cell.text for cell in row) for row in block(screen(home), "Waits for you").rows]
     assert rows[0] == (spec.name, f"python approve_strategy.py {spec.id}")
     assert rows[1][0] == "Data failing"
-    assert rows[2] == ("messages not delivered yet", "1")
+    assert rows[2] == ("not delivered yet", "1 message")
 
 
 def test_alerts_that_are_over_wait_for_nobody(home: Home) -> None:
