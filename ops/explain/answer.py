@@ -77,14 +77,19 @@ def _asked(home: Home, window: AuditWindow, text: str) -> int:
 
 
 def moment_of(text: str, *, now_ms: int, reader: Reader = UTC) -> int:
-    """A moment in lab time: `14:00` is the latest that has been, by the reader's clock; or 2026-01-21T14:00Z.
+    """A moment in lab time: `14:00` is the latest that has been; with a date, `2026-01-21 14:00`, or 2026-01-21T14:00Z.
+
+    By the reader's clock, unless it says otherwise.
 
     Raises:
         SettingsError: neither.
     """
     clock = re.fullmatch(r"(\d{1,2}):(\d{2})(\s*UTC)?", text.strip(), re.IGNORECASE)
     if clock is None:
-        return time_of("--at", text)
+        named = re.sub(r"\s*UTC$", "Z", text.strip(), flags=re.IGNORECASE)
+        at_ms = time_of("--at", named)
+        says_zone = re.search(r"(Z|[+-]\d{2}:?\d{2})$", named)
+        return at_ms if says_zone else int(as_datetime(at_ms).replace(tzinfo=reader.zone()).timestamp() * 1000)
     hours, minutes = int(clock[1]), int(clock[2])
     if hours > 23 or minutes > 59:  # of a day, of an hour
         raise SettingsError(f"--at {text}: no time of a day; write it as 14:00")

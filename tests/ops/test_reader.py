@@ -145,6 +145,8 @@ def test_a_time_that_is_asked_for_is_by_the_readers_clock_unless_it_says_utc() -
     now_ms, berlin = parse_iso("2026-01-21T13:30Z"), Reader("Europe/Berlin")
     assert moment_of("14:00", now_ms=now_ms, reader=berlin) == parse_iso("2026-01-21T13:00Z")
     assert moment_of("14:00 UTC", now_ms=now_ms, reader=berlin) == parse_iso("2026-01-20T14:00Z")
+    for typed in ("2026-01-20 14:00", "2026-01-20T14:00+01:00", "2026-01-20T13:00Z", "2026-01-20 13:00 UTC"):
+        assert moment_of(typed, now_ms=now_ms, reader=berlin) == parse_iso("2026-01-20T13:00Z"), typed
 
 
 class Chat:
