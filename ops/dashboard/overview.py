@@ -204,7 +204,8 @@ def _waits(found: Overview) -> Table:
         rows.append((Cell(first.removeprefix("🚨 "), Tone.BAD, signed=True), Cell(since)))
     if found.status.in_force:
         what = Cell(f"in force: {', '.join(found.status.in_force)}", Tone.BAD, signed=True)
-        rows.append((what, Cell(to_release(found.status.in_force))))
+        how = to_release(found.status.in_force).partition(" (")[0]  # what it is of stands beside it
+        rows.append((what, Cell(how, is_command=how.startswith("python"))))
     if found.waiting_messages:
         waiting = Cell(counted(found.waiting_messages, "message"))
         rows.append((Cell("not delivered yet", Tone.CAUTION, signed=True), waiting))

@@ -142,7 +142,7 @@ def test_what_is_in_force_waits_with_what_takes_it_back(home: Home, monkeypatch:
     assert waits() == [], "the heartbeat is old: it was released since"
     home.kill_files[0].touch()
     beat(home, in_force=[])
-    assert waits() == [("in force: KILL_SWITCH", "python stop_trading.py --release (KILL_SWITCH)")]
+    assert waits() == [("in force: KILL_SWITCH", "python stop_trading.py --release")]
     halt = Decision(False, Reason.DAILY_LOSS, 0.0312, 0.03)
     RiskCounters(home.state / "risk_counters.json").halt(halt, 0)
     assert waits()[0][0] == "in force: KILL_SWITCH, DAILY_LOSS"
