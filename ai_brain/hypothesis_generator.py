@@ -5,7 +5,7 @@ Whatever goes wrong gives no idea, a reason and a counter; a template is never p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -48,7 +48,7 @@ class Question:
     """Fresh ones only; none is told as none."""
     refused: Sequence[Refused] = ()
     """Latest first."""
-    known: Collection[str] = ()
+    known: Container[object] = ()
     """`spec_sha256` of everything tried before."""
     mood: Mood = Mood.USUAL
     provable: str = ""

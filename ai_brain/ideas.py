@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, NoReturn
@@ -147,7 +147,7 @@ class Asked:
     at_ms: int
 
 
-def read_ideas(text: str, asked: Asked, *, known: Collection[str] = ()) -> Ideas:
+def read_ideas(text: str, asked: Asked, *, known: Container[object] = ()) -> Ideas:
     """Strategies out of a model's answer.
 
     Args:
@@ -162,7 +162,7 @@ def read_ideas(text: str, asked: Asked, *, known: Collection[str] = ()) -> Ideas
         return Ideas(rejected=(RejectedIdea("", reason, _printable(str(error))),))
     specs: list[StrategySpec] = []
     rejected: list[RejectedIdea] = []
-    seen = set(known)
+    seen = set[str]()
     for entry in entries:
         name = _printable(str(entry.get("name", ""))) if isinstance(entry, dict) else ""
         try:
@@ -175,7 +175,7 @@ def read_ideas(text: str, asked: Asked, *, known: Collection[str] = ()) -> Ideas
             rejected.append(RejectedIdea(name, IdeaReason.BAD_SPEC, _printable(str(error))))
         else:
             sha256 = spec_sha256(spec)
-            if sha256 in seen:
+            if sha256 in seen or sha256 in known:
                 rejected.append(RejectedIdea(name, IdeaReason.DUPLICATE, f"spec {sha256[:12]} was tried before"))
             else:
                 seen.add(sha256)

@@ -48,7 +48,7 @@ def seed_library(lab: Lab) -> None:
     if lab.memory.has_library or lab.main_side is not Market.PERP:
         return
     lab.memory.has_library = True
-    known = _known(lab)
+    known = lab.repository.known()
     for symbol in lab.symbols:
         for spec in library_specs(symbol, lab.clock.now_ms()):
             if spec_sha256(spec) not in known:
@@ -72,7 +72,7 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
         refused=[
             Refused(name, f"{reason}: {detail}") for name, reason, detail in lab.bench.graveyard.recent(REFUSED_SHOWN)
         ],
-        known=_known(lab),
+        known=lab.repository.known(),
         mood=mood,
         provable=await asyncio.to_thread(provable, lab),  # of a ledger of a million, the first time takes seconds
     )
@@ -84,8 +84,8 @@ async def ask_model(lab: Lab, mood: Mood) -> None:
 
 
 def least_asked(lab: Lab) -> str:
-    """The symbol with the fewest questions since the start, then with the fewest ideas that somebody thought of."""
-    kept = Counter(spec.market.native_symbol for spec in lab.repository.all() if spec.origin.author != LIBRARY)
+    """The symbol with the fewest questions since the start, then with the fewest living ideas that somebody had."""
+    kept = Counter(spec.market.native_symbol for spec in lab.repository.living() if spec.origin.author != LIBRARY)
     return min(lab.symbols, key=lambda symbol: (lab.memory.questions[symbol], kept[symbol]))
 
 
@@ -156,7 +156,3 @@ def _tell_refused(lab: Lab, ideas: Ideas) -> None:
 def _keep(lab: Lab, spec: StrategySpec) -> None:
     lab.repository.save(spec)
     lab.tell("idea.written", {"id": spec.id, "name": spec.name, "type": str(spec.type), "author": spec.origin.author})
-
-
-def _known(lab: Lab) -> set[str]:
-    return {spec_sha256(spec) for spec in lab.repository.all()}

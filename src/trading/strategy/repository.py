@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from trading.domain.errors import SpecError, StateFileError
 from trading.storage.files import set_aside, sync_folder, write_atomic
 from trading.storage.lock import waiting_lock
+from trading.strategy.known import Known
 from trading.strategy.lifecycle import Move, Stage, folder_of, status_of
 from trading.strategy.spec import StrategySpec, dump_spec, load_spec, spec_sha256
+from trading.strategy.spec_parts import is_strategy_id
 
 FOLDERS = ("testing", "active", "retired")
 SUFFIX = ".json"
@@ -77,8 +79,12 @@ class StrategyRepository:
 
     def count_by_stage(self) -> Counter[Stage]:
         """How many are in each stage; the retired are counted and not read: in a year there are thousands."""
-        retired = sum(1 for _ in (self._folder / "retired").glob(f"*{SUFFIX}"))
+        retired = sum(1 for _ in self._listed("retired"))
         return Counter({Stage.RETIRED: retired}) + Counter(spec.stage for spec in self.living())
+
+    def known(self) -> Known:
+        """What was ever stored, by what it does; of the retired the names alone are read here."""
+        return Known(map(spec_sha256, self.living()), (Path(entry) for entry in self._listed("retired")))
 
     def get(self, id_or_prefix: str) -> StrategySpec:
         """One strategy by its id, or by the beginning of it.
@@ -86,9 +92,9 @@ class StrategyRepository:
         Raises:
             SpecError: unknown, or the beginning of several; lists ids.
         """
+        if (spec := self._of_id(id_or_prefix)) is not None:
+            return spec
         known = {spec.id: spec for spec in self.all()}
-        if id_or_prefix in known:
-            return known[id_or_prefix]
         fitting = [name for name in known if id_or_prefix and name.startswith(id_or_prefix)]
         if len(fitting) == 1:
             return known[fitting[0]]
@@ -135,9 +141,16 @@ class StrategyRepository:
             if stored.path != target:
                 _remove(stored.path)
 
+    def _of_id(self, spec_id: str) -> StrategySpec | None:
+        """The strategy of a whole id, read alone; None: it is not there, or cannot be read."""
+        if not is_strategy_id(spec_id):
+            return None
+        with self._looking():
+            copies = self._present(list(self._copies(spec_id, FOLDERS)))
+            return self._chosen(copies) if copies else None
+
     def _in_folders(self, folders: tuple[str, ...]) -> list[StrategySpec]:
-        # Under the lock: between two looks a file may move to the folder looked at first, and be seen in neither.
-        with self._locked() if self._repair and self._folder.is_dir() else nullcontext():
+        with self._looking():
             self._problems.clear()
             chosen = [self._chosen(copies) for name, found in self._files(folders) if (copies := self._present(found))]
         return sorted((spec for spec in chosen if spec is not None), key=lambda spec: spec.id)
@@ -149,16 +162,15 @@ class StrategyRepository:
         """
         found: dict[str, list[_File]] = {}
         for folder in folders:
-            try:
-                entries = os.scandir(self._folder / folder)
-            except FileNotFoundError:
-                continue
-            with entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX):
-                        found.setdefault(entry.name.removesuffix(SUFFIX), []).append(entry)
+            for entry in self._listed(folder):
+                found.setdefault(entry.name.removesuffix(SUFFIX), []).append(entry)
         others = tuple(folder for folder in FOLDERS if folder not in folders)
         return [(name, [*copies, *self._copies(name, others)]) for name, copies in sorted(found.items())]
+
+    def _listed(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """The files of one folder."""
+        with suppress(FileNotFoundError), os.scandir(self._folder / folder) as entries:
+            yield from (entry for entry in entries if entry.name.endswith(SUFFIX))
 
     def _present(self, copies: list[_File]) -> list[_Stored]:
         """Every copy of a strategy that can be read; the others become problems."""
@@ -231,6 +243,10 @@ class StrategyRepository:
             _remove(loser.path)
         else:
             self._aside(loser.path, f"{loser.path}: its history contradicts {winner.path}; keep the right one")
+
+    def _looking(self) -> AbstractContextManager[None]:
+        """Under the lock: between two looks a file may move to the folder looked at first, and be seen in neither."""
+        return self._locked() if self._repair and self._folder.is_dir() else nullcontext()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

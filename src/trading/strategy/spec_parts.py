@@ -57,9 +57,14 @@ def strategy_id(text: str) -> str:
     Raises:
         ValueError: anything else.
     """
-    if not re.fullmatch(r"(fc|mo|mr)-[0-9]{8}-[0-9a-f]{6}", text):
+    if not is_strategy_id(text):
         raise ValueError("must be like mr-20260121-7f3a9c: fc, mo or mr, the date, six hex digits")
     return text
+
+
+def is_strategy_id(text: str) -> bool:
+    """Whether it is a whole id."""
+    return re.fullmatch(r"(fc|mo|mr)-[0-9]{8}-[0-9a-f]{6}", text) is not None
 
 
 def unified_symbol(text: str) -> str:

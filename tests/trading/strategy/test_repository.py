@@ -15,7 +15,7 @@ from trading.storage.lock import waiting_lock
 from trading.strategy import repository as module
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
-from trading.strategy.spec import StrategySpec, dump_spec, with_performance
+from trading.strategy.spec import StrategySpec, dump_spec, spec_sha256, with_performance
 
 
 class PowerFailedError(Exception):
@@ -82,18 +82,26 @@ def test_strategies_are_found_by_id_prefix_and_stage(repository: StrategyReposit
     assert repository.count_by_stage() == {Stage.GENERATED: 2, Stage.BACKTESTING: 1, Stage.RETIRED: 1}
 
 
-def test_the_retired_are_counted_without_being_read(
+def test_the_retired_are_counted_and_known_without_being_read(
     repository: StrategyRepository, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    living, gone = rule_spec(), moved(rule_spec("rsi(14) < 21"), Stage.RETIRED)
-    for spec in (living, gone):
+    living, *gone = rule_spec(), *(moved(rule_spec(f"rsi(14) < {level}"), Stage.RETIRED) for level in (21, 22))
+    for spec in (living, *gone):
         repository.save(spec)
     fresh, read = StrategyRepository(folder), list[str]()
     plain = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.stem), plain(path))[1])
     assert fresh.living() == [living]
-    assert fresh.count_by_stage() == {Stage.GENERATED: 1, Stage.RETIRED: 1}
+    assert fresh.count_by_stage() == {Stage.GENERATED: 1, Stage.RETIRED: 2}
+    assert fresh.get(living.id) == living
+    known = fresh.known()
+    assert spec_sha256(living) in known
+    assert spec_sha256(rule_spec("rsi(14) < 23")) not in known
     assert read == [living.id], "and what has not changed is read once"
+    assert spec_sha256(gone[0]) in known
+    assert read == [living.id, gone[0].id]
+    assert fresh.get(gone[1].id) == gone[1]
+    assert read[2:] == [gone[1].id], "of the retired, what is asked for"
 
 
 def test_an_unknown_id_lists_the_known_ones_and_a_short_prefix_its_candidates(repository: StrategyRepository) -> None:
