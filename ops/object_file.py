@@ -1,9 +1,11 @@
-"""A file of the lab's as it lies there, for who only looks."""
+"""Files of the lab's as they lie there, for who only looks."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+from trading.storage.home import Home
 
 
 def read_object(path: Path, problems: list[str]) -> dict[str, object]:
@@ -19,3 +21,13 @@ def read_object(path: Path, problems: list[str]) -> dict[str, object]:
         problems.append(f"{path}: a {type(data).__name__} where an object should be; restore it from a backup")
         return {}
     return data
+
+
+def living_files(home: Home) -> list[Path]:
+    """Files of the strategies that are not retired."""
+    return sorted(path for folder in ("active", "testing") for path in (home.strategies / folder).glob("*.json"))
+
+
+def retired_count(home: Home) -> int:
+    """How many strategies are retired: in months thousands, so that they are counted and not read."""
+    return sum(1 for _ in (home.strategies / "retired").glob("*.json"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from ops.aside import set_aside_files
 from ops.drill.filed import read_drills, standing
 from ops.environment import read_environment
-from ops.object_file import read_object
+from ops.object_file import living_files, read_object, retired_count
 from trading.domain.clock import Clock
 from trading.domain.errors import SettingsError
 from trading.risk.kill_switch import Stop, StopKind, read_stop
@@ -80,6 +80,8 @@ class Status(Signs):
     in_force: tuple[str, ...]
     """What forbids live entries until a human releases it: the stop or the pause, then each halt."""
     strategies: tuple[StrategyLine, ...]
+    """Those that are not retired."""
+    retired: int
     drills: str
     """When stop, crash, a failed leg and a lost key were last rehearsed, in words."""
     problems: tuple[str, ...]
@@ -93,7 +95,7 @@ class Status(Signs):
     @property
     def stages(self) -> dict[str, int]:
         """Strategies by stage."""
-        return dict(Counter(line.stage for line in self.strategies))
+        return dict(Counter(line.stage for line in self.strategies) + Counter(retired=self.retired))
 
     @property
     def pending(self) -> tuple[StrategyLine, ...]:
@@ -103,7 +105,7 @@ class Status(Signs):
     @property
     def approved(self) -> tuple[StrategyLine, ...]:
         """What the human has approved and is not retired."""
-        return tuple(line for line in self.strategies if line.approved_at is not None and line.stage != "retired")
+        return tuple(line for line in self.strategies if line.approved_at is not None)
 
 
 def read_signs(home: Home, clock: Clock, problems: list[str]) -> Signs:
@@ -136,6 +138,7 @@ def read_status(home: Home, clock: Clock) -> Status:
         is_armed=home.armed_file.exists(),
         in_force=tuple(_in_force(home, signs, heartbeat, problems)),
         strategies=tuple(_strategies(home, problems)),
+        retired=retired_count(home),
         drills=standing(read_drills(home), now_ms=clock.system_ms()).words,
         problems=(*problems, *(f"{home.root / file}: set aside, it could not be read" for file in _aside(home))),
     )
@@ -161,7 +164,7 @@ def _aside(home: Home) -> list[str]:
 
 def _strategies(home: Home, problems: list[str]) -> list[StrategyLine]:
     lines = []
-    for path in sorted(home.strategies.glob("*/*.json")):
+    for path in living_files(home):
         data = read_object(path, problems)
         if not data:
             continue

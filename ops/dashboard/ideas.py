@@ -22,7 +22,7 @@ from ops.dashboard.view import (
     View,
     when,
 )
-from ops.object_file import read_object
+from ops.object_file import living_files, read_object, retired_count
 from trading.domain.errors import StateFileError
 from trading.storage.home import Home
 from trading.strategy.lifecycle import ALIVE
@@ -52,8 +52,8 @@ def read_ideas(home: Home, *, elsewhere: bool = False, reason: str = "", text: s
         memory = None if elsewhere else glance(home.learning_db, reason=reason, text=text, limit=SHOWN)
     except StateFileError as error:
         problems.append(str(error))
-    files = (read_object(path, problems) for path in home.strategies.glob("*/*.json"))
-    stages = Counter(str(file.get("stage", "?")) for file in files if file)
+    files = (read_object(path, problems) for path in living_files(home))
+    stages = Counter(str(file.get("stage", "?")) for file in files if file) + Counter(retired=retired_count(home))
     return Ideas(memory, stages, reason, text, elsewhere, tuple(problems))
 
 

@@ -255,7 +255,7 @@ def _reasons(beat: Numbers) -> Meters:
 
 def _stages(status: Status) -> Meters:
     order = tuple(map(str, Stage))
-    total = max(1, len(status.strategies))
+    total = max(1, len(status.strategies) + status.retired)
     found = [(stage, status.stages[stage]) for stage in order if stage in status.stages]
     found += [(stage, count) for stage, count in sorted(status.stages.items()) if stage not in order]
     meters = tuple(Meter(stage.replace("_", " "), count / total, str(count)) for stage, count in found)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
@@ -26,7 +29,7 @@ from ops.dashboard.view import (
     View,
     percent,
 )
-from ops.object_file import read_object
+from ops.object_file import living_files, read_object
 from ops.reports import ENOUGH
 from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage
@@ -104,10 +107,14 @@ FILE, _JUDGED = TypeAdapter(StrategyFile), TypeAdapter(Judged)
 class Strategies:
     """All of them."""
 
-    files: tuple[StrategyFile, ...]
+    living: tuple[StrategyFile, ...]
+    gone: tuple[StrategyFile, ...]
+    """Retired, the last first, as many as are shown."""
+    retired: int
+    """How many are; of what was narrowed as many as are shown."""
     verdicts: dict[str, Judged]
     """By id, of those shown that were judged."""
-    living: tuple[str, ...]
+    lives: tuple[str, ...]
     """Each life against its promise, in words, as the last cycle found it."""
     text: str
     """What they were narrowed by; empty: nothing."""
@@ -115,16 +122,21 @@ class Strategies:
 
 
 def read_strategies(home: Home, text: str = "") -> Strategies:
-    """Read it; what cannot be read is among the problems."""
+    """Read it; what cannot be read is among the problems. Of the retired, thousands in months, what is shown."""
     problems = list[str]()
-    files = [read for path in sorted(home.strategies.glob("*/*.json")) if (read := read_as(path, FILE, problems))]
-    wanted = [file for file in files if text.lower() in f"{file.id} {file.name} {file.type} {file.stage}".lower()]
-    alive = [file for file in wanted if file.stage != "retired"]
-    gone = sorted((file for file in wanted if file.stage == "retired"), key=lambda file: file.created_at, reverse=True)
-    shown = (*alive, *gone[:SHOWN])
-    verdicts = {file.id: judged for file in shown if (judged := judged_of(home, file.id, problems)) is not None}
+    alive = tuple(_fitting(living_files(home), text, problems))
+    newest = sorted((home.strategies / "retired").glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    gone = tuple(islice(_fitting(newest, text, problems), SHOWN))
+    judged = ((file.id, judged_of(home, file.id, problems)) for file in (*alive, *gone))
+    verdicts = {name: found for name, found in judged if found is not None}
     beat = as_told(read_object(home.heartbeat_file, problems), NUMBERS, str(home.heartbeat_file), problems)
-    return Strategies((*alive, *gone), verdicts, beat.living if beat else (), text, tuple(problems))
+    count = len(gone) if text else len(newest)
+    return Strategies(alive, gone, count, verdicts, beat.living if beat else (), text, tuple(problems))
+
+
+def _fitting(paths: Iterable[Path], text: str, problems: list[str]) -> Iterator[StrategyFile]:
+    files = (read for path in paths if (read := read_as(path, FILE, problems)) is not None)
+    return (file for file in files if text.lower() in f"{file.id} {file.name} {file.type} {file.stage}".lower())
 
 
 def judged_of(home: Home, strategy_id: str, problems: list[str]) -> Judged | None:
@@ -134,27 +146,26 @@ def judged_of(home: Home, strategy_id: str, problems: list[str]) -> Judged | Non
 
 def strategies(read: Strategies) -> View:
     """The list."""
-    gone = [file for file in read.files if file.stage == "retired"]
-    waiting = [file for file in read.files if file.stage == "generated" and is_not_judged(read.verdicts.get(file.id))]
-    apart = {file.id for file in (*gone, *waiting)}
-    alive = [file for file in read.files if file.id not in apart]
+    waiting = [file for file in read.living if file.stage == "generated" and is_not_judged(read.verdicts.get(file.id))]
+    apart = {file.id for file in waiting}
+    alive = [file for file in read.living if file.id not in apart]
     blocks: list[Block] = [
-        _stages(read.files),
-        _lives(read.living),
+        _stages(read),
+        _lives(read.lives),
         Filter("Only", (Choice("text", "Id, name, type or stage", read.text),)),
         _alive_table(alive, read.verdicts),
         _waiting_table(waiting, read.verdicts),
-        _gone_table(gone, read.verdicts),
+        _gone_table(read),
     ]
     banners = tuple(Banner(f"Cannot be read: {problem}", Tone.BAD) for problem in read.problems)
     return View("strategies", "Strategies", tuple(blocks), banners)
 
 
-def _stages(files: tuple[StrategyFile, ...]) -> Meters:
-    stages = [file.stage for file in files]
+def _stages(read: Strategies) -> Meters:
+    stages = Counter({Stage.RETIRED.value: read.retired}) + Counter(file.stage for file in read.living)
     named = (*ORDER, *sorted(set(stages) - set(ORDER)))
     meters = tuple(
-        Meter(stage.replace("_", " "), stages.count(stage) / len(stages), str(stages.count(stage)))
+        Meter(stage.replace("_", " "), stages[stage] / stages.total(), f"{stages[stage]:,}")
         for stage in named
         if stages
     )
@@ -244,7 +255,7 @@ def _waiting_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Ta
     return Table("Waiting, not provable yet", columns, tuple(rows), empty="none", note=note)
 
 
-def _gone_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table:
+def _gone_table(read: Strategies) -> Table:
     columns = (
         Column("Strategy", is_whole=True),
         Column("Name"),
@@ -253,9 +264,9 @@ def _gone_table(files: list[StrategyFile], verdicts: dict[str, Judged]) -> Table
         Column("Retired because"),
     )
     rows = []
-    for file in files[:SHOWN]:
-        judged = verdicts.get(file.id)
+    for file in read.gone:
+        judged = read.verdicts.get(file.id)
         why = file.history[-1].why if file.history else ""
         decided = Cell((judged.deciding if judged else None) or "–")
         rows.append((_id(file), Cell(file.name), verdict_cell(file.id, judged), decided, Cell(why)))
-    return Table("Retired", columns, tuple(rows), empty="none", note=_left_out("newest", len(files)))
+    return Table("Retired", columns, tuple(rows), empty="none", note=_left_out("newest", read.retired))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from ai_brain.paper.account import account_path
 from ops.apart import apart
 from ops.pictures.album import Subject, draw_album
 from ops.pictures.gathered import case_of
@@ -17,6 +18,7 @@ from ops.pictures.verdict import verdict_page
 from trading.domain.errors import FarmError
 from trading.storage.home import Home
 from trading.strategy.repository import StrategyRepository
+from trading.strategy.spec import StrategySpec
 
 LIMIT_S = 120.0
 """Real seconds; a summary is not kept waiting longer for its pictures."""
@@ -40,9 +42,16 @@ class Album(_Asked):
     def draw(self) -> tuple[bytes, ...]:
         """Draw here."""
         home = Home(self.home)
-        specs = StrategyRepository(home.strategies, repair=False).all()
-        subject = Subject(home, specs, self.refused, self.tried, self.now_ms, self.start_quote, self.is_synthetic)
+        subject = Subject(home, shown(home), self.refused, self.tried, self.now_ms, self.start_quote, self.is_synthetic)
         return draw_album(subject)
+
+
+def shown(home: Home) -> list[StrategySpec]:
+    """Every strategy that lives, or had an account on paper: what was retired before that is told by its count."""
+    repository = StrategyRepository(home.strategies, repair=False)
+    found = {spec.id: spec for spec in repository.living()}
+    gone = (path.stem for path in account_path(home, "").parent.glob("*.json") if path.stem not in found)
+    return [*found.values(), *(spec for name in sorted(gone) if (spec := repository.of_id(name)) is not None)]
 
 
 class Page(_Asked):

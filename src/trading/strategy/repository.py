@@ -86,13 +86,21 @@ class StrategyRepository:
         """What was ever stored, by what it does; of the retired the names alone are read here."""
         return Known(map(spec_sha256, self.living()), (Path(entry) for entry in self._listed("retired")))
 
+    def of_id(self, spec_id: str) -> StrategySpec | None:
+        """The strategy of a whole id, read alone; None: it is not there, or cannot be read."""
+        if not is_strategy_id(spec_id):
+            return None
+        with self._looking():
+            copies = self._present(list(self._copies(spec_id, FOLDERS)))
+            return self._chosen(copies) if copies else None
+
     def get(self, id_or_prefix: str) -> StrategySpec:
         """One strategy by its id, or by the beginning of it.
 
         Raises:
             SpecError: unknown, or the beginning of several; lists ids.
         """
-        if (spec := self._of_id(id_or_prefix)) is not None:
+        if (spec := self.of_id(id_or_prefix)) is not None:
             return spec
         known = {spec.id: spec for spec in self.all()}
         fitting = [name for name in known if id_or_prefix and name.startswith(id_or_prefix)]
@@ -140,14 +148,6 @@ class StrategyRepository:
         for stored in copies:
             if stored.path != target:
                 _remove(stored.path)
-
-    def _of_id(self, spec_id: str) -> StrategySpec | None:
-        """The strategy of a whole id, read alone; None: it is not there, or cannot be read."""
-        if not is_strategy_id(spec_id):
-            return None
-        with self._looking():
-            copies = self._present(list(self._copies(spec_id, FOLDERS)))
-            return self._chosen(copies) if copies else None
 
     def _in_folders(self, folders: tuple[str, ...]) -> list[StrategySpec]:
         with self._looking():

@@ -41,8 +41,9 @@ from ops.dashboard.view import (
 from ops.dashboard.views import BY_KEY, Asked, look
 from ops.door import ROOT
 from ops.logs import set_up_logs
+from ops.pictures.commission import shown
 from ops.resident import peak_rss_mb
-from ops.status import ALIVE_S
+from ops.status import ALIVE_S, read_status
 from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.dashboard.rooms import MINUTE_MS, beat, client, everything, line
 from tests.ops.dashboard.rooms import cycles as write_cycles
@@ -359,6 +360,31 @@ def test_what_the_gate_could_not_judge_waits_apart_from_what_it_refused(home: Ho
     assert "The newest 100 of 120" in block(view, "Waiting").note  # type: ignore[union-attr]  # a table
     one = strategy.one(strategy.read_one(home, "mo-20260101-000000"))
     assert facts(one, "What it is")["Evidence"].text == "not judged: NOTHING_PROVABLE"
+
+
+def test_of_thousands_of_retired_only_what_is_shown_is_opened(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = put_in_review(home)
+    told = json.loads(next(home.strategies.glob(f"*/{spec.id}.json")).read_text()) | {"stage": "retired"}
+    for n in range(strategies.SHOWN + 20):
+        path = home.strategies / "retired" / f"mo-20260101-{n:06x}.json"
+        path.write_text(json.dumps({**told, "id": path.stem, "name": f"Idea {n}"}))
+        os.utime(path, (n, n))
+    opened, plain = list[Path](), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (opened.append(path), plain(path))[1])
+    view = strategies.strategies(strategies.read_strategies(home))
+    gone = table(view, "Retired")
+    assert (gone[0][1], gone[-1][1], len(gone)) == ("Idea 119", "Idea 20", strategies.SHOWN)
+    assert meters(view, "By stage")["retired"] == "120"
+    assert "The newest 100 of 120" in block(view, "Retired").note  # type: ignore[union-attr]  # a table
+    assert sum(path.parent.name == "retired" for path in opened) == strategies.SHOWN
+    assert [row[1] for row in table(strategies.strategies(strategies.read_strategies(home, "idea 7")), "Retired")] == [
+        f"Idea {n}" for n in (*range(79, 69, -1), 7)
+    ]
+    opened.clear()
+    assert read_status(home, Clock()).stages == {"review": 1, "retired": 120}
+    assert ideas.read_ideas(home).stages == {"review": 1, "retired": 120}
+    assert [spec.id for spec in shown(home)] == [spec.id]
+    assert not [path for path in opened if path.parent.name == "retired"]
 
 
 def test_a_rate_of_few_results_is_not_told(home: Home) -> None:
