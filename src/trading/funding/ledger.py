@@ -125,8 +125,10 @@ async def book(tools: Tools, pair: Pair, position: CarryPosition) -> Booking:
     known |= {fill_key(booked.fill) for booked in position.fills} | {income_key(r) for r in position.income}
     ours = {r.venue_id for r in tools.intents.orders(position_id=position.id) if r.venue_id}
     at_ms = position.baseline.at_ms
-    fills_from_ms = max([at_ms, *(booked.fill.at_ms for booked in position.fills)]) - OVERLAP_MS
     income_from_ms = max([at_ms, *(record.at_ms for record in position.income)]) - OVERLAP_MS
+    # Whoever booked the newest income had read the fills before it: one held for months has none of them lately, and
+    # the venue tells a week of the contract's at a time.
+    fills_from_ms = max([income_from_ms, *(booked.fill.at_ms - OVERLAP_MS for booked in position.fills)])
     fresh: list[BookedFill] = []
     for market in Market:
         for fill in await tools.venue.fills(market, pair.symbol, start_ms=fills_from_ms):

@@ -15,7 +15,7 @@ from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.market import FundingRate
-from trading.domain.orders import Order, OrderStatus, OrderType, Side
+from trading.domain.orders import Fill, Order, OrderStatus, OrderType, Side
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
@@ -75,8 +75,9 @@ async def test_the_books_agree_with_the_venue_to_the_cent_through_a_life(
 ) -> None:
     start = venue.equity()
     await rig.cycle()
-    for hour in (1, 2, 3):
-        venue.settle_funding(0.0004, START_MS + hour * HOUR_MS)
+    for _ in range(3):
+        await venue.clock.sleep_s(1200)
+        venue.settle_funding(0.0004, venue.clock.now_ms())
         venue.price += 700
         report = await rig.cycle()
         assert report.identity is not None
@@ -109,6 +110,26 @@ async def test_funding_is_booked_once_and_only_from_the_venues_records(rig: Desk
         (await rig.reborn().cycle()).funding_booked_quote
     ]
     assert booked == [venue.records[0].amount_quote, 0, 0]
+
+
+async def test_of_a_position_held_for_months_only_the_last_hours_are_asked_for(
+    rig: DeskRig, venue: FakeVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.cycle()
+    await venue.clock.sleep_s(90 * 24 * 3600)
+    venue.settle_funding(0.0003, venue.clock.now_ms())
+    await rig.cycle()
+    asked, plain = list[int](), FakeVenue.fills
+
+    async def fills(of: FakeVenue, market: Market, symbol: str, *, start_ms: int) -> list[Fill]:
+        asked.append(start_ms)
+        return await plain(of, market, symbol, start_ms=start_ms)
+
+    monkeypatch.setattr(FakeVenue, "fills", fills)
+    venue.force_close()
+    await rig.reborn().cycle()
+    assert min(asked[:2]) >= venue.clock.now_ms() - 3 * HOUR_MS
+    assert venue.spot_base < D("0.0001"), "and what came since is seen"
 
 
 async def test_a_sign_flip_is_held_through(rig: DeskRig, venue: FakeVenue) -> None:
