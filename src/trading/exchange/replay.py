@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -41,8 +41,8 @@ class Met:
     """Requests that had no usable answer then."""
     breaks: int = 0
     """Connections that broke."""
-    unanswered: int = 0
-    """Requests of the replay that the recording has no answer to; 0 in an exact one."""
+    unanswered: set[Key] = field(default_factory=set)
+    """Requests of the replay that the recording has no answer to, each once; none in an exact one."""
 
 
 class Player:
@@ -95,7 +95,7 @@ class Player:
             self._waiting[key].append(future)
             record = await future
         else:
-            self.met.unanswered += 1
+            self.met.unanswered.add(key)
             raise NetworkDownError(f"{where}: the recording has no answer to {endpoint} {dict(params)}")
         if record.kind == "failed":
             raise NetworkDownError(f"{where}: as recorded: {record.text}")
