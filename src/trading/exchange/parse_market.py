@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -84,6 +84,10 @@ def brackets(document: object, symbol: str, where: str) -> tuple[Bracket, ...]:
     return tuple(sorted(table, key=lambda bracket: bracket.notional_from_quote))
 
 
+OLDEST_ANSWER_MS = HOUR_MS
+"""The venue serves answers that are a moment old; one this old, milliseconds, it does not serve."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candles:
     """Of which market candles are, and when they were asked for."""
@@ -99,11 +103,16 @@ class Candles:
 def klines(document: object, of: Candles) -> list[Bar]:
     """REST candles, oldest first.
 
-    A candle is closed when it had ended before the request left. The moment of the answer will not do: at a rehearsal's
-    speed minutes pass between the venue's reading and ours, and half a candle would look whole.
+    A candle is closed when it had ended before the request left, and the venue lists a later one. The moment of the
+    answer will not do: at a rehearsal's speed minutes pass between the venue's reading and ours, and half a candle
+    would look whole. Nor will the end alone: the last candle of an answer that is old is a half one too. A later one is
+    not needed where the end is longer ago than any answer is old.
     """
     where = f"{of.market} {of.symbol} {of.interval} klines"
-    return [_kline_row(row, of, where) for row in rows(document, where)]
+    found = [_kline_row(row, of, where) for row in rows(document, where)]
+    if found and found[-1].close_time_ms > of.asked_ms - OLDEST_ANSWER_MS:
+        found[-1] = replace(found[-1], is_closed=False)
+    return found
 
 
 def _kline_row(row: object, of: Candles, where: str) -> Bar:

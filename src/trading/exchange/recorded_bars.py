@@ -19,6 +19,7 @@ from trading.domain.market import INTERVAL_MS, Bar
 from trading.exchange.parse_market import Candles, klines
 from trading.exchange.parse_stream import streamed_bar
 from trading.exchange.recording import Recorded, read_recording
+from trading.market.missed_candles import SECOND_LOOK
 from trading.storage.raw_log import Reading
 
 _CLOSED = (b'"x":true', b'"x": true')
@@ -99,7 +100,7 @@ def _fetched(line: Recorded) -> Iterator[tuple[Bar, bool]]:
     interval = params["interval"]
     if interval not in INTERVAL_MS:
         return
-    is_second_look = params.get("limit") == 1
+    is_second_look = params.get("limit") == SECOND_LOOK
     of = Candles(Market(line.connection), params["symbol"], interval, head["asked_ms"], line.at_ms)
     for bar in klines(orjson.loads(line.text), of):
         yield bar, is_second_look

@@ -59,9 +59,9 @@ async def fetch_history(data: MarketData, want: Want, *, clock: Clock) -> Tape:
         for bar in page:
             if bar.is_closed and bar.open_time_ms < want.end_ms:
                 bars[bar.open_time_ms] = bar
-        if len(page) < PAGE or page[-1].open_time_ms < start_ms:
+        if len(page) < PAGE or max(bars, default=0) < start_ms:
             break
-        start_ms = page[-1].open_time_ms + INTERVAL_MS[want.interval]
+        start_ms = max(bars) + INTERVAL_MS[want.interval]  # the last of a page is not known to be closed
     if not bars:
         raise DataProviderError(f"{want}: the venue lists no closed candle there; choose a later stretch")
     ordered = [bars[ms] for ms in sorted(bars)]

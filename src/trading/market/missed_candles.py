@@ -11,6 +11,8 @@ from trading.domain.market import INTERVAL_MS, Bar
 from trading.market.bar_sequence import BarSequence, Subscription
 
 PAGE = 1000
+SECOND_LOOK = 2
+"""Candles that are asked for again where one made no sense: it, and a later one, which says that it is closed."""
 
 
 async def missed_candles(

@@ -24,7 +24,7 @@ from trading.domain.market import INTERVAL_MS, Bar
 from trading.domain.venue import MarketData
 from trading.market.bar_sequence import BarSequence, Place, Subscription
 from trading.market.live_verdicts import LiveVerdicts
-from trading.market.missed_candles import PAGE, missed_candles
+from trading.market.missed_candles import PAGE, SECOND_LOOK, missed_candles
 from trading.market.patience import Patience
 from trading.market.rolling import RollingBars
 from trading.market.tape import Tape
@@ -233,7 +233,7 @@ class RealtimeMarketData:
         """Ask the venue for a bar that makes no sense again; True: the second answer does, and is filed."""
         for _ in range(_TRIES):
             with suppress(DataProviderError, ExecutionError):
-                found = await self._data.klines(*key, start_ms=bar.open_time_ms, limit=1)
+                found = await self._data.klines(*key, start_ms=bar.open_time_ms, limit=SECOND_LOOK)
                 again = [candle for candle in found if candle.open_time_ms == bar.open_time_ms]
                 if again and again[0].is_closed and self._take(key, again[0]):
                     return True

@@ -370,6 +370,14 @@ async def test_a_time_stamp_that_was_refused_is_set_right_and_only_reads_are_rep
     assert await venue.find(Market.PERP, SYMBOL, "late") is None
 
 
+async def test_the_last_candle_of_an_answer_that_is_old_is_not_closed(venue: Binance, sandbox: Sandbox, clock: Clock):
+    hour_ms = clock.now_ms() // HOUR_MS * HOUR_MS
+    sandbox.fault("GET /fapi/v1/klines", f"lie_stale:{clock.now_ms() - hour_ms + 600_000}")
+    for listed in ([True, True, False], [True, True, True, False]):
+        found = await venue.klines(Market.PERP, SYMBOL, "1h", start_ms=hour_ms - 3 * HOUR_MS, limit=9)
+        assert [bar.is_closed for bar in found] == listed
+
+
 async def test_what_has_ended_is_judged_by_a_time_that_the_venues_clock_has_surely_reached(sandbox: Sandbox):
     clock = SetClock()
     line = Line(Market.SPOT, Access(clock, base_url=sandbox.url))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.ops.test_replay import MINUTE_MS, NOW_MS, START_MS, Day, candle, streamed
 from trading.exchange.recorded_bars import Heard, Telling, tellings
+from trading.market.missed_candles import SECOND_LOOK
 from trading.storage import raw_log
 from trading.storage.raw_log import raw_files
 
@@ -35,9 +36,9 @@ def test_closed_candles_come_in_the_order_they_were_told_whoever_told_them(tmp_p
     day.say(10, streamed(9).replace('"101.0"', '"100.5"'))
     day.say(10, streamed(10, closed=False))
     day.say(11, streamed(10))
-    params = {"symbol": "BTCUSDT", "interval": "1m", "startTime": START_MS + 10 * MINUTE_MS, "limit": 1}
+    params = {"symbol": "BTCUSDT", "interval": "1m", "startTime": START_MS + 10 * MINUTE_MS, "limit": SECOND_LOOK}
     opened, *_ = candle(10)
-    day.answer("publicGetKlines", params, [[opened, "100.0", "102.0", "99.0", "101.5", "5.0"]])
+    day.answer("publicGetKlines", params, [[opened, "100.0", "102.0", "99.0", "101.5", "5.0"], candle(11)])
     day.out.close()
     history = [(minute, 101.0, False) for minute in range(5, 10)]
     assert told(tmp_path) == [*history, (9, 100.5, False), (10, 101.0, False), (10, 101.5, True)]
