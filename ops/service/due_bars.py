@@ -19,11 +19,14 @@ async def due_bars(lab: Lab) -> set[str]:
     Returns: whose did not come.
 
     A symbol whose candles did not come the last time is not waited for: one that is silent must not slow the others.
+    Where none came, all are: the exchange may be back.
     """
     interval = lab.settings.research.timeframe
     due_ms = lab.clock.now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
     deadline_ms = lab.clock.now_ms() + lab.settings.service.bar_patience_s * 1000
-    silent = {symbol for symbol in lab.symbols[1:] if lab.memory.qualities.get(symbol) == 0}
+    silent = {symbol for symbol in lab.symbols if lab.memory.qualities.get(symbol) == 0}
+    if silent == set(lab.symbols):
+        silent = set()
     while not (late := late_symbols(lab, due_ms)) <= silent and lab.clock.now_ms() < deadline_ms:
         await lab.clock.sleep_s(BAR_POLL_S)
     verdicts = {key: lab.market.verdict(*key, interval) for key in lab.instruments}

@@ -96,22 +96,22 @@ async def test_paper_steps_both_and_one_that_is_silent_is_named_and_holds_up_no_
         assert {position.spec_id for position in lab.paper.positions()} == {spec.id for spec in specs}
         held = lab.market.last_closed_ms
 
-        def without_ether(market: Market, symbol: str, interval: str) -> int | None:
-            return 0 if symbol == "ETHUSDT" else held(market, symbol, interval)
+        def without_bitcoin(market: Market, symbol: str, interval: str) -> int | None:
+            return 0 if symbol == "BTCUSDT" else held(market, symbol, interval)
 
-        monkeypatch.setattr(lab.market, "last_closed_ms", without_ether)
+        monkeypatch.setattr(lab.market, "last_closed_ms", without_bitcoin)
         lab.setting = replace(lab.setting, settings=patient(lab, 0.5))
         for _ in range(FAILURES_IN_ROW + 1):
             await trading_loop.run(lab)
-        assert lab.memory.qualities["ETHUSDT"] == 0
-        assert lab.memory.qualities["BTCUSDT"] > 50
+        assert lab.memory.qualities["BTCUSDT"] == 0
+        assert lab.memory.qualities["ETHUSDT"] > 50
         began_ms = lab.clock.now_ms()
         lab.setting = replace(lab.setting, settings=patient(lab, 50.0))
         await trading_loop.run(lab)
         assert lab.clock.now_ms() - began_ms < 20_000, "nobody waits for what did not come the last time"
         alerts = [event.facts["symbol"] for event in told if event.name == "data.stale"]
         assert alerts
-        assert set(alerts) == {"ETHUSDT"}
+        assert set(alerts) == {"BTCUSDT"}
 
 
 async def test_candles_that_do_not_come_are_an_alert_of_each_coin_and_one_where_none_comes(
