@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from trading.storage.home import Home
 
 FOLDERS = ("state", "state/paper", "state/evidence", "state/told", "strategies", "strategies/testing",
            "strategies/active", "strategies/retired")  # fmt: skip
-TELLS_ITSELF = "schedule.json"
+TELLS_ITSELF = "state/schedule.json"
 
 
 def set_aside_files(home: Home) -> list[str]:
-    """Their names, from the home's folder on; the outbox and the schedule tell of their own."""
-    found = (path for folder in FOLDERS for path in (home.root / folder).glob("*.bad-*"))
-    return sorted(str(path.relative_to(home.root)) for path in found if not path.name.startswith(TELLS_ITSELF))
+    """Their names, from the home's folder on; the outbox and the schedule tell of their own.
+
+    Every cycle looks, and in months tens of thousands of others lie beside them: names are looked at as they come.
+    """
+    found = list[str]()
+    for folder in FOLDERS:
+        with suppress(FileNotFoundError), os.scandir(home.root / folder) as entries:
+            found += [f"{folder}/{entry.name}" for entry in entries if ".bad-" in entry.name]
+    return sorted(file for file in found if not file.startswith(TELLS_ITSELF))
