@@ -24,6 +24,9 @@ from trading.market.beside import shared_stretch
 from trading.strategy.lifecycle import Stage, move
 from trading.strategy.spec import CarryParameters, StrategySpec
 
+NOT_JUDGED = "not judged: "
+"""How the last move of an idea that waits begins."""
+
 
 async def run(lab: Lab) -> None:
     """Judge all that is `generated` or was interrupted while `backtesting`."""
@@ -49,8 +52,8 @@ async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
     for spec in specs:
         if lab.memory.not_judged.get(spec.id) == bars:
             continue  # hour after hour, each look would be a line of its history and a version of its evidence
-        if spec.stage is Stage.GENERATED:
-            spec = move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
+        if spec.stage is Stage.GENERATED and not _has_waited(spec):
+            spec = _at_the_gate(lab, spec)
             lab.repository.save(spec)
         waiting.append(spec)
     if not waiting:
@@ -59,7 +62,8 @@ async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:
     async with lab.turn:
         search = await apart(searched, memory, lab.settings.gate, now_ms, waiting, tapes)
     for spec, judgement in zip(waiting, search.judgements, strict=True):
-        save_evidence(lab.home, judgement)
+        if not _is_as_before(spec, judgement.evidence):
+            save_evidence(lab.home, judgement)
         _move_on(lab, spec, judgement)
         if judgement.evidence.deciding in WANT_OF_BARS:
             lab.memory.not_judged[spec.id] = bars
@@ -91,11 +95,30 @@ async def tapes_for(lab: Lab, spec: StrategySpec) -> Tapes:
     return Tapes(perp, conditions, spot)
 
 
+def _at_the_gate(lab: Lab, spec: StrategySpec) -> StrategySpec:
+    return move(spec, Stage.BACKTESTING, by="lab", why="meets the gate", at_ms=lab.clock.now_ms())
+
+
+def _has_waited(spec: StrategySpec) -> bool:
+    return bool(spec.history) and spec.history[-1].why.startswith(NOT_JUDGED)
+
+
+def _is_as_before(spec: StrategySpec, evidence: Evidence) -> bool:
+    """It waits for what it waited for: day after day, each look would be two moves and a version of its evidence."""
+    return spec.stage is Stage.GENERATED and spec.history[-1].why == _waits_for(evidence)
+
+
+def _waits_for(evidence: Evidence) -> str:
+    return f"{NOT_JUDGED}{evidence.deciding}; waits for the next evaluation"
+
+
 def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
     evidence = judgement.evidence
     if evidence.deciding in NOT_THE_IDEAS_FAULT and evidence.deciding not in FOR_GOOD:
         _wait(lab, spec, evidence)
         return
+    if spec.stage is Stage.GENERATED:
+        spec = _at_the_gate(lab, spec)
     passed = evidence.verdict is not Verdict.REJECTED  # CAUTION may show on paper what it is worth, to no human yet
     why = f"{evidence.verdict}: " + (str(evidence.deciding) if evidence.deciding else "every question of the gate")
     if lab.setting.market == "synthetic":
@@ -117,6 +140,8 @@ def _move_on(lab: Lab, spec: StrategySpec, judgement: Judgement) -> None:
 
 def _wait(lab: Lab, spec: StrategySpec, evidence: Evidence) -> None:
     """What is not the idea's fault (too little data, an error of the test) does not retire it: it is judged again."""
-    why = f"not judged: {evidence.deciding}; waits for the next evaluation"
-    lab.repository.save(move(spec, Stage.GENERATED, by="gate", why=why, at_ms=lab.clock.now_ms()))
+    if not _is_as_before(spec, evidence):
+        spec = _at_the_gate(lab, spec) if spec.stage is Stage.GENERATED else spec
+        why = _waits_for(evidence)
+        lab.repository.save(move(spec, Stage.GENERATED, by="gate", why=why, at_ms=lab.clock.now_ms()))
     lab.tell("strategy.not_judged", {"id": spec.id, "name": spec.name, "reason": str(evidence.deciding)})

@@ -58,6 +58,13 @@ async def test_what_these_bars_cannot_prove_is_not_asked_of_them_again_every_hou
         lab.memory.not_judged[waiting[0].id] = ("of yesterday",)
         await evaluation.run(lab)
         assert len(named(heard, "strategy.not_judged")) == told + 1, "with other bars it is asked again"
+        assert file_of(lab_home, waiting[0]).read_bytes() == before[waiting[0].id], "and the same answer is not filed"
+        assert sorted((lab_home.state / "evidence").iterdir()) == evidence
+        lab_home.settings_file.write_text(short.replace("history_days: 30", "history_days: 150"))
+    async with lab_at_night(lab_home) as (lab, heard):
+        await evaluation.run(lab)
+        judged = lab.repository.get(waiting[0].id)
+        assert [move.to for move in judged.history[-2:]] == [Stage.BACKTESTING, judged.stage], "another one is"
 
 
 async def test_a_twin_waits_for_the_verdict_of_its_like_and_then_gets_its_own(lab_home: Home) -> None:
