@@ -18,6 +18,7 @@ from ops.judgement.search import searched
 from ops.learning import address_of
 from ops.market_view import check_market, paper_rules
 from ops.service.lab import Lab
+from trading.domain.counted import counted
 from trading.domain.errors import DataProviderError, FarmError
 from trading.domain.instrument import Market
 from trading.market.beside import shared_stretch
@@ -29,20 +30,29 @@ NOT_JUDGED = "not judged: "
 
 
 async def run(lab: Lab) -> None:
-    """Judge all that is `generated` or was interrupted while `backtesting`."""
+    """Judge all that is `generated` or was interrupted while `backtesting`.
+
+    Raises:
+        DataProviderError: ideas of one market wait for its data; names the first. Those of the others were judged.
+        FarmError: likewise, for memory.
+    """
     if (rest := resting(lab.memory.tuned, Work.EVALUATION)) is not None:
         lab.tell("evaluation.rests", {"rule": str(rest.rule), "note": rest.note})  # what waits is judged an hour later
         return
     searches = dict[tuple[object, ...], list[StrategySpec]]()
     for spec in lab.repository.by_stage(Stage.GENERATED, Stage.BACKTESTING):
         searches.setdefault(_tapes_read(spec), []).append(spec)
+    failed: DataProviderError | FarmError | None = None
     for specs in searches.values():
         try:
             await judge(lab, specs)
         except (DataProviderError, FarmError) as error:
-            market = specs[0].market
-            # They wait for data, or for memory; the others need not.
-            lab.failed(f"evaluation of {len(specs)} ideas for {market.symbol} {market.timeframe}", error)
+            market, kind = specs[0].market, type(error)
+            whose = f"{counted(len(specs), 'idea')} for {market.symbol} {market.timeframe}"
+            lab.failed(f"evaluation of {whose}", error)
+            failed = failed or kind(f"{whose}: {error}")
+    if failed is not None:  # the job has failed: research that does for weeks is an alert, and not only in the log
+        raise failed
 
 
 async def judge(lab: Lab, specs: Sequence[StrategySpec]) -> None:

@@ -88,7 +88,7 @@ async def test_a_twin_waits_for_the_verdict_of_its_like_and_then_gets_its_own(la
         assert told == [told[0], "ALREADY_REFUSED"]
 
 
-async def test_a_search_whose_process_was_ended_is_told_and_comes_again(
+async def test_a_search_whose_process_was_ended_fails_the_job_and_comes_again(
     lab_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ended(*_: object) -> None:
@@ -99,7 +99,8 @@ async def test_a_search_whose_process_was_ended_is_told_and_comes_again(
         lab.repository.save(spec)
         with monkeypatch.context() as patched:
             patched.setattr(evaluation, "apart", ended)
-            await evaluation.run(lab)
+            with pytest.raises(FarmError, match="1 idea for BTC/USDT:USDT 1h: searched"):
+                await evaluation.run(lab)  # told by the schedule, and an alert when it lasts
         (failed,) = named(heard, "cycle.failed")
         assert "ended by SIGKILL" in str(failed.facts["error"])
         assert load_evidence(lab_home, spec.id) is None
