@@ -105,7 +105,8 @@ def _stepped_until_ms(account: PaperAccount) -> int:
 def _specs(home: Home, wanted: str | None) -> Sequence[StrategySpec]:
     repository = StrategyRepository(home.strategies, repair=False)
     if wanted is None:
-        return [spec for spec in sorted(repository.all(), key=lambda spec: spec.id) if _has_account(home, spec)]
+        accounts = sorted(path.stem for path in account_path(home, "").parent.glob("*.json"))
+        return [spec for name in accounts if (spec := repository.of_id(name)) is not None]
     spec = repository.get(wanted)
     if not _has_account(home, spec):
         raise SpecError(f"strategy {spec.id}: it has no paper account; it is in stage {spec.stage}")

@@ -1,8 +1,9 @@
 """After hours without a channel: what only told of its moment comes as one message; the rest comes whole, dated.
 
-Reports, heartbeats, insights and notices are folded, all but the newest report; so are alerts that are over by now, a
-line for each thing that was wrong. What is still wrong, approvals and summaries are never folded. Nothing is lost: each
-stands in the record of what was told, under the id that the message names.
+Reports, heartbeats, insights and notices are folded, all but the newest report; so are all but the newest few
+summaries, each of which comes with pictures, and alerts that are over by now, a line for each thing that was wrong.
+What is still wrong and approvals are never folded. Nothing is lost: each stands in the record of what was told, under
+the id that the message names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from trading.notify.message import ID_LINE, Message
 from trading.notify.spool import Waiting
 
 FOLDED_KINDS = ("report", "heartbeat", "insights", "notice")
+PLURALS = {"insights": "insights", "summary": "summaries"}
+SUMMARIES = 7
+"""That come whole, the newest: a week of days."""
 FOLD_ABOVE = 6
 """Fewer that wait are sent as they are."""
 FOLD_AGE_MS = 3_600_000
@@ -34,7 +38,12 @@ LATE_MS = 600_000
 
 def to_fold(waiting: Sequence[Waiting], real_ms: int) -> list[Waiting]:
     """Those that become one message; empty: nothing does. Oldest first, as they came."""
-    found = [one for one in waiting if one.message.kind in FOLDED_KINDS and one.message.severity is not Severity.ALERT]
+    old = {one.name for one in [one for one in waiting if one.message.kind == "summary"][:-SUMMARIES]}
+    found = [
+        one
+        for one in waiting
+        if (one.message.kind in FOLDED_KINDS and one.message.severity is not Severity.ALERT) or one.name in old
+    ]
     reports = [one for one in found if one.message.kind == "report"]
     found = [one for one in found if not reports or one is not reports[-1]]
     if len(found) <= FOLD_ABOVE or real_ms - found[0].queued_real_ms < FOLD_AGE_MS:
@@ -48,7 +57,7 @@ def folded(waiting: Sequence[Waiting], local: Local) -> Message:
     zone = f"{local(waiting[-1].queued_ms):%Z}"
     counts = Counter(one.message.kind for one in waiting)
     told = ", ".join(
-        f"{count} {kind}{'s' if count > 1 and kind != 'insights' else ''}" for kind, count in counts.items()
+        f"{count} {PLURALS.get(kind, f'{kind}s') if count > 1 else kind}" for kind, count in counts.items()
     )
     lines = [f"📬 Not delivered from {first} to {last} {zone}, now in one: {told}"]
     notices = [one for one in waiting if one.message.kind == "notice"]
