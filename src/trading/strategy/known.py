@@ -18,23 +18,23 @@ class Known(Container[object]):
 
     Args:
         living: Those of what is not retired.
-        retired: Files; one is read when it is asked for a hash that its name may be of.
+        retired: Files, `ID.json`; one is read when it is asked for a hash that its name may be of.
     """
 
-    def __init__(self, living: Iterable[str], retired: Iterable[Path]) -> None:
+    def __init__(self, living: Iterable[str], retired: Iterable[str]) -> None:
         self._living = frozenset(living)
-        self._retired: dict[str, list[Path]] = defaultdict(list)
+        self._retired: dict[str, list[str]] = defaultdict(list)
         for path in retired:
-            self._retired[path.stem[-ID_DIGITS:]].append(path)
+            self._retired[path.removesuffix(".json")[-ID_DIGITS:]].append(path)
 
     def __contains__(self, sha256: object) -> bool:
         name = str(sha256)
         return name in self._living or any(_sha256_of(path) == name for path in self._retired.get(name[:ID_DIGITS], ()))
 
 
-def _sha256_of(path: Path) -> str | None:
+def _sha256_of(path: str) -> str | None:
     """Of a file; None: it has gone, or is none of a strategy."""
     try:
-        return spec_sha256(load_spec(path.read_bytes(), where=str(path)))
+        return spec_sha256(load_spec(Path(path).read_bytes(), where=path))
     except (OSError, SpecError):
         return None

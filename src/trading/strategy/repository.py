@@ -84,7 +84,7 @@ class StrategyRepository:
 
     def known(self) -> Known:
         """What was ever stored, by what it does; of the retired the names alone are read here."""
-        return Known(map(spec_sha256, self.living()), (Path(entry) for entry in self._listed("retired")))
+        return Known(map(spec_sha256, self.living()), (entry.path for entry in self._listed("retired")))
 
     def of_id(self, spec_id: str) -> StrategySpec | None:
         """The strategy of a whole id, read alone; None: it is not there, or cannot be read."""
