@@ -44,4 +44,5 @@ def _tell(session: Session) -> None:
         share = kept.whole / kept.changes
         print(f"  {market} {symbol} book: {kept.changes} changes, whole after {share:.1%}, {kept.book.breaks} breaks")
     if met.unanswered:
-        print(f"  {len(met.unanswered)} requests were made that were not made live; the tapes may differ where they failed")
+        count = len(met.unanswered)
+        print(f"  {count} requests were made that were not made live; the tapes may differ where they failed")
