@@ -87,7 +87,7 @@ def overview(found: Overview) -> View:
     """The screen."""
     blocks: list[Block] = [_figures(found), _now(found), _waits(found), *equity_charts(found.marks)]
     if found.numbers is not None:
-        blocks += [_accounts(found.numbers), _held(found.numbers)]
+        blocks += [_accounts(found.numbers), _held(found.numbers, is_now=_is_alive(found))]
         blocks.append(_reasons(found.numbers))
     blocks.append(_stages(found.status))
     return View("overview", "Overview", tuple(blocks), tuple(banners(found)))
@@ -103,6 +103,10 @@ def banners(found: Overview) -> Iterator[Banner]:
         yield halt_banner(halt, "BREAKER OPEN", Tone.CAUTION)
     for problem in found.problems:
         yield Banner(f"Cannot be read: {problem}", Tone.BAD)
+
+
+def _is_alive(found: Overview) -> bool:
+    return service_tone(found.status) is Tone.GOOD
 
 
 def mode_of(found: Overview) -> str:
@@ -157,7 +161,7 @@ def _now(found: Overview) -> Facts:
     beat = found.numbers
     if beat is None:
         return Facts("Now", (("Decision", Cell("none yet: no cycle has run here", Tone.QUIET)),))
-    is_now = service_tone(found.status) is Tone.GOOD
+    is_now = _is_alive(found)
     rows: list[tuple[str, Cell]] = []
     if beat.last is not None:
         rows += _decided(beat.last)
@@ -210,8 +214,7 @@ def _waits(found: Overview) -> Table:
         waiting = Cell(counted(found.waiting_messages, "message"))
         rows.append((Cell("not delivered yet", Tone.CAUTION, signed=True), waiting))
     columns = (Column("What"), Column("Type this, or since when"))
-    is_alive = service_tone(found.status) is Tone.GOOD
-    empty = "nothing: enjoy your day" if is_alive else "nothing that the files tell of"
+    empty = "nothing: enjoy your day" if _is_alive(found) else "nothing that the files tell of"
     return Table("Waits for you", columns, tuple(rows), empty=empty)
 
 
@@ -241,9 +244,10 @@ def _accounts(beat: Numbers) -> Table:
     )
 
 
-def _held(beat: Numbers) -> Facts:
+def _held(beat: Numbers, *, is_now: bool) -> Facts:
     rows = tuple((one.strategy_id or "wallet", Cell(one.text)) for one in beat.holdings)
-    return Facts("Held", rows or (("Nothing", Cell("no position, live or on paper", Tone.QUIET)),))
+    title = "Held" if is_now else "Held when it last looked"
+    return Facts(title, rows or (("Nothing", Cell("no position, live or on paper", Tone.QUIET)),))
 
 
 def _reasons(beat: Numbers) -> Meters:

@@ -108,6 +108,7 @@ def test_dead_starting_and_frozen_are_told_apart(home: Home, monkeypatch: pytest
     view = screen(home)
     assert told(view) == ["The service: NOT RUNNING, heartbeat 360 s old"]
     assert view.banners[0].tone is Tone.BAD
+    assert block(view, "Held when it last looked").rows, "a stop by hand may have closed it since"
     assert dict(block(view, "What it did last").rows)["Next"].text == "nothing, until the service runs"
     beat(home, age_s=ALIVE_S + 60, pid=os.getpid())
     view = screen(home)
