@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ops.dashboard.cycles import Cycle, last_cycle
-from ops.dashboard.equity import PLACES
+from ops.dashboard.equity import PLACES, thinned
 from ops.dashboard.events import Happened, Sought, read_events
 from ops.dashboard.reading import NUMBERS, as_told, read_as
 from ops.dashboard.view import Banner, Cell, Chart, Column, Facts, Line, Table, Tone, View, ago, number, when
@@ -103,14 +103,14 @@ def read_data(home: Home, *, secrets: tuple[str, ...] = ()) -> Data:
     problems = list[str]()
     told = read_events(home, Sought(kind="data"), secrets=secrets, limit=DATA_EVENTS, most_bytes=LOG_BYTES)
     found = sample(home.audit_file, 0, size_of(home.audit_file), places=PLACES)
-    step = max(1, -(-len(found.lines) // PLACES))
-    marks = [mark for line in found.lines[::-1][::step][::-1] if (mark := _quality(line.raw)) is not None]
+    looked = thinned(found)
+    marks = [mark for line in looked if (mark := _quality(line.raw)) is not None]
     return Data(
         last=last_cycle(home.audit_file),
         markets=_markets(home, problems),
         times_ms=tuple(at_ms for at_ms, _ in marks),
         quality=tuple(quality for _, quality in marks),
-        is_all=found.is_all and step == 1,
+        is_all=found.is_all and len(looked) == len(found.lines),
         events=told.events,
         events_are_all=not told.older,
         shelf=tuple(_shelf(home, problems)),

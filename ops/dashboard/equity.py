@@ -12,7 +12,7 @@ from ops.dashboard.view import Chart, Line
 from trading.domain.clock import LAST_MS
 from trading.journal.audit_window import time_of
 from trading.storage.home import Home
-from trading.storage.long_files import RawLine, offset_at, sample, size_of
+from trading.storage.long_files import RawLine, Sample, offset_at, sample, size_of
 
 PLACES = 600
 """Points of a chart; more than most screens can tell apart."""
@@ -44,7 +44,7 @@ def read_marks(home: Home, *, start_ms: int | None = None, end_ms: int | None = 
     begin = 0 if start_ms is None else offset_at(path, start_ms, time_of)
     end = size_of(path) if end_ms is None else offset_at(path, end_ms, time_of)
     found = sample(path, begin, end, places=PLACES)
-    looked = _thinned(found.lines)
+    looked = thinned(found)
     marks = tuple(mark for mark in map(_mark, looked) if mark is not None)
     if not found.is_all:
         note = f"{len(looked):,} cycles, evenly from {(end - begin) / 1e6:,.0f} MB; zoom in for what lies between"
@@ -75,10 +75,10 @@ def equity_chart(found: Marks, of: str) -> Chart:
     return Chart(title, "USDT", tuple(mark.at_ms for mark in marks), lines, source=f"/series/equity?of={of}", note=note)
 
 
-def _thinned(lines: Sequence[RawLine]) -> Sequence[RawLine]:
-    """At most about `PLACES` of them, the newest among them."""
-    step = max(1, -(-len(lines) // PLACES))
-    return lines[::-1][::step][::-1]
+def thinned(found: Sample) -> Sequence[RawLine]:
+    """At most about `PLACES` of them, the newest among them; what was sampled is so few already."""
+    step = max(1, -(-len(found.lines) // PLACES)) if found.is_all else 1
+    return found.lines[::-1][::step][::-1]
 
 
 def _mark(line: RawLine) -> Mark | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from ops.dashboard.equity import read_marks
 from ops.dashboard.overview import Overview, read_overview
 from ops.dashboard.view import Chart, Facts, Figures, Table, Tone, View
 from ops.dashboard.views import BY_KEY, Asked
@@ -79,6 +80,15 @@ def test_a_running_lab_is_told_with_its_equity_and_all_its_parts(home: Home) -> 
     paper = block(view, "Equity on paper")
     assert isinstance(paper, Chart)
     assert [line.name for line in paper.lines] == ["fc-1"]
+
+
+def test_a_chart_of_a_long_file_has_all_its_places(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    cycles(home, 30)
+    monkeypatch.setattr("ops.dashboard.equity.PLACES", 10)
+    monkeypatch.setattr("trading.storage.long_files.WHOLE_BYTES", 100)
+    marks = read_marks(home)
+    assert len(marks.marks) == 11, "ten places, and the newest cycle"
+    assert marks.note.startswith("11 cycles, evenly from")
 
 
 def test_an_equity_that_is_not_the_sum_of_its_parts_is_said_to_be_none(home: Home) -> None:
