@@ -1,7 +1,7 @@
 """An archive put back: beside nobody, looked through first, with what was there set aside whole, never overwritten.
 
 A restore undoes no stop: a switch that is on stays on, and live trading is disarmed, for what a human decided after
-the backup is not in it.
+the backup is not in it. Nor does it make anything untried: see `tried.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ops.backup.archive import PARTS
 from ops.backup.look import Found, Say, last_cycle_ms, look_through, tell, unpacked
+from ops.backup.tried import keep_tried
 from ops.status import read_status
 from trading.domain.clock import Clock, iso
 from trading.domain.errors import StateFileError
@@ -40,6 +41,8 @@ def restore(archive: Path, home: Home, *, at_ms: int, say: Say) -> Found:
         fresh = Home(Path(folder))
         found = look_through(fresh)
         kept = keep_stops(home, fresh)
+        tried = list[str]()
+        keep_tried(home, fresh, tried.append)
         was_armed = fresh.armed_file.exists()
         fresh.armed_file.unlink(missing_ok=True)
         aside = home.root / f"before-restore-{iso(at_ms).replace(':', '')}"
@@ -50,6 +53,8 @@ def restore(archive: Path, home: Home, *, at_ms: int, say: Say) -> Found:
     last_ms = last_cycle_ms(read_status(Home(aside), Clock()))
     if last_ms is not None and last_ms > (found.as_of_ms or 0):
         say(f"gone:     what the lab did after the archive, until {iso(last_ms)}, is in there alone")
+    for line in tried:
+        say(line)
     if kept:
         say(f"stops:    kept in force: {', '.join(kept)}; python stop_trading.py --release, when you mean it")
     if was_armed:

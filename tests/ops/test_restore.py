@@ -5,19 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 import tarfile
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from ai_brain.evidence.trial_ledger import TrialLedger
 from ai_brain.learning_db import LearningDb
 from ops.backup.commands import run_backup
 from ops.backup.keep import back_up, newest
 from ops.backup.look import Found, rehearse
 from ops.backup.restore import restore
+from tests.ai_brain.evidence.test_trial_ledger import TRIAL
 from tests.ops.papers import put_in_review
 from tests.ops.world import CARRY
-from trading.domain.clock import parse_iso
+from trading.domain.clock import Clock, parse_iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
 from trading.domain.instrument import Market
@@ -229,6 +232,44 @@ def test_a_copy_onto_a_disk_that_is_not_there_is_refused_before_anything_is_writ
     with pytest.raises(StateFileError, match="no such folder; mount the disk"):
         run_backup(tmp_path / "not-mounted")
     assert not (home.root / "backups").exists()
+
+
+def test_what_was_tried_after_the_backup_stays_counted(home: Home, archive: Path) -> None:
+    tried(home, "after the backup")
+    _, told = put_back(archive, home)
+    assert "tried:    1 idea of after the archive stays counted" in told
+    assert tried(home) == 1
+    assert home.learning_db.stat().st_mode & 0o777 == 0o600
+    assert "tried:" not in put_back(newest(home), Home(home.root / "elsewhere"))[1]
+
+
+def test_what_was_tried_stays_counted_also_where_the_archive_has_no_memory_at_all(home: Home) -> None:
+    cycle(home, AT_MS)
+    archive = back_up(home, AT_MS)
+    tried(home, "one", "two")
+    assert "tried:    2 ideas of after the archive stay counted" in put_back(archive, home)[1]
+    assert tried(home) == 2
+
+
+def test_a_memory_that_did_not_go_on_from_the_archives_is_replaced_and_that_is_said(home: Home) -> None:
+    tried(home, "before the backup")
+    archive = back_up(home, AT_MS)
+    home.learning_db.unlink()
+    tried(home, "another lab's", "and another")
+    _, told = put_back(archive, home)
+    assert "tried:    what was tried after the archive is counted no more: ai_learning.db: it lacks" in told
+    assert tried(home) == 1
+
+
+def tried(home: Home, *names: str) -> int:
+    """Count ideas as tried; how many are."""
+    db = LearningDb(home.learning_db)
+    try:
+        ledger = TrialLedger(db, Clock())
+        ledger.record([replace(TRIAL, spec_sha256=name) for name in names])
+        return ledger.count()
+    finally:
+        db.close()
 
 
 def test_what_was_traded_after_the_backup_is_named(home: Home, archive: Path) -> None:
