@@ -23,7 +23,7 @@ from trading.storage.home import Home
 
 START_MS = parse_iso("2025-01-01")
 MINUTE_MS, DAY_CYCLES, YEAR_DAYS = 60_000, 1440, 365
-IDEAS, RETIRED, LOG_LINES = 20_000, 2000, 60_000
+IDEAS, RETIRED, LOG_LINES = 20_000, 20_000, 60_000
 LIVE = Account("live", 1012.5, 812.25, 200.5, -0.25, 0.3125, 0.4321, 1000.0)
 PAPER = Account("paper fc-20250101-000001", 10_010.0, 10_010.0, 0.0, 0.0, 11.2, 8.9, 10_000.0)
 
@@ -43,7 +43,7 @@ def small_home(root: Path) -> Home:
 
 
 def large_home(root: Path) -> Home:
-    """A year of cycles a minute apart, thousands of retired strategies, tens of thousands of ideas, a full log."""
+    """A year of cycles a minute apart, tens of thousands of ideas, most of them retired, a full log."""
     home = small_home(root)
     home.audit_file.unlink()
     log = AuditLog(home.audit_file)
