@@ -16,7 +16,8 @@ from ai_brain.evidence.verdict import Evidence, Verdict
 from ops.environment import caller, find_home
 from ops.figures import each_on_average
 from ops.listener import outlive_reader
-from trading.domain.clock import Clock
+from ops.object_file import read_object
+from trading.domain.clock import DAY_MS, Clock, parse_iso
 from trading.domain.counted import counted
 from trading.domain.errors import SpecError, TradingEngineError
 from trading.storage.home import Home
@@ -27,6 +28,8 @@ from trading.strategy.spec import StrategySpec, spec_sha256
 
 Ask = Callable[[str], str]
 Say = Callable[[str], None]
+OLD_DAYS = 7
+"""A question that waited so long says so."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,7 +70,7 @@ def approve_strategy(
     repository = StrategyRepository(home.strategies)
     spec = repository.get(wanted)
     evidence = check_may_be_approved(home, spec, now_ms=clock.now_ms())
-    for line in what_is_known(spec, evidence):
+    for line in what_is_known(spec, evidence, now_ms=_lab_ms(home, clock)):
         say(line)
     if ask("Approve this strategy for live trading? Type yes: ").strip() != "yes":
         say("Not approved. Nothing was changed.")
@@ -122,7 +125,24 @@ def paper_in_words(shown: Mapping[str, object]) -> str:
     )
 
 
-def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
+def _lab_ms(home: Home, clock: Clock) -> int:
+    """When the lab's last cycle was: a demo lives in a time of its own."""
+    at_ms = read_object(home.heartbeat_file, []).get("at_ms")
+    return at_ms if isinstance(at_ms, int) else clock.now_ms()
+
+
+def how_old(spec: StrategySpec, now_ms: int) -> list[str]:
+    """That its paper ended when the question was asked, where that is long ago."""
+    asked = next(move.at for move in reversed(spec.history) if move.to is Stage.REVIEW is not move.from_)
+    days = (now_ms - parse_iso(asked)) // DAY_MS
+    if days < OLD_DAYS or not spec.performance.dry_run:
+        return []
+    return [
+        f"Paper ended when you were asked, {asked[:10]}: what the market did in {days} days since is in none of this."
+    ]
+
+
+def what_is_known(spec: StrategySpec, evidence: Evidence, *, now_ms: int) -> list[str]:
     """Everything a human should read before signing."""
     return [
         f"{spec.id}: {spec.name} ({spec.type}, {spec.market.symbol} {spec.market.timeframe})",
@@ -132,6 +152,7 @@ def what_is_known(spec: StrategySpec, evidence: Evidence) -> list[str]:
         *evidence_markdown(evidence).splitlines(),
         "",
         f"Paper so far: {paper_in_words(spec.performance.dry_run)}",
+        *how_old(spec, now_ms),
         "Risks: a backtest is no promise; funding can turn; a perpetual can be liquidated; a venue can fail.",
         f"Hash of the spec: {spec_sha256(spec)}",
         f"Hash of the evidence: {evidence.evidence_sha256}",

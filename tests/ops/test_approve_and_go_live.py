@@ -31,7 +31,7 @@ from ops.stop_trading import release
 from ops.venues import make_venue
 from tests.ops.papers import Human, carry_in, evidence_of, file_of, no_faults, put, put_in_review
 from tests.ops.world import NOW_MS, World, furnish
-from trading.domain.clock import Clock
+from trading.domain.clock import DAY_MS, Clock, parse_iso
 from trading.domain.decisions import Reason
 from trading.domain.errors import NotifierError, SpecError, TradingEngineError
 from trading.risk.arming import approval_key, disarm, read_armed
@@ -41,7 +41,7 @@ from trading.storage.home import Home
 from trading.strategy.approval import verify
 from trading.strategy.lifecycle import Stage
 from trading.strategy.repository import StrategyRepository
-from trading.strategy.spec import StrategySpec
+from trading.strategy.spec import StrategySpec, with_performance
 
 CLOCK = Clock(origin_ms=NOW_MS)
 RIGHT = list(PHRASES)
@@ -70,6 +70,19 @@ def test_yes_signs_exactly_what_was_shown(home: Home) -> None:
     for words in ("longs pay shorts", "net at double cost", evidence.evidence_sha256, evidence.spec_sha256, "Risks"):
         assert words in human.page
     assert (home.state / "approval.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_question_that_waited_for_weeks_says_that_its_paper_ended_then(home: Home) -> None:
+    spec = put_in_review(home)
+    shown = {"net_return": 0.001, "mean_low": -1e-4, "mean_high": 2e-4, "trades": 0, "settlements": 30, "results": 30}
+    StrategyRepository(home.strategies).save(with_performance(spec, "dry_run", {**shown, "hours": 240.0}))
+    asked_ms = parse_iso(spec.history[-1].at)
+    for days, is_old in ((6, False), (42, True)):
+        human = Human(["no"])
+        clock = Clock(origin_ms=asked_ms + days * DAY_MS)
+        approve_strategy(home, spec.id, ask=human.ask, say=human.say, clock=clock, operator="ada")
+        told = f"Paper ended when you were asked, {spec.history[-1].at[:10]}: what the market did in 42 days since"
+        assert (told in human.page) is is_old
 
 
 @pytest.mark.parametrize("answer", ["", "y", "Yes", "YES", "no", "yes please"])
