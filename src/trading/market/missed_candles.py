@@ -24,10 +24,11 @@ async def missed_candles(
         klines: The venue's candles from a start (UTC ms), at most so many.
         key: Whose.
         start_ms: Open time of the first, UTC milliseconds.
-        before_ms: Only those that open before this time; None: all.
+        before_ms: Only those that open before this time, at which one was told; None: all.
 
     Raises:
-        DataProviderError: one that ended by `before_ms` is still listed as running; ask again.
+        DataProviderError: one that ended by `before_ms` is still listed as running, or none is listed from there on,
+            though one was told: the answer is an old one; ask again.
     """
     fetched = BarSequence(INTERVAL_MS[key[2]], start_ms - INTERVAL_MS[key[2]])
     while True:
@@ -41,4 +42,8 @@ async def missed_candles(
                 f"{key[0]} {key[1]} {key[2]}: the candle before {iso(before_ms)} is not listed as closed yet"
             )
         if len(page) < PAGE or not found:
+            if before_ms is not None and max((bar.open_time_ms for bar in page), default=0) < before_ms:
+                raise DataProviderError(
+                    f"{key[0]} {key[1]} {key[2]}: the answer ends before {iso(before_ms)}, of which was told; it is old"
+                )
             return

@@ -261,6 +261,11 @@ async def test_a_candle_that_rest_does_not_call_closed_yet_is_asked_for_again_an
     assert script.pages == [1, 2, 2]
 
 
+async def test_an_answer_that_ends_before_the_candle_that_was_told_is_old_and_makes_no_gap():
+    script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_lists_nothing=2)
+    assert await closes(script, 4) == [0, 1, 2, 3]
+
+
 async def test_nothing_later_passes_while_the_repair_fails():
     script = Scripted([[raw(0, closed=True), raw(3, closed=True)]], rest_fails=3)
     assert await closes(script, 4) == [0, 1, 2, 3]
