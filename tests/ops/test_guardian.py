@@ -105,7 +105,7 @@ def test_a_frozen_lab_that_holds_the_account_is_ended_and_all_is_flat_within_sec
         wait_for(carrying, lambda: is_filed_flat(carrying), guardian)
         assert lab.wait(20) == -signal.SIGKILL
     assert closed_by(carrying)["reason"] == "KILL_SWITCH"
-    assert seconds(carrying, "cancelled_s") < 5
+    assert seconds(carrying, "cancelled_s") < 10
     assert seconds(carrying, "flat_s") < 15
     ledger = world.ask("/sandbox/ledger")
     assert is_flat(ledger), ledger
@@ -154,7 +154,7 @@ def test_a_leg_that_the_exchange_closes_while_the_loop_is_frozen_takes_the_other
         watch_until(carrying, lambda: is_filed_flat(carrying), deleverage)
         assert lab.wait(20) == -signal.SIGKILL, "it held the account"
     assert closed_by(carrying)["reason"] == "UNHEDGED"
-    assert seconds(carrying, "flat_s") < 5
+    assert seconds(carrying, "flat_s") < 12
     assert is_flat(world.ask("/sandbox/ledger"))
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
 
