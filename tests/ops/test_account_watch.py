@@ -115,7 +115,7 @@ class Rig:
 
     async def end(self, task: asyncio.Task[None]) -> None:
         self.stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             await task
 
 

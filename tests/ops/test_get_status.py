@@ -225,5 +225,5 @@ def test_it_answers_at_once_writes_nothing_and_imports_no_exchange(home: Home) -
         took_s.append(time.monotonic() - began_s)
     assert done.stdout.rstrip().endswith("False")
     assert done.stderr == ""
-    assert min(took_s) < 8.0, took_s  # on a busy machine; benchmarks/lab.py measures
+    assert min(took_s) < 3.0, took_s  # on a busy machine; benchmarks/lab.py measures
     assert everything(home) == before

@@ -103,9 +103,9 @@ def test_a_frozen_lab_that_holds_the_account_is_ended_and_all_is_flat_within_sec
         os.kill(lab.pid, signal.SIGSTOP)
         (carrying.state / "KILL_SWITCH").write_text("")
         wait_for(carrying, lambda: is_filed_flat(carrying), guardian)
-        assert lab.wait(20) == -signal.SIGKILL
+        assert lab.wait(5) == -signal.SIGKILL
     assert closed_by(carrying)["reason"] == "KILL_SWITCH"
-    assert seconds(carrying, "cancelled_s") < 10
+    assert seconds(carrying, "cancelled_s") < 5
     assert seconds(carrying, "flat_s") < 15
     ledger = world.ask("/sandbox/ledger")
     assert is_flat(ledger), ledger
@@ -152,9 +152,9 @@ def test_a_leg_that_the_exchange_closes_while_the_loop_is_frozen_takes_the_other
     with busy_lab(carrying) as lab:
         os.kill(lab.pid, signal.SIGSTOP)
         watch_until(carrying, lambda: is_filed_flat(carrying), deleverage)
-        assert lab.wait(20) == -signal.SIGKILL, "it held the account"
+        assert lab.wait(5) == -signal.SIGKILL, "it held the account"
     assert closed_by(carrying)["reason"] == "UNHEDGED"
-    assert seconds(carrying, "flat_s") < 12
+    assert seconds(carrying, "flat_s") < 5
     assert is_flat(world.ask("/sandbox/ledger"))
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
 
@@ -180,7 +180,7 @@ def test_margin_and_a_dead_lab_close_everything(carrying: Home, world: World, wo
 
 
 def test_when_the_guardian_is_killed_the_venue_cancels_what_rests(carrying: Home, world: World) -> None:
-    set_guardian(carrying, "countdown_s: 150")  # seven and a half real seconds, renewed every two and a half
+    set_guardian(carrying, "countdown_s: 100")  # five real seconds: a busy machine may take two for a renewal
 
     def renewals() -> int:
         return int(world.ask("/sandbox/seen")["requests"].get("POST /fapi/v1/countdownCancelAll", 0))  # type: ignore[attr-defined]
@@ -196,9 +196,7 @@ def test_when_the_guardian_is_killed_the_venue_cancels_what_rests(carrying: Home
         wait_for(carrying, lambda: renewals() >= before + 3, guardian)
         assert world.ask("/sandbox/ledger")["open_orders"], "it was cancelled while the guardian lived"
         guardian.kill()
-        guardian.wait(20)
-    now_ms = int(str(world.ask("/sandbox/clock")["now_ms"]))
-    put(world, "/sandbox/clock", {"scale": 600.0, "until_ms": now_ms + 150_000, "scale_after": SCALE})
+        guardian.wait(5)
     until_s = time.monotonic() + 15
     while world.ask("/sandbox/ledger")["open_orders"]:
         assert time.monotonic() < until_s

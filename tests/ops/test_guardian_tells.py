@@ -37,7 +37,7 @@ async def watches_for(guardian: Guardian, real_s: float, home: Home) -> None:
     task = asyncio.create_task(guardian.run(stop))
     await asyncio.sleep(real_s)
     home.guardian_pulse_file.unlink()
-    for _ in range(1000):
+    for _ in range(200):
         await asyncio.sleep(0.02)
         if home.guardian_pulse_file.exists():
             break
@@ -115,14 +115,14 @@ def test_the_lab_is_silent_for_as_long_as_we_looked_whatever_clocks_say_and_serv
     eyes = Eyes(home, None, GuardianSettings(), clock, {})  # type: ignore[arg-type]  # nothing is held: nobody is asked
     assert eyes.look().lab_age_s == 0.0
     clock.ahead_s = 7200.0
-    assert eyes.look().lab_age_s < 10.0, "the clock was set, or the server slept; the lab had no turn yet"
+    assert eyes.look().lab_age_s < 1.0, "the clock was set, or the server slept; the lab had no turn yet"
     clock.ahead_s = -7200.0
     clock.slept_s = 7200.0
-    assert eyes.look().lab_age_s < 10.0, "a machine that was halted as a whole: every clock of it goes on at once"
+    assert eyes.look().lab_age_s < 2.1, "a machine that was halted as a whole: every clock of it goes on at once"
     home.pulse_file.touch()
     assert eyes.look().lab_age_s == 0.0
     ages = []
     for _ in range(3):
         clock.slept_s += 0.9
         ages.append(eyes.look().lab_age_s)
-    assert ages == pytest.approx([0.9, 1.8, 2.7], abs=0.8), "a lab that is dead while we look is seen to be"
+    assert ages == pytest.approx([0.9, 1.8, 2.7], abs=0.2), "a lab that is dead while we look is seen to be"

@@ -58,7 +58,7 @@ class Watch:
 
     def wait_for_service(self, *, other_than: int = 0) -> int:
         lock = self.state / "lab.lock"
-        for _ in range(1000):
+        for _ in range(200):
             if lock.exists() and lock.read_text().strip():
                 pid = int(lock.read_text())
                 cmdline = Path(f"/proc/{pid}/cmdline")
@@ -503,7 +503,7 @@ def test_a_container_waits_while_a_stop_is_in_force_and_then_becomes_the_lab(wat
         assert waiting.stdout is not None
         assert waiting.stdout.readline().startswith("waiting: state/TRADING_STOPPED.json")
         waiting.terminate()
-        assert waiting.wait(20) != 0
+        assert waiting.wait(5) != 0
         assert waiting.stdout.read() == ""
 
 
@@ -514,7 +514,7 @@ def test_a_guardians_container_waits_while_there_are_no_keys_and_no_stop_holds_i
         assert waiting.stdout is not None
         assert waiting.stdout.readline() == "waiting: there are no trading keys, so nothing to guard\n"
         waiting.terminate()
-        assert waiting.wait(20) != 0
+        assert waiting.wait(5) != 0
     (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
     (watch.state / "KILL_SWITCH").write_text("")
     assert subprocess.run(words, env=settings, capture_output=True, text=True).stdout == "the guardian runs\n"
@@ -711,7 +711,7 @@ def test_a_restore_that_holds_the_lock_is_neither_ended_nor_taken_for_a_dead_ser
     watch.service.write_text(sleeper(watch.state / "lab.lock", "restore"))
     subprocess.run(["setsid", "--fork", watch.service], check=True)
     lock = watch.state / "lab.lock"
-    for _ in range(1000):
+    for _ in range(200):
         if lock.exists() and lock.read_text().strip():
             break
         subprocess.run(["sleep", "0.02"], check=True)
@@ -788,7 +788,7 @@ def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watc
     assert "guardian" not in watch.run(MONITOR_GUARDIAN_COMMAND=command)
     (watch.home / ".env").write_text("BINANCE_API_KEY=made-up\n")
     assert "guardian restart: no process" in watch.run(MONITOR_GUARDIAN_COMMAND=command)
-    for _ in range(1000):
+    for _ in range(200):
         if lock.exists() and b"ops.cli guardian" in Path(f"/proc/{lock.read_text().strip()}/cmdline").read_bytes():
             break
         subprocess.run(["sleep", "0.02"], check=True)
@@ -802,7 +802,7 @@ def test_the_guardian_is_kept_alive_where_there_are_keys_also_while_stopped(watc
     assert f"guardian restart: process {pid} has not looked" in log
     assert not Path(f"/proc/{pid}").exists()
     assert not (watch.state / "lab.lock").exists(), "the lab itself stays stopped"
-    for _ in range(1000):
+    for _ in range(200):
         if lock.read_text().strip() not in ("", str(pid)):
             break
         subprocess.run(["sleep", "0.02"], check=True)

@@ -155,7 +155,7 @@ async def test_the_first_cycle_writes_the_heartbeat_and_an_audit_line(lab_home: 
         assert first[name], name
     assert str(first["regime"]).split()[0] in ("calm", "usual", "stormy"), first["regime"]
     assert verify_audit(lab_home.audit_file).ok
-    assert took_s < 30.0
+    assert took_s < 8.0
 
 
 async def test_a_key_that_may_withdraw_opens_nothing_is_an_alert_and_once_mended_trades(
@@ -359,7 +359,7 @@ async def test_the_kill_file_makes_everything_flat_within_seconds_and_is_told(la
         lines = len(audit_lines(lab_home))
         await until(lambda: len(audit_lines(lab_home)) > lines, task)
         await until(lambda: "Stopped, everything is flat" in service.lab.outbox.open_alerts()["stop"].text, task)
-    assert took_s < 10.0
+    assert took_s < 3.0
     assert audit_lines(lab_home)[-1]["reason"] == "KILL_SWITCH"
     assert audit_lines(lab_home)[-1]["status"] == "HALTED"
     assert world.ask("/sandbox/seen")["duplicate_orders"] == []
@@ -493,7 +493,7 @@ async def test_what_a_stop_script_holds_is_tried_again_until_it_is_flat(
             await until(lambda: "stop.not_flat" not in service.lab.outbox.open_alerts(), task)
         finally:
             other.kill()
-            other.wait(20)
+            other.wait(5)
             if other.stdout is not None:
                 other.stdout.close()
 
@@ -566,7 +566,7 @@ async def test_the_service_ends_in_time_although_telegram_never_answers(lab_home
         await until(task.done)
         took_s = time.monotonic() - began_s
     assert task.exception() is None
-    assert took_s < 12.0
+    assert took_s < 5.0
     assert service.lab.outbox.waiting >= 1, "what was not taken waits on disk"
 
 

@@ -108,7 +108,7 @@ def hold(home: Home, *, lock: str = "lab.lock", seconds: float = 60.0) -> subpro
 
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.wait(20)
+    process.wait(5)
     if process.stdout is not None:
         process.stdout.close()
 
@@ -214,7 +214,7 @@ def test_a_frozen_lab_that_holds_the_account_is_ended(
     try:
         os.kill(lab.pid, signal.SIGSTOP)
         assert script.main([]) == 0
-        assert lab.wait(20) == -signal.SIGKILL
+        assert lab.wait(5) == -signal.SIGKILL
     finally:
         end(lab)
     assert f"process {lab.pid} does not let go" in capsys.readouterr().out
@@ -256,7 +256,7 @@ def test_a_lab_that_works_on_the_account_is_waited_for(
     lab = hold(carrying, seconds=1.0)
     try:
         assert script.main([]) == 0
-        assert lab.wait(20) == 0, "it was ended although it worked"
+        assert lab.wait(5) == 0, "it was ended although it worked"
     finally:
         end(lab)
     assert f"process {lab.pid} works on the account" in capsys.readouterr().out
@@ -313,7 +313,7 @@ def test_a_real_service_that_is_frozen_finds_itself_stopped_when_it_wakes(
     finally:
         if service.poll() is None:
             service.kill()
-            service.wait(20)
+            service.wait(5)
     assert len(world.ask("/sandbox/seen")["orders"]) == orders  # type: ignore[arg-type]
     assert is_flat(world.ask("/sandbox/ledger"))
     positions = json.loads(home.positions_file.read_text())

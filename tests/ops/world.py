@@ -77,7 +77,7 @@ class World:
     def close(self) -> None:
         """End the sandbox."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(5)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

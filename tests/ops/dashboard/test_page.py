@@ -246,7 +246,7 @@ async def test_a_change_of_a_file_is_pushed_and_the_stream_ends_with_the_page(
 ) -> None:
     monkeypatch.setattr(page_app, "LOOK_S", 0.01)
     page = Page(Asked(home, Clock()), Sessions(None, Clock()))
-    async with asyncio.timeout(20), aclosing(page._changes(BY_KEY["overview"])) as stream:
+    async with asyncio.timeout(5), aclosing(page._changes(BY_KEY["overview"])) as stream:
         assert "event: here" in await anext(stream)
         beat(home)
         assert "event: look" in await anext(stream)
@@ -260,7 +260,7 @@ async def test_that_nothing_changed_is_told_too_since_ages_grow(home: Home, monk
     monkeypatch.setattr(page_app, "LOOK_S", 0.01)
     monkeypatch.setattr(page_app, "ANYWAY_S", 0.05)
     page = Page(Asked(home, Clock()), Sessions(None, Clock()))
-    async with asyncio.timeout(20), aclosing(page._changes(BY_KEY["overview"])) as stream:
+    async with asyncio.timeout(5), aclosing(page._changes(BY_KEY["overview"])) as stream:
         await anext(stream)
         assert "event: look" in await anext(stream)
 

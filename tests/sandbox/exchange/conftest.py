@@ -156,7 +156,7 @@ def start_town(tape: Path, *more: str, start_ms: int = START_MS) -> Town:
 def stop_town(town: Town) -> None:
     """End it."""
     town.process.terminate()
-    town.process.communicate(timeout=20)
+    town.process.communicate(timeout=5)
 
 
 @pytest.fixture(scope="module")

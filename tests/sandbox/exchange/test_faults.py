@@ -131,7 +131,7 @@ async def test_a_dropped_market_socket_closes_with_1001(town: Town) -> None:
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{town.url}/spot/ws/btcusdt@kline_1m") as socket:
         await socket.receive_json()
         await script(town, "WS /spot/ws*", "drop_socket")
-        while (message := await asyncio.wait_for(socket.receive(), 20)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await asyncio.wait_for(socket.receive(), 5)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.type is aiohttp.WSMsgType.CLOSE
         assert message.data == 1001

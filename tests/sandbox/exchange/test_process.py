@@ -19,14 +19,14 @@ from tests.sandbox.exchange.conftest import GAP_MS, HOUR_MS, START_MS, start_tow
 async def test_it_starts_soon_tells_where_and_ends_at_once(tape: Path) -> None:
     started_s = time.monotonic()
     town = start_town(tape, "--scale", "60")
-    assert time.monotonic() - started_s < 20.0
+    assert time.monotonic() - started_s < 5.0
     segment = await town.call("GET", "/sandbox/clock")
     assert segment["scale"] == 60.0
     assert START_MS <= segment["now_ms"] < START_MS + 120_000
     ended_s = time.monotonic()
     town.process.terminate()
-    out, err = town.process.communicate(timeout=20)
-    assert time.monotonic() - ended_s < 8.0
+    out, err = town.process.communicate(timeout=5)
+    assert time.monotonic() - ended_s < 1.0
     assert (town.process.returncode, out, err) == (0, "", "")
 
 
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_told(tape: Path) -> None:
         assert done.stderr.count("\n") == 1
     finally:
         town.process.terminate()
-        town.process.communicate(timeout=20)
+        town.process.communicate(timeout=5)
 
 
 async def test_the_clock_bends_where_it_was_told_and_refuses_nonsense(tape: Path) -> None:
@@ -96,7 +96,7 @@ async def test_the_clock_bends_where_it_was_told_and_refuses_nonsense(tape: Path
             assert words in (await town.call("POST", "/sandbox/clock", body))["error"]
     finally:
         town.process.terminate()
-        town.process.communicate(timeout=20)
+        town.process.communicate(timeout=5)
 
 
 async def test_sleepers_follow_a_change_of_speed() -> None:
@@ -114,5 +114,5 @@ async def test_a_rest_ends_at_the_bend() -> None:
     clock.turn(scale=1000.0, until_ms=50_000.0, scale_after=1.0)
     started_s = clock.real_s()
     await clock.rest_s(5.0)
-    assert clock.real_s() - started_s < 4.0
+    assert clock.real_s() - started_s < 1.0
     assert clock.now_ms() >= 50_000

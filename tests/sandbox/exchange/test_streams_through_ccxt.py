@@ -82,7 +82,7 @@ async def test_the_streamed_book_stays_the_book(spot: Any, perp: Any, town: Town
     await town.turn(scale=50.0)
     for client, symbol in ((spot, SPOT), (perp, PERP)):
         for _ in range(8):
-            book = await asyncio.wait_for(client.watch_order_book(symbol), 20)
+            book = await asyncio.wait_for(client.watch_order_book(symbol), 5)
             assert book["bids"][0][0] < book["asks"][0][0]
         await town.turn(scale=1.0)
         await asyncio.sleep(0.3)
@@ -101,7 +101,7 @@ async def test_depth_events_follow_one_another_from_the_snapshot_on(town: Town) 
             await town.turn(scale=100.0)
             last = snapshot["lastUpdateId"]
             for _ in range(5):
-                event = await asyncio.wait_for(socket.receive_json(), 20)
+                event = await asyncio.wait_for(socket.receive_json(), 5)
                 if event["u"] <= last:
                     continue
                 assert event["pu"] == last
@@ -142,7 +142,7 @@ async def test_unsubscribed_streams_fall_silent_and_are_no_longer_listed(town: T
         await socket.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@nonsense"], "id": 4})
         answers = []
         while len(answers) < 3:
-            message = await asyncio.wait_for(socket.receive_json(), 20)
+            message = await asyncio.wait_for(socket.receive_json(), 5)
             answers += [message] if "id" in message else []
     assert answers[1] == {"result": [], "id": 3}
     assert answers[2]["error"]["msg"] == "Invalid request: unknown stream btcusdt@nonsense"
@@ -188,11 +188,11 @@ async def test_the_futures_stream_tells_balances_and_funding(perp: Any, town: To
     key = (await town_listen_key(town))["listenKey"]
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{town.url}/fut/private/ws?listenKey={key}") as socket:
         await perp.create_order(PERP, "market", "sell", 0.05, None, {"newClientOrderId": "ws-short"})
-        events = [await asyncio.wait_for(socket.receive_json(), 20) for _ in range(3)]
+        events = [await asyncio.wait_for(socket.receive_json(), 5) for _ in range(3)]
         assert [e["e"] for e in events] == ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"]
         assert [e["o"]["x"] for e in events if "o" in e] == ["NEW", "TRADE"]
         await town.jump(settlement_ms + HOUR_MS / 4)
-        while (event := json.loads(await asyncio.wait_for(socket.receive_str(), 20)))["e"] != "ACCOUNT_UPDATE":
+        while (event := json.loads(await asyncio.wait_for(socket.receive_str(), 5)))["e"] != "ACCOUNT_UPDATE":
             pass
         assert event["a"]["m"] == "FUNDING_FEE"
 

@@ -90,4 +90,4 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
             assert http.get("/sandbox/limits").json()["perp"]["limit"] == 2400
             yield Box(http, folder)
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=5)

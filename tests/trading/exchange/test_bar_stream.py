@@ -180,12 +180,12 @@ async def test_a_close_may_overtake_the_running_candle_of_another_symbol_while_t
     stream = BarStream(Wire(Dial(script.clock, listen, script.drop), script.klines), keys)
     bars, seen = stream.bars(), []
     first = asyncio.ensure_future(anext(bars))
-    await asyncio.wait_for(connected.wait(), 20)
+    await asyncio.wait_for(connected.wait(), 5)
     for symbol in ("BTCUSDT", "ETHUSDT"):
         hear[0](told(raw(0, closed=False) | {"s": symbol}), 0)
-    seen.append(await asyncio.wait_for(first, 20))
+    seen.append(await asyncio.wait_for(first, 5))
     hear[0](told(raw(0, closed=True) | {"s": "ETHUSDT"}), 0)
-    seen.append(await asyncio.wait_for(anext(bars), 20))
+    seen.append(await asyncio.wait_for(anext(bars), 5))
     assert [(bar.symbol, bar.is_closed) for bar in seen] == [("BTCUSDT", False), ("ETHUSDT", True)]
     await bars.aclose()
 
@@ -292,7 +292,7 @@ async def test_a_silent_connection_is_dropped_and_made_anew(monkeypatch: pytest.
     stream = script.stream()
     bars = stream.bars()
     reading = asyncio.ensure_future(anext(bars))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         await script.dropped_twice.wait()
     assert script.connects >= 2
     await stream.stop()
@@ -323,5 +323,5 @@ async def test_a_bug_in_a_connections_loop_is_raised_to_the_reader():
 
     stream = BarStream(Wire(Dial(script.clock, buggy, script.drop), script.klines), [KEY])
     with pytest.raises(ZeroDivisionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             await anext(stream.bars())

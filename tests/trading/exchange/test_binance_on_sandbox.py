@@ -103,7 +103,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         with httpx.Client(base_url=url) as http:
             yield Sandbox(url, folder, http)
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=5)
 
 
 @pytest_asyncio.fixture
@@ -531,5 +531,5 @@ async def test_a_stream_ends_when_the_venue_is_closed(venue: Binance):
     assert not first.is_closed
     rest = asyncio.ensure_future(anext(stream, None))
     await venue.close()
-    await asyncio.wait_for(rest, timeout=20)
+    await asyncio.wait_for(rest, timeout=5)
     await stream.aclose()

@@ -185,7 +185,7 @@ async def test_a_stream_shows_the_running_candle_and_ends_when_the_venue_is_clos
     rest = asyncio.ensure_future(anext(stream, None))
     await asyncio.sleep(0)
     await data.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while await rest is not None:
             rest = asyncio.ensure_future(anext(stream, None))
     await stream.aclose()  # type: ignore[attr-defined]  # a generator

@@ -155,4 +155,4 @@ async def test_it_ends_when_stopped_also_in_the_middle_of_a_wait():
     reading = asyncio.ensure_future(anext(stream.bars(), None))
     await venue.was_asked.wait()
     await stream.stop()
-    assert await asyncio.wait_for(reading, 20) is None
+    assert await asyncio.wait_for(reading, 5) is None

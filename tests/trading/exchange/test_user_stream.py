@@ -61,7 +61,7 @@ class Account:
         self.seen: list[AccountEvent] = []
 
     async def until(self, *kinds: type, market: Market) -> AccountEvent:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(8):
             async for event in self._events:
                 self.seen.append(event)
                 of = event.state.order.market if isinstance(event, OrderEvent) else event.market
@@ -72,7 +72,7 @@ class Account:
     async def both(self) -> None:
         """Wait until both markets are listened to."""
         open_markets = set[Market]()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(8):
             async for event in self._events:
                 assert isinstance(event, AccountUnseen)
                 open_markets.add(event.market)
@@ -132,11 +132,11 @@ async def test_a_listen_key_is_renewed_before_it_dies(
     await account.both()
     before_ms = key.until_ms
     waiting = asyncio.create_task(account.until(OrderEvent, market=Market.PERP))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while key.until_ms <= before_ms:  # noqa: ASYNC110  # the key is the sandbox's
             await asyncio.sleep(0.01)
     key.name = ""  # the venue forgets it: the renewal is refused, and a new one is asked for
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while not key.name:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     waiting.cancel()

@@ -64,7 +64,7 @@ async def test_a_cancelled_saga_does_not_wait_for_a_silent_venue(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(rig.venue, "cancel", never)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         await cancelled(rig)
     assert len(rig.reborn().intents.unresolved()) == 1
 

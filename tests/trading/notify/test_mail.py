@@ -124,7 +124,7 @@ async def test_a_thread_that_hangs_keeps_nobody_waiting_once_it_is_given_up() ->
     let_go = threading.Event()
 
     def hang() -> None:
-        let_go.wait(20)
+        let_go.wait(5)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

@@ -138,7 +138,7 @@ async def test_the_event_loop_goes_on_while_processes_work(processes: Processes)
         beats, worst_s, before_s = beats + 1, max(worst_s, now_s - before_s), now_s
     assert len((await evaluation).scores) == 1_200
     assert beats > 50
-    assert worst_s < 0.9, "on cores shared with two busy workers; a part takes a second"
+    assert worst_s < 0.5, "on cores shared with two busy workers; a part takes a second"
 
 
 def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> None:
@@ -150,7 +150,7 @@ def test_closed_in_the_middle_an_evaluation_ends_at_once_with_its_reason() -> No
         executor.close()
         with pytest.raises((FarmError, CancelledError)):
             evaluation.result()
-        assert time.monotonic() - began_s < 5.0
+        assert time.monotonic() - began_s < 2.0
     until(lambda: not any(is_alive(pid) for pid in pids))
     with pytest.raises(FarmError, match="closed"):
         executor.evaluate(TAPE, population(1), TERMS)
