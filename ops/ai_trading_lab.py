@@ -209,8 +209,13 @@ class Service:
             await self.lab.clock.real_wait_s(self._stop, PULSE_S)
 
     def _write_again(self) -> None:
-        with suppress(StateFileError):  # the log has it from when it was told
+        """What the disk did not take of the messages, once more; whatever goes wrong ends nothing."""
+        try:
             self.lab.messenger.write_again()
+        except StateFileError:
+            return  # the log has it from when it was told
+        except Exception:
+            log.exception("messages.not_told")
 
     async def _hurry(self) -> None:
         """The service is told to end: a saga under way waits for nothing more, so that no order is left resting."""

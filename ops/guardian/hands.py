@@ -16,7 +16,7 @@ from ops.telling.channels import open_channels
 from ops.telling.measured import both
 from trading.domain.clock import Clock
 from trading.domain.decisions import Decision, Reason
-from trading.domain.errors import TradingEngineError
+from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
@@ -150,9 +150,9 @@ class Hands:
     def _put(self, message: Message) -> None:
         try:
             self._outbox.put(message, self._clock)
-        except Exception:
+        except Exception as error:
             log.exception("guardian.not_told", text=message.text)
-            if message.severity is not Severity.ALERT:
+            if isinstance(error, StateFileError) and message.severity is not Severity.ALERT:
                 self._untold.append(message)
 
     def resolve(self, key: str) -> None:

@@ -11,6 +11,7 @@ from ops.reports import SYNTHETIC_LINE
 from ops.telling.alert_keys import alert_key_of, approval_key_of, ended_by
 from ops.telling.measured import told_facts
 from trading.domain.clock import Clock
+from trading.domain.errors import StateFileError
 from trading.domain.events import Event, Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
@@ -65,14 +66,18 @@ class Messenger:
         self.write_again()
 
     def write_again(self) -> None:
-        """Queue what was heard and is not on disk yet; nothing, where all is.
+        """Queue what was heard and is not on disk yet; nothing, where all is. One that cannot be told stops no other.
 
         Raises:
             StateFileError: the disk takes nothing still; it is kept, for the next time.
         """
         while self._unwritten:
-            self._put(self._unwritten[0])
-            del self._unwritten[0]
+            message = self._unwritten.pop(0)
+            try:
+                self._put(message)
+            except StateFileError:
+                self._unwritten.insert(0, message)
+                raise
 
     def end(self, event: Event) -> None:
         """Whatever that event says is over is repeated no more; the event itself is not told."""

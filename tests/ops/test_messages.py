@@ -438,3 +438,19 @@ async def test_of_very_many_that_the_disk_did_not_take_the_newest_are_told(
                 rig.hear("carry.closed", Severity.NOTICE, note=f"number {number}")
     rig.hear("data.repaired")
     assert rig.outbox.waiting == KEPT
+
+
+async def test_a_message_that_cannot_be_told_stops_no_other(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, put = Rig(home), Outbox.put
+
+    def broken(self: Outbox, message: Message, clock: Clock) -> bool:
+        if "first" in message.text:
+            raise ValueError("surrogates not allowed")
+        return put(self, message, clock)
+
+    monkeypatch.setattr(Outbox, "put", broken)
+    with pytest.raises(ValueError, match="surrogates"):
+        rig.hear("carry.closed", Severity.NOTICE, note="first")
+    rig.hear("carry.closed", Severity.NOTICE, note="second")
+    (told,) = await rig.told()
+    assert "second" in told
