@@ -8,8 +8,9 @@ caught.
 
 `unhandled`: exceptions nobody caught, parked jobs, processes that ended by themselves. `reports_due`: full hours while
 they ran. `rss_*_mb`, `open_files_growth`, `tasks_growth`: service and guardian together, medians after the first lab
-day and at the end; `real_*`: the same of the real hours, after the first. `helpers_peak_mb`: the most that processes
-which they start for a piece of work (research, a picture) held beside them at one look. At normal speed, research
+day and at the end; `real_*`: the same of the real hours, after the first, and `real_rss_mb_per_hour` the slope of all
+looks there. `helpers_peak_mb`: the most that processes which they start for a piece of work (research, a picture) held
+beside them at one look. At normal speed, research
 included, null without real hours: `loop_lag_p99_ms`; `idle_cpu_share` of one core, and `helpers_cpu_share` of those
 helpers that have ended.
 """

@@ -52,6 +52,7 @@ def figures(soak: Soak) -> dict[str, object]:
         "reports_twice": sum(1 for count in soak.reports.values() if count > 1),
         **_growth(warm_fast or warm_real),
         **({f"real_{name}": value for name, value in _growth(warm_real).items()} if fast and real else {}),
+        "real_rss_mb_per_hour": _mb_per_hour(warm_real),
         "helpers_peak_mb": round(max(one.helpers_mb for one in soak.samples), 1),
         "loop_lag_p99_ms": soak.lag_p99_ms,
         "idle_cpu_share": soak.idle_cpu_share,
@@ -75,3 +76,11 @@ def _growth(samples: Sequence[Sample]) -> dict[str, float]:
         "open_files_growth": files_end - files,
         "tasks_growth": tasks_end - tasks,
     }
+
+
+def _mb_per_hour(samples: Sequence[Sample]) -> float | None:
+    """The least-squares slope of memory: what more hours than were played would add. None of less than two looks."""
+    if len(samples) < 2:
+        return None
+    hours = [one.real_s / 3600 for one in samples]
+    return round(statistics.linear_regression(hours, [one.rss_mb for one in samples]).slope, 2)
