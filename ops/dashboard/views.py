@@ -208,14 +208,14 @@ def follow(link: str) -> tuple[Kind, Mapping[str, str]] | None:
     return None if kind is None else (kind, dict(parse_qsl(place.query)) | ({"id": wanted} if wanted else {}))
 
 
-def signature(kind: Kind, home: Home) -> tuple[tuple[int, int], ...]:
+def signature(kind: Kind, home: Home) -> tuple[tuple[int, int, int], ...]:
     """Changes whenever a file of the view does; costs a look into the folder a file, reads nothing."""
     return tuple(map(_stamp, (*switches(home), *kind.files(home))))
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int, int]:
     try:
         found = path.stat()
     except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)

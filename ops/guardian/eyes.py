@@ -42,7 +42,7 @@ class Eyes:
         self._looked_s, self._silent_s = clock.real_s(), 0.0
         self._account: AccountSight | None = None
         self._apart_since_s: float | None = None
-        self._env_file: tuple[int, bool] = (0, False)
+        self._env_file_killed = False
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -112,17 +112,18 @@ class Eyes:
         return stop
 
     def _env_file_kills(self) -> bool:
-        """`KILL=1` was written into `.env` meanwhile; what cannot be read is no kill: the start has read it."""
+        """`KILL=1` was written into `.env` meanwhile; while it cannot be read, what it said the last time holds.
+
+        Read anew at every look: it is small, and a file's time does not tell two writes of one millisecond apart.
+        """
         try:
-            changed_ns = self._home.env_file.stat().st_mtime_ns
-            if changed_ns != self._env_file[0]:
-                lines = self._home.env_file.read_text(encoding="utf-8", errors="replace").splitlines()
-                words = [line.partition("=") for line in lines]
-                values = [value.strip(" \t'\"") for name, _, value in words if name.strip() == "KILL"]
-                self._env_file = changed_ns, bool(values) and values[-1] not in ("", "0")
+            lines = self._home.env_file.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
-            return self._env_file[1]
-        return self._env_file[1]
+            return self._env_file_killed
+        words = [line.partition("=") for line in lines]
+        values = [value.strip(" \t'\"") for name, _, value in words if name.strip() == "KILL"]
+        self._env_file_killed = bool(values) and values[-1] not in ("", "0")
+        return self._env_file_killed
 
     def _lab_age_s(self) -> float:
         """How long we have looked without a new sign of the lab, its pulse or its heartbeat; from our start on.

@@ -75,8 +75,9 @@ class Spool:
         self.folder = folder
         self._refused = folder / "refused"
         self._refused.mkdir(parents=True, exist_ok=True)
-        self._heads: dict[str, tuple[int, Head]] = {}
-        """By name, and when the file was written: when the folder is empty, numbers begin anew."""
+        self._heads: dict[str, tuple[tuple[int, ...], Head]] = {}
+        """By name, and which file that was: when the folder is empty, numbers begin anew. The time alone does not tell:
+        a kernel's clock of files stands still for milliseconds."""
 
     def names(self) -> list[str]:
         """The files that wait, oldest first."""
@@ -130,11 +131,12 @@ class Spool:
         """What a look over all needs of one."""
         path = self.folder / name
         try:
-            written_ns = path.stat().st_mtime_ns
+            found = path.stat()
+            file = (found.st_mtime_ns, found.st_ino, found.st_size)
             known = self._heads.get(name)
-            if known is None or known[0] != written_ns:
+            if known is None or known[0] != file:
                 message = _message({**json.loads(path.read_bytes()), "photos": []})
-                known = self._heads[name] = (written_ns, Head(message.kind, message.severity, message.is_money))
+                known = self._heads[name] = (file, Head(message.kind, message.severity, message.is_money))
         except (OSError, KeyError, ValueError, TypeError):
             return UNREADABLE
         return known[1]
