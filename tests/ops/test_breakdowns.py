@@ -117,6 +117,8 @@ def may_mount() -> bool:
 
 def on_a_read_only_disk(home: Path, command: str) -> str:
     """What `./lab ...` prints on a read-only file system, and its exit status where that is asked for."""
+    if not may_mount():
+        pytest.skip("no file system of its own may be mounted here")
     mounted = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" || exit 77; shift; exec "$@"'
     words = shlex.split(command.removesuffix("; echo $?"))[1:]
     done = subprocess.run(

@@ -119,7 +119,8 @@ def test_the_lab_is_silent_for_as_long_as_we_looked_whatever_clocks_say_and_serv
     clock.ahead_s = -7200.0
     clock.slept_s = 7200.0
     assert eyes.look().lab_age_s < 2.1, "a machine that was halted as a whole: every clock of it goes on at once"
-    home.pulse_file.touch()
+    beat_ns = home.pulse_file.stat().st_mtime_ns + 200_000_000
+    os.utime(home.pulse_file, ns=(beat_ns, beat_ns))
     assert eyes.look().lab_age_s == 0.0
     ages = []
     for _ in range(3):
