@@ -80,8 +80,8 @@ class _Helper:
 
     @property
     def lives(self) -> bool:
-        """It has not ended, as far as is known."""
-        return self._process.returncode is None
+        """It has not ended: asked of the kernel, which knows before asyncio does (what has ended keeps no memory)."""
+        return self._process.returncode is None and bool(resident_bytes(self._process.pid))
 
     @property
     def is_light(self) -> bool:
