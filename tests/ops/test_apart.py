@@ -275,7 +275,7 @@ async def test_who_failed_or_was_ended_does_nothing_more() -> None:
         waits = await apart(my_pid)
         os.kill(waits, signal.SIGKILL)  # memory was short, and it goes first
         while resident_bytes(waits):
-            time.sleep(0.001)  # and asyncio has had no turn to see it
+            time.sleep(0.001)  # noqa: ASYNC251  # and asyncio has had no turn to see it
         assert await apart(my_pid) != waits
         with pytest.raises(FarmError, match="ended by SIGKILL"):
             await apart(die, signal.SIGKILL)
