@@ -10,6 +10,7 @@ from ai_brain.evidence.months import without_months
 from ai_brain.evidence.return_moments import ReturnMoments
 from ai_brain.evidence.run import Run
 from ai_brain.evidence.verdict import Confirmation, Finding, Neighbours, Overfitting, Statistics
+from trading.domain.counted import counted
 from trading.domain.market import YEAR_MS
 from trading.strategy.spec import CarryParameters, RuleParameters
 
@@ -47,8 +48,9 @@ def of_search(run: Run, confidence: float, settings: GateSettings) -> list[Findi
         confidence: That its true Sharpe ratio lies above zero (`probabilistic_sharpe`).
         settings: How sure a candidate must be.
     """
+    opened = counted(run.entries, "position")
     return [
-        at_least(GateReason.NO_TRADES, run.entries, 1, f"{run.entries} positions opened on the search stretch."),
+        at_least(GateReason.NO_TRADES, run.entries, 1, f"{opened} opened on the search stretch."),
         above(
             GateReason.LOST_ON_SEARCH, run.net_return, 0.0, f"Net return on the search stretch {run.net_return:+.3%}."
         ),
