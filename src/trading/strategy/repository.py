@@ -152,7 +152,9 @@ class StrategyRepository:
     def _in_folders(self, folders: tuple[str, ...]) -> list[StrategySpec]:
         with self._looking():
             self._problems.clear()
-            chosen = [self._chosen(copies) for name, found in self._files(folders) if (copies := self._present(found))]
+            files = self._files(folders)
+            self._forget_gone(folders, files)
+            chosen = [self._chosen(copies) for _, found in files if (copies := self._present(found))]
         return sorted((spec for spec in chosen if spec is not None), key=lambda spec: spec.id)
 
     def _files(self, folders: tuple[str, ...]) -> list[tuple[str, list[_File]]]:
@@ -166,6 +168,13 @@ class StrategyRepository:
                 found.setdefault(entry.name.removesuffix(SUFFIX), []).append(entry)
         others = tuple(folder for folder in FOLDERS if folder not in folders)
         return [(name, [*copies, *self._copies(name, others)]) for name, copies in sorted(found.items())]
+
+    def _forget_gone(self, folders: tuple[str, ...], files: list[tuple[str, list[_File]]]) -> None:
+        """Of the folders that were listed, what lies there no more: in a month thousands leave for the retired."""
+        present = {os.fspath(copy) for _, copies in files for copy in copies}
+        listed = {str(self._folder / folder) for folder in folders}
+        for name in [name for name in list(self._read) if name not in present and str(Path(name).parent) in listed]:
+            self._read.pop(name, None)
 
     def _listed(self, folder: str) -> Iterator[os.DirEntry[str]]:
         """The files of one folder."""

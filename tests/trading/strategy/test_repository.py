@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,24 @@ def test_a_change_by_hand_is_seen_by_a_reader_that_has_read_before(
     renamed = rule_spec().model_copy(update={"name": "renamed by hand"})
     put(folder, "testing", renamed)
     assert repository.all() == [renamed]
+
+
+def test_a_strategy_that_left_its_folder_is_remembered_no_more_and_found_again_where_it_went(
+    repository: StrategyRepository, folder: Path
+) -> None:
+    first, left, gone = rule_spec(), carry_spec(), rule_spec("rsi(14) < 25")
+    for spec in (first, left, gone):
+        repository.save(spec)
+    kept = {spec.id: weakref.ref(spec) for spec in repository.living()}
+    repository.save(moved(left, Stage.RETIRED))
+    (folder / "testing" / f"{gone.id}.json").unlink()  # by another hand
+    assert repository.living() == [first]
+    gc.collect()
+    assert {spec_id for spec_id, held in kept.items() if held() is not None} == {first.id}
+    assert repository.of_id(left.id) == moved(left, Stage.RETIRED)
+    assert repository.of_id(gone.id) is None
+    put(folder, "testing", gone)
+    assert {spec.id for spec in repository.living()} == {first.id, gone.id}
 
 
 def test_a_reader_waits_for_a_writer_so_that_it_never_looks_into_half_a_move(folder: Path) -> None:
