@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from trading.journal.audit import verify_audit
 from trading.journal.audit_roots import read_roots
 from trading.storage.file_age import file_age_s
 from trading.storage.home import Home
+from trading.storage.reserve import FULL
 from trading.strategy.repository import StrategyRepository
 
 Say = Callable[[str], None]
@@ -112,7 +112,7 @@ def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
     for left in home.root.glob(f"{UNPACKED}*"):
         if (file_age_s(left, Clock()) or 0.0) > LEFT_S:
             shutil.rmtree(left, ignore_errors=True)
-    folder = tempfile.TemporaryDirectory(prefix=UNPACKED, dir=home.root)
+    folder = _folder_beside(home)
     try:
         with tarfile.open(archive, "r:gz") as tar:  # of all kinds at once Python's refusal is a page
             for member in tar:
@@ -120,12 +120,23 @@ def unpacked(archive: Path, home: Home) -> tempfile.TemporaryDirectory[str]:
         Home(Path(folder.name)).make()
     except OSError as error:
         folder.cleanup()
-        told = NoRoomError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StateFileError
+        told = NoRoomError if error.errno in FULL else StateFileError
         raise told(f"{archive}: cannot be unpacked: {error}; make room, or take another archive") from error
     except (EOFError, ValueError, zlib.error, tarfile.TarError) as error:
         folder.cleanup()
         raise StateFileError(f"{archive}: cannot be unpacked: {error}; take another archive") from error
     return folder
+
+
+def _folder_beside(home: Home) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix=UNPACKED, dir=home.root)
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoRoomError(f"{home.root}: no room to unpack an archive: {error.strerror}; make room") from error
+        raise StateFileError(
+            f"{home.root}: nothing can be unpacked there: {error.strerror}; make it writable, or be the lab's user"
+        ) from error
 
 
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from ai_brain.learning_db import LearningDb
 from ops.backup.keep import KEPT, UNSOUND_KEPT, archives, back_up
+from ops.backup.look import NoRoomError, rehearse
 from tests.ops.papers import put_in_review
 from trading.domain.clock import parse_iso
 from trading.domain.decisions import Reason
@@ -246,6 +247,25 @@ def test_an_archive_with_no_room_to_unpack_it_is_kept_and_that_is_said(
         with pytest.raises(StateFileError, match="written, but not looked through"):
             back_up(home, AT_MS)
     assert len(archives(home)) == 1
+
+
+@pytest.mark.parametrize(("number", "way_out"), [(errno.ENOSPC, "make room"), (errno.EROFS, "make it writable")])
+def test_a_look_where_no_folder_can_be_made_is_one_clear_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch, number: int, way_out: str
+) -> None:
+    archive = back_up(furnished(home), AT_MS)
+    make = os.mkdir
+
+    def refused(path: str | Path, *rest: int, **more: int) -> None:
+        if Path(path).name.startswith(".restore-"):
+            raise OSError(number, os.strerror(number), str(path))
+        make(path, *rest, **more)
+
+    monkeypatch.setattr("os.mkdir", refused)
+    with pytest.raises(StateFileError, match=f"{home.root}: .*{os.strerror(number)}; {way_out}") as told:
+        rehearse(archive, home, say=print)
+    assert isinstance(told.value, NoRoomError) == (number == errno.ENOSPC)
+    assert "\n" not in str(told.value)
 
 
 def test_two_at_once_are_one(home: Home) -> None:
