@@ -105,9 +105,7 @@ DOORS: dict[str, Door] = {
     "ai_brain.evidence.cheap_rejection": door(
         "counts the bars on which rules could speak; no position is opened", f"{SIMULATOR}.simulate.signals"
     ),
-    "ai_brain.evidence.code_version": door(
-        "hashes the files of the packages; runs nothing", SIMULATOR, "ai_brain.evidence"
-    ),
+    "ai_brain.evidence.code_version": door("hashes the files of the packages; runs nothing", "ai_brain.evidence"),
     "ai_brain.evidence.walk": door("runs and looks through Case alone", "ai_brain.evidence.case.Case"),
     "ai_brain.evidence.at_the_vault": door(
         "runs and looks through Case alone",
