@@ -64,6 +64,7 @@ def status_lines(status: Status) -> list[str]:
     lines.append(f"  drills      {status.drills}")
     lines += [f"  waits       {to_release(status.in_force)}"] if status.in_force else []
     lines += [f"  waits       {line.id} {line.name}: python approve_strategy.py {line.id}" for line in status.pending]
+    lines += [f"  waits       {line.id} {line.name}, approved: python go_live.py {line.id}" for line in status.unarmed]
     lines += [f"  problem     {problem}" for problem in status.problems]
     return lines
 

@@ -103,6 +103,14 @@ class Status(Signs):
         return tuple(line for line in self.strategies if line.stage == "review" and line.approved_at is None)
 
     @property
+    def unarmed(self) -> tuple[StrategyLine, ...]:
+        """Carries that a human has approved and that wait for the second gate, `go_live.py`; what is in a live stage
+        waits for it only where nothing is armed.
+        """
+        carries = (line for line in self.approved if line.type == "funding_carry")
+        return tuple(line for line in carries if line.stage == "review" or not self.is_armed)
+
+    @property
     def approved(self) -> tuple[StrategyLine, ...]:
         """What the human has approved and is not retired."""
         return tuple(line for line in self.strategies if line.approved_at is not None)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ops.approve_strategy import approve_strategy
 from ops.get_status import main, status_lines
 from ops.status import ALIVE_S, read_status
-from tests.ops.papers import put_in_review
+from tests.ops.papers import Human, put_in_review
 from tests.ops.test_reports import FULL
 from tests.ops.world import NOW_MS, approved_carry
 from trading.domain.clock import Clock
@@ -73,6 +74,22 @@ def test_a_running_lab_word_for_word(home: Home) -> None:
         "  drills      never rehearsed",
         f"  waits       {spec.id} Funding carry: python approve_strategy.py {spec.id}",
     ]
+
+
+def test_a_carry_that_was_approved_waits_for_the_second_gate(home: Home) -> None:
+    spec, human = put_in_review(home), Human(["yes"])
+    approve_strategy(home, spec.id, ask=human.ask, say=human.say, clock=Clock(origin_ms=NOW_MS), operator="ada")
+    gate = f"  waits       {spec.id} Funding carry, approved: python go_live.py {spec.id}"
+    assert [line for line in page(home).splitlines() if "waits" in line] == [gate]
+    home.armed_file.write_text("{}")
+    assert gate in page(home), "another one is armed"
+
+
+def test_what_is_armed_waits_for_nobody_and_what_is_no_longer_waits_again(home: Home) -> None:
+    spec = approved_carry(home)
+    assert "waits" not in page(home)
+    home.armed_file.unlink()
+    assert f"  waits       {spec.id} Funding carry, approved: python go_live.py {spec.id}" in page(home)
 
 
 def test_a_halt_waits_for_the_human_as_the_hourly_report_says(home: Home) -> None:
