@@ -28,8 +28,8 @@ from trading.journal.audit_window import cycle_id
 from trading.risk.arming import disarm, read_armed
 from trading.risk.kill_switch import read_stop
 from trading.storage.files import read_json, write_json
-from trading.strategy.lifecycle import Stage, move
-from trading.strategy.spec import StrategySpec
+from trading.strategy.lifecycle import Stage, has_lapsed, move
+from trading.strategy.spec import StrategySpec, StrategyType
 
 HEARTBEAT_SCHEMA = 1
 LIVE_START_SCHEMA = 1
@@ -125,6 +125,8 @@ async def _live(lab: Lab) -> CycleReport | None:
         lab.failed("live", error)
         verdict = Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, f"{type(error).__name__}: {error}")
         return CycleReport(lab.clock.now_ms(), CycleStatus.DEGRADED, verdict)
+    if not wanted and report.decision.reason is Reason.NO_APPROVED_STRATEGY:
+        report = replace(report, decision=_unarmed(lab) or report.decision)
     for spec, armed in wanted:
         if not armed.allowed and report.status is CycleStatus.NO_TRADE:
             lab.tell("live.not_armed", {"id": spec.id, "reason": armed.reason, "note": armed.note})
@@ -166,6 +168,16 @@ def chosen(lab: Lab) -> tuple[tuple[StrategySpec, Decision], ...]:
         verdicts = tuple((spec, read_armed(lab.home, spec)) for spec in live)
         return tuple(pair for pair in verdicts if pair[1].allowed) or verdicts[:1]
     return ((live[0], refused),)
+
+
+def _unarmed(lab: Lab) -> Decision | None:
+    """Why a carry that a human approved does not trade yet: it waits for the second gate. None: there is none."""
+    now_ms = lab.clock.now_ms()
+    for spec in lab.repository.by_stage(Stage.REVIEW):
+        if spec.type is StrategyType.FUNDING_CARRY and spec.approved_at is not None and not has_lapsed(spec, now_ms):
+            note = f"{spec.id} is approved but not armed: python go_live.py {spec.id}"
+            return Decision(False, Reason.NOT_ARMED, 0.0, 1.0, note)
+    return None
 
 
 def remember_live(lab: Lab, report: CycleReport) -> None:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ from ops.approve_strategy import approve_strategy
 from ops.demo.story import is_flat
 from ops.environment import Environment, read_environment
 from ops.gather import gather
+from ops.jobs import trading_loop
 from ops.jobs.trading_loop import chosen
 from ops.lab_clock import lab_clock
 from ops.reports import account_line
@@ -44,7 +46,9 @@ from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
-from trading.journal.audit import verify_audit
+from trading.funding.cycle_base import Carry
+from trading.funding.report import CycleReport
+from trading.journal.audit import CycleStatus, verify_audit
 from trading.journal.bus import Bus, Subscriber
 from trading.market.universe import Universe
 from trading.market.universe_store import UniverseStore
@@ -568,6 +572,31 @@ async def test_the_service_ends_in_time_although_telegram_never_answers(lab_home
     assert task.exception() is None
     assert took_s < 5.0
     assert service.lab.outbox.waiting >= 1, "what was not taken waits on disk"
+
+
+async def test_where_a_carry_waits_for_the_second_gate_the_reason_is_that_it_is_not_armed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cycle(carries: list[Carry], **_: object) -> CycleReport:
+        assert carries == []
+        verdict = Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, "no carry has been approved")
+        return CycleReport(NOW_MS, CycleStatus.NO_TRADE, verdict)
+
+    monkeypatch.setattr("ops.jobs.keys.once", AsyncMock())
+    monkeypatch.setattr("ops.jobs.expiry.leave", lambda _: {})
+    spec, human, clock = put_in_review(home), Human(["yes"]), Clock(origin_ms=NOW_MS)
+    setting, desk = SimpleNamespace(switches={}), SimpleNamespace(cycle=cycle)
+    repository = StrategyRepository(home.strategies)
+    rooms = {"home": home, "repository": repository, "setting": setting, "desk": desk, "clock": clock}
+    lab = cast("Lab", SimpleNamespace(**rooms, trading=asyncio.Lock()))
+    before = await trading_loop._live(lab)
+    approve_strategy(home, spec.id, ask=human.ask, say=human.say, clock=clock, operator="ada")
+    after = await trading_loop._live(lab)
+    assert before is not None
+    assert after is not None
+    assert before.decision.reason is Reason.NO_APPROVED_STRATEGY, "nobody has signed it"
+    assert after.decision.reason is Reason.NOT_ARMED
+    assert after.decision.note == f"{spec.id} is approved but not armed: python go_live.py {spec.id}"
 
 
 def test_a_strategy_that_is_armed_is_chosen_before_one_that_is_not(home: Home) -> None:
