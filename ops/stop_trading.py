@@ -70,23 +70,26 @@ def main(words: Sequence[str] | None = None) -> int:
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
         return 2
+    written: Path | None = None
     try:
         if options.release:
             return release(home, print)
-        stop_trading(
+        written = stop_trading(
             home,
             by=caller(),
             why=options.why,
             at_ms=Clock().now_ms(),
             keep_positions=options.keep_positions,
         )
-        print(f"stopped: {home.stopped_file.relative_to(home.root)} is written; nothing new will be opened")
+        stopped, usual = (path.relative_to(home.root) for path in (written, home.stopped_file))
+        instead = "" if stopped == usual else f" in place of {usual}, which cannot be"
+        print(f"stopped: {stopped} is written{instead}; nothing new will be opened")
         if options.keep_positions:
             return 0
         return asyncio.run(_flat(home, read_environment(home), settings_or_defaults(home)))
     except TradingEngineError as error:
         print(f"stop_trading.py: {error}", file=sys.stderr)
-        if home.stopped_file.exists() and not options.release:
+        if written is not None:
             print("stop_trading.py: the stop stands, but what is open may still be open: run it again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

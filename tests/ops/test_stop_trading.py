@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -327,6 +328,29 @@ def test_without_keys_the_stop_is_all_there_is_to_do(
     assert script.main([]) == 0
     assert home.stopped_file.exists()
     assert "no trading keys" in capsys.readouterr().out
+
+
+def test_a_stop_that_cannot_be_written_says_which_one_was_and_none_is_one_line(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    home.stopped_file.mkdir()
+    assert script.main([]) == 0
+    instead = (
+        "stopped: state/KILL_SWITCH is written in place of state/TRADING_STOPPED.json, which cannot be; nothing new"
+    )
+    assert capsys.readouterr().out.startswith(instead)
+    assert read_stop(home, {}).demands_flat
+
+    def refused(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "touch", refused)
+    assert script.main([]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("stop_trading.py: NOT STOPPED, no stop can be written: ")
+    assert told.err.count("\n") == 1
 
 
 def test_release_takes_every_stop_back_and_asks_for_the_halts(

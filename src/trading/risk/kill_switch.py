@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from trading.domain.clock import iso
 from trading.domain.decisions import Decision, Reason
@@ -86,19 +87,28 @@ def read_stop(home: Home, environment: Mapping[str, str]) -> Stop:
     return _softer_stop(home)
 
 
-def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: bool) -> None:
+def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: bool) -> Path:
     """Write `TRADING_STOPPED.json`: honoured by every process until `release_stop`. A full disk gives its reserve.
 
+    Where it cannot be written, another switch is turned: a kill file, or `PAUSED` where positions are kept.
+
+    Returns:
+        The file of the stop.
+
     Raises:
-        StateFileError: it cannot be written.
+        StateFileError: none of them can be written.
     """
     facts = {"at": iso(at_ms), "by": by, "why": why, "keep_positions": keep_positions}
     try:
-        write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+        try:
+            write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+        except StateFileError as error:
+            if not let_reserve_go(home, error):
+                raise
+            write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
     except StateFileError as error:
-        if not let_reserve_go(home, error):
-            raise
-        write_json(home.stopped_file, facts, schema=STOPPED_SCHEMA)
+        return _other_switch(home, error, keep_positions=keep_positions)
+    return home.stopped_file
 
 
 def release_stop(home: Home) -> tuple[str, ...]:
@@ -109,6 +119,22 @@ def release_stop(home: Home) -> tuple[str, ...]:
             path.unlink()
             found.append(path.name)
     return tuple(found)
+
+
+def _other_switch(home: Home, why: StateFileError, *, keep_positions: bool) -> Path:
+    """The first that can be turned: an empty file, which a full disk often still takes, and in another folder too."""
+    refused = []
+    for path in (home.pause_file,) if keep_positions else home.kill_files:
+        try:
+            path.touch()
+        except OSError as error:
+            refused.append(f"{path.relative_to(home.root)}: {error.strerror}")
+        else:
+            return path
+    raise StateFileError(
+        f"NOT STOPPED, no stop can be written: {why} ({'; '.join(refused)}); "
+        "end the lab's processes, and close both legs on the exchange's own page"
+    ) from why
 
 
 def _softer_stop(home: Home) -> Stop:

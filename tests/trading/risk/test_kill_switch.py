@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trading.domain.decisions import Reason
+from trading.domain.errors import StateFileError
 from trading.risk.kill_switch import StopKind, read_stop, release_stop, stop_trading
 from trading.storage.home import Home
 
@@ -62,6 +65,65 @@ def test_paused_blocks_entries_only(home: Home) -> None:
     stop = read_stop(home, {})
     assert (stop.blocks_entries, stop.demands_flat) == (True, False)
     assert stop.decision.reason is Reason.PAUSED
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """A disk that takes no file of these names."""
+    opened, touched = Path.open, Path.touch
+
+    def refused(path: Path) -> None:
+        if any(name in path.name for name in names):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    def opens(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if mode == "wb":
+            refused(path)
+        return opened(path, mode, *rest, **more)
+
+    def touches(path: Path) -> None:
+        refused(path)
+        touched(path)
+
+    monkeypatch.setattr(Path, "open", opens)
+    monkeypatch.setattr(Path, "touch", touches)
+
+
+@pytest.mark.parametrize(
+    ("refused", "written"),
+    [
+        ((), "state/TRADING_STOPPED.json"),
+        (("TRADING_STOPPED",), "state/KILL_SWITCH"),
+        (("TRADING_STOPPED", "KILL_SWITCH"), ".kill"),
+    ],
+)
+def test_a_stop_that_cannot_be_written_is_another_one(
+    home: Home, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...], written: str
+) -> None:
+    refuse(monkeypatch, *refused)
+    assert stop_trading(home, by="me", why="", at_ms=0, keep_positions=False) == home.root / written
+    assert read_stop(home, {}).source == Path(written).name
+    assert read_stop(home, {}).demands_flat
+    assert release_stop(home) == (Path(written).name,)
+
+
+def test_what_keeps_positions_never_becomes_a_kill(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, "TRADING_STOPPED")
+    assert stop_trading(home, by="me", why="", at_ms=0, keep_positions=True) == home.pause_file
+    assert (read_stop(home, {}).blocks_entries, read_stop(home, {}).demands_flat) == (True, False)
+    release_stop(home)
+    refuse(monkeypatch, "TRADING_STOPPED", "PAUSED")
+    with pytest.raises(StateFileError, match="NOT STOPPED"):
+        stop_trading(home, by="me", why="", at_ms=0, keep_positions=True)
+    assert not read_stop(home, {}).blocks_entries
+
+
+def test_where_no_switch_can_be_written_one_line_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, "TRADING_STOPPED", "KILL_SWITCH", ".kill")
+    with pytest.raises(
+        StateFileError, match=r"KILL_SWITCH: Read-only file system; \.kill: Read-only.*close both"
+    ) as told:
+        stop_trading(home, by="me", why="", at_ms=0, keep_positions=False)
+    assert "\n" not in str(told.value)
 
 
 def test_the_strongest_switch_wins_and_release_removes_all(home: Home) -> None:
