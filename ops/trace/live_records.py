@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
@@ -121,14 +122,59 @@ class Holdings(BaseModel):
     closed: tuple[ClosedPosition, ...] = ()
 
 
-def read_cycles(path: Path) -> Iterator[CycleLine]:
-    """The lines of an audit file, oldest first; no file: none. A last line that is being written is left out.
+def cycles_with_fills(path: Path) -> Iterator[CycleLine]:
+    """The lines of an audit file that tell of fills, oldest first; a year of those without is not taken apart.
+
+    No file: none. A last line that is being written is left out.
+
+    Raises:
+        StateFileError: one of them is not one of the audit file.
+    """
+    for number, raw in enumerate(_lines(path), start=1):
+        if _NO_FILLS not in raw:
+            yield parsed_cycle(raw, f"{path}: line {number}")
+
+
+_NO_FILLS = b',"fills":[],"hash":"'
+"""As `journal.audit` writes it: keys are sorted, and inside of a text a quote is escaped."""
+
+
+class Step(NamedTuple):
+    """What a cycle's books said of funding: little enough to be kept of every cycle of a year."""
+
+    at_ms: int
+    settlements: int | None
+    funding_quote: Decimal | None
+    perp_base: Decimal | None
+
+
+class _StepBooks(_Read):
+    settlements: int | None = None
+    funding_quote: Decimal | None = None
+    perp_base: Decimal | None = None
+
+
+class _StepLine(_Read):
+    at_ms: int
+    equity: _StepBooks
+
+
+def read_steps(path: Path) -> Iterator[Step]:
+    """What every line of an audit file says of funding, oldest first.
 
     Raises:
         StateFileError: a line is not one of the audit file.
     """
+    funding = base = None
     for number, raw in enumerate(_lines(path), start=1):
-        yield parsed_cycle(raw, f"{path}: line {number}")
+        try:
+            line = _StepLine.model_validate_json(raw)
+        except ValidationError as error:
+            raise _no_cycle(error, f"{path}: line {number}") from error
+        # between two settlements they stay what they are, and one number is kept for all these cycles
+        funding = line.equity.funding_quote if line.equity.funding_quote != funding else funding
+        base = line.equity.perp_base if line.equity.perp_base != base else base
+        yield Step(line.at_ms, line.equity.settlements, funding, base)
 
 
 def newest_cycles(path: Path, count: int) -> list[CycleLine]:
@@ -151,7 +197,11 @@ def parsed_cycle(raw: bytes, where: str) -> CycleLine:
     try:
         return CycleLine.model_validate_json(raw)
     except ValidationError as error:
-        raise StateFileError(f"{where}: {first_fault(error)}; run ./lab verify-audit") from error
+        raise _no_cycle(error, where) from error
+
+
+def _no_cycle(error: ValidationError, where: str) -> StateFileError:
+    return StateFileError(f"{where}: {first_fault(error)}; run ./lab verify-audit")
 
 
 def client_ids(path: Path) -> dict[str, str]:

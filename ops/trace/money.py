@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ops.trace.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings
+from ops.trace.live_records import THIRD_COINS, ZERO, CycleLine, FillLine, Holdings, Step
 from trading.domain.clock import DAY_MS, iso
 from trading.domain.errors import DataProviderError
 from trading.domain.instrument import Market
@@ -105,9 +105,9 @@ def reported_funding(held: Holdings) -> Decimal:
     return sum((*live, *(position.funding_quote for position in held.closed)), ZERO)
 
 
-def funding_rows(home: Home, cycles: Sequence[CycleLine], held: Holdings) -> Iterator[Booked]:
+def funding_rows(home: Home, cycles: Sequence[Step], held: Holdings) -> Iterator[Booked]:
     """Every booking of funding by the venue's records that the positions file keeps, closed ones first; of a position
-    that an older lab closed the steps of the audit file.
+    that an older lab closed the steps of the audit file, and for these alone are `cycles` wanted.
     """
     for position in held.closed:
         rates = recorded(home, position.symbol, position.opened_ms)
@@ -136,17 +136,16 @@ def recorded(home: Home, symbol: str, after_ms: int) -> list[FundingRate]:
     return []
 
 
-def _steps(position: str, cycles: Sequence[CycleLine], rates: Sequence[FundingRate]) -> Iterator[Booked]:
+def _steps(position: str, cycles: Sequence[Step], rates: Sequence[FundingRate]) -> Iterator[Booked]:
     count, funding, base = 0, ZERO, ZERO
     for cycle in cycles:
-        view = cycle.equity
-        if view.settlements is None or view.funding_quote is None:
+        if cycle.settlements is None or cycle.funding_quote is None:
             continue
-        if view.settlements > count:
-            settled = _last(rates, cycle.at_ms, view.settlements - count)
-            yield Booked(position, cycle.at_ms, view.funding_quote - funding, base, settled, record="")
-            count, funding = view.settlements, view.funding_quote
-        base = view.perp_base or ZERO
+        if cycle.settlements > count:
+            settled = _last(rates, cycle.at_ms, cycle.settlements - count)
+            yield Booked(position, cycle.at_ms, cycle.funding_quote - funding, base, settled, record="")
+            count, funding = cycle.settlements, cycle.funding_quote
+        base = cycle.perp_base or ZERO
 
 
 def booked_records(position: str, records: Sequence[Settled], rates: Sequence[FundingRate]) -> Iterator[Booked]:

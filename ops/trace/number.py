@@ -16,9 +16,10 @@ from ops.trace.live_records import (
     FillLine,
     Holdings,
     client_ids,
+    cycles_with_fills,
     newest_cycles,
-    read_cycles,
     read_holdings,
+    read_steps,
 )
 from ops.trace.money import (
     QUOTE,
@@ -93,7 +94,7 @@ def run_fills() -> int:
     """
     home = find_home()
     held = read_holdings(home)
-    rows = list(fill_rows(read_cycles(home.audit_file), client_ids(home.intents_file), held.lives))
+    rows = list(fill_rows(cycles_with_fills(home.audit_file), client_ids(home.intents_file), held.lives))
     names_symbol = len({fill.symbol for fill, _ in rows if fill.symbol}) > 1
     _print_table(FILL_HEAD, [fill_line(*row, names_symbol=names_symbol) for row in rows])
     fees = [fill.fee_in_quote(QUOTE) for fill, _ in rows if fill.ours]
@@ -119,7 +120,8 @@ def run_funding() -> int:
     """
     home = find_home()
     held = read_holdings(home)
-    rows = list(funding_rows(home, list(read_cycles(home.audit_file)), held))
+    has_old = any(position.settled is None for position in held.closed)
+    rows = list(funding_rows(home, list(read_steps(home.audit_file)) if has_old else [], held))
     _print_table(FUNDING_HEAD, [funding_line(row) for row in rows])
     total = sum((row.amount_quote for row in rows), ZERO)
     if any(not row.settled for row in rows):

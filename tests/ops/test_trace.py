@@ -11,6 +11,7 @@ import pytest
 
 from ops.cli import app, history_app, trace_app
 from ops.judgement.backtest import run_backtest
+from ops.trace import live_records
 from ops.trace.audit_chain import run_verify_audit
 from ops.trace.number import run_bars, run_decisions, run_fills, run_funding
 from ops.trace.strategy import run_strategy
@@ -227,6 +228,7 @@ def test_funding_of_a_closed_position_is_followed_to_the_venues_own_records_with
     )
     total = sum((amount for _, amount in received), Decimal(0))
     closed_on_file(lab, funding=total, settled=settled)
+    lab.audit_file.write_bytes(b"not read\n")
     assert run_funding() == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines[1:4]] == ["tran-0", "tran-1", "tran-2"]
@@ -235,6 +237,29 @@ def test_funding_of_a_closed_position_is_followed_to_the_venues_own_records_with
     closed_on_file(lab, funding=total, settled=settled[:-1], number=2)
     assert run_funding() == 1
     assert capsys.readouterr().out.splitlines()[-1].endswith("THEY DIFFER")
+
+
+def test_only_the_lines_that_are_needed_are_taken_apart(
+    lab: Home, perp: Tape, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_life(lab, perp)
+    audit, taken_apart = AuditLog(lab.audit_file), list[str]()
+    for hour in range(500):
+        audit.append(replace(cycle(OPENED_MS + 9_000 * HOUR_MS + hour), note='of ,"fills":[],"hash":" in a text'))
+    parse = live_records.parsed_cycle
+    monkeypatch.setattr(live_records, "parsed_cycle", lambda raw, where: taken_apart.append(where) or parse(raw, where))
+    assert run_fills() == 0
+    assert len(taken_apart) == 2, "the one that opened, the one that closed"
+    assert "t-4" in capsys.readouterr().out
+    bought = replace(
+        cycle(OPENED_MS, fill(9, Market.SPOT, Side.BUY, OPENED_MS)), note='of ,"fills":[],"hash":" in a text'
+    )
+    audit.append(bought)
+    run_fills()
+    assert "t-9" in capsys.readouterr().out
+    steps = list(live_records.read_steps(lab.audit_file))
+    assert len(steps) == 506
+    assert len({id(step.perp_base) for step in steps}) == 1
 
 
 def closed_on_file(
