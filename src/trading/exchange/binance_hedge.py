@@ -62,9 +62,7 @@ class BinanceHedge(BinanceSigned):
     async def contract_terms(self, symbol: str) -> ContractTerms:
         """Funding interval, cap and floor, asked for now; `funding_now` follows them from here on."""
         where = f"perp {symbol} funding terms"
-        document = await self.funding_info()
-        self._learn_terms(symbol, document, where)
-        return parse_hedge.contract_terms(document, symbol, where)
+        return parse_hedge.contract_terms(await self._terms.read(), symbol, where)
 
     async def mark_at(self, symbol: str, at_ms: int) -> Decimal | None:
         """The mark at a full hour that is over; None: the venue does not have it."""

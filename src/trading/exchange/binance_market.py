@@ -16,6 +16,7 @@ from trading.exchange.access import Access
 from trading.exchange.answer import Answer, answers
 from trading.exchange.bar_stream import BarStream, Wire
 from trading.exchange.event_stream import EventStream
+from trading.exchange.funding_terms import KnownTerms
 from trading.exchange.sockets import Dial, OnMessage, SocketPlan, VenueLine, Want
 from trading.exchange.user_stream import UserStream
 from trading.market.bar_sequence import Subscription
@@ -30,7 +31,6 @@ PAGE_LIMIT = {Market.SPOT: 1000, Market.PERP: 1500}
 """The venue's largest page of candles."""
 SNAPSHOT_LEVELS = 1000
 """Levels a side of the snapshots that books begin with; weighs 50 of spot's 6000 a minute, 20 of futures' 2400."""
-_TERMS_KEPT_MS = 3_600_000
 _PAGES = {
     Series.SPOT: "publicGetKlines",
     Series.PERP: "fapiPublicGetKlines",
@@ -58,7 +58,7 @@ class BinanceMarket:
         self._lines: dict[Market, VenueLine] = {}
         self._instruments: dict[tuple[Market, str], tuple[float, Instrument]] = {}
         self._listed: tuple[float, Answer] | None = None
-        self._terms: dict[str, tuple[int, parse_market.FundingTerms]] = {}
+        self._terms = KnownTerms(self._ask_terms, self._clock)
         self._streams: list[BarStream | EventStream | UserStream] = []
         self._dial = Dial(self._clock, self._listen, self._drop)
         self._opening = asyncio.Lock()
@@ -157,10 +157,10 @@ class BinanceMarket:
     async def funding_now(self, symbol: str) -> FundingNow:
         """Rate estimate, next settlement, interval, cap, mark and index of a perpetual."""
         where = f"perp {symbol} premium index"
-        terms = await self._funding_terms(symbol)
         line = await self._line(Market.PERP)
-        answer = (await line.ask_stamped("fapiPublicGetPremiumIndex", {"symbol": symbol}, where=where)).document
-        return parse_market.funding_now(Answer.of(answer, where), terms)
+        document = (await line.ask_stamped("fapiPublicGetPremiumIndex", {"symbol": symbol}, where=where)).document
+        answer = Answer.of(document, where)
+        return parse_market.funding_now(answer, await self._terms.of(answer, f"perp {symbol} funding info"))
 
     async def funding_history(self, symbol: str, *, start_ms: int, limit: int) -> list[FundingRate]:
         """Settled rates from `start_ms` on, oldest first; one page of at most 1000."""
@@ -257,19 +257,9 @@ class BinanceMarket:
         answer = await line.ask("fapiPrivateGetLeverageBracket", {"symbol": symbol}, where=where)
         return parse_market.brackets(answer, symbol, where)
 
-    async def _funding_terms(self, symbol: str) -> parse_market.FundingTerms:
-        kept = self._terms.get(symbol)
-        if kept is None or self._clock.now_ms() > kept[0] + _TERMS_KEPT_MS:
-            where = f"perp {symbol} funding info"
-            line = await self._line(Market.PERP)
-            answer = (await line.ask_stamped("fapiPublicGetFundingInfo", {}, where=where)).document
-            return self._learn_terms(symbol, answer, where)
-        return kept[1]
-
-    def _learn_terms(self, symbol: str, document: object, where: str) -> parse_market.FundingTerms:
-        terms = parse_market.funding_terms(document, symbol, where)
-        self._terms[symbol] = self._clock.now_ms(), terms
-        return terms
+    async def _ask_terms(self) -> object:
+        line = await self._line(Market.PERP)
+        return (await line.ask_stamped("fapiPublicGetFundingInfo", {}, where="perp funding info")).document
 
     async def _listen(self, plan: SocketPlan, on_message: OnMessage) -> None:
         await (await self._line(plan.market)).listen(plan, on_message)

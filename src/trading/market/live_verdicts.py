@@ -53,7 +53,7 @@ class LiveVerdicts:
         bar: Bar,
         rolling: RollingBars,
         second_price: float | None,
-        interval_ms: int | None,
+        until_due_ms: int | None,
         *,
         tell: bool,
     ) -> Verdict:
@@ -64,7 +64,7 @@ class LiveVerdicts:
             bar: What is judged.
             rolling: The bars before it, and the settlements held.
             second_price: The same coin's close in the other market.
-            interval_ms: Between settlements of the contract; None: not known.
+            until_due_ms: From the last settlement held to the next that is due; None: not known.
             tell: Whether it is news; the history at the start is not.
         """
         market, symbol, _ = key
@@ -76,7 +76,7 @@ class LiveVerdicts:
         if market is Market.PERP and tell:
             # Up to the bar's opening: what fell due at its close is asked for after the bar is filed.
             times_ms, due_ms = rolling.funding_times_ms, bar.open_time_ms
-            late = validate_settlements(symbol, times_ms, interval_ms, self._settings, now_ms=due_ms)
+            late = validate_settlements(symbol, times_ms, until_due_ms, self._settings, now_ms=due_ms)
             parts.append(demand(late, {RuleId.FUNDING_MISSING}, self._settings))
         verdict = self._verdicts[key] = merge(*parts, settings=self._settings)
         if tell:

@@ -2,7 +2,7 @@
 
 A closed bar reaches the listeners once, in order, after the tape holds it. A bar that may not even be researched on is
 fetched again by REST; if that does not help it stays out, and the verdict says why. A perpetual's tape carries its
-settled funding, fetched when a settlement falls due.
+settled funding; see `live_funding.py`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import cast
 
 import structlog
 
-from trading.domain.clock import HOUR_MS, Clock
+from trading.domain.clock import Clock
 from trading.domain.errors import DataProviderError, ExecutionError, TradingEngineError
 from trading.domain.events import Event, Publish
 from trading.domain.instrument import Instrument, Market
 from trading.domain.market import INTERVAL_MS, Bar
 from trading.domain.venue import MarketData
 from trading.market.bar_sequence import BarSequence, Place, Subscription
+from trading.market.live_funding import LiveFunding
 from trading.market.live_verdicts import LiveVerdicts
-from trading.market.missed_candles import PAGE, SECOND_LOOK, missed_candles
+from trading.market.missed_candles import SECOND_LOOK, missed_candles
 from trading.market.patience import Patience
 from trading.market.rolling import RollingBars
 from trading.market.tape import Tape
@@ -76,10 +77,10 @@ class RealtimeMarketData:
         self._sequences = {key: BarSequence(INTERVAL_MS[key[2]]) for key in self._keys}
         self._verdicts = LiveVerdicts(self._keys, clock, self._settings.validator, publish)
         self._patience = {key: Patience() for key in self._keys}
-        self._funding_patience = {key: Patience() for key in self._keys}
+        perps = {key: rolling for key, rolling in self._rolling.items() if key[0] is Market.PERP}
+        self._funding = LiveFunding(data, clock, perps)
         self._running: dict[Subscription, Bar] = {}
         self._heard_ms: dict[Subscription, int] = {}
-        self._funding_interval_ms: dict[str, int] = {}
         self._listeners: list[OnClosedBar] = []
 
     def on_closed_bar(self, listener: OnClosedBar) -> None:
@@ -131,7 +132,7 @@ class RealtimeMarketData:
             if rolling.last is None:
                 raise DataProviderError(f"{key[0]} {key[1]} {key[2]}: the venue has no closed candle yet; wait")
             if key[0] is Market.PERP:
-                await self._settle(key)
+                await self._funding.read(key)
             log.info("candles.history", market=key[0], symbol=key[1], interval=key[2], bars=len(rolling),
                      gaps=len(rolling.tape().gaps))  # fmt: skip
 
@@ -168,7 +169,7 @@ class RealtimeMarketData:
         if not bar.is_closed:
             self._running[key] = bar
             if key[0] is Market.PERP:
-                await self._settle_if_due(key, tries=1)
+                await self._funding.read_if_due(key, tries=1)
             return
         self._running.pop(key, None)
         await self._close(key, bar)
@@ -211,7 +212,7 @@ class RealtimeMarketData:
         if not taken:
             return
         if key[0] is Market.PERP:
-            await self._settle_if_due(key, tries=_TRIES)
+            await self._funding.read_if_due(key, tries=_TRIES)
         for listener in self._listeners:
             told = listener(bar)
             if inspect.isawaitable(told):
@@ -220,8 +221,8 @@ class RealtimeMarketData:
     def _take(self, key: Subscription, bar: Bar, *, tell: bool = True) -> bool:
         """Judge a closed bar and file it; False: it must not even be researched on."""
         rolling = self._rolling[key]
-        interval_ms = self._funding_interval_ms.get(key[1])
-        verdict = self._verdicts.judge(key, bar, rolling, self._elsewhere(key, bar), interval_ms, tell=tell)
+        until_due_ms = self._funding.until_due_ms(key) if key[0] is Market.PERP else None
+        verdict = self._verdicts.judge(key, bar, rolling, self._elsewhere(key, bar), until_due_ms, tell=tell)
         if not verdict.ok_for_research:
             return False
         self._sequences[key].passed(bar)
@@ -257,47 +258,6 @@ class RealtimeMarketData:
             return await self._data.klines(*key, start_ms=start_ms, limit=limit)
 
         return missed_candles(klines, key, start_ms, before_ms=before_ms)
-
-    async def _settle(self, key: Subscription) -> None:
-        """Fetch the settlements of a perpetual that its tape does not have; those after its start suffice."""
-        rolling, symbol = self._rolling[key], key[1]
-        start_ms = rolling.last_funding_ms
-        if start_ms is None:
-            start_ms = rolling.tape().start_ms
-        while True:
-            page = await self._data.funding_history(symbol, start_ms=start_ms + 1, limit=PAGE)
-            new = rolling.settle(page)
-            if len(page) < PAGE or not new:
-                break
-            start_ms = cast(int, rolling.last_funding_ms)
-        # What is due and not listed may be so because the interval was changed; terms may be an hour old.
-        if new or symbol not in self._funding_interval_ms or self._settlement_is_due(key):
-            told = await self._data.funding_now(symbol)
-            ahead_ms = told.next_ms - (rolling.last_funding_ms or told.next_ms)
-            self._funding_interval_ms[symbol] = min(told.interval_ms, ahead_ms) if ahead_ms > 0 else told.interval_ms
-
-    def _settlement_is_due(self, key: Subscription) -> bool:
-        """Whether one fell within the bars held and is not held itself."""
-        last_ms, until_ms = self._rolling[key].last_funding_ms, self._rolling[key].closed_until_ms or 0
-        return last_ms is None or until_ms >= last_ms + self._funding_interval_ms.get(key[1], HOUR_MS)
-
-    async def _settle_if_due(self, key: Subscription, *, tries: int) -> None:
-        """After a settlement the venue takes a moment to list it: ask a few times, then with later candles."""
-        patience = self._funding_patience[key]
-        if not self._settlement_is_due(key) or not patience.may_ask(self._clock.now_ms()):
-            return
-        for left in reversed(range(tries)):
-            try:
-                await self._settle(key)
-            except TradingEngineError as error:
-                log.warning("funding.not_read", symbol=key[1], error=str(error))
-                break
-            if not self._settlement_is_due(key):
-                patience.answered()
-                return
-            if left:
-                await self._clock.sleep_s(_WAIT_S)
-        patience.failed(self._clock.now_ms())
 
     def _at(self, key: Subscription) -> RollingBars:
         if key not in self._rolling:

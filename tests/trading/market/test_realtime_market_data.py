@@ -14,7 +14,7 @@ from trading.domain.clock import Clock, Timeline
 from trading.domain.errors import DataProviderError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
-from trading.domain.market import Bar
+from trading.domain.market import Bar, FundingNow
 from trading.market.realtime_market_data import LiveSettings, RealtimeMarketData
 from trading.market.tape import Funding
 
@@ -228,6 +228,33 @@ async def test_the_next_settlement_is_when_the_venue_says_whatever_older_terms_s
         await rig.data.accept(rig.bar(hour, PERP))
         held = [(ms - START_MS) // HOUR_MS for ms in rig.data.tape(*PERP).funding.time_ms.tolist()]
         assert held == [40, *(due for due in settled if due <= hour + 1)]
+    assert "data.blocked" not in rig.names()
+
+
+@pytest.mark.parametrize("late_ms", [0, 400], ids=["listed at once", "listed late"])
+@pytest.mark.parametrize(("before_h", "after_h"), [(8, 1), (8, 4), (4, 1), (1, 8), (1, 4), (4, 8)])
+async def test_a_changed_interval_is_followed_from_the_next_settlement_on(before_h: int, after_h: int, late_ms: int):
+    def interval_h(hour: float) -> int:
+        return before_h if hour < 50.7 else after_h
+
+    rig = Rig(scale=10.0)
+    settled = [hour for hour in range(30, 80) if hour % interval_h(hour) == 0]
+    rig.venue.rates = [replace(rig.venue.rates[0], time_ms=START_MS + hour * HOUR_MS) for hour in settled]
+    rig.venue.funding_late_ms = late_ms
+
+    async def funding_now(symbol: str) -> FundingNow:
+        now_ms = rig.clock.now_ms()
+        span_ms = interval_h((now_ms - START_MS) / HOUR_MS) * HOUR_MS
+        next_ms = (now_ms // span_ms + 1) * span_ms
+        return FundingNow(symbol, 1e-4, next_ms, span_ms, 0.003, 100.0, 100.0, now_ms)
+
+    rig.venue.funding_now = funding_now  # type: ignore[method-assign]
+    await rig.data.open()
+    for hour in range(50, 58):
+        rig.at_hour(hour + 1)
+        await rig.data.accept(rig.bar(hour, PERP))
+        held = [(ms - START_MS) // HOUR_MS for ms in rig.data.tape(*PERP).funding.time_ms.tolist()]
+        assert held == [due for due in settled if held[0] <= due <= hour + 1]
     assert "data.blocked" not in rig.names()
 
 
