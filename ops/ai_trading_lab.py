@@ -1,7 +1,7 @@
 """The service: builds the rooms, starts the schedule, shuts down in order.
 
-One service a home, held by a lock. SIGTERM and SIGINT end it within five seconds: no new job, running ones get their
-grace, then the stream, the outbox and the connections are closed.
+One service a home, held by a lock. SIGTERM and SIGINT end it within five seconds: no new job, the loop gets its grace
+and other jobs none, then the stream, the outbox and the connections are closed.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import warnings
 from contextlib import AsyncExitStack
 
@@ -41,7 +42,10 @@ def run_service() -> int:
     )
     if environment.binance_api_key is not None:
         print(guardian_line(home), flush=True)
-    asyncio.run(serve(setting, clock))
+    try:
+        asyncio.run(serve(setting, clock))
+    finally:
+        gc.freeze()  # the process ends: nobody needs its memory combed for cycles once more, which takes seconds
     return 0
 
 

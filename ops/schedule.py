@@ -151,7 +151,7 @@ class Schedule:
         return name in self._finished or name in self._parked
 
     async def run(self, stop: asyncio.Event, *, grace_s: float) -> None:
-        """Run until `stop`; then no new job, running ones get `grace_s` real seconds, then they are cancelled.
+        """Run until `stop`; then no new job, running ones that touch money get `grace_s` real seconds, the others none.
 
         Raises:
             BaseException: the bug of a job that touches money, for the service to end with.
@@ -261,13 +261,18 @@ class Schedule:
             self._publish(Event(self._clock.now_ms(), "job.parked", facts, Severity.ALERT))
 
     async def _drain(self, grace_s: float) -> None:
-        if not self._running:
-            return
-        _, left = await asyncio.wait(self._running.values(), timeout=grace_s)
+        """Only what touches money is waited for: another job that is cut off runs again after the next start."""
+        running = list(self._running.items())
+        money = [task for name, task in running if self._rows[name].touches_money]
+        for name, task in running:
+            if not self._rows[name].touches_money:
+                log.info("job.cut_off", job=name)
+                task.cancel()
+        _, left = await asyncio.wait(money, timeout=grace_s) if money else (set(), set())
         for task in left:
             log.warning("job.cancelled", job=task.get_name(), grace_s=grace_s)
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
     def _load(self) -> None:
         try:

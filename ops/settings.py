@@ -107,7 +107,7 @@ class ServiceSettings(_Section):
     loop_s: Annotated[int, Field(ge=5, le=240)] = 60
     """Between two trading cycles, lab seconds; the watchman takes a heartbeat of 300 s for a frozen lab."""
     grace_s: Annotated[float, Field(gt=0, le=4.5)] = 3.0
-    """What running jobs get when the service is told to end, real seconds."""
+    """What running jobs that touch money get when the service is told to end, real seconds; the others get none."""
     bar_patience_s: Annotated[float, Field(ge=0, le=50)] = 20.0
     """How long a cycle waits for a candle that is due, lab seconds."""
 

@@ -256,8 +256,9 @@ async def test_a_record_of_last_runs_that_cannot_be_written_ends_nothing(tmp_pat
     assert unheard == []
 
 
-async def test_running_jobs_are_drained_on_stop_and_cancelled_after_the_grace(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("touches_money", [True, False])
+async def test_a_running_job_that_touches_money_gets_the_grace_at_the_end_and_another_none(
+    touches_money: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(tmp_path)
     finished: list[str] = []
@@ -273,9 +274,14 @@ async def test_running_jobs_are_drained_on_stop_and_cancelled_after_the_grace(
         finally:
             finished.append("cancelled")
 
-    rows = (Row("quick", 60), Row("stuck", 60))
-    await asyncio.wait_for(bench.schedule(rows, {"quick": quick, "stuck": stuck}).run(bench.stop, grace_s=0.3), 10)
-    assert finished == ["quick", "cancelled"]
+    rows = (Row("quick", 60, touches_money=True), Row("stuck", 60, touches_money=touches_money))
+    schedule = bench.schedule(rows, {"quick": quick, "stuck": stuck})
+    began_s = bench.clock.real_s()
+    await asyncio.wait_for(schedule.run(bench.stop, grace_s=0.3 if touches_money else 600.0), 10)
+    assert finished == (["quick", "cancelled"] if touches_money else ["cancelled", "quick"])
+    assert bench.clock.real_s() - began_s >= (0.3 if touches_money else 0.05)
+    kept = json.loads(bench.file.read_bytes())
+    assert kept["stuck"] < kept["quick"], "what was cut off is due after the next start"
     assert "Traceback" not in caplog.text, "a job that is cut off at the end is no error of anybody's"
 
 
