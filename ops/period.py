@@ -108,13 +108,14 @@ def week_ended(now_ms: int) -> Span:
     return Span(end_ms - 7 * DAY_MS, end_ms)
 
 
-def read_period(home: Home, span: Span, paper_ids: Iterable[str]) -> Period:
+def read_period(home: Home, span: Span, paper_ids: Iterable[str], held: Holdings | None = None) -> Period:
     """Count it; reads files only, for a worker thread.
 
     Args:
         home: Whose.
         span: Of what.
         paper_ids: Strategies whose paper accounts are told.
+        held: What is held live and what was; None: as the positions file has it.
 
     Raises:
         StateFileError: the audit file or the positions file cannot be read.
@@ -122,7 +123,7 @@ def read_period(home: Home, span: Span, paper_ids: Iterable[str]) -> Period:
     tally = _Counted()
     for raw in _lines(home, span):
         tally.see(raw)
-    live = _live_gain(home, span, tally)
+    live = _live_gain(home, span, tally, held)
     gains = [*([live] if live else []), *_paper_gains(home, span, paper_ids)]
     return Period(span, tally.cycles, tally.traded, dict(tally.reasons), tuple(gains))
 
@@ -172,7 +173,7 @@ class _Counted:
                 self.fees_quote = None if fee is None or self.fees_quote is None else self.fees_quote + fee
 
 
-def _live_gain(home: Home, span: Span, tally: _Counted) -> Gain | None:
+def _live_gain(home: Home, span: Span, tally: _Counted, held: Holdings | None) -> Gain | None:
     """Of the live account; None: it was not read twice in that time."""
     before = islice(AuditWindow(home.audit_file).before_ms(span.start_ms), NEAR_LINES)
     first = next((raw for raw in before if _EQUITY.search(raw)), None)
@@ -181,7 +182,7 @@ def _live_gain(home: Home, span: Span, tally: _Counted) -> Gain | None:
     if begun is None or ended is None or not begun.equity_quote:
         return None
     change = _earned(ended) - _earned(begun)
-    held = read_holdings(home)
+    held = read_holdings(home) if held is None else held
     return Gain(
         kind="live",
         change_quote=float(change),

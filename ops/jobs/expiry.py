@@ -17,11 +17,11 @@ from trading.strategy.spec import StrategySpec
 
 
 def run(lab: Lab) -> None:
-    """Test every living strategy on its results as they lie on disk; one whose file is broken stops no other."""
+    """Test every living strategy on its results, on paper and live; one whose file is broken stops no other."""
     told = list[str]()
     for spec in sorted(lab.repository.by_stage(*ALIVE), key=lambda spec: spec.id):
         try:
-            lives = lives_of(lab.home, spec, alpha=lab.settings.living.alpha)
+            lives = lives_of(lab.home, spec, alpha=lab.settings.living.alpha, holdings=lab.holdings)
             failed = next((life for life in lives if life.has_failed), None)
             if failed is not None:
                 _expire(lab, spec, failed)

@@ -91,8 +91,9 @@ async def _found(lab: Lab, verdicts: Verdicts, end_ms: int) -> list[_Found]:
     markets = [(side, symbol, interval) for side, symbol in lab.instruments]
     live_from_ms = max(min(verdicts.end_ms or end_ms, end_ms - DAY_MS), end_ms - LONGEST_LIVE_MS)
     async with lab.turn:
+        held = None if lab.desk is None else lab.holdings()
         night = await apart(
-            compare_night, lab.home, lab.settings, asked, end_ms, markets=markets, live_from_ms=live_from_ms
+            compare_night, lab.home, lab.settings, asked, end_ms, markets=markets, live_from_ms=live_from_ms, held=held
         )
     for why in night.unread:
         lab.tell("parity.no_recording", {"why": why}, Severity.NOTICE)

@@ -68,7 +68,9 @@ async def summary(lab: Lab, numbers: Numbers, span: Span, *, title: str) -> str:
     """The text of a summary; where its records cannot be read it comes without what they would tell, and says why."""
     on_paper = [position.spec_id for position in lab.paper.positions()]
     try:
-        return reports.summary(numbers, await asyncio.to_thread(read_period, lab.home, span, on_paper), title=title)
+        held = lab.holdings()
+        period = await asyncio.to_thread(read_period, lab.home, span, on_paper, held)
+        return reports.summary(numbers, period, title=title)
     except StateFileError as error:
         lab.failed("summary", error)
         return reports.summary(numbers, Period(span), title=title) + f"\nNot counted: {error}"

@@ -13,7 +13,7 @@ from ops.nightly.live_verdict import beyond
 from ops.nightly.tapes_as_told import TapesAsTold, tapes_as_told
 from ops.nightly.verdict import settled
 from ops.settings import LabSettings
-from ops.trace.live_records import read_holdings
+from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.clock import DAY_MS
 from trading.domain.errors import DataProviderError, StateFileError
 from trading.exchange.recording import Subscription
@@ -75,6 +75,7 @@ def compare_night(
     *,
     markets: Collection[Subscription],
     live_from_ms: int,
+    held: Holdings | None = None,
 ) -> Night:
     """Take in what was told since the last night, and hold accounts against the market as it was told.
 
@@ -87,17 +88,20 @@ def compare_night(
         end_ms: Of the day, UTC ms.
         markets: What the lab reads; all of it is taken in, for accounts that are to come.
         live_from_ms: Live positions that were closed from here on are compared.
+        held: Those that the desk has; None: as the positions file has them.
 
     Raises:
         StateFileError: what was told cannot be written down.
     """
     needed = {(tape.market, tape.symbol, tape.interval) for one in asked for tape in one.shelf}
     told = take_in(home, sorted({*markets, *needed}), reach_bars=settings.research.live_bars)
-    found = tuple(_compared(home, settings, one, told, end_ms, live_from_ms) for one in asked)
+    found = tuple(_compared(home, settings, one, told, end_ms, live_from_ms, held) for one in asked)
     return Night(found, tuple(told.unread))
 
 
-def _compared(home: Home, settings: LabSettings, asked: Asked, told: Told, end_ms: int, live_from_ms: int) -> Compared:
+def _compared(
+    home: Home, settings: LabSettings, asked: Asked, told: Told, end_ms: int, live_from_ms: int, held: Holdings | None
+) -> Compared:
     """What was seen before something kept the account from being compared is told all the same."""
     spec, seen, live = asked.spec, None, tuple[LiveTold, ...]()
     try:
@@ -105,7 +109,7 @@ def _compared(home: Home, settings: LabSettings, asked: Asked, told: Told, end_m
         if account is None:
             return Compared(Parity(spec.id, ParityStatus.NOT_COMPARABLE, why="it has no account"))
         seen = tapes_as_told(spec, account, asked.shelf, told, start_ms=end_ms - DAY_MS, end_ms=end_ms)
-        live = _live(home, settings, asked, seen, live_from_ms)
+        live = _live(read_holdings(home) if held is None else held, settings, asked, seen, live_from_ms)
         compared = compare(account, spec, seen.tapes, settings.paper, asked.rules, settings.carry.weights())
         parity = settled(compared, spec, account, seen, end_ms)
     except (DataProviderError, StateFileError) as error:
@@ -113,7 +117,7 @@ def _compared(home: Home, settings: LabSettings, asked: Asked, told: Told, end_m
     return Compared(parity) if seen is None else Compared(parity, seen.told, seen.untold, seen.otherwise, live)
 
 
-def _live(home: Home, settings: LabSettings, asked: Asked, seen: TapesAsTold, from_ms: int) -> tuple[LiveTold, ...]:
-    costs, held = settings.carry_costs(), read_holdings(home)
+def _live(held: Holdings, settings: LabSettings, asked: Asked, seen: TapesAsTold, from_ms: int) -> tuple[LiveTold, ...]:
+    costs = settings.carry_costs()
     found = live_against_model(asked.spec, held, seen.tapes, costs, asked.rules, start_ms=from_ms)
     return tuple(LiveTold(one.position.id, str(one), beyond(one, seen.tapes)) for one in found)

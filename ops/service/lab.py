@@ -25,6 +25,7 @@ from ops.numbers import LastDecision
 from ops.period import reasons_since
 from ops.settings import LabSettings
 from ops.telling.messages import Messenger
+from ops.trace.live_records import Holdings, read_holdings
 from trading.domain.clock import DAY_MS, Clock
 from trading.domain.decisions import Decision
 from trading.domain.errors import TradingEngineError
@@ -198,6 +199,16 @@ class Lab:
         """The market that ideas are about: the perpetual where there is one."""
         has_perp = any(side is Market.PERP for side, _ in self.instruments)
         return Market.PERP if has_perp else Market.SPOT
+
+    def holdings(self) -> Holdings:
+        """What is held live and what was, as the desk has it; its file may be a write behind, and is read without one.
+
+        Raises:
+            StateFileError: there is no desk, and the file makes no sense.
+        """
+        if self.desk is None:
+            return read_holdings(self.home)
+        return Holdings.model_construct(lives=self.desk.store.lives, closed=self.desk.store.closed)
 
     def tell(self, name: str, facts: Mapping[str, object], severity: Severity = Severity.INFO) -> None:
         """Publish an event stamped now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +18,18 @@ from trading.strategy.parameters import CarryParameters
 from trading.strategy.spec import StrategySpec, spec_sha256
 
 
-def lives_of(home: Home, spec: StrategySpec, *, alpha: float) -> tuple[Life, ...]:
+def lives_of(
+    home: Home, spec: StrategySpec, *, alpha: float, holdings: Callable[[], Holdings] | None = None
+) -> tuple[Life, ...]:
     """Every life of a strategy, on paper and live, each tested on its own; none while its evidence promises nothing.
 
     Paper and live are two lives and not one: a strategy may go back to paper, and then their results interleave.
+
+    Args:
+        home: Whose.
+        spec: The strategy.
+        alpha: Of each test.
+        holdings: Who knows what is held live, in the service; None: the positions file.
 
     Raises:
         StateFileError: a file makes no sense.
@@ -31,7 +41,7 @@ def lives_of(home: Home, spec: StrategySpec, *, alpha: float) -> tuple[Life, ...
     account = load_account(home, spec.id)
     if account is not None and account.spec_sha256 == evidence.spec_sha256:
         found.append(life_of("paper", promise, paper_results(account, promise), alpha=alpha))
-    live = live_results(read_holdings(home), spec, promise)
+    live = live_results(read_holdings(home) if holdings is None else holdings(), spec, promise)
     if live is not None:
         found.append(life_of("live", promise, live, alpha=alpha))
     return tuple(found)

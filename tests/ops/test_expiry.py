@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ from ops.jobs import expiry
 from ops.jobs.trading_loop import run as run_loop
 from ops.jobs.trading_loop import write_heartbeat
 from ops.lab_clock import lab_clock
+from ops.period import day_ended, read_period
 from ops.settings import read_settings
 from ops.status import read_status
 from ops.trace.live_records import read_holdings
@@ -239,6 +241,23 @@ async def test_a_live_strategy_that_breaks_its_promise_is_retired_disarmed_and_w
         (called,) = expiry.leave(lab).values()
         assert (called.allowed, called.reason) == (True, Reason.EVIDENCE_EXPIRED)
         assert called.note == gone.history[-1].why
+
+
+async def test_what_is_held_is_asked_of_the_desk_and_not_read_from_its_file(lab_home: Home) -> None:
+    spec = approved_carry(lab_home)
+    judge(lab_home, spec, PER_MONTH)
+    live_before(lab_home, spec, closed_carry(spec, [-0.12] * 2700, price_and_fees=0.0), open_carry(spec, number=2))
+    async with lab_at_night(lab_home) as (lab, heard):
+        assert lab.desk is not None
+        span = day_ended(lab.clock.now_ms())
+        told = read_period(lab_home, span, [], lab.holdings())
+        lab_home.positions_file.write_text("{ torn")
+        assert read_period(lab_home, span, [], lab.holdings()) == told
+        expiry.run(lab)
+        assert lab.repository.get(spec.id).stage is Stage.RETIRED
+        assert named(heard, "cycle.failed") == []
+        assert lab_home.positions_file.read_text() == "{ torn", "the desk alone writes it"
+        assert pickle.loads(pickle.dumps(lab.holdings())) == lab.holdings(), "the night's own process is given it"  # noqa: S301
 
 
 async def test_what_a_strategy_retired_for_another_reason_holds_goes_on_by_its_own_rules(lab_home: Home) -> None:

@@ -44,7 +44,8 @@ from trading.domain.errors import FarmError, SettingsError, SpecError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.exchange.recording import Recorder
-from trading.funding.position import ClosedPosition
+from trading.execution.intents import Intents
+from trading.funding.position import ClosedPosition, PositionStore
 from trading.market.as_told import COLUMNS
 from trading.market.tape import Tape, make_tape
 from trading.market.universe import Universe
@@ -340,15 +341,22 @@ async def test_a_day_that_is_not_over_is_refused(lab_home: Home) -> None:
             run_parity(None, "2999-01-01")
 
 
-def closed_live(home: Home, spec: StrategySpec, profit: str) -> ClosedPosition:
-    """A live position of yesterday, in the books."""
+def closed_live(lab: Lab, spec: StrategySpec, profit: str) -> None:
+    """A live position of yesterday, in the desk's books."""
     opened, closed = NOW_MS - 20 * HOUR_MS, NOW_MS - 5 * HOUR_MS
     amounts = Decimal(profit), Decimal("0.3"), Decimal("1.2")
     position = ClosedPosition("c-000001", spec.id, "BTCUSDT", opened, closed, "MARGIN", *amounts, 2, 0.1)
     position = replace(position, capital_quote=Decimal(500))
     kept = {"schema": 3, "sequence": 1, "closed": [TypeAdapter(ClosedPosition).dump_python(position, mode="json")]}
-    home.positions_file.write_text(json.dumps(kept))
-    return position
+    lab.home.positions_file.write_text(json.dumps(kept))
+    learn_of(lab)
+
+
+def learn_of(lab: Lab) -> None:
+    """The desk has the positions file as it lies there now."""
+    assert lab.desk is not None
+    store = PositionStore(lab.home.positions_file, Intents(lab.home.intents_file))
+    lab.desk._room = replace(lab.desk._room, store=store)
 
 
 async def test_a_live_position_that_was_closed_is_held_against_its_backtest_once(lab_home: Home) -> None:
@@ -358,7 +366,7 @@ async def test_a_live_position_that_was_closed_is_held_against_its_backtest_once
         at_night(lab, nights_ago=1)
         await parity.run(lab)
         assert named(heard, "parity.live") == []
-        closed_live(lab_home, spec, "-1.5")
+        closed_live(lab, spec, "-1.5")
         lab.clock = StandingClock(NOW_MS + 2 * DAY_MS + 60_000, real_s=0.0)  # two nights were missed
         await parity.run(lab)
         (told,) = named(heard, "parity.live")
@@ -379,7 +387,7 @@ async def test_a_live_result_that_its_backtest_did_not_make_takes_the_strategy_b
         await play_on_paper(lab, spec)
         file_of(lab_home, spec).unlink()
         approved_carry(lab_home)
-        closed_live(lab_home, spec, "-100")
+        closed_live(lab, spec, "-100")
         await parity.run(lab)
         (told,) = named(heard, "parity.live_differs")
         assert told.severity is Severity.ALERT
@@ -390,6 +398,7 @@ async def test_a_live_result_that_its_backtest_did_not_make_takes_the_strategy_b
         assert run_parity(spec.id, iso(YESTERDAY_MS)[:10]) == 1
         assert "BEYOND THE BOUND: live c-000001" in capsys.readouterr().out
         lab_home.positions_file.unlink()
+        learn_of(lab)
         await parity.run(lab)
         assert (read_verdicts(lab_home).differing, lab.outbox.open_alerts()) == (set(), {})
 
