@@ -279,7 +279,7 @@ class Schedule:
             kept = read_json(self._file, schema=LAST_RUNS_SCHEMA) or {}
         except StateFileError as error:
             facts = {"file": self._file.name, "error": str(error)}
-            self._publish(Event(self._clock.now_ms(), "state.set_aside", facts, Severity.ALERT))
+            self._publish(Event(self._clock.now_ms(), "state.set_aside", facts, Severity.NOTICE))
             kept = {}
         now_ms = self._clock.now_ms()
         for name, due_ms in kept.items():

@@ -24,6 +24,7 @@ OUTCOMES: Mapping[Tone, frozenset[str]] = {
     }),
     Tone.CAUTION: frozenset({
         "carry.funding_late", "carry.funding_unchecked", "carry.margin_low", "carry.mark_not_read",
+        "carry.not_opened",
         "carry.resurrection_refused", "cycle.degraded", "data.blocked", "data.failing", "data.revised", "data.stale",
         "hedge.found", "hedge.not_read", "hedge.woken", "live.not_armed", "market.left_out", "messages.refused",
         "paper.blocked", "stop.stands",

@@ -19,6 +19,7 @@ from trading.domain.errors import DataProviderError, TradingEngineError
 from trading.domain.instrument import Market
 from trading.execution.intents import Intents
 from trading.funding.report import CycleReport
+from trading.notify.told import ToldLog
 from trading.risk.kill_switch import read_stop
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ async def leg(stage: Stage, played: Played) -> None:
     limit_s = stage.outside.settings.execution.max_unhedged_s + UNWIND_S
     if unhedged_s > limit_s:
         played.wrong.append(f"one leg stood alone for {unhedged_s:.1f} s, {limit_s:g} are allowed")
-    if not any(key.startswith("carry.unwound") for key in work.outbox.open_alerts()):
+    if not any("was given back" in told.text for told in ToldLog(stage.home.outbox)):
         played.wrong.append("nobody was told")
 
 

@@ -188,8 +188,10 @@ WORDS = {
     "carry.money_moved": "Capital changed by {quote:+,.2f} USDT, {note}",
     "carry.funding_late": "Funding of {quote:+,.4f} USDT was {note}",
     "carry.resumed": "A trade on {symbol} that was cut off has come to its end: {state}. {note}",
-    "carry.unwound": "carry.unwound at {when}: the second leg failed, so the first was closed again ({reason}): {note}"
-    ". It cost fees, no position is left",
+    "carry.not_opened": "No carry was opened on {symbol}: {because}. It is tried again after growing gaps, and told "
+    "when it is opened",
+    "carry.unwound": "The carry on {symbol} was given back: the second leg failed, so the first was closed again "
+    "({reason}): {note}. It cost fees, no position is left; it is tried again after growing gaps",
     "carry.close_incomplete": "carry.close_incomplete at {when}: {position} is not closed on both sides ({reason}): "
     "{note}. It is tried again; look at the exchange, close by hand what remains",
     "carry.in_doubt": "carry.in_doubt at {when}: an order's fate is not known yet ({intent}): {note}. It is looked up, "
@@ -197,7 +199,7 @@ WORDS = {
     "carry.difference": "carry.difference at {when}, {kind}: {note}. Look at the exchange",
     "carry.books_disagree": "carry.books_disagree at {when}: the exchange and the books differ: {note}. Look at the "
     "exchange",
-    "carry.resurrection_refused": "carry.resurrection_refused at {when}: a file wanted {position} back, which the "
+    "carry.resurrection_refused": "At {when} a file wanted {position} back, which is closed for good and which the "
     "exchange does not have. Nothing was done; find out who restored that file",
     "carry.funding_missing": "carry.funding_missing: {position} was not paid its funding of {settled}. Compare with "
     "the exchange's income page: ./lab trace funding",
@@ -231,7 +233,7 @@ WORDS = {
     "the exchange's API page",
     "data.failing": "data.failing at {when}: {failures_in_row:bar} of {symbol} {interval} ({market}) in a row failed "
     "the validator, most for {top_reason}. Nothing trades on them; when it lasts: ./lab doctor",
-    "state.set_aside": "state.set_aside at {when}: {error}",
+    "state.set_aside": "A file could not be read, at {when}: {error}",
     "state.lies_aside": "{file} could not be read, and nothing it held is known to the lab any more. Restore it from a "
     "backup: ./lab restore; then move {file} away, which ends this",
     "strategy.stopped_for_good": "{id} is stopped for good: it lost {value:.2%} of its capital, limit {limit:.2%}",

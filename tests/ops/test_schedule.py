@@ -235,7 +235,7 @@ async def test_an_unreadable_record_of_last_runs_is_set_aside_and_told(tmp_path:
         bench.stop.set()
 
     await asyncio.wait_for(bench.schedule((Row("loop", 60),), {"loop": job}).run(bench.stop, grace_s=1), 10)
-    assert bench.names() == ["state.set_aside"]
+    assert [(event.name, event.severity) for event in bench.events] == [("state.set_aside", Severity.NOTICE)]
     assert bench.file.with_name("schedule.json.bad-1").read_text() == "{not json"
 
 

@@ -47,7 +47,7 @@ class Cycle(CycleEntries):
         store = self._room.store
         for claimed in store.refuse_resurrected():
             facts = {"position": claimed.id, "symbol": claimed.symbol}
-            self._room.tell("carry.resurrection_refused", facts, Severity.ALERT)
+            self._room.tell("carry.resurrection_refused", facts, Severity.NOTICE)
         if store.lives:
             self._take(store.lives[0].symbol)
         if stop.demands_flat:
@@ -185,6 +185,7 @@ class Cycle(CycleEntries):
             await self._finish(pair, by_desk.get(live.status, Reason.STOPPED_BY_HUMAN))
         elif live.status is PositionStatus.OPENING:
             self._room.store.save(replace(position, status=PositionStatus.OPEN, note="opening was interrupted"))
+            self._room.again.over(pair.symbol)
             self._room.counters.opened(self._tools.clock.now_ms())
 
     async def _manage(

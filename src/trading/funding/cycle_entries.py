@@ -85,6 +85,8 @@ class CycleEntries(CycleTrades, CycleHedge):
         except DataProviderError as error:
             self.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
             return None
+        if verdict.allowed:
+            verdict = self._room.again.rest(carry.symbol, self._tools.clock.now_ms()) or verdict
         if not verdict.allowed:
             self.end(self._quiet(), verdict)
             return None

@@ -39,21 +39,35 @@ class CycleTrades(CycleRisk):
         )
         saga = await TwoLegs(intent, pair.spot, pair.perp, self._tools).run()
         if not self._took(saga):
+            self._room.again.failed(pair.symbol, self.report.decision, self._tools.clock.now_ms())
             return
         position = await self._note_booking(pair, self._live or position)
         view = self._view(position, price=None)
         if view.perp_base == 0 and view.spot_base < pair.perp.lot:
             await self._finish(pair, saga.outcome)
-            severity = Severity.ALERT if saga.outcome is Reason.SECOND_LEG_FAILED else Severity.NOTICE
-            facts = {"reason": saga.outcome.value, "symbol": pair.symbol, "note": saga.note}
-            self._room.tell("carry.unwound", facts, severity)
-            self.end(CycleStatus.EXECUTED, Decision(False, saga.outcome, 0.0, float(entry.perp_base), saga.note))
+            self._tell_not_opened(pair, saga, entry)
             return
+        self._room.again.over(pair.symbol)
         self._room.store.save(replace(position, status=PositionStatus.OPEN))
         self._room.counters.opened(self._tools.clock.now_ms())
         self._room.tell("carry.opened", moves.opened_facts(position, view, saga, verdict), Severity.NOTICE)
         await self._refresh(pair)
         self.end(CycleStatus.EXECUTED, verdict)
+
+    def _tell_not_opened(self, pair: Pair, saga: SagaReport, entry: moves.Entry) -> None:
+        """The entry rests before it is tried again. What was given back cost fees and is told each time, anything else
+        once for each reason.
+        """
+        refused = next((one.note for one in reversed(saga.orders) if one.status is IntentStatus.REJECTED), "")
+        note = saga.note or refused
+        decision = Decision(False, saga.outcome, 0.0, float(entry.perp_base), note)
+        is_new = self._room.again.failed(pair.symbol, decision, self._tools.clock.now_ms())
+        facts = {"reason": saga.outcome.value, "symbol": pair.symbol, "note": note}
+        if saga.outcome is Reason.SECOND_LEG_FAILED:
+            self._room.tell("carry.unwound", facts, Severity.NOTICE)
+        else:
+            self._room.tell("carry.not_opened", facts, Severity.NOTICE if is_new else Severity.INFO)
+        self.end(CycleStatus.EXECUTED, decision)
 
     async def _close(self, pair: Pair, reason: Reason, verdict: Decision | None = None) -> None:
         position = self._live

@@ -11,6 +11,7 @@ from trading.domain.events import Severity
 from trading.domain.instrument import Market
 from trading.domain.market import FundingNow, Quote
 from trading.execution.saga_steps import Tools
+from trading.funding.again import Again
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.hedge_look import HedgeWatch
 from trading.funding.position import PositionStore
@@ -43,6 +44,8 @@ class Room:
     """How well the exchange answers; the breakers read it."""
     hedge: HedgeWatch
     """What was read of what breaks the hedge, and what was told of it."""
+    again: Again = field(default_factory=Again)
+    """Entries that failed, and until when they rest."""
     too_large: list[Reason] = field(default_factory=list)
     """Limits that what is held had outgrown at the last look."""
     last_quotes: dict[tuple[Market, str], Quote] = field(default_factory=dict)

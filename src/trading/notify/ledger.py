@@ -9,9 +9,8 @@ import structlog
 from pydantic import TypeAdapter
 
 from trading.domain.errors import StateFileError
-from trading.domain.events import Severity
-from trading.notify.alerts import STORM_FREE, STORM_S, OpenAlert
-from trading.notify.told import Told, ToldLog
+from trading.notify.alerts import STORM_FREE, OpenAlert
+from trading.notify.told import ToldLog
 from trading.storage.checked import read_checked
 from trading.storage.files import write_json
 
@@ -22,7 +21,7 @@ LEDGER = "alerts.json"
 KEPT_KEYS = 512
 """Keys of messages that were told once, the newest."""
 SET_ASIDE = "state.set_aside"
-"""The alert that a file could not be read."""
+"""What is told once of a file that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Ledger:
     recent_ms: list[int] = field(default_factory=list)
     """When alerts were told by themselves, the newest; those about money apart, so that no other storm holds them."""
     recent_money_ms: list[int] = field(default_factory=list)
+    unsaid: list[str] = field(default_factory=list)
+    """Notices that the next drain queues: that this file was made anew."""
 
 
 _LEDGER = TypeAdapter(Ledger)
@@ -52,7 +53,7 @@ class LedgerFile:
         self._path, self._told = folder / LEDGER, told
 
     def read(self) -> Ledger:
-        """What it holds; of one that cannot be read, what the record of what was told knows, and an alert that says so.
+        """What it holds; of one that cannot be read, what the record of what was told knows, and a notice that says so.
 
         Raises:
             StateFileError: neither can be read, or the new one cannot be written.
@@ -76,7 +77,8 @@ class LedgerFile:
         """
         alerts = {key: asdict(alert) for key, alert in ledger.alerts.items()}
         recent = {"recent_ms": ledger.recent_ms[-STORM_FREE:], "recent_money_ms": ledger.recent_money_ms[-STORM_FREE:]}
-        write_json(self._path, {"alerts": alerts, "told": ledger.told[-KEPT_KEYS:], **recent}, schema=SCHEMA)
+        lists = {"told": ledger.told[-KEPT_KEYS:], "unsaid": ledger.unsaid}
+        write_json(self._path, {"alerts": alerts, **lists, **recent}, schema=SCHEMA)
 
     def _made_anew(self, why: str) -> Ledger:
         standing, once = self._told.standing()
@@ -85,10 +87,5 @@ class LedgerFile:
             key: OpenAlert(one.kind, one.text, one.at_ms, one.at_ms, told=1, raised=1, id=one.id, is_money=True)
             for key, one in standing.items()
         }
-        now_ms = max((one.at_ms for one in standing.values()), default=0)
-        text = f"🚨 {SET_ASIDE}: {why}. {len(alerts)} open alerts are known from what was told, and go on"
-        key, message_id = f"{SET_ASIDE}:{LEDGER}", self._told.next_id()
-        self._told.note(Told(message_id, now_ms, "alert", Severity.ALERT.value, key, text))
-        due_ms = now_ms - STORM_S * 1000  # told at the next drain
-        alerts[key] = OpenAlert("alert", text, now_ms, due_ms, told=0, raised=1, id=message_id)
-        return Ledger(alerts, once)
+        text = f"🔔 {SET_ASIDE}: {why}. {len(alerts)} open alerts are known from what was told, and go on"
+        return Ledger(alerts, once, unsaid=[text])

@@ -76,7 +76,8 @@ class Outbox:
         if queue.is_pending(holds):
             return True
         with waiting_lock(self._folder / ".lock"):
-            return bool(_due(self._ledger.read().alerts, clock.now_ms(), holds, is_idle=True))
+            ledger = self._ledger.read()
+            return bool(ledger.unsaid or _due(ledger.alerts, clock.now_ms(), holds, is_idle=True))
 
     def _queue_of(self, folder: Path) -> Queue:
         return Queue(folder, self._local, self._told, self._report)
@@ -189,9 +190,8 @@ class Outbox:
         return drained
 
     def _report(self, name: str, what: str, clock: Clock) -> None:
-        """A file of the outbox could not be read: said like one of any other room, until the next start."""
-        text = f"🚨 {SET_ASIDE}: {what}"
-        self.put(Message("alert", text, dedup_key=f"{SET_ASIDE}:{name}", severity=Severity.ALERT), clock)
+        """A file of the outbox could not be read: said like one of any other room, once."""
+        self.put(Message("notice", f"🔔 {SET_ASIDE}: {what}"), clock)
 
     def _tell_of_refused(self, clock: Clock) -> None:
         """That messages lie in `refused/` is an alert until somebody has taken them out."""
@@ -215,6 +215,11 @@ class Outbox:
         """
         with waiting_lock(self._folder / ".lock"):
             ledger, now_ms = self._ledger.read(), clock.now_ms()
+            if ledger.unsaid:
+                for text in ledger.unsaid:
+                    self._write(Message("notice", text), self._told.next_id(), clock)
+                ledger.unsaid.clear()
+                self._ledger.write(ledger)
             # Again only where nothing waits: a day without Telegram must not end in a flood of the same alert.
             idle = [queue for queue in self._all().values() if not queue.is_pending(holds)]
             due = _due(ledger.alerts, now_ms, holds, is_idle=bool(idle))

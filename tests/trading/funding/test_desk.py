@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from tests.trading.execution.fake_venue import HOUR_MS, FakeVenue
 from tests.trading.execution.rig import START_MS
 from tests.trading.funding.rig import DeskRig, carry_spec, settled
-from trading.domain.decisions import Reason
+from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
 from trading.domain.instrument import Market
@@ -19,6 +20,7 @@ from trading.domain.orders import Fill, Order, OrderStatus, OrderType, Side
 from trading.execution.intent_records import Purpose
 from trading.execution.intents import Intents
 from trading.execution.reconcile import DifferenceKind
+from trading.funding.again import AGAIN_S, Again
 from trading.funding.carry_settings import CarrySettings
 from trading.funding.desk import flatten_home, trading_lock, trading_tools
 from trading.funding.position import PositionStatus, PositionStore
@@ -369,15 +371,77 @@ async def test_a_settlement_paid_wrongly_is_an_alert(rig: DeskRig, venue: FakeVe
     assert rig.names().count("carry.funding_differs") == 1
 
 
-async def test_a_second_leg_that_fails_is_told_as_an_alert_and_counted_as_a_loss(
-    rig: DeskRig, venue: FakeVenue
-) -> None:
+async def test_a_second_leg_that_fails_is_told_once_and_counted_as_a_loss(rig: DeskRig, venue: FakeVenue) -> None:
     venue.refuse_market = frozenset({Market.PERP})
     report = await rig.cycle()
     assert report.reason is Reason.SECOND_LEG_FAILED
     assert rig.desk.store.lives == ()
     assert rig.desk.counters.memory.losses_in_a_row == 1
+    (told,) = [event for event in rig.events if event.name == "carry.unwound"]
+    assert told.severity is Severity.NOTICE, "no position is left: there is nothing to repeat"
+    assert (await rig.cycle()).reason is Reason.SECOND_LEG_FAILED
+    await venue.clock.sleep_s(AGAIN_S[0])
     assert (await rig.cycle()).reason is Reason.COOL_DOWN
+
+
+async def test_an_opening_that_the_exchange_refuses_is_tried_after_growing_gaps_and_told_once(
+    rig: DeskRig, venue: FakeVenue
+) -> None:
+    venue.refuse_market = frozenset(Market)
+    venue.refuse_post_only = True
+    began_ms, tried_ms = venue.clock.now_ms(), list[int]()
+    while venue.clock.now_ms() < began_ms + 1.5 * HOUR_MS:
+        report = await rig.cycle()
+        assert report.reason is Reason.NOT_FILLED
+        if report.orders:
+            tried_ms.append(report.at_ms)
+        else:
+            assert report.status is CycleStatus.NO_TRADE
+            assert "in a row, tried again at" in report.decision.note
+        await venue.clock.sleep_s(60)
+    gaps_s = [(later - earlier) / 1000 for earlier, later in pairwise(tried_ms)]
+    assert len(gaps_s) == len(AGAIN_S) - 1
+    assert all(gap_s >= least_s for gap_s, least_s in zip(gaps_s, AGAIN_S[:-1], strict=True))
+    told = [event for event in rig.events if event.name == "carry.not_opened"]
+    assert [event.severity for event in told] == [Severity.NOTICE] + [Severity.INFO] * (len(tried_ms) - 1)
+    assert told[0].facts["symbol"] == "BTCUSDT"
+    assert told[0].facts["note"], "what the exchange said"
+
+
+async def test_what_failed_once_is_opened_after_its_rest(rig: DeskRig, venue: FakeVenue) -> None:
+    venue.refuse_market, venue.refuse_post_only = frozenset(Market), True
+    await rig.cycle()
+    venue.refuse_market, venue.refuse_post_only = frozenset(), False
+    assert (await rig.cycle()).reason is Reason.NOT_FILLED
+    await venue.clock.sleep_s(AGAIN_S[0])
+    assert (await rig.cycle()).reason is Reason.OK
+
+
+def test_the_gaps_end_at_an_hour_and_another_reason_is_told_too() -> None:
+    again, now_ms = Again(), 0
+    refused, missing = (Decision(False, reason, 0.0, 0.0) for reason in (Reason.NOT_FILLED, Reason.DATA_UNAVAILABLE))
+    assert again.failed("BTCUSDT", refused, now_ms)
+    for gap_s in (*AGAIN_S, AGAIN_S[-1]):
+        assert again.rest("BTCUSDT", now_ms + gap_s * 1000 - 1) is not None
+        now_ms += gap_s * 1000
+        assert again.rest("BTCUSDT", now_ms) is None
+        assert not again.failed("BTCUSDT", refused, now_ms)
+    assert again.failed("BTCUSDT", missing, now_ms)
+    assert again.rest("ETHUSDT", now_ms) is None
+    again.over("BTCUSDT")
+    assert again.failed("BTCUSDT", refused, now_ms)
+
+
+async def test_what_a_restored_file_claims_is_told_once_as_a_notice(rig: DeskRig, venue: FakeVenue, home: Home) -> None:
+    await rig.cycle()
+    kept = home.positions_file.read_bytes()
+    await rig.desk.flatten(Decision(True, Reason.KILL_SWITCH, 1.0, 0.0))
+    home.positions_file.write_bytes(kept)
+    again = rig.reborn()
+    for _ in range(2):
+        await again.cycle()
+    (told,) = [event for event in again.events if event.name == "carry.resurrection_refused"]
+    assert told.severity is Severity.NOTICE
 
 
 async def test_the_report_carries_every_number_of_the_audit_line(rig: DeskRig) -> None:

@@ -229,9 +229,11 @@ async def test_an_unreadable_message_is_set_aside_told_of_and_taken_from_the_rec
     await outbox.drain(carrier, clock)
     assert carrier.got[:2] == ["torn", "whole"]
     assert first.with_name(first.name + ".bad-1").exists()
-    assert carrier.got[2].startswith(f"🚨 state.set_aside: {first}: ")
+    assert carrier.got[2].startswith(f"🔔 state.set_aside: {first}: ")
     assert "it is sent as it stands in the record" in carrier.got[2]
-    assert list(outbox.open_alerts()) == ["state.set_aside:000000000001-m-1.json"]
+    advance(clock, 301)
+    await outbox.drain(carrier, clock)
+    assert (len(carrier.got), outbox.open_alerts()) == (3, {}), "told once"
 
 
 async def test_a_damaged_message_without_an_id_is_said_to_be_lost(outbox, clock, tmp_path):
@@ -256,18 +258,18 @@ async def test_an_unreadable_ledger_is_set_aside_told_of_and_made_anew_of_what_w
         content = re.sub(r'"told_ms": \d+', '"told_ms": null', ledger.read_text(), count=1)
     ledger.write_text(content)
     restarted = Outbox(tmp_path / "outbox")
-    assert sorted(restarted.open_alerts()) == ["risk.halted:DAILY_LOSS", "state.set_aside:alerts.json", "stop"]
+    assert sorted(restarted.open_alerts()) == ["risk.halted:DAILY_LOSS", "stop"]
     assert ledger.with_name("alerts.json.bad-1").exists()
     assert not restarted.put(Message("approval", "🎯", dedup_key="approval:fc-1"), clock), "it was told"
     carrier.got.clear()
     await restarted.drain(carrier, clock)
     (said,) = carrier.got
-    assert said.startswith(f"🚨 state.set_aside: {ledger}: ")
-    assert said.endswith("2 open alerts are known from what was told, and go on")
+    assert said.startswith(f"🔔 state.set_aside: {ledger}: ")
+    assert "2 open alerts are known from what was told, and go on" in said
     advance(clock, 301)
     await restarted.drain(carrier, clock)
     again = sorted(text.splitlines()[0].partition(": ")[0] for text in carrier.got[1:])
-    assert again == ["🚨 risk.halted:DAILY_LOSS", "🚨 state.set_aside", "🚨 stop"]
+    assert again == ["🚨 risk.halted:DAILY_LOSS", "🚨 stop"], "that the file was lost is told once"
 
 
 async def test_a_message_with_a_key_is_told_once_even_after_it_was_sent(outbox, clock, tmp_path):
@@ -696,3 +698,20 @@ def test_what_another_process_told_and_wrote_anew_under_the_same_number_is_looke
     new.rename(waiting)
     os.utime(waiting, ns=(written_ns, written_ns))  # within one tick of the clock that files have
     assert guardian.has_work("", clock, holds)
+
+
+@pytest.mark.parametrize("cover", ["stop.not_flat", "risk.not_flat:KILL_SWITCH:position=c-1", "guardian:not_flat"])
+async def test_while_it_is_not_flat_the_alert_of_the_stop_is_not_repeated(outbox, clock, cover):
+    carrier = Scripted()
+    for key in ("stop", cover, "data.stale"):
+        outbox.put(Message("alert", f"alert {key}", dedup_key=key, severity=Severity.ALERT), clock)
+    await outbox.drain(carrier, clock)
+    assert len(carrier.got) == 3, "each is told once"
+    carrier.got.clear()
+    advance(clock, 301)
+    await outbox.drain(carrier, clock)
+    assert [text.splitlines()[0] for text in carrier.got] == [f"alert {cover}", "alert data.stale"]
+    outbox.resolve(cover)
+    carrier.got.clear()
+    await outbox.drain(carrier, clock)
+    assert [text.splitlines()[0] for text in carrier.got] == ["alert stop"], "what it covered goes on"
