@@ -18,6 +18,15 @@ GAPS_S = (300, 900, 3600, 14_400, 86_400)
 """Lab seconds from one telling to the next; the last one for ever."""
 STORM_FREE, STORM_S = 5, 60
 """So many alerts are told by themselves within so many lab seconds."""
+COVERS: Mapping[str, tuple[str, ...]] = {
+    "stop.not_flat": ("stop", "risk.halted", "carry.close_incomplete"),
+    "risk.not_flat": ("stop", "risk.halted", "carry.close_incomplete"),
+    "guardian:not_flat": ("stop", "risk.halted", "carry.close_incomplete"),
+    "stop": ("cycle.degraded",),
+}
+"""Alert -> alerts whose repetitions say nothing that it does not: while it is open each of them is told once. By key,
+or by the event's name.
+"""
 LINE = 240
 """Signs of an alert's first line in a message of many."""
 
@@ -56,6 +65,18 @@ class OpenAlert:
     def told_again(self, now_ms: int) -> OpenAlert:
         """It has been told once more."""
         return replace(self, told_ms=now_ms, told=self.told + 1)
+
+
+def covered(alerts: Mapping[str, OpenAlert]) -> set[str]:
+    """Keys of the open alerts that another open one covers: they are not repeated meanwhile."""
+    standing = {key for key, alert in alerts.items() if not alert.is_over}
+    names = {name for key in standing for name in _names(key)}
+    silent = {name for cover, quiet in COVERS.items() if cover in names for name in quiet}
+    return {key for key in standing if not silent.isdisjoint(_names(key))}
+
+
+def _names(key: str) -> tuple[str, str]:
+    return key, key.partition(":")[0]
 
 
 def is_storm(recent_ms: Sequence[int], now_ms: int) -> bool:

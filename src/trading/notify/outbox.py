@@ -18,7 +18,7 @@ from trading.domain.clock import Clock, as_datetime
 from trading.domain.counted import counted
 from trading.domain.errors import StateFileError
 from trading.domain.events import Severity
-from trading.notify.alerts import STORM_FREE, Local, OpenAlert, is_storm, told_alone, told_together
+from trading.notify.alerts import STORM_FREE, Local, OpenAlert, covered, is_storm, told_alone, told_together
 from trading.notify.ledger import KEPT_KEYS, SET_ASIDE, Ledger, LedgerFile
 from trading.notify.message import ID_LINE, Message, Notifier
 from trading.notify.queue import Drained, Queue
@@ -259,15 +259,18 @@ class Outbox:
 
 
 def _due(alerts: Mapping[str, OpenAlert], now_ms: int, holds: Holds, *, is_idle: bool) -> dict[str, OpenAlert]:
-    """What is told now: what was never told, and again what need not wait, where a channel has nothing else to tell."""
+    """What is told now: what was never told, and again what need not wait, where a channel has nothing else to tell and
+    no other alert covers it.
+    """
 
     def is_held(alert: OpenAlert) -> bool:
         return holds(Message("alert", alert.text, severity=Severity.ALERT, is_money=alert.is_money))
 
+    silent = covered(alerts)
     return {
         key: alert
         for key, alert in alerts.items()
-        if alert.due_ms <= now_ms and (alert.told == 0 or (is_idle and not is_held(alert)))
+        if alert.due_ms <= now_ms and (alert.told == 0 or (is_idle and key not in silent and not is_held(alert)))
     }
 
 
