@@ -17,6 +17,7 @@ from trading.domain.decisions import Reason
 from trading.domain.errors import (
     DataProviderError,
     ExecutionError,
+    KeyRefusedError,
     OrderValidationError,
     OutcomeUnknownError,
 )
@@ -260,6 +261,8 @@ class TwoLegs(Preflight):
 
 
 def _reason_of(error: Exception) -> Reason:
+    if isinstance(error, KeyRefusedError):
+        return Reason.KEY_UNFIT
     if isinstance(error, TooLittleCashError):
         return Reason.INSUFFICIENT_BALANCE
     return Reason.MIN_NOTIONAL if isinstance(error, OrderValidationError) else Reason.DATA_UNAVAILABLE

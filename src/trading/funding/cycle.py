@@ -10,7 +10,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from trading.domain.decisions import Decision, Reason
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, KeyRefusedError
 from trading.domain.events import Severity
 from trading.execution.flatten import flatten
 from trading.execution.intent_records import Intent, Purpose
@@ -117,6 +117,8 @@ class Cycle(CycleEntries):
                 market = await self._market(pair)
             with self._stage("decide_and_execute"):
                 await self._manage(pair, market, leave, findings)
+        except KeyRefusedError:
+            raise
         except DataProviderError as error:
             self.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
         return self._outcome()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from trading.domain.decisions import Decision, Reason
-from trading.domain.errors import DataProviderError
+from trading.domain.errors import DataProviderError, KeyRefusedError
 from trading.domain.instrument import Market
 from trading.domain.orders import Balance
 from trading.funding import moves
@@ -82,6 +82,8 @@ class CycleEntries(CycleTrades, CycleHedge):
                 self.end(self._quiet(), gate or Decision(False, Reason.NO_APPROVED_STRATEGY, 0.0, 1.0, note))
                 return None
             verdict = strongest(findings, Consequence.NO_ENTRY) or decide_entry(market, parameters, self._room.carry)
+        except KeyRefusedError:
+            raise
         except DataProviderError as error:
             self.end(CycleStatus.DEGRADED, Decision(False, Reason.DATA_UNAVAILABLE, 0.0, 0.0, str(error)))
             return None

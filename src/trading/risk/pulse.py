@@ -15,7 +15,7 @@ from statistics import median
 from typing import cast
 
 from trading.domain.clock import Clock
-from trading.domain.errors import DataProviderError, OutcomeUnknownError, RateLimitError
+from trading.domain.errors import DataProviderError, KeyRefusedError, OutcomeUnknownError, RateLimitError
 from trading.domain.venue import Venue
 
 CALLS = 50
@@ -124,6 +124,8 @@ class _Watched:
                 answer = await call(*args, **options)
             except RateLimitError as error:
                 self._pulse.limited(error.retry_after_s)
+                raise
+            except KeyRefusedError:  # an answer: the exchange is well, our key is not
                 raise
             except (DataProviderError, OutcomeUnknownError):
                 failed = True

@@ -466,3 +466,20 @@ async def test_a_backup_of_the_state_is_a_full_restore(rig: DeskRig, venue: Fake
     again = DeskRig(Home(copy), venue, rig.limits)
     report = await again.cycle(carry_spec())
     assert report.reason is Reason.HOLDING
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_key_that_is_refused_in_the_middle_of_a_cycle_is_no_outage_of_the_exchange(
+    rig: DeskRig, venue: FakeVenue, held: bool
+) -> None:
+    if held:
+        await rig.cycle()
+    failed = rig.desk.vitals.failed
+    venue.fault_on = {"fees": ["no_key"]}
+    report = await rig.cycle()
+    assert (report.status, report.reason) == (CycleStatus.HALTED, Reason.KEY_UNFIT)
+    assert "carry.key_refused" in rig.names()
+    assert rig.desk.vitals.failed == failed, "it answered, and said no"
+    venue.fault_on = {"prepare_perp": ["no_key"]}
+    if not held:
+        assert (await rig.cycle()).reason is Reason.KEY_UNFIT, "also before the first order of a trade"
