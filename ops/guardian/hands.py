@@ -20,8 +20,10 @@ from trading.domain.errors import StateFileError, TradingEngineError
 from trading.domain.events import Event, Severity
 from trading.domain.instrument import Market
 from trading.domain.venue import Venue
+from trading.notify.catch_up import dated
 from trading.notify.message import Message
 from trading.notify.outbox import CHANNELS, MAIN, Outbox
+from trading.notify.spool import Waiting
 from trading.risk.guardian import Verdict
 from trading.risk.kill_switch import stop_trading
 from trading.storage.files import write_json
@@ -69,7 +71,7 @@ class Hands:
         self._home, self._venue, self._settings, self._clock = home, venue, settings, clock
         self._outbox = Outbox(home.outbox, local=settings.messages.reader.local)
         self._renewed_s: dict[str, float] = {}
-        self._untold: list[Message] = []
+        self._untold: list[Waiting] = []
         """Notices that the disk did not take; an alert is told again with the next look."""
 
     async def renew(self, symbols: Sequence[str]) -> None:
@@ -147,13 +149,13 @@ class Hands:
         """
         self._put(Message("alert", text, dedup_key=f"{ALERT}:{key}", severity=severity, is_money=True))
 
-    def _put(self, message: Message) -> None:
+    def _put(self, message: Message, heard: Waiting | None = None) -> None:
         try:
             self._outbox.put(message, self._clock)
         except Exception as error:
             log.exception("guardian.not_told", text=message.text)
             if isinstance(error, StateFileError) and message.severity is not Severity.ALERT:
-                self._untold.append(message)
+                self._untold.append(heard or Waiting("", message, self._clock.now_ms(), self._clock.system_ms()))
 
     def resolve(self, key: str) -> None:
         """What an alert told of is over; contained as `tell` is."""
@@ -181,8 +183,8 @@ class Hands:
     async def deliver(self, environment: Environment) -> None:
         """Send what waits for the human: a frozen lab does not. Contained like `tell`. Telegram is loaded only here."""
         untold, self._untold = self._untold, []
-        for message in untold:
-            self._put(message)
+        for one in untold:
+            self._put(dated(one, (), self._clock.system_ms(), self._settings.messages.reader.local), one)
         ways = (self._by_telegram(environment), self._by_the_others(environment))
         for error in await asyncio.gather(*ways, return_exceptions=True):
             if isinstance(error, TradingEngineError):

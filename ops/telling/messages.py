@@ -13,8 +13,10 @@ from ops.telling.measured import told_facts
 from trading.domain.clock import Clock
 from trading.domain.errors import StateFileError
 from trading.domain.events import Event, Severity
+from trading.notify.catch_up import dated
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
+from trading.notify.spool import Waiting
 
 APPROVAL = "strategy.review"
 """The event that asks the human."""
@@ -51,7 +53,7 @@ class Messenger:
         self._open = set(outbox.open_alerts())
         """Keys of the alerts that are repeated now; those of an earlier life of the lab too."""
         self._enclosed: dict[str, tuple[bytes, ...]] = {}
-        self._unwritten: list[Message] = []
+        self._unwritten: list[Waiting] = []
         """What was heard and the disk did not take, oldest first."""
 
     def enclose(self, dedup_key: str, photos: tuple[bytes, ...]) -> None:
@@ -72,16 +74,16 @@ class Messenger:
             StateFileError: the disk takes nothing still; it is kept, for the next time.
         """
         while self._unwritten:
-            message = self._unwritten.pop(0)
+            one = self._unwritten.pop(0)
             try:
-                self._put(message)
+                self._put(dated(one, (), self._clock.system_ms(), self._reader.local))
             except StateFileError:
-                self._unwritten.insert(0, message)
+                self._unwritten.insert(0, one)
                 raise
 
     def end(self, event: Event) -> None:
         """Whatever that event says is over is repeated no more; the event itself is not told."""
-        for alert_key in ended_by(event, self._open | {message.dedup_key for message in self._unwritten}):
+        for alert_key in ended_by(event, self._open | {one.message.dedup_key for one in self._unwritten}):
             self.resolve(alert_key)
 
     def tell(
@@ -112,9 +114,10 @@ class Messenger:
         if alert_key in self._open:
             self._outbox.resolve(alert_key)
             self._open.discard(alert_key)
-        for place, message in enumerate(self._unwritten):
-            if message.dedup_key == alert_key:  # over before the disk took it: told all the same, once
-                self._unwritten[place] = replace(message, dedup_key="", severity=Severity.NOTICE)
+        for place, one in enumerate(self._unwritten):
+            if one.message.dedup_key == alert_key:  # over before the disk took it: told all the same, once
+                told_once = replace(one.message, dedup_key="", severity=Severity.NOTICE)
+                self._unwritten[place] = replace(one, message=told_once)
 
     def _message_of(self, event: Event) -> Message:
         """How an event is told."""
@@ -128,8 +131,9 @@ class Messenger:
 
     def _keep(self, message: Message) -> None:
         """Remember it until the disk has it; what is said again while it waits, waits once."""
-        if not message.dedup_key or all(one.dedup_key != message.dedup_key for one in self._unwritten):
-            self._unwritten = [*self._unwritten, message][-KEPT:]
+        if not message.dedup_key or all(one.message.dedup_key != message.dedup_key for one in self._unwritten):
+            heard = Waiting("", message, self._clock.now_ms(), self._clock.system_ms())
+            self._unwritten = [*self._unwritten, heard][-KEPT:]
 
     def _put(self, message: Message) -> None:
         if self._is_synthetic and SYNTHETIC_LINE not in message.text:

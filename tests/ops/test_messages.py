@@ -427,6 +427,20 @@ async def test_what_a_full_disk_did_not_take_is_told_when_it_does(home: Home, mo
     assert await rig.told() == []
 
 
+async def test_what_the_disk_took_only_hours_later_says_of_when_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, heard_ms = Rig(home), Clock().system_ms()
+    with monkeypatch.context() as filled:
+        filled.setattr(Outbox, "put", lambda *_: (_ for _ in ()).throw(StateFileError("full")))
+        with pytest.raises(StateFileError):
+            rig.hear("carry.closed", Severity.NOTICE, note="first")
+    monkeypatch.setattr(Clock, "system_ms", lambda _: heard_ms + 7_200_000)
+    rig.messenger.write_again()
+    (told,) = await rig.told()
+    assert told.startswith("Of 2026-01-21 09:14 UTC: \N{BELL} carry.closed")
+
+
 async def test_of_very_many_that_the_disk_did_not_take_the_newest_are_told(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ LINES = 20
 """Notices, or alerts that are over, with a line of their own, the newest; of the others the count."""
 
 
+OF = "Of "
+"""How a message begins that says of when it is."""
 LATE_MS = 600_000
 """What has waited so long says of when it is."""
 
@@ -102,10 +104,10 @@ def _over_line(group: Sequence[Waiting], local: Local) -> str:
 
 def dated(one: Waiting, open_ids: Collection[str], real_ms: int, local: Local) -> Message:
     """A message as it is sent: one that is late says of when it is, and whether its alert is over."""
-    if not is_late(one, real_ms):
+    if not is_late(one, real_ms) or one.message.text.startswith(OF):
         return one.message
     is_over = ", over by now" if _is_over(one.message, open_ids) else ""
-    return replace(one.message, text=f"Of {local(one.queued_ms):%Y-%m-%d %H:%M %Z}{is_over}: {one.message.text}")
+    return replace(one.message, text=f"{OF}{local(one.queued_ms):%Y-%m-%d %H:%M %Z}{is_over}: {one.message.text}")
 
 
 def is_late(one: Waiting, real_ms: int) -> bool:
