@@ -10,7 +10,7 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 source_tree="$(dirname "$here")"
 # shellcheck source=deploy/common.sh
 . "$here/common.sh"
-action=install use_apt=yes start=yes sure=no replaced=no
+action=install use_apt=yes start=yes sure=no replaced=no told=""
 was_prefix="$prefix" was_home="$home"
 
 while [ "$#" -gt 0 ]; do
@@ -28,6 +28,26 @@ while [ "$#" -gt 0 ]; do
     shift
 done
 
+aloud() { # runs what brings packages, in English; its complaints are shown, and kept in $told
+    told+="$(LC_ALL=C "$@" 2>&1 >/dev/null | awk '{ print; print >"/dev/stderr"; fflush() }')"
+}
+
+looks() { # why packages did not come, by what apt or pip printed
+    case "${told,,}" in
+        *"no space left"* | *"enough free space"* | *"quota exceeded"*)
+            echo "it looks like a full disk: df -h; make room, then run this again" ;;
+        *certificate_verify_failed* | *"certificate verif"* | *"self-signed"* | *"certificate has expired"* | *"not valid yet"* | *sslerror*)
+            echo "it looks like a certificate that is not believed: is the clock right (date)? Behind a firewall that opens TLS, give its certificate: update-ca-certificates, and PIP_CERT" ;;
+        *proxyerror* | *"to proxy"* | *"from proxy"* | *"proxy auth"* | *"tunnel connection failed"*)
+            echo "it looks like the proxy: look at https_proxy, and at Acquire::http::Proxy in /etc/apt/apt.conf.d" ;;
+        *"failure resolving"* | *"could not resolve"* | *nameresolution* | *"name or service not known"* | *"name resolution"* | *"no address associated"*)
+            echo "it looks like the network: no name is found (DNS); look at /etc/resolv.conf" ;;
+        *unreachable* | *"timed out"* | *timeout* | *"connection refused"* | *"connection reset"* | *"could not connect"* | *"no route"* | *"failed to fetch"* | *newconnectionerror*)
+            echo "it looks like the network: nothing answers; let out 443 and, for apt, 80" ;;
+        *) echo "what it says is above" ;;
+    esac
+}
+
 packages() { # of Debian and Ubuntu alike; python is asked for its version afterwards
     local missing=() pair
     for pair in python3:python3 git:git curl:curl cron:cron logrotate:logrotate ps:procps runuser:util-linux; do
@@ -38,9 +58,9 @@ packages() { # of Debian and Ubuntu alike; python is asked for its version after
     if [ "${#missing[@]}" -gt 0 ]; then
         [ "$use_apt" = yes ] || die 2 "missing: ${missing[*]}; install them, or leave --no-apt out"
         say "installing ${missing[*]}"
-        DEBIAN_FRONTEND=noninteractive apt-get update -q >/dev/null || die 3 "apt-get update failed; check the network"
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >/dev/null ||
-            die 3 "apt-get could not install ${missing[*]}"
+        aloud env DEBIAN_FRONTEND=noninteractive apt-get update -q || die 3 "apt-get update failed; $(looks)"
+        aloud env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" ||
+            die 3 "apt-get could not install ${missing[*]}; $(looks)"
     fi
     python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' ||
         die 2 "python3 is $(python3 --version); Python 3.11 to 3.14 is needed (Debian 12, Ubuntu 24.04)"
@@ -56,6 +76,7 @@ account() {
 }
 
 program() {
+    local code
     if [ ! -e "$prefix/lab" ]; then
         say "program to $prefix"
         [ ! -e "$prefix" ] || rmdir "$prefix" 2>/dev/null || die 2 "$prefix is there and is not the lab; give --prefix"
@@ -68,7 +89,11 @@ program() {
     fi
     chown -R root:root "$prefix"
     say "virtual environment in $prefix/.venv"
-    (cd / && env -u LAB_HOME "$prefix/lab" --help >/dev/null)
+    aloud env -C / -u LAB_HOME "$prefix/lab" --help || {
+        code=$?
+        told+="$(cat "$prefix/.venv/.install.log" 2>/dev/null || true)"
+        die "$code" "the packages did not come into $prefix/.venv; $(looks)"
+    }
     "$prefix/.venv/bin/python" -m compileall -q "$prefix/src" "$prefix/ops" "$prefix/ai_brain" >/dev/null
     # what came with a narrow umask; keys do not belong here, but who put some must not find them opened
     find "$prefix" \( -name .env -o -path "$prefix/.numba_cache" \) -prune -o ! -type l -exec chmod a+rX {} +

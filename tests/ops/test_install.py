@@ -11,6 +11,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,8 +59,8 @@ class Machine:
         (self.folder / "bin" / name).write_text(f"#!/bin/sh\n{what}\n")
         (self.folder / "bin" / name).chmod(0o755)
 
-    def install(self, *words: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-        places = ("--prefix", self.prefix, "--home", self.home, "--user", USER, "--no-apt")
+    def install(self, *words: str, umask: int = 0o022, has_apt: bool = False) -> subprocess.CompletedProcess[str]:
+        places = ("--prefix", self.prefix, "--home", self.home, "--user", USER, *(() if has_apt else ("--no-apt",)))
         environment = {
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -166,6 +167,64 @@ def test_a_program_that_the_labs_user_cannot_run_is_no_success(machine: Machine)
     done = machine.install()
     assert done.returncode == 1
     assert f"{USER} cannot run {machine.prefix}/lab" in done.stderr
+
+
+PIP_WITHOUT = "Could not find a version that satisfies the requirement numpy"
+RETRY = "WARNING: Retrying after connection broken by "
+APT = "E: Failed to fetch http://deb.debian.org/x  "
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        (RETRY + "'NewConnectionError(: [Errno -3] Temporary failure in name resolution')'", "no name is found (DNS)"),
+        (RETRY + "'ConnectTimeoutError(: Connection to pypi.org timed out. (connect timeout=15)')'", "nothing answers"),
+        (
+            RETRY + "'SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]'",
+            "a certificate",
+        ),
+        (RETRY + "'ProxyError('Cannot connect to proxy.', OSError('Connection refused'))'", "the proxy"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "a full disk"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "what it says is above"),
+    ],
+)
+def test_packages_of_pip_that_do_not_come_end_with_what_it_looks_like(
+    machine: Machine, printed: str, words: str
+) -> None:
+    (machine.folder / "log").write_text(f"Collecting certifi\n{printed}\n{PIP_WITHOUT}\n")
+    with (machine.source / "lab").open("a") as program:
+        program.write(f"cp {machine.folder}/log $here/.venv/.install.log\necho 'lab: no packages' >&2; exit 3\n")
+    done = machine.install()
+    *before, last = done.stderr.splitlines()
+    assert done.returncode == 3
+    assert before == ["lab: no packages"]
+    assert last.startswith(f"install.sh: the packages did not come into {machine.prefix}/.venv; ")
+    assert words in last
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        (APT + "Temporary failure resolving 'deb.debian.org'", "no name is found (DNS)"),
+        (APT + "Could not connect to deb.debian.org:80 (1.2.3.4), connection timed out", "nothing answers"),
+        (APT + "Certificate verification failed: The certificate is NOT trusted.", "a certificate"),
+        (APT + "Invalid response from proxy: HTTP/1.0 407 Proxy Authentication Required", "the proxy"),
+        ("E: You don't have enough free space in /var/cache/apt/archives/.", "a full disk"),
+        ("E: Unable to locate package python3-venv", "what it says is above"),
+    ],
+)
+def test_packages_of_apt_that_do_not_come_end_with_what_it_looks_like(
+    machine: Machine, printed: str, words: str
+) -> None:
+    machine.stands_for("python3", f'case "$*" in *ensurepip*) exit 1 ;; esac; exec {sys.executable} "$@"')
+    (machine.folder / "said").write_text(f"{printed}\n")
+    machine.stands_for("apt-get", f'[ "$1" = update ] || {{ cat {machine.folder}/said >&2; exit 100; }}')
+    done = machine.install(has_apt=True)
+    assert done.returncode == 3
+    first, last = done.stderr.splitlines()
+    assert first == printed, "it is shown all the same"
+    assert last.startswith("install.sh: apt-get could not install python3-venv")
+    assert words in last
 
 
 @pytest.mark.parametrize(
