@@ -141,6 +141,7 @@ def _two_gates(way: Walk) -> None:
     way.type(
         "approve", f"python approve_strategy.py {spec.id[:11]}", lambda: approve_strategy.main([spec.id[:11]]), "yes"
     )
+    way.type("signed", "python get_status.py", lambda: get_status.main([]))
     way.type("gate-shut", "python go_live.py", lambda: go_live.main([]))
     way.env("LIVE_TRADING=YES")
     way.type("gate-no", "python go_live.py", lambda: go_live.main([]), "CONFIRM", "yes, of course")
