@@ -25,7 +25,7 @@ from trading.notify.message import Message
 from trading.notify.outbox import CHANNELS, MAIN, Outbox
 from trading.notify.spool import Waiting
 from trading.risk.guardian import Verdict
-from trading.risk.kill_switch import stop_trading
+from trading.risk.kill_switch import GUARDIAN, stop_trading
 from trading.storage.files import write_json
 from trading.storage.home import Home
 
@@ -125,7 +125,7 @@ class Hands:
         if verdict.decision.reason is not Reason.STOPPED_BY_HUMAN:
             # Stays stopped also when the kill file is gone again: until a human releases it.
             why = f"{reason}: {note}"
-            stop_trading(self._home, by="guardian", why=why, at_ms=at_ms, keep_positions=False)
+            stop_trading(self._home, by=GUARDIAN, why=why, at_ms=at_ms, keep_positions=False)
         log.warning("guardian.flatten", reason=reason, note=note, value=verdict.decision.value)
         cancelled_s = self._clock.real_s() if await self.cancel(symbols) else None
         said: list[str] = []

@@ -29,9 +29,10 @@ from ops.stop_trading import settings_or_defaults
 from ops.venues import make_venue
 from trading.domain.clock import Clock, iso
 from trading.domain.decisions import Reason
-from trading.domain.errors import SettingsError, StateFileError, TradingEngineError
+from trading.domain.errors import KeyRefusedError, SettingsError, StateFileError, TradingEngineError
 from trading.domain.events import Severity
 from trading.risk.guardian import SILENT_S, Act, GuardianSettings, Sight, Verdict, decide, may_renew
+from trading.risk.kill_switch import machine_stop
 from trading.storage.home import Home
 from trading.storage.lock import only_one
 from trading.storage.reserve import keep_reserve
@@ -45,6 +46,8 @@ FLAT_AGAIN_S = 2.0
 """Real seconds until what is not flat is tried again."""
 OF_A_STOP = (Reason.KILL_SWITCH, Reason.STOPPED_BY_HUMAN)
 """Verdicts that the lab comes to as well: what it tells of them is not told a second time."""
+OF_A_DEAD_LAB = (Reason.LAB_SILENT, Reason.SAGA_ABANDONED)
+"""Verdicts that say that no lab lives."""
 BLIND_S = 60.0
 """Real seconds without an answer about what is held, after which the human is told."""
 
@@ -77,6 +80,8 @@ class Guardian:
         self._answered_s = clock.real_s()
         self._may_be_open = True
         """That it is not flat was told and is not over, by an earlier guardian perhaps."""
+        self._life_told_of = ""
+        """Of which stop it was told that the lab lives again, by when it was filed."""
         self._fine = set[str]()
         """Looks whose files were of use the last time."""
 
@@ -122,8 +127,10 @@ class Guardian:
         if verdict.act is not Act.FLATTEN:
             self._flat_at_s = None
             self._end_not_flat()  # a human released the stop, or closed it by hand
-        elif not self._is_settled(sight):
+            return
+        if not self._is_settled(sight):
             await self._flatten(verdict)
+        self._tell_life()
 
     async def _flatten(self, verdict: Verdict) -> None:
         symbols = self._eyes.symbols
@@ -145,6 +152,18 @@ class Guardian:
         """There is a lab that sees a stop and tells itself that everything is flat."""
         return running_pid(self._home.lock_file) is not None and self._eyes.look().lab_age_s <= SILENT_S
 
+    def _tell_life(self) -> None:
+        """The lab was said to be dead, and lives: told once for each such stop, of an earlier guardian too."""
+        dead = machine_stop(self._home)
+        if dead is None or dead.reason not in OF_A_DEAD_LAB or self._life_told_of == dead.at or not self._lab_turns():
+            return
+        text = (
+            f"🔔 Guardian: the lab lives again. That it did not ({dead.reason}) was so at {dead.at}; live trading "
+            "stays stopped until python stop_trading.py --release"
+        )
+        self._hands.tell(text, key=f"lives {dead.at}", severity=Severity.NOTICE)
+        self._life_told_of = dead.at
+
     def _end_not_flat(self) -> None:
         if self._may_be_open:
             self._hands.resolve("not_flat")
@@ -164,6 +183,11 @@ class Guardian:
             blind_s = self._clock.real_s() - self._answered_s
             if blind_s > BLIND_S:
                 text = f"🚨 The guardian has not seen the account for {age(blind_s)}: {error}. It asks again"
+                if isinstance(error, KeyRefusedError):
+                    text = (
+                        f"🚨 The exchange does not take the trading key, for {age(blind_s)}: the guardian can close "
+                        f"nothing with it. Restore the key or its address on the exchange's API page. {error}"
+                    )
                 self._hands.tell(f"{text}; if this lasts, look at the exchange yourself", key="blind")
             raise
         self._answered_s = self._clock.real_s()

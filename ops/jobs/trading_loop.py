@@ -26,8 +26,9 @@ from trading.funding.report import CycleReport
 from trading.journal.audit import AuditLine, CycleStatus
 from trading.journal.audit_window import cycle_id
 from trading.risk.arming import disarm, read_armed
-from trading.risk.kill_switch import read_stop
+from trading.risk.kill_switch import machine_stop, read_stop
 from trading.storage.files import read_json, write_json
+from trading.storage.home import Home
 from trading.strategy.lifecycle import Stage, has_lapsed, move
 from trading.strategy.spec import StrategySpec, StrategyType
 
@@ -215,7 +216,7 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
     """One line a cycle; without a desk it says what the lab waits for."""
     now_ms = lab.clock.now_ms()
     live = report or CycleReport(now_ms, CycleStatus.NO_TRADE, _paper_only(lab))
-    decision = live.decision
+    decision = whose_stop(lab.home, live.decision)
     if live.status is CycleStatus.EXECUTED:
         lab.memory.executed += 1
     else:
@@ -250,6 +251,16 @@ def write_audit(lab: Lab, report: CycleReport | None, stage_s: Mapping[str, floa
     both = _finite(decision.value), _finite(decision.limit)
     name = cycle_id(now_ms, digest)
     lab.memory.last = LastDecision(now_ms, live.status, decision.reason, *both, decision.note, name)
+
+
+def whose_stop(home: Home, decision: Decision) -> Decision:
+    """A stop that the guardian made is told by its own reason, not as a human's."""
+    machine = machine_stop(home) if decision.reason is Reason.STOPPED_BY_HUMAN else None
+    if machine is None:
+        return decision
+    return replace(
+        decision, reason=machine.reason, note=f"{decision.note}, by the guardian, {machine.at}: {machine.why}"
+    )
 
 
 def _flows_json(lab: Lab) -> dict[str, object]:

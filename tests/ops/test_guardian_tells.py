@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from ops.environment import read_environment
 from ops.guardian.eyes import Eyes
-from ops.guardian.hands import Hands
+from ops.guardian.hands import Closed, Hands
 from ops.guardian.process import Guardian
 from ops.settings import read_settings
 from tests.mail_server import MailServer
@@ -21,6 +22,7 @@ from trading.domain.events import Severity
 from trading.notify.message import Message
 from trading.notify.outbox import Outbox
 from trading.risk.guardian import GuardianSettings
+from trading.risk.kill_switch import stop_trading
 from trading.storage.home import Home
 
 
@@ -127,3 +129,40 @@ def test_the_lab_is_silent_for_as_long_as_we_looked_whatever_clocks_say_and_serv
         clock.slept_s += 0.9
         ages.append(eyes.look().lab_age_s)
     assert ages == pytest.approx([0.9, 1.8, 2.7], abs=0.2), "a lab that is dead while we look is seen to be"
+
+
+async def test_that_the_lab_lives_again_is_told_once_after_it_was_said_to_be_dead(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    furnish(home)
+
+    async def flat(self: Hands, verdict: object, symbols: object) -> Closed:
+        now_s = Clock().real_s()
+        return Closed(0, "STOPPED_BY_HUMAN", "x", now_s, now_s, now_s, ())
+
+    monkeypatch.setattr(Hands, "flatten", flat)
+    guardian, _ = guardian_of(home)
+    why = "LAB_SILENT: no lab lives: 700 s against a limit of 600 s"
+    stop_trading(home, by="guardian", why=why, at_ms=0, keep_positions=False)
+    await watches_for(guardian, 0.3, home)
+    assert Outbox(home.outbox).waiting == 0, "it is dead still"
+    home.lock_file.write_text(f"{os.getpid()}\n")
+    home.pulse_file.touch()
+    await watches_for(guardian, 0.3, home)
+    await watches_for(guardian_of(home)[0], 0.3, home)
+    (told,) = home.outbox.glob("[0-9]*.json")
+    assert "the lab lives again" in told.read_text()
+    assert "python stop_trading.py --release" in told.read_text()
+
+
+async def test_what_the_disk_took_only_later_says_of_when_it_is(home: Home) -> None:
+    furnish(home)
+    _, hands = guardian_of(home)
+    clock = hands._clock = SetClock()
+    no_ledger(home.outbox)
+    hands.tell("🚨 Guardian: flat and verified", key="flat 1", severity=Severity.NOTICE)
+    (home.outbox / "alerts.json").rmdir()
+    clock.ahead_s = 3600.0
+    await hands.deliver(read_environment(home))
+    (told,) = home.outbox.glob("[0-9]*.json")
+    assert re.search(r"Of \d{4}-\d\d-\d\d \d\d:\d\d UTC: ", told.read_text())

@@ -20,6 +20,8 @@ from trading.storage.home import Home
 from trading.storage.reserve import let_reserve_go
 
 STOPPED_SCHEMA = 1
+GUARDIAN = "guardian"
+"""Who stops without a human."""
 
 
 class StopKind(StrEnum):
@@ -109,6 +111,28 @@ def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: b
     except StateFileError as error:
         return _other_switch(home, error, keep_positions=keep_positions)
     return home.stopped_file
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStop:
+    """A stop that no human asked for: the guardian's."""
+
+    at: str
+    """When, as filed."""
+    reason: Reason
+    why: str
+
+
+def machine_stop(home: Home) -> MachineStop | None:
+    """The stop in force, where the guardian stopped by itself; None: there is none, or a human's."""
+    try:
+        filed = json.loads(home.stopped_file.read_bytes())
+        at, by, why = (str(filed[name]) for name in ("at", "by", "why"))
+        reason = Reason(why.partition(":")[0])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_its_own = by == GUARDIAN and reason not in (Reason.KILL_SWITCH, Reason.STOPPED_BY_HUMAN)
+    return MachineStop(at, reason, why) if is_its_own else None
 
 
 def release_stop(home: Home) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 
 from trading.domain.decisions import Reason
 from trading.domain.errors import StateFileError
-from trading.risk.kill_switch import StopKind, read_stop, release_stop, stop_trading
+from trading.risk.kill_switch import StopKind, machine_stop, read_stop, release_stop, stop_trading
 from trading.storage.home import Home
 
 
@@ -134,3 +134,22 @@ def test_the_strongest_switch_wins_and_release_removes_all(home: Home) -> None:
     assert release_stop(home) == (".kill", "TRADING_STOPPED.json", "PAUSED")
     assert read_stop(home, {}).kind is StopKind.NONE
     assert os.listdir(home.state) == ["outbox"]  # noqa: PTH208
+
+
+def test_a_stop_of_the_guardian_is_told_from_one_of_a_human(home: Home) -> None:
+    assert machine_stop(home) is None
+    why = "LAB_SILENT: no lab lives: 700 s against a limit of 600 s"
+    for by, filed, is_machine in (
+        ("guardian", why, True),
+        ("stop_trading.py", why, False),
+        ("guardian", "KILL_SWITCH: KILL_SWITCH", False),
+        ("guardian", "what ever", False),
+    ):
+        stop_trading(home, by=by, why=filed, at_ms=0, keep_positions=False)
+        assert (machine_stop(home) is not None) is is_machine, (by, filed)
+    stop_trading(home, by="guardian", why=why, at_ms=0, keep_positions=False)
+    found = machine_stop(home)
+    assert found is not None
+    assert (found.at, found.reason, found.why) == ("1970-01-01T00:00:00Z", Reason.LAB_SILENT, why)
+    home.stopped_file.write_text("[]")
+    assert machine_stop(home) is None
