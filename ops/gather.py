@@ -104,7 +104,7 @@ def live_account(lab: Lab, report: CycleReport) -> Account:
     funding, fees = live_totals(lab, report)
     kind = "live" if lab.settings.venue.base_url is None else "live (sandbox)"
     return Account(
-        kind=kind + _age_told(lab, report.at_ms, fresh_s=stale_after_s(lab)),
+        kind=kind + _age_told(lab, report.at_ms, fresh_s=stale_after_s(lab), is_live=True),
         equity_quote=equity,
         cash_quote=cash,
         positions_quote=positions,
@@ -135,12 +135,14 @@ def stale_after_s(lab: Lab) -> float:
     return STALE_CYCLES * lab.settings.service.loop_s
 
 
-def _age_told(lab: Lab, at_ms: int, *, fresh_s: float) -> str:
+def _age_told(lab: Lab, at_ms: int, *, fresh_s: float, is_live: bool = False) -> str:
     """Words for an account's kind: nothing while it is fresh, else since when it is not."""
     age_s = (lab.clock.now_ms() - at_ms) / 1000.0
     if age_s <= fresh_s:
         return ""
-    return f", STALE, as of {lab.settings.messages.reader.dated(at_ms)}, {age(age_s)} old"
+    stop = read_stop(lab.home, lab.setting.switches)
+    what = "not read while stopped" if is_live and stop.demands_flat else "STALE"
+    return f", {what}, as of {lab.settings.messages.reader.dated(at_ms)}, {age(age_s)} old"
 
 
 def paper_account(lab: Lab, position: PaperPosition) -> Account:

@@ -17,7 +17,8 @@ class Account:
     """
 
     kind: str
-    """`live`, `live (sandbox)` or `paper ID`; after a comma that it is stale, and since when."""
+    """`live`, `live (sandbox)` or `paper ID`; after a comma that it is stale or not read
+    while stopped, and since when."""
     equity_quote: float
     cash_quote: float
     positions_quote: float

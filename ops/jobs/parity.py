@@ -43,6 +43,16 @@ class _Found:
     live: tuple[LiveTold, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One account that could not be compared."""
+
+    strategy_id: str
+    why: str
+    nights: int
+    """In a row."""
+
+
 async def run(lab: Lab) -> None:
     """Compare every strategy that has a paper account and is not retired; tell, and move back what differs.
 
@@ -55,14 +65,15 @@ async def run(lab: Lab) -> None:
     for name in sorted(gone):
         lab.tell("parity.ended", {"id": name})
         _resolve(lab, name)
-    kept = Verdicts(verdicts.differing - gone, end_ms=end_ms)
+    kept, doubts = Verdicts(verdicts.differing - gone, end_ms=end_ms), list[Doubt]()
     for one in found:
         name, status = one.parity.strategy_id, one.parity.status
         before = verdicts.by_id.get(name)
         nights = 1 + (before.nights if before else 0) if status is ParityStatus.NOT_COMPARABLE else 0
         kept.by_id[name] = Verdict(status=status, end_ms=end_ms, nights=nights)
-        _judge(lab, one.parity, nights, kept.differing)
+        _judge(lab, one.parity, nights, kept.differing, doubts)
         _judge_live(lab, one, kept.differing)
+    tell_doubts(lab, doubts)
     write_verdicts(lab.home, kept)
     lab.memory.parity_ms, lab.memory.parity = lab.clock.now_ms(), tuple(one.parity for one in found)
 
@@ -134,8 +145,19 @@ def _tell_day(lab: Lab, one: Compared) -> None:
         lab.tell("parity.live", {"id": one.parity.strategy_id, "position": live.position_id, "words": live.words})
 
 
-def _judge(lab: Lab, parity: Parity, nights: int, standing: set[str]) -> None:
-    """Tell one verdict and act on it; `standing` gains or loses the strategy, doubt changes nothing."""
+def tell_doubts(lab: Lab, doubts: Sequence[Doubt]) -> None:
+    """One notice for all that could not be compared for the same reason."""
+    for why in dict.fromkeys(doubt.why for doubt in doubts):
+        alike = [doubt for doubt in doubts if doubt.why == why]
+        names, nights = ", ".join(doubt.strategy_id for doubt in alike), max(doubt.nights for doubt in alike)
+        lab.tell(DOUBT, {"id": names, "why": why, "nights": nights}, Severity.NOTICE)
+
+
+def _judge(lab: Lab, parity: Parity, nights: int, standing: set[str], doubts: list[Doubt]) -> None:
+    """Tell one verdict and act on it; `standing` gains or loses the strategy, doubt changes nothing.
+
+    Doubts that are no alert yet are gathered in `doubts`.
+    """
     facts: dict[str, object] = {"id": parity.strategy_id, "bars": parity.bars, "trades": parity.trades}
     if parity.status is ParityStatus.SAME:
         standing.discard(parity.strategy_id)
@@ -144,7 +166,10 @@ def _judge(lab: Lab, parity: Parity, nights: int, standing: set[str]) -> None:
     elif parity.status is ParityStatus.NOT_COMPARABLE:
         begins = Severity.INFO if parity.why == NOT_BEGUN else Severity.NOTICE
         severity = Severity.ALERT if nights >= ALERT_NIGHTS else begins
-        lab.tell(DOUBT, {"id": parity.strategy_id, "why": parity.why, "nights": nights}, severity)
+        if severity is Severity.NOTICE:
+            doubts.append(Doubt(parity.strategy_id, parity.why, nights))
+        else:
+            lab.tell(DOUBT, {"id": parity.strategy_id, "why": parity.why, "nights": nights}, severity)
     else:
         standing.add(parity.strategy_id)
         facts |= {"why": parity.why, "paper": parity.paper, "backtest": parity.backtest}
