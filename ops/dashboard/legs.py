@@ -9,6 +9,7 @@ from ops.dashboard.cycles import Cycle, Held
 from ops.dashboard.view import Cell, Column, Facts, Table, Tone, fine, money, percent, when
 from trading.domain.counted import counted
 from trading.domain.market import YEAR_MS
+from trading.funding.books import performance
 from trading.funding.position import CarryPosition
 
 
@@ -29,15 +30,25 @@ def legs(live: CarryPosition, told: Held | None, last: Cycle | None) -> Table:
         both = None if worth[0] is None or worth[1] is None else worth[0] + worth[1]  # as the column adds up
         _, *rest = _row("", told.spot_base + told.perp_base, "", both)
         rows.append((_together(told.spot_base, -told.perp_base, live.parameters.rebalance_delta_pct), *rest))
-    when_read = f" as of {when(last.at_ms)} UTC" if last is not None else ""
-    empty = "the last cycles did not read it"
+    if told is None:
+        rows += _by_books(live)
+    when_read = f" as of {when(last.at_ms)} UTC" if last is not None and told is not None else ""
+    unread = "" if told is not None else " No cycle lately has read it: held by the lab's own books, at no price."
     return Table(
         f"{live.symbol}: both legs{when_read}",
         columns,
         tuple(rows),
-        empty=empty,
-        note=f"Position {live.id}, {live.status}.",
+        empty="the last cycles did not read it",
+        note=f"Position {live.id}, {live.status}.{unread}",
     )
+
+
+def _by_books(live: CarryPosition) -> list[tuple[Cell, ...]]:
+    """Both legs by what was filled of them."""
+    booked = performance(live.fills, live.income, spot_price=Decimal(0), mark_price=Decimal(0))
+    rows = [_row("spot, long", booked.spot_base, "–", None), _row("perpetual, short", booked.perp_base, "–", None)]
+    together = _together(booked.spot_base, -booked.perp_base, live.parameters.rebalance_delta_pct)
+    return [*rows, (together, *_row("", booked.spot_base + booked.perp_base, "–", None)[1:])]
 
 
 def _together(spot_base: Decimal, short_base: Decimal, delta_pct: float) -> Cell:

@@ -523,6 +523,18 @@ def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: H
         "liquidation_distance": 0.48, "funding_quote": "0.1", "fees_quote": "0.2", "profit_quote": "-0.1",
         "settlements": 2,
     }  # fmt: skip
+def test_what_is_held_and_no_cycle_has_read_is_told_by_the_lab_s_own_books(home: Home) -> None:
+    store = PositionStore(home.positions_file, Intents(home.intents_file))
+    store.open(live_position(AT_MS))
+    view = funding.carry(funding.read_carry(home))
+    found = block(view, "BTCUSDT: both legs")
+    assert found.title == "BTCUSDT: both legs", "of no moment"
+    assert [row[0] for row in table(view, "BTCUSDT: both legs")] == ["spot, long", "perpetual, short", "both together"]
+    assert {row[2:] for row in table(view, "BTCUSDT: both legs")} == {("–", "–")}
+    assert "held by the lab's own books, at no price" in found.note
+    assert "not written down" not in str(facts(view, "BTCUSDT: margin"))
+
+
     AuditLog(home.audit_file).append(line(0, equity={"equity_quote": "1000", "positions": [held]}))
     HedgeMemory(home.state / "hedge_watch.json").learn("BTCUSDT", ContractTerms(8 * HOUR_MS, 0.003, -0.003), AT_MS)
     view = funding.carry(funding.read_carry(home))
