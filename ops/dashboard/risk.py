@@ -26,6 +26,7 @@ from ops.dashboard.view import (
     when,
 )
 from ops.reasons import trims
+from ops.telling.measured import UNITS
 from trading.domain.decisions import Reason
 from trading.risk.guards import HELD
 from trading.risk.limits import RiskLimits
@@ -58,6 +59,8 @@ HELD_NAMES = {
     Reason.STRESS_LOSS: "Loss in the worst crash on record",
 }
 """Limits on what is held, in the order in which they are shown."""
+SET_IN = {"_pct": " %", "_usdt": " USDT", "_s": " s", "leverage": "×", "trades_per_day": " a day"}
+"""By the end of a limit's name: its unit."""
 NEAR = 0.8
 """Of a limit; from here on it is told as near."""
 
@@ -172,11 +175,11 @@ def _held(read: Risk) -> Meters:
         for reason, name in HELD_NAMES.items()
         if reason in found
     )
-    return Meters("Used of the limits on what is held", meters, note="USDT", empty="nothing is held live")
+    return Meters("Used of the limits on what is held", meters, empty="nothing is held live")
 
 
 def _of_limit(asked: Asked) -> str:
-    return f"{money(asked.value)} of {money(asked.limit)}"
+    return f"{money(asked.value)} of {money(asked.limit)} USDT"
 
 
 def _loss(name: str, fraction: float, limit_pct: float) -> Meter:
@@ -225,18 +228,32 @@ def _rules(read: Risk) -> Table:
     for asked in sorted(read.asked, key=lambda one: (one.reason, one.of)):
         has_share = asked.limit > 0 and asked.allowed and asked.reason not in AT_LEAST
         share = percent(asked.value / asked.limit, digits=1) if has_share else "–"
-        numbers = (Cell(number(asked.value)), Cell(number(asked.limit)), Cell(share), Cell(when(asked.at_ms)))
+        both = (Cell(_with_unit(asked.reason, value)) for value in (asked.value, asked.limit))
+        numbers = (*both, Cell(share), Cell(when(asked.at_ms)))
         said = says(asked.allowed, is_size=trims(asked.reason, asked.note))
         rows.append((Cell(asked.reason), said, *numbers, Cell(asked.note)))
     note = (
-        f"Of the newest {LOOKED_BACK:,} cycles. Amounts in USDT, shares as fractions, times in seconds; "
-        "Used is value over limit. "
+        f"Of the newest {LOOKED_BACK:,} cycles. Used is value over limit. "
         "A new trade that a rule trims is made smaller until it fits: one leg as wanted, and what the rule leaves."
     )
     return Table("What each rule said last", columns, tuple(rows), empty="no rule has been asked yet", note=note)
 
 
+def _with_unit(reason: str, value: float) -> str:
+    """As messages tell it; a yes or a no has no unit."""
+    if reason == Reason.INSUFFICIENT_BALANCE:
+        return f"{number(value)} USDT"
+    unit = UNITS.get(reason)
+    return number(value) if unit is None else unit(value)
+
+
+def _as_set(name: str, value: float) -> str:
+    """A limit with the unit that the end of its name says."""
+    unit = next((unit for end, unit in SET_IN.items() if name.endswith(end)), "")
+    return f"{value:,.6g}{unit}"
+
+
 def _fixed(read: Risk) -> Facts:
     limits = {} if read.limits is None else read.limits.model_dump()
-    rows = tuple((name, Cell(f"{value:g}")) for name, value in limits.items())
+    rows = tuple((name, Cell(_as_set(name, value))) for name, value in limits.items())
     return Facts("Limits as lab.yaml has them", rows or (("Not known", Cell("lab.yaml cannot be read", Tone.BAD)),))

@@ -25,7 +25,7 @@ def _usdt(value: float) -> str:
 
 
 def _seconds(value: float) -> str:
-    return _of(figure(value, ".4g"), "s")
+    return _of(figure(value, ",.0f" if abs(value) >= 1000 else ".4g"), "s")
 
 
 def _of(number: str, unit: str) -> str:

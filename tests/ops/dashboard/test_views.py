@@ -268,7 +268,14 @@ def test_risk_is_read_from_counters_limits_and_the_last_answers(home: Home) -> N
     assert told["Loss today"] == "2.500 % of 3 %: near"
     assert told["Fall from the peak, until review"] == "2.500 % of 10 %"
     assert told["Trades today"] == "0 of 20"
-    assert table(view, "What each rule")[0][:5] == ("DAILY_LOSS", "allows", "0.025", "0.03", "83.3 %")
+    assert table(view, "What each rule")[0][:5] == ("DAILY_LOSS", "allows", "2.5 %", "3 %", "83.3 %")
+    fixed = {name: cell.text for name, cell in facts(view, "Limits as lab.yaml").items()}
+    assert (fixed["daily_loss_pct"], fixed["min_notional_usdt"], fixed["cooldown_after_loss_s"]) == (
+        "3 %",
+        "5 USDT",
+        "3,600 s",
+    )
+    assert (fixed["leverage"], fixed["trades_per_day"]) == ("1×", "20 a day")
     counters.halt(Decision(False, Reason.DAILY_LOSS, 0.04, 0.03), AT_MS)
     assert "HALTED" in risk.risk(risk.read_risk(home)).banners[-1].text
 
@@ -276,7 +283,7 @@ def test_risk_is_read_from_counters_limits_and_the_last_answers(home: Home) -> N
 def test_a_rule_that_is_asked_of_several_things_is_shown_for_each(home: Home) -> None:
     checks = [
         {"reason": "COOL_DOWN", "allowed": True, "value": 2400, "limit": 300, "note": "since the last fill"},
-        {"reason": "COOL_DOWN", "allowed": False, "value": 2400, "limit": 3600, "note": "since the last loss"},
+        {"reason": "COOL_DOWN", "allowed": False, "value": 2400, "limit": 172800, "note": "since the last loss"},
         {"reason": "FIRST_LIVE_SIZE", "allowed": True, "value": 200, "limit": 500, "note": "first_live_pct"},
         {"reason": "FIRST_LIVE_SIZE", "allowed": False, "value": 300, "limit": 250, "note": "first_live_usdt"},
         {"reason": "STRESS_LOSS", "allowed": False, "value": 300, "limit": 250, "note": "of what is held: covid"},
@@ -284,11 +291,11 @@ def test_a_rule_that_is_asked_of_several_things_is_shown_for_each(home: Home) ->
     AuditLog(home.audit_file).append(line(0, risk={"reason": "COOL_DOWN", "checks": checks}))
     rows = table(risk.risk(risk.read_risk(home)), "What each rule")
     assert [(row[0], row[1], row[3]) for row in rows] == [
-        ("COOL_DOWN", "allows", "300"),
-        ("COOL_DOWN", "refuses", "3,600"),
-        ("FIRST_LIVE_SIZE", "allows", "500"),
-        ("FIRST_LIVE_SIZE", "trims", "250"),
-        ("STRESS_LOSS", "refuses", "250"),
+        ("COOL_DOWN", "allows", "300 s"),
+        ("COOL_DOWN", "refuses", "172,800 s"),
+        ("FIRST_LIVE_SIZE", "allows", "500.00 USDT"),
+        ("FIRST_LIVE_SIZE", "trims", "250.00 USDT"),
+        ("STRESS_LOSS", "refuses", "250.00 USDT"),
     ]
 
 
@@ -298,7 +305,10 @@ def test_what_is_held_is_shown_against_the_limits_until_it_is_closed(home: Home)
     log = AuditLog(home.audit_file)
     log.append(line(0, risk={"reason": "HOLDING", "checks": [held, crash]}))
     told = meters(risk.risk(risk.read_risk(home)), "Used of the limits on what is held")
-    assert told == {"One position": "226.00 of 280.00: near", "Loss in the worst crash on record": "9.00 of 90.00"}
+    assert told == {
+        "One position": "226.00 of 280.00 USDT: near",
+        "Loss in the worst crash on record": "9.00 of 90.00 USDT",
+    }
     log.append(line(1, risk={"reason": "NOT_ARMED", "checks": []}))
     view = risk.risk(risk.read_risk(home))
     assert meters(view, "Used of the limits on what is held") == {}
@@ -513,16 +523,6 @@ def test_settlements_paid_are_told_beside_what_was_expected(home: Home) -> None:
     assert table(view, "Closed")[0][-2:] == ("−0.5000", "1.2 s")
 
 
-def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: Home) -> None:
-    store = PositionStore(home.positions_file, Intents(home.intents_file))
-    store.open(live_position(AT_MS))
-    held = {
-        "symbol": "BTCUSDT", "spot_base": "0.002", "perp_base": "-0.002",
-        "spot_price": "94000.00000000001", "mark_price": "94100",
-        "margin_quote": "95.5", "basis_bps": 10.6, "present_funding_apr": 0.1095, "expected_funding_apr": None,
-        "liquidation_distance": 0.48, "funding_quote": "0.1", "fees_quote": "0.2", "profit_quote": "-0.1",
-        "settlements": 2,
-    }  # fmt: skip
 def test_what_is_held_and_no_cycle_has_read_is_told_by_the_lab_s_own_books(home: Home) -> None:
     store = PositionStore(home.positions_file, Intents(home.intents_file))
     store.open(live_position(AT_MS))
@@ -535,6 +535,16 @@ def test_what_is_held_and_no_cycle_has_read_is_told_by_the_lab_s_own_books(home:
     assert "not written down" not in str(facts(view, "BTCUSDT: margin"))
 
 
+def test_both_legs_margin_and_basis_are_told_as_the_last_cycle_read_them(home: Home) -> None:
+    store = PositionStore(home.positions_file, Intents(home.intents_file))
+    store.open(live_position(AT_MS))
+    held = {
+        "symbol": "BTCUSDT", "spot_base": "0.002", "perp_base": "-0.002",
+        "spot_price": "94000.00000000001", "mark_price": "94100",
+        "margin_quote": "95.5", "basis_bps": 10.6, "present_funding_apr": 0.1095, "expected_funding_apr": None,
+        "liquidation_distance": 0.48, "funding_quote": "0.1", "fees_quote": "0.2", "profit_quote": "-0.1",
+        "settlements": 2,
+    }  # fmt: skip
     AuditLog(home.audit_file).append(line(0, equity={"equity_quote": "1000", "positions": [held]}))
     HedgeMemory(home.state / "hedge_watch.json").learn("BTCUSDT", ContractTerms(8 * HOUR_MS, 0.003, -0.003), AT_MS)
     view = funding.carry(funding.read_carry(home))
