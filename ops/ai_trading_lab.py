@@ -228,6 +228,7 @@ def bound(job: Callable[[Lab], Awaitable[None]], lab: Lab) -> Job:
     """A job of the table, for one lab."""
 
     async def run() -> None:
+        await think(lab.repository.read_ahead)  # thousands of ideas may have been written at once; the loop goes on
         await job(lab)
 
     return run

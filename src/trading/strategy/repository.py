@@ -22,7 +22,8 @@ from trading.strategy.lifecycle import Move, Stage, folder_of, status_of
 from trading.strategy.spec import StrategySpec, dump_spec, load_spec, spec_sha256
 from trading.strategy.spec_parts import is_strategy_id
 
-FOLDERS = ("testing", "active", "retired")
+LIVING = ("testing", "active")
+FOLDERS = (*LIVING, "retired")
 SUFFIX = ".json"
 LISTED_IDS = 12
 """Most ids an error names."""
@@ -76,6 +77,16 @@ class StrategyRepository:
     def living(self) -> list[StrategySpec]:
         """Every strategy that is not retired, by id."""
         return self.by_stage(*(stage for stage in Stage if stage is not Stage.RETIRED))
+
+    def read_ahead(self) -> None:
+        """Take in what is new among those that are not retired, for a worker thread: who asks next reads little.
+
+        Without the lock, so that nobody waits for thousands; what cannot be read is left to who asks for it.
+        """
+        with suppress(OSError):
+            for entry in [entry for folder in LIVING for entry in self._listed(folder)]:
+                with suppress(SpecError, StateFileError, FileNotFoundError):
+                    self._loaded(entry)
 
     def count_by_stage(self) -> Counter[Stage]:
         """How many are in each stage; the retired are counted and not read: in a year there are thousands."""
@@ -202,6 +213,13 @@ class StrategyRepository:
             StateFileError: the system does not let us read it.
             FileNotFoundError: it is gone.
         """
+        try:
+            return self._loaded(copy)
+        except SpecError as error:
+            raise SpecError(self._aside(Path(copy), str(error))) from error
+
+    def _loaded(self, copy: _File) -> _Stored:
+        """As `_stored`, and what is not a strategy is left where it is."""
         name = os.fspath(copy)
         try:
             facts = copy.stat()
@@ -215,10 +233,7 @@ class StrategyRepository:
             raise
         except OSError as error:
             raise StateFileError(f"{name}: cannot be read: {error.strerror}; check its permissions") from error
-        try:
-            spec = _named_by_its_id(load_spec(raw, where=name), path)
-        except SpecError as error:
-            raise SpecError(self._aside(path, str(error))) from error
+        spec = _named_by_its_id(load_spec(raw, where=name), path)
         stored = _Stored(path, spec, is_at_home=path.parent.name == folder_of(spec.status))
         self._read[name] = (seen, stored)
         return stored

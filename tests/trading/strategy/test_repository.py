@@ -310,6 +310,27 @@ def test_a_strategy_that_left_its_folder_is_remembered_no_more_and_found_again_w
     assert {spec.id for spec in repository.living()} == {first.id, gone.id}
 
 
+def test_what_was_read_ahead_is_not_read_again_and_what_cannot_be_read_is_left_to_who_asks(
+    repository: StrategyRepository, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.read_ahead()  # nothing is there yet
+    good, over = rule_spec(), moved(carry_spec(), Stage.RETIRED)
+    put(folder, "testing", good)
+    put(folder, "retired", over)
+    (folder / "testing" / "mr-20260121-abcdef.json").write_text("{")
+    with waiting_lock(folder / ".lock"):
+        repository.read_ahead()  # a writer is not waited for
+    assert repository.problems == ()
+    assert files(folder) == [
+        f"retired/{over.id}.json", f"testing/{good.id}.json", "testing/mr-20260121-abcdef.json"
+    ]  # fmt: skip
+    load, read = module.load_spec, list[str]()
+    monkeypatch.setattr(module, "load_spec", lambda raw, where: read.append(Path(where).stem) or load(raw, where=where))
+    assert repository.living() == [good]
+    assert read == ["mr-20260121-abcdef"]
+    assert len(repository.problems) == 1
+
+
 def test_a_reader_waits_for_a_writer_so_that_it_never_looks_into_half_a_move(folder: Path) -> None:
     reader = StrategyRepository(folder)
     reader.save(rule_spec())
