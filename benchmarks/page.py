@@ -8,7 +8,7 @@ the package axe-core; without `--axe`, `axe_serious` is null. Without a Chromium
 `first_picture_s`: the slowest view until it is drawn, charts and all. `transferred_kb`: the most one view took.
 `axe_serious`: violations called serious or critical. `browser_tests`: loads that were checked; a load fails the run
 when the console complains, another host is asked, the page is wider than the screen, a table on the phone is wider than
-its box, or nothing is drawn.
+its box, or nothing is drawn. `wider_than_phone`: pages wider than the screen of a phone, 360 or 390 pixels.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ SCREENS = {"desk": (1280, 800, False), "phone": (390, 844, True)}
 PHONE_SLOWER = 4
 """Times that the phone's processor is slower than this machine's."""
 PORT = 8751
+PHONE_WIDTHS = (360, 390)
+"""Pixels of small and usual phones; the last one is how it is left."""
+WIDTH = "new Promise(told => setTimeout(() => told(document.documentElement.scrollWidth), 200))"
+"""Once the charts have followed a change of the screen."""
+RESIZE = "Emulation.setDeviceMetricsOverride"
 OTHER_PAGES = ("stop", "strategies/fc-20250101-000001", "audit?line=0")
 SERIOUS = """r => {
   if (!r.passes.length) throw new Error('axe looked at nothing');
@@ -56,6 +61,8 @@ class Found:
     slowest: str = ""
     transferred_kb: float = 0.0
     axe_serious: int | None = None
+    wider_than_phone: int = 0
+    """Pages that reach beyond the screen of a phone, of each width."""
     loads: int = 0
     problems: list[str] = field(default_factory=list)
     server_rss_mb: dict[str, float] = field(default_factory=dict)
@@ -75,10 +82,18 @@ async def look_at(tab: Tab, path: str, name: str, axe: str | None, pictures: Pat
     found.transferred_kb = max(found.transferred_kb, tab.transferred_bytes / 1024)
     found.problems += [f"{name}: {problem}" for problem in tab.problems]
     foreign = await tab.value(FOREIGN)
-    wider = await tab.value("document.documentElement.scrollWidth - innerWidth")
-    if foreign or wider > 0:
-        found.problems.append(f"{name}: asked elsewhere {foreign}, wider than the screen by {wider}")
-    if "-phone-" in name and (hidden := await tab.value(HIDDEN)):
+    is_phone = "-phone-" in name
+    if foreign:
+        found.problems.append(f"{name}: asked elsewhere {foreign}")
+    for width in PHONE_WIDTHS if is_phone else (SCREENS["desk"][0],):
+        if is_phone:
+            await tab.ask(RESIZE, width=width, height=SCREENS["phone"][1], deviceScaleFactor=1, mobile=True)
+        # a phone that shows less at once calls itself wider: `innerWidth` grows with the page
+        wider = await tab.value(WIDTH) - width
+        if wider > 0:
+            found.wider_than_phone += is_phone
+            found.problems.append(f"{name}: wider than the screen of {width} by {wider}")
+    if is_phone and (hidden := await tab.value(HIDDEN)):
         found.problems.append(f"{name}: {hidden} tables reach beyond their edge")
     if not await tab.value("document.querySelector('h1').textContent.length > 0"):
         found.problems.append(f"{name}: no heading")
@@ -228,6 +243,7 @@ async def figures(options: argparse.Namespace) -> dict[str, object]:
         "transferred_kb": round(found.transferred_kb, 1),
         "axe_serious": found.axe_serious,
         "browser_tests": found.loads,
+        "wider_than_phone": found.wider_than_phone,
         "slowest": found.slowest,
         "server_rss_mb": found.server_rss_mb,
         "server_idle_cpu_share": found.server_cpu_idle_share,

@@ -159,6 +159,16 @@ async def test_words_left_in_a_filter_outlive_the_view_told_anew(home: Home) -> 
         assert await tab.value("document.activeElement.value") == "BTC"
 
 
+@pytest.mark.parametrize("width", [360, 390])
+@pytest.mark.parametrize("path", ["", "audit?line=0", "risk", "funding"])
+async def test_no_view_is_wider_than_a_phone(home: Home, path: str, width: int) -> None:
+    check = {"reason": "DAILY_LOSS", "allowed": True, "value": 0.01, "limit": 0.03, "note": "x" * 200}
+    AuditLog(home.audit_file).append(line(0, reason=Reason.DATA_UNAVAILABLE, risk={**check, "checks": [check] * 8}))
+    async with looked_at(home, path) as (_, tab):
+        await tab.look_like(width=width, height=780, dark=False, is_phone=True)
+        assert await tab.value("document.documentElement.scrollWidth") == width
+
+
 @pytest.mark.parametrize(("path", "width"), [("audit", 390), ("risk", 390), ("strategies", 390), ("audit", 700)])
 async def test_on_a_narrow_screen_no_cell_of_a_wide_table_lies_beyond_the_edge(
     home: Home, path: str, width: int
