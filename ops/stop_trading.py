@@ -101,11 +101,12 @@ def release(home: Home, say: Say) -> int:
     """Take every stop and every halt back; live trading must be armed anew by a human.
 
     Raises:
-        StateFileError: the counters of risk cannot be read; the stops are released all the same.
+        StateFileError: the counters of risk cannot be read; the stops are released all the same. Or a file cannot be
+            removed: what was not yet is still in force.
     """
+    armed = disarm(home)  # first: where that cannot be, a released lab would trade on unasked
     found = release_stop(home)
     keep_reserve(home)
-    armed = disarm(home)
     say(f"released: {', '.join(found) or 'nothing was stopped'}")
     if halts := RiskCounters(home.state / "risk_counters.json").memory.halts:
         write_atomic(release_request(home), b"asked for by stop_trading.py --release\n")
@@ -136,7 +137,10 @@ def settings_or_defaults(home: Home) -> LabSettings:
 def remembered(home: Home, code: int) -> int:
     """Note that everything was seen flat: a stop with a dead lab that nobody saw through is the watchman's alert."""
     if code == 0:
-        write_json(home.state / "seen_flat.json", {"at_ms": Clock().now_ms()}, schema=SEEN_FLAT_SCHEMA)
+        try:
+            write_json(home.state / "seen_flat.json", {"at_ms": Clock().now_ms()}, schema=SEEN_FLAT_SCHEMA)
+        except StateFileError as error:
+            print(f"stop_trading.py: that cannot be noted for the watchman: {error}", file=sys.stderr)
     return code
 
 

@@ -353,6 +353,38 @@ def test_a_stop_that_cannot_be_written_says_which_one_was_and_none_is_one_line(
     assert told.err.count("\n") == 1
 
 
+def test_a_release_that_cannot_disarm_releases_nothing_and_is_one_line(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    approved_carry(home)
+    home.kill_files[1].touch()
+    unlink = Path.unlink
+
+    def stays(path: Path, **how: bool) -> None:
+        if path == home.armed_file:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", stays)
+    assert script.main(["--release"]) == 2
+    assert capsys.readouterr().err == (
+        f"stop_trading.py: {home.armed_file}: cannot be removed: Read-only file system; check space and permissions\n"
+    )
+    assert read_stop(home, {}).kind is StopKind.KILL
+
+
+def test_that_nothing_is_open_stays_true_where_it_cannot_be_noted(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(home.root))
+    (home.state / "seen_flat.json").mkdir()
+    assert script.main([]) == 0
+    told = capsys.readouterr()
+    assert "the journal knows of nothing that is open" in told.out
+    assert told.err.startswith("stop_trading.py: that cannot be noted for the watchman: ")
+
+
 def test_release_takes_every_stop_back_and_asks_for_the_halts(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from trading.domain.clock import iso
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
 from trading.domain.first_fault import first_fault
-from trading.storage.files import read_json, write_json
+from trading.storage.files import read_json, remove, write_json
 from trading.storage.home import Home
 from trading.strategy.approval import load_key, verify
 from trading.strategy.spec import StrategySpec, spec_sha256
@@ -108,18 +108,16 @@ def disarm(home: Home, strategy_id: str | None = None) -> bool:
         strategy_id: Of one strategy, the others stay armed; None: of all.
 
     Raises:
-        StateFileError: the file makes no sense and has been set aside, or cannot be written.
+        StateFileError: the file makes no sense and has been set aside, or cannot be written or removed.
     """
     if strategy_id is None:
-        had_any = home.armed_file.exists()
-        home.armed_file.unlink(missing_ok=True)
-        return had_any
+        return home.armed_file.exists() and remove(home.armed_file)
     records = armed_records(home)
     left = tuple(record for record in records if record.strategy_id != strategy_id)
     if left:
         _write(home, left)
     else:
-        home.armed_file.unlink(missing_ok=True)
+        remove(home.armed_file)
     return len(left) < len(records)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from trading.domain.clock import iso
 from trading.domain.decisions import Decision, Reason
 from trading.domain.errors import StateFileError
-from trading.storage.files import write_json
+from trading.storage.files import remove, write_json
 from trading.storage.home import Home
 from trading.storage.reserve import let_reserve_go
 
@@ -136,11 +136,15 @@ def machine_stop(home: Home) -> MachineStop | None:
 
 
 def release_stop(home: Home) -> tuple[str, ...]:
-    """Remove the stop, the pause and both kill files; the names of those that were there."""
+    """Remove the stop, the pause and both kill files; the names of those that were there.
+
+    Raises:
+        StateFileError: one cannot be removed; those behind it are still in force too.
+    """
     found = []
     for path in (*home.kill_files, home.stopped_file, home.pause_file):
         if path.exists() or path.is_symlink():
-            path.unlink()
+            remove(path)
             found.append(path.name)
     return tuple(found)
 

@@ -32,6 +32,21 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise StateFileError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 
 
+def remove(path: Path) -> bool:
+    """Remove a file; False: there was none.
+
+    Raises:
+        StateFileError: it cannot be removed.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateFileError(f"{path}: cannot be removed: {error.strerror}; check space and permissions") from error
+    return True
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append one line and fsync it: when this returns, the line is on disk.
 
