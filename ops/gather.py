@@ -140,8 +140,8 @@ def _age_told(lab: Lab, at_ms: int, *, fresh_s: float, is_live: bool = False) ->
     age_s = (lab.clock.now_ms() - at_ms) / 1000.0
     if age_s <= fresh_s:
         return ""
-    stop = read_stop(lab.home, lab.setting.switches)
-    what = "not read while stopped" if is_live and stop.demands_flat else "STALE"
+    is_stopped = is_live and read_stop(lab.home, lab.setting.switches).demands_flat
+    what = "not read while stopped" if is_stopped else "STALE"
     return f", {what}, as of {lab.settings.messages.reader.dated(at_ms)}, {age(age_s)} old"
 
 

@@ -42,8 +42,8 @@ def lab_of(rig: DeskRig) -> Lab:
     settings = LabSettings(messages=MessageSettings(time_zone="Europe/Berlin"))
     paper = SimpleNamespace(positions=tuple)
     clock, desk = rig.venue.clock, rig.desk
-    lab = SimpleNamespace(memory=memory, settings=settings, paper=paper, clock=clock, desk=desk, home=rig.home)
-    return cast(Lab, lab)
+    rooms = {"memory": memory, "settings": settings, "paper": paper, "clock": clock, "desk": desk, "home": rig.home}
+    return cast(Lab, SimpleNamespace(**rooms, setting=SimpleNamespace(switches={})))
 
 
 async def test_each_position_is_told_and_the_account_is_the_sum(rig: DeskRig, venue: ManyVenue) -> None:
