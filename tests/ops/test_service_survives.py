@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -37,6 +38,21 @@ def carrying_home(tmp_path: Path, world: World) -> Home:
     return home
 
 
+@pytest.fixture
+def start(carrying_home: Home) -> Iterator[Callable[[], Popen[bytes]]]:
+    """Starts a service in the home; none is left behind, however the test ends."""
+    started: list[Popen[bytes]] = []
+
+    def begin() -> Popen[bytes]:
+        started.append(start_service(carrying_home))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        if service.poll() is None:
+            end(service, signal.SIGKILL)
+
+
 def legs(world: World) -> tuple[float, float]:
     """Spot coin and perpetual position as the exchange has them, base."""
     ledger = world.ask("/sandbox/ledger")
@@ -48,17 +64,19 @@ def legs(world: World) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(240)
-def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(world: World, carrying_home: Home) -> None:
+def test_kill_9_at_five_random_moments_loses_nothing_and_doubles_nothing(
+    world: World, carrying_home: Home, start: Callable[[], Popen[bytes]]
+) -> None:
     chance = random.Random(20260121)
     for _ in range(KILLS):
-        service = start_service(carrying_home)
+        service = start()
         time.sleep(4.0 + 4.0 * chance.random())
         assert service.poll() is None, (carrying_home.logs / "service.out").read_text()[-2000:]
         end(service, signal.SIGKILL)
     began = time.time()
-    service = start_service(carrying_home)
+    service = start()
     wait_for_beat(carrying_home, service, after=began)
-    assert start_service(carrying_home).wait(30) == 2, "a second service in the same home is refused"
+    assert start().wait(30) == 2, "a second service in the same home is refused"
     assert f"the lab already runs as process {service.pid}" in (carrying_home.logs / "service.out").read_text()
     until = time.time() + 60
     while time.time() < until:
