@@ -45,7 +45,7 @@ from trading.storage.home import Home
 
 SCALE, CALM = 1000.0, 60.0
 """Lab seconds per real second: in the fast days, and while the processes start and end."""
-START_S, END_S, SAMPLE_S = 25.0, 15.0, 2.0
+START_S, END_S, SAMPLE_S = 60.0, 15.0, 2.0
 """Real seconds: of the calm start, of the calm end, between two samples."""
 FAULT_EVERY_S, SLOW_FAULT_EVERY_S = (1.0, 6.0), (60.0, 300.0)
 TELEGRAM_KINDS = ["429", "5xx", "500", "502", "drop_socket", "html", "timeout_before"]
@@ -122,6 +122,8 @@ class _Played:
         self._turn(scale=CALM, until_ms=first_ms, scale_after=SCALE)
         self._start()
         self._watch(START_S, lambda: None)
+        if not self._home.heartbeat_file.exists():
+            self._fail(f"no heartbeat after {START_S:g} s: this machine is too busy, hours would be due before it runs")
         while self._now_ms() < until_ms and not self._soak.unhandled:
             self._watch(5.0, lambda: self._strike(FAULT_EVERY_S))
         self._soak.lab_days = (self._now_ms() - first_ms) / DAY_MS

@@ -158,7 +158,7 @@ def of_luck(s: Statistics, search: Overfitting | None, settings: GateSettings) -
         sure = s.deflated_sharpe >= settings.overfitted_deflated_sharpe
         allowed = 1.0 if sure else settings.max_overfitting
         found.append(at_most(GateReason.OVERFITTED_SEARCH, search.probability, allowed, note))
-    note = f"Deflated Sharpe before the vault {s.deflated_sharpe:.3f} with N = {s.trials} ideas tried."
+    note = f"Deflated Sharpe before the vault {s.deflated_sharpe:.3f} with N = {counted(s.trials, 'idea')} tried."
     found.append(at_least(GateReason.NO_BETTER_THAN_LUCK, s.deflated_sharpe, settings.vault_deflated_sharpe, note))
     return found
 
@@ -188,7 +188,7 @@ def of_significance(s: Statistics, settings: GateSettings) -> list[Finding]:
         refuses=s.deflated_sharpe < settings.caution_deflated_sharpe,
         value=s.deflated_sharpe,
         limit=settings.deflated_sharpe,
-        note=f"Deflated Sharpe {s.deflated_sharpe:.3f} with N = {s.trials} ideas tried.",
+        note=f"Deflated Sharpe {s.deflated_sharpe:.3f} with N = {counted(s.trials, 'idea')} tried.",
     )
     return [length, deflated]
 

@@ -33,6 +33,7 @@ from ai_brain.evidence.verdict import (
     Verdict,
 )
 from trading.domain.clock import iso
+from trading.domain.counted import counted
 
 STRETCH_HEAD = (
     "stretch",
@@ -101,7 +102,7 @@ def _headline(evidence: Evidence) -> Words:
     s = evidence.statistics
     if s is None:
         return (means,)
-    return Said(f"Deflated Sharpe {s.deflated_sharpe:.3f}, N = {s.trials} ideas tried.", Tone.STRONG), means
+    return Said(f"Deflated Sharpe {s.deflated_sharpe:.3f}, N = {counted(s.trials, 'idea')} tried.", Tone.STRONG), means
 
 
 def _origin_warning(evidence: Evidence) -> Sequence[Part]:

@@ -9,6 +9,7 @@ from ai_brain.evidence.page_parts import Heading, Part, Said, Tone, bullets, par
 from ai_brain.evidence.power import power_sentence
 from ai_brain.evidence.verdict import WALK_FORWARD, Evidence, Expectancy, Overfitting, Statistics, Verdict
 from trading.domain.clock import iso
+from trading.domain.counted import counted
 from trading.domain.market import bars_per_year
 
 
@@ -35,8 +36,9 @@ def significance_part(evidence: Evidence) -> Sequence[Part]:
         bullets(
             f"n = {s.bars:,} bars; Sharpe a bar {s.sharpe_bar:.5f}, skew {s.skew:.2f}, kurtosis {s.kurtosis:.2f}",
             f"probabilistic Sharpe {s.probabilistic_sharpe:.4f} (above 0), deflated Sharpe {s.deflated_sharpe:.4f}",
-            f"N = {s.trials} ideas tried{_effective(s)}, variance of their Sharpe {s.trial_sharpe_variance:.3g} a bar, "
-            f"so the best of as many worthless ones is expected at {s.hurdle_sharpe_bar:.5f} a bar",
+            f"N = {counted(s.trials, 'idea')} tried{_effective(s)}, variance of their Sharpe "
+            f"{s.trial_sharpe_variance:.3g} a bar, so the best of as many worthless ones is expected at "
+            f"{s.hurdle_sharpe_bar:.5f} a bar",
             f"minimum track record {needed} bars",
             *_expectancy(s.expectancy),
         ),

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 from ai_brain.evidence.significance import trial_variance
 from ai_brain.evidence.verdict import Power
+from trading.domain.counted import counted
 
 
 def provable_sharpe(bars: int, *, hurdle: float, confidence: float) -> float:
@@ -73,7 +74,7 @@ def power_of(
 
 def power_sentence(power: Power, *, bars_per_year: float) -> str:
     """For a person and for the one who thinks of ideas: what it would take here and now."""
-    length = f"{power.bars / bars_per_year:.2g} years of bars and {power.trials:,} ideas tried"
+    length = f"{power.bars / bars_per_year:.2g} years of bars and {counted(power.trials, 'idea')} tried"
     if power.provable_sharpe_annual is None:
         return f"With {length} nothing can be proven, however good."
     return (

@@ -203,7 +203,7 @@ def test_the_more_was_tried_the_less_the_same_result_is_worth(bench: Bench) -> N
     generous = replace(bench, settings=GateSettings(max_sharpe_annual=9.0))
     last = evaluate(WASHOUT, market, generous).evidence
     assert (last.verdict, last.deciding) == (Verdict.REJECTED, GateReason.NO_BETTER_THAN_LUCK)
-    assert last.findings[-1].note.endswith("with N = 4501 ideas tried.")
+    assert last.findings[-1].note.endswith("with N = 4,501 ideas tried.")
     assert last.findings[-1].value < 0.25  # type: ignore[operator]  # a number
     assert last.stretch("vault") is None
 

@@ -106,4 +106,4 @@ def test_a_tape_that_could_prove_only_what_nobody_would_believe_is_refused_with_
     )
     assert of_power(power, GateSettings(max_sharpe_annual=annual(power)), bars_per_year=8760.0) == []
     (hopeless,) = of_power(weighed(2, vault_bars=2), GateSettings(max_sharpe_annual=1e9), bars_per_year=8760.0)
-    assert hopeless.note.startswith("With 0.00023 years of bars and 1 ideas tried nothing can be proven, however good.")
+    assert hopeless.note.startswith("With 0.00023 years of bars and 1 idea tried nothing can be proven, however good.")
