@@ -48,7 +48,7 @@ async def test_the_model_is_told_what_the_labs_history_could_prove_after_so_many
         spec = carry_in(Stage.GENERATED)
         lab.repository.save(spec.model_validate({**dict(spec), "stage": Stage.GENERATED, "history": ()}))
         await evaluation.run(lab)
-        assert "With 0.41 years of bars and 1 ideas tried, only a net Sharpe of 4.34 a year" in alone
+        assert "With 0.41 years of bars and 1 idea tried, only a net Sharpe of 4.34 a year" in alone
         assert "and 2 ideas tried, only a net Sharpe of" in research.provable(lab)
 
 
