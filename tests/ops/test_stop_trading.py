@@ -346,6 +346,9 @@ def test_a_stop_that_cannot_be_written_says_which_one_was_and_none_is_one_line(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     monkeypatch.setattr(Path, "touch", refused)
+    assert script.main([]) == 0, "the one that stands already is one"
+    assert capsys.readouterr().out.startswith(instead)
+    (home.state / "KILL_SWITCH").unlink()
     assert script.main([]) == 2
     told = capsys.readouterr()
     assert told.out == ""

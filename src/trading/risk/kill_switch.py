@@ -92,7 +92,8 @@ def read_stop(home: Home, environment: Mapping[str, str]) -> Stop:
 def stop_trading(home: Home, *, by: str, why: str, at_ms: int, keep_positions: bool) -> Path:
     """Write `TRADING_STOPPED.json`: honoured by every process until `release_stop`. A full disk gives its reserve.
 
-    Where it cannot be written, another switch is turned: a kill file, or `PAUSED` where positions are kept.
+    Where it cannot be written, another switch is turned: a kill file, or `PAUSED` where positions are kept. Where none
+    can be, one that stands already and asks for as much does.
 
     Returns:
         The file of the stop.
@@ -159,6 +160,11 @@ def _other_switch(home: Home, why: StateFileError, *, keep_positions: bool) -> P
             refused.append(f"{path.relative_to(home.root)}: {error.strerror}")
         else:
             return path
+    standing = read_stop(home, {})
+    if standing.demands_flat or (keep_positions and standing.blocks_entries):
+        for path in (*home.kill_files, home.stopped_file, home.pause_file):
+            if path.name == standing.source:
+                return path
     raise StateFileError(
         f"NOT STOPPED, no stop can be written: {why} ({'; '.join(refused)}); "
         "end the lab's processes, and close both legs on the exchange's own page"

@@ -126,6 +126,26 @@ def test_where_no_switch_can_be_written_one_line_says_so(home: Home, monkeypatch
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("stands", ["KILL_SWITCH", "TRADING_STOPPED.json"])
+def test_where_no_switch_can_be_written_a_stop_that_stands_is_one(
+    home: Home, monkeypatch: pytest.MonkeyPatch, stands: str
+) -> None:
+    (home.state / stands).write_text('{"keep_positions": false}')
+    refuse(monkeypatch, "TRADING_STOPPED", "KILL_SWITCH", ".kill", "PAUSED")
+    for keep in (True, False):
+        assert stop_trading(home, by="me", why="", at_ms=0, keep_positions=keep) == home.state / stands
+
+
+def test_a_stop_that_keeps_positions_is_none_for_who_wants_them_closed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_trading(home, by="me", why="", at_ms=0, keep_positions=True)
+    refuse(monkeypatch, "TRADING_STOPPED", "KILL_SWITCH", ".kill", "PAUSED")
+    assert stop_trading(home, by="me", why="", at_ms=0, keep_positions=True) == home.stopped_file
+    with pytest.raises(StateFileError, match="NOT STOPPED"):
+        stop_trading(home, by="me", why="", at_ms=0, keep_positions=False)
+
+
 def test_the_strongest_switch_wins_and_release_removes_all(home: Home) -> None:
     home.pause_file.write_text("")
     stop_trading(home, by="me", why="", at_ms=0, keep_positions=True)
